@@ -1,0 +1,18 @@
+import type { Principal, Visible } from './decision.ts';
+
+/**
+ * The right to do one thing, decided at an access epoch (house plan, idea 5). Content operations compare the tenant's
+ * current epoch, which comes with the row they read anyway, and call `confirm` when it is newer: a revoked right ends with
+ * the next request, at no extra query.
+ */
+export type Authority = {
+  readonly principal: Principal;
+  /** The access epoch this was decided at; `confirm` moves it. */
+  readonly epoch: () => number;
+  /** Nothing when the epoch is the one decided at; else decides again and throws `unauthorized` or `denied`. */
+  readonly confirm: (currentEpoch: number) => Promise<void>;
+  /** Whether the same caller may do something else, such as pull from the source of a mount. Decided at the same epoch. */
+  readonly allows: (action: 'pull' | 'push' | 'delete', repository: string) => boolean;
+  /** The repositories of this registry that the caller may read. */
+  readonly visible: () => Visible;
+};

@@ -1,0 +1,248 @@
+/**
+ * The tables. Conventions (house plan, ideas 1 and 3): `*_uid` random and never reused; `*_key` the lower-cased form of a
+ * case-insensitive name; `*_at` integer microseconds since 1970; sizes in bytes; texts compare by bytes; 0 and 1 for no and yes;
+ * bytes are BLOB in SQLite and bytea in PostgreSQL.
+ */
+export type Schema = {
+  installation: InstallationTable;
+  tenants: TenantTable;
+  registries: RegistryTable;
+  principals: PrincipalTable;
+  secrets: SecretTable;
+  signing_keys: SigningKeyTable;
+  repositories: RepositoryTable;
+  manifests: ManifestTable;
+  manifest_references: ManifestReferenceTable;
+  tags: TagTable;
+  blobs: BlobTable;
+  blob_links: BlobLinkTable;
+  uploads: UploadTable;
+  journal_heads: JournalHeadTable;
+  journal_events: JournalEventTable;
+  journal_cursors: JournalCursorTable;
+  access_batches: AccessBatchTable;
+  jobs: JobTable;
+};
+
+/** One row: what the first start made. */
+type InstallationTable = {
+  id: number;
+  installation_uid: string;
+  tenant_uid: string;
+  subscription_id: string;
+  /** Region of origin of everything written here. */
+  region: string;
+  created_at: number;
+};
+
+type TenantTable = {
+  uid: string;
+  /** GUID. */
+  tenant_id: string;
+  /** Raised in the transaction of any change of rights or of a registry; a token or cache with an older one decides again. */
+  access_epoch: number;
+  created_at: number;
+};
+
+type RegistryTable = {
+  uid: string;
+  tenant_uid: string;
+  name: string;
+  name_key: string;
+  sku: 'Basic' | 'Standard' | 'Premium';
+  is_admin_enabled: number;
+  is_anonymous_pull_enabled: number;
+  created_at: number;
+};
+
+type PrincipalTable = {
+  uid: string;
+  tenant_uid: string;
+  kind: 'user' | 'servicePrincipal' | 'registryAdmin';
+  /** What a person types as the user name, lower-cased: user name, application id, or registry name. Unique within tenant and registry. */
+  login_key: string;
+  /** Set on principals that live inside one registry. */
+  registry_uid: string | null;
+  display_name: string;
+  is_owner: number;
+  is_enabled: number;
+  created_at: number;
+};
+
+type SecretTable = {
+  uid: string;
+  principal_uid: string;
+  /** `password`, `password2`, `clientSecret`. */
+  name: string;
+  /** `sha256` of a generated 256-bit secret, or `scrypt` of a person's password with its parameters. */
+  verifier: string;
+  /** The secret itself, sealed under the master key; only where it must be shown again. */
+  sealed: Uint8Array | null;
+  expires_at: number | null;
+  created_at: number;
+};
+
+type SigningKeyTable = {
+  /** The `kid` of the JWT header. */
+  uid: string;
+  /** What it signs: `registryToken`, later tenant tokens and checkpoints. */
+  purpose: string;
+  algorithm: string;
+  public_jwk: string;
+  sealed_private_jwk: Uint8Array;
+  created_at: number;
+  /** Signs until then; verifies until `expires_at`. */
+  retires_at: number;
+  expires_at: number;
+};
+
+type RepositoryTable = {
+  uid: string;
+  registry_uid: string;
+  name: string;
+  created_at: number;
+  changed_at: number;
+};
+
+type ManifestTable = {
+  repository_uid: string;
+  digest: string;
+  media_type: string;
+  artifact_type: string | null;
+  /** Bytes of `body`. */
+  size: number;
+  subject_digest: string | null;
+  /** JSON of the manifest's annotations, kept apart only where `subject_digest` is set: the referrers list shows them. */
+  annotations: string | null;
+  created_at: number;
+  changed_at: number;
+  /** Exactly as pushed. Last, so that reading the other columns does not touch it. */
+  body: Uint8Array;
+};
+
+type ManifestReferenceTable = {
+  repository_uid: string;
+  manifest_digest: string;
+  /** The blob or child manifest that must stay while the manifest does. */
+  digest: string;
+  kind: 'blob' | 'manifest';
+};
+
+type TagTable = {
+  repository_uid: string;
+  name: string;
+  digest: string;
+  /** Microseconds, raised by one where two writes fall into the same one; the highest (hybrid_time, region) wins everywhere. */
+  hybrid_time: number;
+  region: string;
+  created_at: number;
+  changed_at: number;
+};
+
+type BlobTable = {
+  registry_uid: string;
+  digest: string;
+  /** Where the bytes are; random, never reused. */
+  storage_key: string;
+  size: number;
+  /** Bytes in the store; differs from `size` where the format adds or removes some. */
+  stored_size: number;
+  format: 'plain' | 'sealed';
+  /** Which encryption key a sealed blob is under; empty for plain ones. */
+  scope: string;
+  state: 'ready' | 'damaged';
+  created_at: number;
+  /** Not collected before then although nothing references it. */
+  grace_until: number;
+  /** CRC-32 of each 1 MiB block, four bytes each, big-endian. Last, so that reading the other columns does not touch it. */
+  checksums: Uint8Array;
+};
+
+type BlobLinkTable = {
+  repository_uid: string;
+  digest: string;
+  created_at: number;
+};
+
+type UploadTable = {
+  uid: string;
+  registry_uid: string;
+  repository_uid: string;
+  /** Who began it; nobody else may go on. */
+  principal: string;
+  algorithm: 'sha256' | 'sha512';
+  /** The store's handle. */
+  handle: string;
+  /** Bytes stored so far. */
+  offset: number;
+  /** JSON list of the store's part tokens. */
+  parts: string;
+  checksums: Uint8Array;
+  /** CRC-32 of the last, unfinished block. */
+  open_checksum: number;
+  /** Which request holds the upload; null when none does. */
+  lease_owner: string | null;
+  lease_until: number;
+  /** Raised by each holder; a write with an older one is refused. */
+  fence: number;
+  created_at: number;
+  changed_at: number;
+  expires_at: number;
+};
+
+type JournalHeadTable = {
+  stream: string;
+  incarnation: string;
+  seq: number;
+  hash: string;
+  changed_at: number;
+};
+
+type JournalEventTable = {
+  stream: string;
+  incarnation: string;
+  seq: number;
+  type: string;
+  occurred_at: number;
+  /** Lower-case hex SHA-256 over the hash of the event before and `bytes`. */
+  hash: string;
+  /** The exact bytes that were hashed: JSON. */
+  bytes: Uint8Array;
+};
+
+type JournalCursorTable = {
+  consumer: string;
+  stream: string;
+  incarnation: string;
+  seq: number;
+  changed_at: number;
+};
+
+type AccessBatchTable = {
+  /** One per process start. */
+  stream: string;
+  seq: number;
+  first_at: number;
+  last_at: number;
+  count: number;
+  hash: string;
+  /** JSON lines. */
+  bytes: Uint8Array;
+};
+
+type JobTable = {
+  uid: string;
+  kind: string;
+  /** At most one waiting or running job per kind and key. */
+  key: string;
+  payload: string;
+  state: 'waiting' | 'running' | 'failed';
+  run_at: number;
+  attempts: number;
+  lease_owner: string | null;
+  lease_until: number;
+  fence: number;
+  last_error: string | null;
+  created_at: number;
+  changed_at: number;
+};
