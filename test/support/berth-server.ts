@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { Daemon } from './daemon.ts';
+import { freePort } from './free-port.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+import { waitFor } from './wait-for.ts';
+
+/** The file that the first start writes: docs/reference, "bootstrap.json". */
+const bootstrapSchema = z.object({
+  tenantId: z.string(),
+  subscriptionId: z.string(),
+  caCertificate: z.string(),
+  endpoints: z.record(z.string(), z.string()),
+  owner: z.object({ clientId: z.string(), clientSecret: z.string(), userName: z.string(), password: z.string() }),
+  registry: z.object({ name: z.string(), loginServer: z.string(), username: z.string(), password: z.string() }),
+});
+export type Bootstrap = z.infer<typeof bootstrapSchema>;
+
+export type BerthOptions = {
+  /** Settings by the name of their flag without dashes: `{ 'token-lifetime': '2s' }`; `true` for a flag without a value. */
+  readonly settings?: Readonly<Record<string, string | true>>;
+  readonly env?: Readonly<Record<string, string>>;
+  /** A PostgreSQL address; embedded SQLite when absent. */
+  readonly databaseUrl?: string;
+  /** Where the data lives; without it a new temporary folder, which `remove` deletes. */
+  readonly dataFolder?: string;
+  /** Ports of an earlier server whose addresses shall stay the same. */
+  readonly ports?: Ports;
+  readonly readyTimeoutMs?: number;
+};
+
+export type Ports = { readonly http: number; readonly https: number };
+
+const repository = join(import.meta.dirname, '../..');
+
+/** A running server of this repository. Addresses are origins (`http://localhost:20123`), without a slash at the end. */
+export class BerthServer {
+  readonly http: string;
+  readonly https: string;
+  readonly ports: Ports;
+  readonly dataFolder: string;
+  readonly bootstrap: Bootstrap;
+  readonly #daemon: Daemon;
+  readonly #removeFolder: () => void;
+
+  constructor(parts: {
+    daemon: Daemon;
+    ports: Ports;
+    dataFolder: string;
+    bootstrap: Bootstrap;
+    removeFolder: () => void;
+  }) {
+    this.http = `http://localhost:${parts.ports.http}`;
+    this.https = `https://localhost:${parts.ports.https}`;
+    this.ports = parts.ports;
+    this.dataFolder = parts.dataFolder;
+    this.bootstrap = parts.bootstrap;
+    this.#daemon = parts.daemon;
+    this.#removeFolder = parts.removeFolder;
+  }
+
+  get pid(): number {
+    return this.#daemon.pid;
+  }
+
+  /** The certificate of the private authority that signed the server's certificates. */
+  get caPath(): string {
+    return this.bootstrap.caCertificate;
+  }
+
+  /** Credential of the default registry that may push, pull and delete. */
+  get admin(): { readonly username: string; readonly password: string } {
+    return this.bootstrap.registry;
+  }
+
+  /** Resolves with the exit code when the process has ended by itself or by a signal. */
+  get exited(): Promise<number> {
+    return this.#daemon.exited;
+  }
+
+  get running(): boolean {
+    return this.#daemon.running;
+  }
+
+  /** Everything the server printed so far, its log. */
+  log(): string {
+    return this.#daemon.log();
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#daemon.signal(signal);
+  }
+
+  /** SIGTERM; resolves with the exit code. Data stays. */
+  async stop(): Promise<number> {
+    return await this.#daemon.stop();
+  }
+
+  /** SIGKILL; resolves when the process is gone. Data stays. */
+  async kill(): Promise<void> {
+    await this.#daemon.kill();
+  }
+
+  /** Stops the server and deletes its data folder, unless the caller gave that folder. */
+  async remove(): Promise<void> {
+    await this.stop();
+    this.#removeFolder();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.remove();
+  }
+}
+
+/**
+ * Starts `bin/berth serve` on free loopback ports and returns when `/readyz` answers 200.
+ * Throws with the server's output when it ends or is not ready in time.
+ */
+export async function startBerth(options: BerthOptions = {}): Promise<BerthServer> {
+  const folder = options.dataFolder === undefined ? temporaryFolder('server') : undefined;
+  const dataFolder = options.dataFolder ?? join(folder?.path ?? '', 'data');
+  const ports = options.ports ?? { http: await freePort(), https: await freePort() };
+  const daemon = new Daemon({
+    command: join(repository, 'bin/berth'),
+    args: ['serve', ...flagsOf(options, dataFolder, ports)],
+    logFile: `${dataFolder}.log`,
+    ...(options.env === undefined ? {} : { env: options.env }),
+  });
+  const removeFolder = () => folder?.remove();
+  try {
+    await untilReady(daemon, `http://localhost:${ports.http}/readyz`, options.readyTimeoutMs ?? 30_000);
+    return new BerthServer({ daemon, ports, dataFolder, bootstrap: readBootstrap(dataFolder), removeFolder });
+  } catch (cause) {
+    await daemon.kill();
+    const log = daemon.log();
+    removeFolder();
+    throw new Error(`the server did not start:\n${log}`, { cause });
+  }
+}
+
+function flagsOf(options: BerthOptions, dataFolder: string, ports: Ports): string[] {
+  const database = options.databaseUrl === undefined ? {} : { database: options.databaseUrl };
+  const settings = {
+    data: dataFolder,
+    http: `localhost:${ports.http}`,
+    https: `localhost:${ports.https}`,
+    ...database,
+    ...options.settings,
+  };
+  return Object.entries(settings).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, value]));
+}
+
+async function untilReady(daemon: Daemon, readyUrl: string, timeoutMs: number): Promise<void> {
+  await waitFor('the server answers /readyz', timeoutMs, async () => {
+    if (!daemon.running) return true;
+    const answer = await fetch(readyUrl, { signal: AbortSignal.timeout(5_000) });
+    await answer.body?.cancel();
+    return answer.status === 200;
+  });
+  if (!daemon.running) throw new Error(`the server ended with code ${await daemon.exited}`);
+}
+
+function readBootstrap(dataFolder: string): Bootstrap {
+  return bootstrapSchema.parse(JSON.parse(readFileSync(join(dataFolder, 'bootstrap.json'), 'utf8')));
+}

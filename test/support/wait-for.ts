@@ -1,0 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/**
+ * Asks `condition` every 50 ms until it returns something other than `undefined` or `false`, and returns that.
+ * Errors thrown by `condition` count as "not yet"; the last one is the cause of the error thrown after `timeoutMs`.
+ */
+export async function waitFor<T>(
+  what: string,
+  timeoutMs: number,
+  condition: () => Promise<T | undefined | false> | T | undefined | false,
+): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  let cause: unknown;
+  while (performance.now() < end) {
+    try {
+      const answer = await condition();
+      if (answer !== undefined && answer !== false) return answer;
+    } catch (error) {
+      cause = error;
+    }
+    await sleep(50);
+  }
+  throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause });
+}
