@@ -141,7 +141,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<BerthServe
 
 function flagsOf(options: BerthOptions, dataFolder: string, ports: Ports): string[] {
   const database = options.databaseUrl === undefined ? {} : { database: options.databaseUrl };
-  const settings = {
+  const settings: Record<string, string | true> = {
     data: dataFolder,
     http: `localhost:${ports.http}`,
     https: `localhost:${ports.https}`,
