@@ -171,15 +171,12 @@ type UploadTable = {
   /** Who began it; nobody else may go on. */
   principal: string;
   algorithm: 'sha256' | 'sha512';
-  /** The store's handle. */
+  /** The store's handle; empty once the session has ended, so that a late request is told so. */
   handle: string;
   /** Bytes stored so far. */
   offset: number;
   /** JSON list of the store's part tokens. */
   parts: string;
-  checksums: Uint8Array;
-  /** CRC-32 of the last, unfinished block. */
-  open_checksum: number;
   /** Which request holds the upload; null when none does. */
   lease_owner: string | null;
   lease_until: number;

@@ -1,0 +1,65 @@
+import type { Queries, Transaction } from '../../platform/database/database.ts';
+import type { Visible } from '../access/decision.ts';
+import type { Place } from './place.ts';
+
+/** The repository's uid, made when `known` is undefined; two who make it at once get the same one. */
+export async function ensureRepository(
+  tx: Transaction,
+  place: Place,
+  known: string | undefined,
+  fresh: { readonly uid: string; readonly nowMicros: number },
+): Promise<string> {
+  if (known !== undefined) return known;
+  await tx
+    .insertInto('repositories')
+    .values({
+      uid: fresh.uid,
+      registry_uid: place.registryUid,
+      name: place.repository,
+      created_at: fresh.nowMicros,
+      changed_at: fresh.nowMicros,
+    })
+    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing())
+    .execute();
+  const row = await tx
+    .selectFrom('repositories')
+    .select('uid')
+    .where('registry_uid', '=', place.registryUid)
+    .where('name', '=', place.repository)
+    .executeTakeFirstOrThrow();
+  return row.uid;
+}
+
+/** Names of repositories that hold a manifest, in byte order, after `last`. */
+export async function listRepositories(
+  queries: Queries,
+  query: { readonly registryUid: string; readonly visible: Visible; readonly last: string; readonly limit: number },
+): Promise<string[]> {
+  const { visible } = query;
+  if (visible.kind === 'none') return [];
+  let select = queries
+    .selectFrom('repositories as r')
+    .select('r.name')
+    .where('r.registry_uid', '=', query.registryUid)
+    .where('r.name', '>', query.last)
+    .where((where) =>
+      where.exists(where.selectFrom('manifests as m').select('m.digest').whereRef('m.repository_uid', '=', 'r.uid')),
+    );
+  if (visible.kind === 'some') {
+    select = select.where((where) =>
+      where.or([
+        ...(visible.names.length === 0 ? [] : [where('r.name', 'in', visible.names)]),
+        ...visible.prefixes.map((prefix) =>
+          where.and([where('r.name', '>=', prefix), where('r.name', '<', endOfPrefix(prefix))]),
+        ),
+      ]),
+    );
+  }
+  const rows = await select.orderBy('r.name').limit(query.limit).execute();
+  return rows.map((row) => row.name);
+}
+
+/** The first text in byte order after every text with this prefix; names are ASCII. */
+function endOfPrefix(prefix: string): string {
+  return `${prefix}\u007f`;
+}
