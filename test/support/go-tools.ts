@@ -1,0 +1,60 @@
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { cacheFolder } from './cache-folder.ts';
+import { run } from './run.ts';
+
+const toolSchema = z.strictObject({ module: z.string(), version: z.string(), package: z.string() });
+type Tool = z.infer<typeof toolSchema>;
+
+const tools = z
+  .record(z.string(), toolSchema)
+  .parse(JSON.parse(readFileSync(join(import.meta.dirname, 'go-tools.json'), 'utf8')));
+
+/** The names in go-tools.json: clients and peers written in Go that Debian does not package. */
+export const goToolNames: readonly string[] = Object.keys(tools);
+
+/** The version that go-tools.json pins. Throws on a name that is not there. */
+export function goToolVersion(name: string): string {
+  return toolNamed(name).version;
+}
+
+/**
+ * The path of a Go program at its pinned version, built into the cache folder the first time (up to some minutes;
+ * two processes may build the same one at once, the last to finish wins). Needs `go` on the PATH.
+ *
+ * Built from a module of its own that requires exactly the pinned version, because `go install package@version` first asks
+ * the module proxy whether the package's folder is a module, which not every proxy answers for every name.
+ */
+export async function goTool(name: string): Promise<string> {
+  const tool = toolNamed(name);
+  const folder = cacheFolder('go-tools');
+  const binary = join(folder, `${name}-${tool.version}`);
+  if (!existsSync(binary)) await build(tool, folder, binary);
+  return binary;
+}
+
+function toolNamed(name: string): Tool {
+  const tool = tools[name];
+  if (tool === undefined) throw new Error(`${name} is not in go-tools.json, which knows ${goToolNames.join(', ')}`);
+  return tool;
+}
+
+async function build(tool: Tool, folder: string, binary: string): Promise<void> {
+  const scratch = mkdtempSync(join(folder, 'build-'));
+  const options = { cwd: scratch, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod' }, timeoutMs: 900_000 };
+  try {
+    await run('go', ['mod', 'init', 'build'], options);
+    await run('go', ['mod', 'edit', '-require', `${tool.module}@${tool.version}`], options);
+    await run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', 'tool', tool.package], options);
+    renameSync(join(scratch, 'tool'), binary);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) {
+  for (const name of process.argv.length > 2 ? process.argv.slice(2) : goToolNames) {
+    console.log(`${name} ${goToolVersion(name)} ${await goTool(name)}`);
+  }
+}
