@@ -1,0 +1,326 @@
+import { BlockList, isIP } from 'node:net';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { parseByteSize } from './core/byte-size.ts';
+import { parseDuration } from './core/duration.ts';
+
+/** What people read about a setting, in `berth settings` and in docs/reference/settings.md. */
+export type About = {
+  /** What the text is: `path`, `duration`, `size`, `host:port`, `on or off`, ... */
+  readonly unit: string;
+  /** Text that stands when nobody sets it; empty when there is none. */
+  readonly default: string;
+  readonly meaning: string;
+  /** Never printed. */
+  readonly isSecret?: true;
+  /** Not offered as a flag: other users of a machine can read a program's arguments. */
+  readonly isFlagless?: true;
+};
+
+/** Where a server listens. `localhost` stands for 127.0.0.1 and [::1]. */
+export type Address = { readonly host: string; readonly port: number };
+
+export const abouts = z.registry<About>();
+
+/** Every setting; its text comes from a flag, else from the environment, else from the settings file. */
+export const settingsSchema = z.strictObject({
+  config: setting(optional(path), {
+    unit: 'path',
+    default: '',
+    meaning: 'YAML file with settings by these names; a flag or variable goes before it.',
+  }),
+  data: setting(path, {
+    unit: 'path',
+    default: './berth-data',
+    meaning: 'Folder of this server: embedded database, blobs, certificate authority, keys, bootstrap.json.',
+  }),
+  http: setting(optional(address), {
+    unit: 'host:port or none',
+    default: 'localhost:5000',
+    meaning: 'Where plain HTTP is served; localhost is both 127.0.0.1 and [::1].',
+  }),
+  https: setting(optional(address), {
+    unit: 'host:port or none',
+    default: 'localhost:5443',
+    meaning: 'Where HTTPS is served.',
+  }),
+  publicPort: setting(optional(port), {
+    unit: 'port',
+    default: '',
+    meaning:
+      'Port in login servers and addresses given to clients; the https port unless set. 443 is left out of names.',
+  }),
+  domain: setting(domain, {
+    unit: 'host name',
+    default: 'berth.localhost',
+    meaning: 'Registries answer as <name>.<domain>, the control plane as management.<domain>.',
+  }),
+  database: setting(optional(databaseUrl), {
+    unit: 'URL',
+    default: '',
+    isSecret: true,
+    meaning: 'postgres://user:password@host/name; without it SQLite in the data folder. PostgreSQL needs a master key.',
+  }),
+  blobs: setting(optional(path), {
+    unit: 'path',
+    default: '',
+    meaning: 'Folder of the blob store; <data>/blob-store unless set. Servers that share a database share it.',
+  }),
+  masterKeyFile: setting(optional(path), {
+    unit: 'path',
+    default: '',
+    meaning: 'File with the key that seals stored secrets, mode 0600; <data>/master.key unless set.',
+  }),
+  masterKey: setting(optional(String), {
+    unit: 'base64',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'The master key itself, in place of a file.',
+  }),
+  tlsCertificates: setting(certificatePairs, {
+    unit: 'certificate.pem:key.pem, ...',
+    default: '',
+    meaning: 'Own certificates, chosen by the name a client asks for; other names get one from the private authority.',
+  }),
+  trustedProxies: setting(networks, {
+    unit: 'CIDR, ...',
+    default: '',
+    meaning: 'Proxies whose X-Forwarded-For, -Proto and -Host are believed.',
+  }),
+  outboundAllow: setting(networks, {
+    unit: 'CIDR, ...',
+    default: '',
+    meaning: 'Loopback and private addresses that calls made by the server may reach all the same.',
+  }),
+  outboundHost: setting(hostMap, {
+    unit: 'name=host:port, ...',
+    default: '',
+    meaning: 'Where calls to a public name go instead, such as a mirror.',
+  }),
+  metrics: setting(optional(address), {
+    unit: 'host:port',
+    default: '',
+    meaning: 'Own listener for GET /metrics; without it /metrics answers only callers on this machine.',
+  }),
+  logLevel: setting(choice('debug', 'info', 'warn', 'error'), {
+    unit: 'debug, info, warn or error',
+    default: 'info',
+    meaning: 'Lines below this level are left out.',
+  }),
+  logFormat: setting(choice('auto', 'json', 'pretty'), {
+    unit: 'auto, json or pretty',
+    default: 'auto',
+    meaning: 'One JSON object a line, or lines for people; auto is pretty on a terminal.',
+  }),
+  tokenLifetime: setting(parseDuration, {
+    unit: 'duration',
+    default: '75m',
+    meaning: 'How long a registry access token is good for; a right taken away ends at once all the same.',
+  }),
+  maxBlobSize: setting(parseByteSize, {
+    unit: 'size',
+    default: '200GiB',
+    meaning: 'Largest blob accepted.',
+  }),
+  uploadLimit: setting(count, {
+    unit: 'count',
+    default: '1000',
+    meaning: 'Blob uploads that one identity may have open in one registry.',
+  }),
+  uploadIdleExpiry: setting(parseDuration, {
+    unit: 'duration',
+    default: '24h',
+    meaning: 'An upload that nobody continues for this long is removed.',
+  }),
+  blobGrace: setting(parseDuration, {
+    unit: 'duration',
+    default: '24h',
+    meaning: 'A blob that no manifest references is kept this long after its push or last check.',
+  }),
+  minBodyRate: setting(parseByteSize, {
+    unit: 'size per second',
+    default: '1KiB',
+    meaning: 'Slowest body, sent or received, that is still served.',
+  }),
+  bodyIdleLimit: setting(parseDuration, {
+    unit: 'duration',
+    default: '30s',
+    meaning: 'A body in which no byte moves for this long is cut.',
+  }),
+  blockCheck: setting(onOff, {
+    unit: 'on or off',
+    default: 'on',
+    meaning: 'Check the checksum of each stored block before it is sent.',
+  }),
+  sparseManifests: setting(onOff, {
+    unit: 'on or off',
+    default: 'off',
+    meaning: 'Accept manifests whose blobs and children are not in the registry.',
+  }),
+  server: setting(optional(url), {
+    unit: 'URL',
+    default: '',
+    meaning: 'Server that commands other than serve speak to; the one of <data>/bootstrap.json unless set.',
+  }),
+});
+
+export type Settings = Readonly<z.infer<typeof settingsSchema>>;
+export type SettingName = keyof Settings;
+
+/** The names of all settings, in the order of the documents. */
+export const settingNames: readonly SettingName[] = settingsSchema.keyof().options;
+
+export function aboutSetting(name: SettingName): About {
+  const about = abouts.get(settingsSchema.shape[name]);
+  if (about === undefined) throw new Error(`the setting ${name} has no description`);
+  return about;
+}
+
+/** `publicPort` as flag and file spell it: `public-port`. */
+export function flagOf(name: SettingName): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+/** `publicPort` as the environment spells it: `BERTH_PUBLIC_PORT`. */
+export function variableOf(name: SettingName): string {
+  return `BERTH_${flagOf(name).replaceAll('-', '_').toUpperCase()}`;
+}
+
+export function blobsFolderOf(settings: Settings): string {
+  return settings.blobs ?? join(settings.data, 'blob-store');
+}
+
+/** The port that names carry. */
+export function publicPortOf(settings: Settings): number {
+  return settings.publicPort ?? settings.https?.port ?? settings.http?.port ?? 443;
+}
+
+function setting<T>(read: (text: string) => T, about: About) {
+  const schema = z
+    .string()
+    .prefault(about.default)
+    .transform((text, context) => {
+      try {
+        return read(text);
+      } catch (error) {
+        context.addIssue(error instanceof Error ? error.message : String(error));
+        return z.NEVER;
+      }
+    });
+  abouts.add(schema, about);
+  return schema;
+}
+
+function optional<T>(read: (text: string) => T): (text: string) => T | undefined {
+  return (text) => (text === '' || text === 'none' ? undefined : read(text));
+}
+
+function path(text: string): string {
+  if (text === '') throw new RangeError('a path is needed');
+  return resolve(text);
+}
+
+function port(text: string): number {
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > 65_535) throw new RangeError('a port is a number from 1 to 65535');
+  return value;
+}
+
+function address(text: string): Address {
+  const [, bracketed, plain, portText = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/]+)):(\d+)$/.exec(text) ?? [];
+  const host = bracketed ?? plain;
+  if (host === undefined) throw new RangeError('an address is host:port, such as localhost:5000 or [::]:5000');
+  return { host, port: port(portText) };
+}
+
+function domain(text: string): string {
+  const name = text.toLowerCase();
+  const label = '[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?';
+  if (name.length > 190 || !new RegExp(`^${label}(\\.${label})+$`).test(name)) {
+    throw new RangeError('a domain has at least two labels of letters, digits and hyphens, such as berth.example.com');
+  }
+  return name;
+}
+
+function url(text: string): string {
+  const { protocol, origin } = new URL(text);
+  if (protocol !== 'http:' && protocol !== 'https:')
+    throw new RangeError('the address begins with http:// or https://');
+  return origin;
+}
+
+function databaseUrl(text: string): string {
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) {
+    throw new RangeError('a database address begins with postgres://');
+  }
+  return text;
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+}
+
+function networks(text: string): string[] {
+  return list(text).map((network) => {
+    const [address = '', prefix, ...rest] = network.split('/');
+    const version = isIP(address);
+    const bits = Number(prefix ?? (version === 4 ? 32 : 128));
+    if (version === 0 || rest.length > 0 || !Number.isInteger(bits) || bits < 0 || bits > (version === 4 ? 32 : 128)) {
+      throw new RangeError(`${network} is not a network such as 10.0.0.0/8 or fd00::/8`);
+    }
+    return `${address}/${bits}`;
+  });
+}
+
+/** Answers whether an address lies in one of the networks (`networks` gave them). */
+export function blockListOf(cidrs: readonly string[]): BlockList {
+  const blocks = new BlockList();
+  for (const cidr of cidrs) {
+    const [address = '', bits] = cidr.split('/');
+    blocks.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+  }
+  return blocks;
+}
+
+function hostMap(text: string): ReadonlyMap<string, Address> {
+  return new Map(
+    list(text).map((entry) => {
+      const [name = '', target = '', ...rest] = entry.split('=');
+      if (name === '' || rest.length > 0) throw new RangeError(`${entry} is not of the form name=host:port`);
+      return [name.toLowerCase(), address(target)];
+    }),
+  );
+}
+
+export type CertificatePair = { readonly certificateFile: string; readonly keyFile: string };
+
+function certificatePairs(text: string): CertificatePair[] {
+  return list(text).map((pair) => {
+    const [certificate, key, ...rest] = pair.split(':');
+    if (!certificate || !key || rest.length > 0)
+      throw new RangeError(`${pair} is not of the form certificate.pem:key.pem`);
+    return { certificateFile: resolve(certificate), keyFile: resolve(key) };
+  });
+}
+
+function count(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new RangeError('a whole number is needed');
+  return Number(text);
+}
+
+function choice<const Options extends readonly [string, ...string[]]>(...options: Options) {
+  return (text: string): Options[number] => {
+    const found = options.find((option) => option === text);
+    if (found === undefined) throw new RangeError(`one of ${options.join(', ')} is needed`);
+    return found;
+  };
+}
+
+function onOff(text: string): boolean {
+  if (text !== 'on' && text !== 'off') throw new RangeError('on or off is needed');
+  return text === 'on';
+}
