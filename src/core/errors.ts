@@ -142,6 +142,12 @@ export const errorCatalogue = {
     message: 'authentication required',
     remedy: 'Sign in with docker login; after a failed sign-in check user name and password.',
   },
+  insufficientScope: {
+    code: 'UNAUTHORIZED',
+    status: 401,
+    message: 'authentication required: the access token does not cover this action',
+    remedy: 'Ask the token endpoint for the scope in the challenge; sign in with an account that holds it.',
+  },
   denied: {
     code: 'DENIED',
     status: 403,

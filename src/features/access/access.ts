@@ -15,7 +15,9 @@ export type AccessRequest = {
 
 /**
  * Signs the caller in and decides. Needs no query while credentials and epoch are known from before.
- * Throws `unauthorized` (no, wrong or expired credentials, or a token whose scope lacks the action: a new token can help),
- * `denied` (signed in, and not allowed) or `tooManyAttempts`.
+ * `connect` and `administer` read the epoch first: nothing after them does.
+ * Throws `unauthorized` (no, wrong or expired credentials), `insufficientScope` (a token of ours that does not hold the
+ * action: a new one can help), `denied` (signed in, and not allowed) or `tooManyAttempts`. The first three carry a detail
+ * of `{ Type, Name, Action }` entries, one per missing action and none for `connect`: the challenge's scope is made of them.
  */
 export type Authorize = (request: AccessRequest) => Promise<Authority>;

@@ -1,19 +1,13 @@
 import type { RepositoryName } from '../../core/repository-name.ts';
 import type { RepositoryAction } from '../../core/scope.ts';
 
-/** Who asks. `uid` is what journal, uploads and audit keep; `name` what a person reads. */
-export type Principal = {
-  readonly kind: 'anonymous' | 'registryAdmin' | 'user' | 'servicePrincipal';
-  readonly uid: string;
-  readonly name: string;
-  /** Full rights over the installation. */
-  readonly isOwner: boolean;
-  /** Set for principals that live inside one registry. */
-  readonly registryUid: string | undefined;
-};
+export type { Principal } from '../identity/principal.ts';
 
-/** `catalogList`: list the registry's repositories. `administer`: change the installation. */
-export type Action = RepositoryAction | 'catalogList' | 'administer';
+/**
+ * `connect`: be someone at all, which `GET /v2/` asks; `catalogList`: list the registry's repositories;
+ * `administer`: change the installation.
+ */
+export type Action = RepositoryAction | 'connect' | 'catalogList' | 'administer';
 
 /** What is acted on: one repository, one registry, or the installation. */
 export type Scope =
@@ -25,6 +19,9 @@ export type Circumstances = {
   /** The client's address after trusted proxies. */
   readonly address: string;
   readonly surface: 'oci' | 'acr' | 'token' | 'admin';
+  /** These two for the access log. */
+  readonly correlationId: string;
+  readonly userAgent: string | undefined;
 };
 
 export type Decision =
