@@ -1,0 +1,256 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsync as fsyncCallback,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  open as openCallback,
+  openSync,
+  rename as renameCallback,
+} from 'node:fs';
+import { opendir, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Failpoint } from '../failpoints.ts';
+import type { Ids } from '../ids.ts';
+import {
+  BlobMissing,
+  type BlobStore,
+  type ByteRange,
+  type PartPlace,
+  type PartToken,
+  type StorageKey,
+  type StoredPart,
+  type StoreEntry,
+  type StoreHandle,
+} from './blob-store.ts';
+import { readStream } from './file-reader.ts';
+import { writeStream } from './file-writer.ts';
+import { FolderLayout, isStorageKey } from './folder-layout.ts';
+import { errorCode, storageError } from './storage-error.ts';
+
+const open = promisify(openCallback);
+const rename = promisify(renameCallback);
+const fsync = promisify(fsyncCallback);
+
+const keyBytes = 16;
+const fileMode = 0o600;
+const folderMode = 0o700;
+/** Removals under way at once. */
+const removeWidth = 16;
+
+export type FolderStoreOptions = { readonly folder: string; readonly ids: Ids; readonly failpoint: Failpoint };
+
+/**
+ * Keeps each blob in a file below `folder`, which is made when missing. Holds no state of its own, so any process that
+ * sees the folder can go on with a handle. A handle is the blob's key; a token is the part's length in decimal.
+ * Throws `storageFull` and `storageReadOnly`.
+ */
+export function createFolderStore({ folder, ids, failpoint }: FolderStoreOptions): BlobStore {
+  const layout = new FolderLayout(folder);
+  try {
+    makeFolders(layout);
+  } catch (cause) {
+    throw storageError(cause);
+  }
+  return new FolderStore(layout, ids, failpoint);
+}
+
+class FolderStore implements BlobStore {
+  readonly minPartBytes = 0;
+  readonly #layout: FolderLayout;
+  readonly #ids: Ids;
+  readonly #failpoint: Failpoint;
+
+  constructor(layout: FolderLayout, ids: Ids, failpoint: Failpoint) {
+    this.#layout = layout;
+    this.#ids = ids;
+    this.#failpoint = failpoint;
+  }
+
+  readonly begin = async (): Promise<StoreHandle> => Buffer.from(this.#ids.bytes(keyBytes)).toString('hex');
+
+  readonly keyOf = (handle: StoreHandle): StorageKey => handle;
+
+  readonly part = (handle: StoreHandle, place: PartPlace, bytes: AsyncIterable<Uint8Array>): Promise<StoredPart> =>
+    translated(async () => {
+      const fd = await open(this.#layout.unfinishedPath(handle), constants.O_WRONLY | constants.O_CREAT, fileMode);
+      try {
+        cutTo(fd, place.offset);
+        await this.#failpoint('blob.create.after');
+        const sizeBytes = await writeStream(fd, place.offset, bytes, () => this.#failpoint('blob.write.middle'));
+        return { token: String(sizeBytes), sizeBytes };
+      } catch (cause) {
+        giveBack(fd, place.offset);
+        throw cause;
+      } finally {
+        closeSync(fd);
+      }
+    });
+
+  readonly readUnfinished = (handle: StoreHandle, tokens: readonly PartToken[]): AsyncIterable<Uint8Array> =>
+    readFile(this.#layout.unfinishedPath(handle), { start: 0, end: totalOf(tokens) });
+
+  readonly unfinishedBytes = (handle: StoreHandle, tokens: readonly PartToken[]): Promise<number> =>
+    translated(async () => Math.min(await sizeOf(this.#layout.unfinishedPath(handle)), totalOf(tokens)));
+
+  /** write → fsync of the file → rename → fsync of the folder. After a failed fsync the bytes are gone for good. */
+  readonly complete = (handle: StoreHandle, tokens: readonly PartToken[]): Promise<StorageKey> =>
+    translated(async () => {
+      const unfinished = this.#layout.unfinishedPath(handle);
+      const finished = this.#layout.finishedPath(handle);
+      await removedOnThrow(unfinished, () => this.#syncFile(unfinished, totalOf(tokens)));
+      await rename(unfinished, finished);
+      await removedOnThrow(finished, async () => {
+        await this.#failpoint('blob.rename.after');
+        await syncFolder(this.#layout.finishedFolder(handle));
+        await this.#failpoint('blob.directory-fsync.after');
+      });
+      return handle;
+    });
+
+  readonly abort = (handle: StoreHandle): Promise<void> =>
+    translated(() => rm(this.#layout.unfinishedPath(handle), { force: true }));
+
+  readonly read = (key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> =>
+    readFile(this.#layout.finishedPath(key), range);
+
+  readonly removeMany = (keys: readonly StorageKey[]): Promise<void> =>
+    translated(async () => {
+      for (let start = 0; start < keys.length; start += removeWidth) {
+        const slice = keys.slice(start, start + removeWidth);
+        await Promise.all(slice.map((key) => rm(this.#layout.finishedPath(key), { force: true })));
+      }
+    });
+
+  async *list(prefix: string): AsyncGenerator<StoreEntry> {
+    yield* entriesOf(this.#layout.incoming, prefix, true);
+    for (const folder of this.#layout.fanOut()) {
+      const start = folder.slice(-2);
+      if (start.startsWith(prefix.slice(0, 2))) yield* entriesOf(folder, prefix, false);
+    }
+  }
+
+  readonly check = (): Promise<void> =>
+    translated(async () => {
+      const probe = join(this.#layout.incoming, `check-${this.#ids.uid()}`);
+      try {
+        await writeFile(probe, 'berth', { flag: 'wx', mode: fileMode });
+      } finally {
+        await rm(probe, { force: true });
+      }
+    });
+
+  async #syncFile(path: string, sizeBytes: number): Promise<void> {
+    const flags = sizeBytes === 0 ? constants.O_WRONLY | constants.O_CREAT : constants.O_WRONLY;
+    const fd = openSync(path, flags, fileMode);
+    try {
+      cutTo(fd, sizeBytes);
+      await this.#failpoint('blob.fsync.before');
+      await fsync(fd);
+      await this.#failpoint('blob.fsync.after');
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+/** Drops what a failed part left behind `sizeBytes`; throws when fewer bytes are there, because the blob lost some. */
+function cutTo(fd: number, sizeBytes: number): void {
+  const { size } = fstatSync(fd);
+  if (size < sizeBytes) throw new Error(`an unfinished blob holds ${size} bytes of ${sizeBytes}`);
+  if (size > sizeBytes) ftruncateSync(fd, sizeBytes);
+}
+
+/** Frees the bytes of a failed part at once: on a full disk others wait for them. */
+function giveBack(fd: number, sizeBytes: number): void {
+  try {
+    ftruncateSync(fd, sizeBytes);
+  } catch {
+    // The next part or `abort` does it; the fault that brought us here is the one to tell.
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await fsync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** After a failed fsync pages may count as clean although they were lost, so nobody may try that file again. */
+async function removedOnThrow(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    await rm(path, { force: true }).catch(() => {
+      // Left for `list` to show; the fault that brought us here is the one to tell.
+    });
+    throw cause;
+  }
+}
+
+async function* readFile(path: string, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+  const fd = await open(path, constants.O_RDONLY).catch((cause: unknown) => {
+    throw errorCode(cause) === 'ENOENT'
+      ? new BlobMissing('the stored bytes are missing', { cause })
+      : storageError(cause);
+  });
+  try {
+    yield* readStream(fd, range);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function* entriesOf(folder: string, prefix: string, unfinished: boolean): AsyncGenerator<StoreEntry> {
+  for await (const { name } of await opendir(folder)) {
+    if (!name.startsWith(prefix) || !isStorageKey(name)) continue;
+    const found = await statOrNothing(join(folder, name));
+    if (found === undefined) continue;
+    yield { key: name, sizeBytes: found.size, modifiedMicros: Math.round(found.mtimeMs * 1000), unfinished };
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return (await statOrNothing(path))?.size ?? 0;
+}
+
+async function statOrNothing(path: string) {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    if (errorCode(cause) === 'ENOENT') return undefined;
+    throw cause;
+  }
+}
+
+function totalOf(tokens: readonly PartToken[]): number {
+  return tokens.reduce((total, token) => total + Number(token), 0);
+}
+
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw storageError(cause);
+  }
+}
+
+function makeFolders(layout: FolderLayout): void {
+  for (const path of [layout.incoming, ...layout.fanOut()]) mkdirSync(path, { recursive: true, mode: folderMode });
+  for (const path of [layout.blobs, layout.folder, dirname(layout.folder)]) syncFolderNow(path);
+}
+
+function syncFolderNow(path: string): void {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
