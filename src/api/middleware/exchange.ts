@@ -1,0 +1,98 @@
+import type { BlockList } from 'node:net';
+import type { Context, MiddlewareHandler } from 'hono';
+import { BerthError } from '../../core/errors.ts';
+import type { Registry } from '../../features/registries/registry.ts';
+import type { Ids } from '../../platform/ids.ts';
+import { correlationHeader, correlationIdOf } from './correlation-id.ts';
+import type { Env } from './env.ts';
+import { clientBehind, type Peer } from './forwarded.ts';
+import { type Place, parseHostName, placeOf } from './host-name.ts';
+import { type ObserveParts, observe } from './observe.ts';
+import { refuseRest } from './refuse-rest.ts';
+import { setStandardHeaders } from './standard-headers.ts';
+
+export type ExchangeParts = ObserveParts & {
+  readonly ids: Ids;
+  readonly domain: string;
+  /** Answered from memory: asked once per request. */
+  readonly registryNamed: (name: string) => Registry | undefined;
+  readonly defaultRegistry: () => Registry;
+  readonly trustedProxies: BlockList | undefined;
+  readonly isStopping: () => boolean;
+};
+
+/** Answered whatever host was asked: probes call addresses, not names. */
+const hostless = ['/healthz', '/readyz', '/metrics'];
+
+/**
+ * The outermost middleware: finds out who calls and which registry the host stands for, puts the standard headers on the
+ * answer, and has the exchange observed. Throws `hostUnknown` and `routeUnknown`.
+ */
+export function exchange(parts: ExchangeParts): MiddlewareHandler<Env> {
+  const { clock } = parts;
+  return async (c, next) => {
+    const { incoming, outgoing } = c.env ?? {};
+    const peer = peerOf(c);
+    const client = clientBehind(peer, parts.trustedProxies);
+    const correlationId = correlationIdOf(headerOf(c, correlationHeader), parts.ids);
+    const answered = { correlationId, isEncrypted: client.scheme === 'https' };
+    const { address } = client;
+    const path = c.req.path;
+    if (incoming && outgoing) {
+      setStandardHeaders(c, answered);
+      if (parts.isStopping()) outgoing.setHeader('Connection', 'close');
+      observe(parts, incoming, outgoing, { correlationId, address, path });
+    }
+    try {
+      c.set('call', {
+        correlationId,
+        address,
+        origin: `${client.scheme}://${client.host ?? ''}`,
+        userAgent: headerOf(c, 'user-agent'),
+        registry: registryOf(parts, client.host, path),
+      });
+      await next();
+    } finally {
+      if (incoming && outgoing) await refuseRest(incoming, outgoing, clock);
+      else setStandardHeaders(c, answered);
+    }
+  };
+}
+
+function registryOf(parts: ExchangeParts, host: string | undefined, path: string): Registry {
+  if (hostless.includes(path)) return parts.defaultRegistry();
+  const name = host === undefined ? undefined : parseHostName(host)?.name;
+  const place = name === undefined ? undefined : placeOf(name, parts.domain);
+  if (place === undefined) throw new BerthError('hostUnknown');
+  if (!isServed(place, path)) throw new BerthError('routeUnknown');
+  if (place.kind !== 'registry') return parts.defaultRegistry();
+  const registry = parts.registryNamed(place.label);
+  if (registry === undefined) throw new BerthError('hostUnknown');
+  return registry;
+}
+
+/** The control plane answers on `management.<domain>`, registries on their names, and both on localhost. */
+function isServed(place: Place, path: string): boolean {
+  const isControl = path.startsWith('/admin/');
+  return place.kind === 'local' || isControl === (place.kind === 'management');
+}
+
+function peerOf(c: Context<Env>): Peer {
+  const socket = c.env?.incoming?.socket;
+  return {
+    address: socket?.remoteAddress ?? '',
+    isEncrypted: socket !== undefined && 'encrypted' in socket,
+    host: headerOf(c, 'host'),
+    forwardedFor: headerOf(c, 'x-forwarded-for'),
+    forwardedProto: headerOf(c, 'x-forwarded-proto'),
+    forwardedHost: headerOf(c, 'x-forwarded-host'),
+  };
+}
+
+/** Node's own parsed headers where there are some: making a `Headers` of them costs more than the rest of a small request. */
+function headerOf(c: Context<Env>, name: string): string | undefined {
+  const incoming = c.env?.incoming;
+  if (incoming === undefined) return c.req.header(name);
+  const value = incoming.headers[name];
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,32 @@
+import { isIP } from 'node:net';
+
+/** A Host header taken apart. `name` is in lower case, without the brackets of an IPv6 address. */
+export type HostName = { readonly name: string; readonly port: number | undefined };
+
+/** Which part of the installation a host stands for (house plan, "Hosts"). */
+export type Place =
+  /** `localhost` or an address: every surface, and the default registry. */
+  { readonly kind: 'local' } | { readonly kind: 'management' } | { readonly kind: 'registry'; readonly label: string };
+
+/** Undefined for anything but a host name or address with an optional port. Source: RFC 9110, section 7.2. */
+export function parseHostName(text: string): HostName | undefined {
+  const [, bracketed, plain, port] =
+    /^(?:\[([0-9a-fA-F:.]{2,45})\]|([a-zA-Z0-9._-]{1,253}))(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const name = (bracketed ?? plain)?.toLowerCase();
+  if (name === undefined || (bracketed !== undefined && isIP(name) !== 6)) return undefined;
+  return { name, port: port === undefined ? undefined : Number(port) };
+}
+
+/** Undefined for a name below no part of this installation; `domain` in lower case. */
+export function placeOf(name: string, domain: string): Place | undefined {
+  if (name === 'localhost' || isIP(name) !== 0) return { kind: 'local' };
+  if (!name.endsWith(`.${domain}`)) return undefined;
+  const label = name.slice(0, -domain.length - 1);
+  return label === 'management' ? { kind: 'management' } : { kind: 'registry', label };
+}
+
+/** Whether a Host header names this machine rather than a name of the installation. */
+export function isLocalHost(header: string): boolean {
+  const name = parseHostName(header)?.name;
+  return name !== undefined && placeOf(name, '')?.kind === 'local';
+}
