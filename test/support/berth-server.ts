@@ -114,7 +114,7 @@ export class BerthServer {
 }
 
 /**
- * Starts `bin/berth serve` on free loopback ports and returns when `/readyz` answers 200.
+ * Starts `bin/berth serve` (or the program that `BERTH_PROGRAM` names, to test another build) on free loopback ports and returns when `/readyz` answers 200.
  * Throws with the server's output when it ends or is not ready in time.
  */
 export async function startBerth(options: BerthOptions = {}): Promise<BerthServer> {
@@ -122,7 +122,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<BerthServe
   const dataFolder = options.dataFolder ?? join(folder?.path ?? '', 'data');
   const ports = options.ports ?? { http: await freePort(), https: await freePort() };
   const daemon = new Daemon({
-    command: join(repository, 'bin/berth'),
+    command: process.env.BERTH_PROGRAM ?? join(repository, 'bin/berth'),
     args: ['serve', ...flagsOf(options, dataFolder, ports)],
     logFile: `${dataFolder}.log`,
     ...(options.env === undefined ? {} : { env: options.env }),
