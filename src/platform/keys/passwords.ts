@@ -2,6 +2,7 @@ import { scrypt as scryptCallback, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
 import { BerthError } from '../../core/errors.ts';
 import type { Ids } from '../ids.ts';
+import { isSecretHash } from './secret-hash.ts';
 
 const scrypt = promisify<string, Uint8Array, number, Cost, Buffer>(scryptCallback);
 
@@ -24,7 +25,10 @@ const retryAfterSeconds = 2;
  */
 export type Passwords = {
   readonly hash: (password: string) => Promise<string>;
-  /** Without a verifier (nobody has that name) it takes as long as with one, and answers false. */
+  /**
+   * Without a verifier (nobody has that name) it takes as long as with one, and answers false. False at once for the verifier
+   * of a generated secret, which `verifySecret` compares.
+   */
   readonly verify: (password: string, verifier: string | undefined) => Promise<boolean>;
 };
 
@@ -43,6 +47,7 @@ export function createPasswords(ids: Ids): Passwords {
         await derive(password, ids.bytes(saltBytes), cost);
         return false;
       }
+      if (isSecretHash(verifier)) return false;
       const { salt, hash, parameters } = parseVerifier(verifier);
       const actual = await derive(password, salt, parameters);
       return actual.length === hash.length && timingSafeEqual(actual, hash);
