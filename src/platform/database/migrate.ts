@@ -1,0 +1,45 @@
+import { type Kysely, type Migration, Migrator } from 'kysely';
+import type { Database } from './database.ts';
+import { registryMigration } from './migrations/001-registry.ts';
+import type { Schema } from './schema.ts';
+
+/** Every migration, in order; a released one is never edited. */
+function migrations(kind: Database['kind']): Record<string, Migration> {
+  return { '001-registry': registryMigration(kind) };
+}
+
+/**
+ * Brings the schema up to date. One process at a time does it, in one transaction: killed anywhere, it starts again.
+ * Throws when the database knows a migration that this program does not: a newer program wrote it.
+ */
+export async function migrate(db: Kysely<Schema>, kind: Database['kind']): Promise<void> {
+  const known = migrations(kind);
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => known } });
+  await refuseNewer(db, Object.keys(known));
+  const { error } = await migrator.migrateToLatest();
+  if (error === undefined) return;
+  // A newer program may have migrated between the look above and the lock.
+  await refuseNewer(db, Object.keys(known));
+  throw error;
+}
+
+async function refuseNewer(db: Kysely<Schema>, known: readonly string[]): Promise<void> {
+  for (const name of await executedMigrations(db)) {
+    if (!known.includes(name))
+      throw new Error(
+        `the database was written by a newer version of Berth (its schema has "${name}", this program ends at ` +
+          `"${known.at(-1)}"): start that version, or restore a backup made before the upgrade`,
+      );
+  }
+}
+
+async function executedMigrations(db: Kysely<Schema>): Promise<string[]> {
+  const tables = await db.introspection.getTables({ withInternalKyselyTables: true });
+  if (!tables.some((table) => table.name === 'kysely_migration')) return [];
+  const rows = await db
+    .withTables<{ kysely_migration: { name: string } }>()
+    .selectFrom('kysely_migration')
+    .select('name')
+    .execute();
+  return rows.map((row) => row.name);
+}

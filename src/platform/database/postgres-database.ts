@@ -1,0 +1,138 @@
+import { Kysely, sql } from 'kysely';
+import { type CustomTypesConfig, Pool, type PoolConfig, types as standardTypes } from 'pg';
+import type { Clock } from '../clock.ts';
+import type { Ids } from '../ids.ts';
+import type { Database, Transaction } from './database.ts';
+import { migrate } from './migrate.ts';
+import { PostgresDialect } from './postgres-dialect.ts';
+import { isLostRace, isTransient } from './postgres-fault.ts';
+import type { Schema } from './schema.ts';
+
+export type PostgresOptions = {
+  /** `postgres://user:password@host:port/database?sslmode=…`, or with `?host=<folder>` for a Unix socket. */
+  readonly url: string;
+  /** Connections of this process at most. */
+  readonly poolSize: number;
+  readonly clock: Clock;
+  readonly ids: Ids;
+};
+
+/** Waiting for a connection, and running a transaction again after it lost a race or its connection. */
+const maxWaitMs = 5_000;
+const lockTimeoutMs = 5_000;
+const statementTimeoutMs = 30_000;
+/** Ends the wait for a server that vanished without a word; above the server's own limit. */
+const answerTimeoutMs = 35_000;
+const idleTransactionTimeoutMs = 30_000;
+const oldestVersion = 150_000;
+
+/**
+ * Opens the PostgreSQL database and brings its schema up to date. Transactions run READ COMMITTED; those that lose a race or
+ * their connection before the commit was sent run again for up to 5 seconds. Throws when the server is older than 15, does not store
+ * text as UTF-8, answers commits before they are durable, or when the schema was written by a newer program.
+ */
+export async function openPostgres({ url, poolSize, clock, ids }: PostgresOptions): Promise<Database> {
+  await migrateOnce(url);
+  const pool = openPool({
+    connectionString: url,
+    max: poolSize,
+    lock_timeout: lockTimeoutMs,
+    statement_timeout: statementTimeoutMs,
+    query_timeout: answerTimeoutMs,
+    idle_in_transaction_session_timeout: idleTransactionTimeoutMs,
+  });
+  const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
+  return {
+    kind: 'postgres',
+    read: queries,
+    transaction: (work) => retried(() => oneTransaction(queries, work), clock, ids),
+    nowMicros: async () => {
+      const now = sql<number>`(extract(epoch from clock_timestamp()) * 1000000)::bigint`.as('now');
+      return (await queries.selectNoFrom(now).executeTakeFirstOrThrow()).now;
+    },
+    close: () => pool.end(),
+  };
+}
+
+type Outcome<T> =
+  | { readonly kind: 'done'; readonly value: T }
+  | { readonly kind: 'failed'; readonly error: unknown; readonly mayRetry: boolean };
+
+async function oneTransaction<T>(queries: Kysely<Schema>, work: (tx: Transaction) => Promise<T>): Promise<Outcome<T>> {
+  let isCommitting = false;
+  try {
+    const value = await queries.transaction().execute(async (tx) => {
+      const result = await work(tx);
+      isCommitting = true;
+      return result;
+    });
+    return { kind: 'done', value };
+  } catch (error) {
+    // A connection lost during the commit leaves open whether it happened: running the work again could do it twice.
+    const mayRetry = isTransient(error) && (!isCommitting || (error instanceof Error && isLostRace(error.cause)));
+    return { kind: 'failed', error, mayRetry };
+  }
+}
+
+async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids: Ids): Promise<T> {
+  const endMs = clock.monotonicMs() + maxWaitMs;
+  while (true) {
+    const outcome = await attempt();
+    if (outcome.kind === 'done') return outcome.value;
+    if (!outcome.mayRetry || clock.monotonicMs() >= endMs) throw outcome.error;
+    const [random = 0] = ids.bytes(1);
+    await clock.sleep(5 + random / 4);
+  }
+}
+
+/** On a connection of its own, without the time-outs of normal work: a migration may take minutes. */
+async function migrateOnce(url: string): Promise<void> {
+  const pool = openPool({ connectionString: url, max: 1 });
+  try {
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
+    await refuseUnfitServer(queries);
+    await migrate(queries, 'postgres');
+  } finally {
+    await pool.end();
+  }
+}
+
+async function refuseUnfitServer(queries: Kysely<Schema>): Promise<void> {
+  const setting = (name: string) => sql<string>`current_setting(${name}::text)`;
+  const server = await queries
+    .selectNoFrom([
+      setting('server_version_num').as('version'),
+      setting('server_encoding').as('encoding'),
+      setting('synchronous_commit').as('synchronousCommit'),
+    ])
+    .executeTakeFirstOrThrow();
+  if (Number(server.version) < oldestVersion) throw new Error('the database server is older than PostgreSQL 15');
+  if (server.encoding !== 'UTF8')
+    throw new Error(`the database stores text as ${server.encoding}; create it with encoding UTF8`);
+  if (server.synchronousCommit === 'off')
+    throw new Error('synchronous_commit is off for this database: confirmed pushes could be lost; set it to on');
+}
+
+function openPool(config: PoolConfig): Pool {
+  const pool = new Pool({ ...config, connectionTimeoutMillis: maxWaitMs, keepAlive: true, types: numericTypes });
+  // A connection that breaks is replaced by the pool; the query that used it gets the error.
+  pool.on('error', () => {});
+  pool.on('connect', (client) => client.on('error', () => {}));
+  return pool;
+}
+
+const int8 = standardTypes.builtins.INT8;
+const numeric = standardTypes.builtins.NUMERIC;
+
+/** 64-bit integers, and the exact numbers that sums of them are, come as numbers. */
+const numericTypes: CustomTypesConfig = {
+  getTypeParser: (oid, format) =>
+    format !== 'binary' && (oid === int8 || oid === numeric) ? exactNumber : standardTypes.getTypeParser(oid, format),
+};
+
+function exactNumber(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    throw new RangeError(`${text} from the database is beyond the whole numbers that JavaScript keeps exactly`);
+  return value;
+}

@@ -1,0 +1,150 @@
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  type Dialect,
+  type Driver,
+  type Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+} from 'kysely';
+import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import { postgresFault } from './postgres-fault.ts';
+
+/** Kysely over a pool, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
+export class PostgresDialect implements Dialect {
+  readonly #pool: Pool;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  createDriver(): Driver {
+    return new PostgresDriver(this.#pool);
+  }
+
+  createQueryCompiler(): PostgresQueryCompiler {
+    return new PostgresQueryCompiler();
+  }
+
+  createAdapter(): PostgresAdapter {
+    return new PostgresAdapter();
+  }
+
+  createIntrospector(db: Kysely<unknown>): PostgresIntrospector {
+    return new PostgresIntrospector(db);
+  }
+}
+
+class PostgresDriver implements Driver {
+  readonly #pool: Pool;
+  readonly #names = new StatementNames();
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  async init(): Promise<void> {}
+
+  async acquireConnection(): Promise<PostgresConnection> {
+    try {
+      return new PostgresConnection(await this.#pool.connect(), this.#names);
+    } catch (error) {
+      throw postgresFault(error);
+    }
+  }
+
+  async beginTransaction(connection: DatabaseConnection): Promise<void> {
+    await connection.executeQuery(CompiledQuery.raw('begin isolation level read committed'));
+  }
+
+  async commitTransaction(connection: PostgresConnection): Promise<void> {
+    await connection.commit();
+  }
+
+  async rollbackTransaction(connection: PostgresConnection): Promise<void> {
+    await connection.rollback();
+  }
+
+  async releaseConnection(connection: PostgresConnection): Promise<void> {
+    connection.release();
+  }
+
+  async destroy(): Promise<void> {}
+}
+
+class PostgresConnection implements DatabaseConnection {
+  readonly #client: PoolClient;
+  readonly #names: StatementNames;
+  #isBroken = false;
+
+  constructor(client: PoolClient, names: StatementNames) {
+    this.#client = client;
+    this.#names = names;
+  }
+
+  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+    try {
+      const name = this.#names.nameOf(sql);
+      const { rows, rowCount } = await this.#client.query({
+        text: sql,
+        values: [...parameters],
+        ...(name && { name }),
+      });
+      return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
+    } catch (error) {
+      throw postgresFault(error);
+    }
+  }
+
+  /** As on SQLite: read in pages. */
+  // biome-ignore lint/correctness/useYield: the contract asks for a generator.
+  async *streamQuery<R>(): AsyncIterableIterator<QueryResult<R>> {
+    throw new Error('streaming a query is not supported; read in pages');
+  }
+
+  async commit(): Promise<void> {
+    try {
+      const { command } = await this.#client.query('commit');
+      // The server answers a commit after a failed statement with a rollback, not with an error.
+      if (command !== 'COMMIT') throw new Error('a statement of the transaction failed and its error was swallowed');
+    } catch (error) {
+      throw postgresFault(error);
+    }
+  }
+
+  async rollback(): Promise<void> {
+    try {
+      await this.#client.query('rollback');
+    } catch {
+      // The error that led here matters, not this one; without its connection the server rolls back by itself.
+      this.#isBroken = true;
+    }
+  }
+
+  release(): void {
+    this.#client.release(this.#isBroken);
+  }
+}
+
+/** Statements beyond these are parsed by the server each time, so that it does not keep them without bound. */
+const maxNames = 1_000;
+
+/** Gives each text of a statement a name, under which each connection prepares it at its first use. */
+class StatementNames {
+  readonly #names = new Map<string, string>();
+
+  nameOf(sql: string): string | undefined {
+    const known = this.#names.get(sql);
+    if (known !== undefined || this.#names.size >= maxNames) return known;
+    const name = `berth_${this.#names.size}`;
+    this.#names.set(sql, name);
+    return name;
+  }
+}
+
+/** Cast: Kysely derives the row type from the query. */
+function rowsOf<R>(rows: readonly QueryResultRow[]): R[] {
+  return rows as R[];
+}

@@ -1,0 +1,164 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { DefaultQueryExecutor, Transaction as KyselyTransaction } from 'kysely';
+import { BerthError } from '../../core/errors.ts';
+import type { Clock } from '../clock.ts';
+import type { Ids } from '../ids.ts';
+import type { Transaction } from './database.ts';
+import type { Schema } from './schema.ts';
+import type { SqliteConnection } from './sqlite-connection.ts';
+import { SqliteDialect } from './sqlite-dialect.ts';
+import { busyRetrySeconds, isSqliteBusy, sqliteFault } from './sqlite-fault.ts';
+
+/** A transaction that has not begun after this long fails with `busy`. */
+const maxWaitMs = 5_000;
+/** How many transactions, and how much time of the event loop, one commit may gather. */
+const maxGroup = 256;
+const maxGroupMs = 10;
+
+type Waiting = {
+  readonly work: (tx: Transaction) => Promise<void>;
+  readonly succeed: () => void;
+  readonly fail: (error: unknown) => void;
+  readonly sinceMs: number;
+};
+
+/**
+ * The one writing connection of a process. Transactions wait in a queue; those that wait together run one after the other,
+ * each in its own savepoint, and share one commit, so that one fsync serves them all. Nobody hears of success or failure before
+ * that commit: what a transaction saw of an earlier one of its group is true only from then on. When the commit
+ * fails, all of the group fail. A lock held by another process is waited for without blocking the event loop.
+ */
+export class SqliteWriter {
+  readonly #connection: SqliteConnection;
+  readonly #clock: Clock;
+  readonly #ids: Ids;
+  readonly #waiting: Waiting[] = [];
+  #draining: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(connection: SqliteConnection, clock: Clock, ids: Ids) {
+    this.#connection = connection;
+    this.#clock = clock;
+    this.#ids = ids;
+  }
+
+  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    if (this.#isClosed) return Promise.reject(new BerthError('stopping'));
+    return new Promise((resolve, reject) => {
+      let succeed = () => {};
+      this.#waiting.push({
+        work: async (tx) => {
+          const value = await work(tx);
+          succeed = () => resolve(value);
+        },
+        succeed: () => succeed(),
+        fail: reject,
+        sinceMs: this.#clock.monotonicMs(),
+      });
+      this.#draining ??= this.#drain();
+    });
+  }
+
+  /** Resolves when what waits is committed or has failed, and the connection is closed. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#draining;
+    this.#connection.close();
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // Lets the requests that have already arrived join the group.
+      await nextTurn();
+      if (await this.#begin()) await this.#runGroup();
+    }
+    this.#draining = undefined;
+  }
+
+  /** Takes the write lock; false when nobody waits for it any more. */
+  async #begin(): Promise<boolean> {
+    while (true) {
+      this.#failOverdue();
+      if (this.#waiting.length === 0) return false;
+      try {
+        this.#connection.run('begin immediate');
+        return true;
+      } catch (error) {
+        if (!isSqliteBusy(error)) this.#failWaiting(this.#waiting.length, sqliteFault(error));
+      }
+      await this.#clock.sleep(this.#jitterMs());
+    }
+  }
+
+  async #runGroup(): Promise<void> {
+    const group: Waiting[] = [];
+    const settle: (() => void)[] = [];
+    const endMs = this.#clock.monotonicMs() + maxGroupMs;
+    try {
+      while (group.length < maxGroup && this.#clock.monotonicMs() <= endMs) {
+        const member = this.#waiting.shift();
+        if (member === undefined) break;
+        group.push(member);
+        settle.push(await this.#runMember(member));
+      }
+      this.#connection.run('commit');
+    } catch (error) {
+      if (this.#connection.isTransaction) this.#connection.run('rollback');
+      const fault = sqliteFault(error);
+      for (const member of group) member.fail(fault);
+      return;
+    }
+    for (const tell of settle) tell();
+  }
+
+  /** Returns how to tell the caller once the group is committed; throws when SQLite has rolled back the whole group. */
+  async #runMember(member: Waiting): Promise<() => void> {
+    this.#connection.run('savepoint member');
+    const { tx, end } = openTransaction(this.#connection);
+    try {
+      await member.work(tx);
+      this.#connection.run('release member');
+      return member.succeed;
+    } catch (error) {
+      if (!this.#connection.isTransaction) throw error;
+      this.#connection.run('rollback to member');
+      this.#connection.run('release member');
+      return () => member.fail(error);
+    } finally {
+      end();
+    }
+  }
+
+  #failOverdue(): void {
+    const sinceMs = this.#clock.monotonicMs() - maxWaitMs;
+    const overdue = this.#waiting.findIndex((waiting) => waiting.sinceMs > sinceMs);
+    const count = overdue === -1 ? this.#waiting.length : overdue;
+    if (count > 0) this.#failWaiting(count, new BerthError('busy', undefined, { retryAfterSeconds: busyRetrySeconds }));
+  }
+
+  #failWaiting(count: number, error: unknown): void {
+    for (const waiting of this.#waiting.splice(0, count)) waiting.fail(error);
+  }
+
+  #jitterMs(): number {
+    const [random = 0] = this.#ids.bytes(1);
+    return 2 + random / 16;
+  }
+}
+
+/** What one transaction queries with; refuses queries after `end`, when the connection already serves another one. */
+function openTransaction(connection: SqliteConnection): { readonly tx: Transaction; readonly end: () => void } {
+  let isOver = false;
+  const dialect = new SqliteDialect(connection);
+  const executor = new DefaultQueryExecutor(dialect.createQueryCompiler(), dialect.createAdapter(), {
+    provideConnection: async (consumer) => {
+      if (isOver) throw new Error('a query came after the end of its transaction');
+      return await consumer(connection);
+    },
+  });
+  const tx = new KyselyTransaction<Schema>({ config: { dialect }, dialect, driver: dialect.createDriver(), executor });
+  const end = () => {
+    isOver = true;
+  };
+  return { tx, end };
+}
