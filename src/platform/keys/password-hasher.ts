@@ -23,7 +23,7 @@ const retryAfterSeconds = 2;
  * What people choose as passwords, hashed with scrypt behind a queue of 2. A verifier is `scrypt$N$r$p$salt$hash`, salt and
  * hash in base64url. Both throw `tooManyRequests` when too many wait.
  */
-export type Passwords = {
+export type PasswordHasher = {
   readonly hash: (password: string) => Promise<string>;
   /**
    * Without a verifier (nobody has that name) it takes as long as with one, and answers false. False at once for the verifier
@@ -32,7 +32,7 @@ export type Passwords = {
   readonly verify: (password: string, verifier: string | undefined) => Promise<boolean>;
 };
 
-export function createPasswords(ids: Ids): Passwords {
+export function createPasswordHasher(ids: Ids): PasswordHasher {
   const queue = new Queue();
   const derive = (password: string, salt: Uint8Array, parameters: Cost) =>
     queue.run(() => scrypt(password, salt, hashBytes, parameters));

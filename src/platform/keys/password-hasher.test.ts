@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BerthError } from '../../core/errors.ts';
 import { systemIds } from '../system-ids.ts';
-import { createPasswords } from './passwords.ts';
+import { createPasswordHasher } from './password-hasher.ts';
 import { hashSecret } from './secret-hash.ts';
 
-const passwords = createPasswords(systemIds);
+const passwords = createPasswordHasher(systemIds);
 
 test('a password matches its own verifier, which is salted and carries its parameters', async () => {
   const verifier = await passwords.hash('correct horse');
