@@ -1,6 +1,7 @@
 import type { BlockList } from 'node:net';
 import type { Context, MiddlewareHandler } from 'hono';
 import { BerthError } from '../../core/errors.ts';
+import type { Directory } from '../../features/registries/directory.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { correlationHeader, correlationIdOf } from './correlation-id.ts';
@@ -14,9 +15,7 @@ import { setStandardHeaders } from './standard-headers.ts';
 export type ExchangeParts = ObserveParts & {
   readonly ids: Ids;
   readonly domain: string;
-  /** Answered from memory: asked once per request. */
-  readonly registryNamed: (name: string) => Registry | undefined;
-  readonly defaultRegistry: () => Registry;
+  readonly directory: Pick<Directory, 'byHost' | 'lookUp' | 'defaultRegistry'>;
   readonly trustedProxies: BlockList | undefined;
   readonly isStopping: () => boolean;
 };
@@ -49,7 +48,7 @@ export function exchange(parts: ExchangeParts): MiddlewareHandler<Env> {
         address,
         origin: `${client.scheme}://${client.host ?? ''}`,
         userAgent: headerOf(c, 'user-agent'),
-        registry: registryOf(parts, client.host, path),
+        registry: findRegistry(parts, client.host, path) ?? (await lookUpRegistry(parts, client.host)),
       });
       await next();
     } finally {
@@ -59,14 +58,25 @@ export function exchange(parts: ExchangeParts): MiddlewareHandler<Env> {
   };
 }
 
-function registryOf(parts: ExchangeParts, host: string | undefined, path: string): Registry {
-  if (hostless.includes(path)) return parts.defaultRegistry();
+/** From memory. Undefined for a host below our domain that stands for no registry we know of. */
+function findRegistry(parts: ExchangeParts, host: string | undefined, path: string): Registry | undefined {
+  if (hostless.includes(path)) return defaultRegistry(parts);
   const name = host === undefined ? undefined : parseHostName(host)?.name;
   const place = name === undefined ? undefined : placeOf(name, parts.domain);
-  if (place === undefined) throw new BerthError('hostUnknown');
+  if (host === undefined || place === undefined) throw new BerthError('hostUnknown');
   if (!isServed(place, path)) throw new BerthError('routeUnknown');
-  if (place.kind !== 'registry') return parts.defaultRegistry();
-  const registry = parts.registryNamed(place.label);
+  return place.kind === 'registry' ? parts.directory.byHost(host) : defaultRegistry(parts);
+}
+
+function defaultRegistry({ directory }: ExchangeParts): Registry {
+  const registry = directory.defaultRegistry();
+  if (registry === undefined) throw new BerthError('registryUnknown');
+  return registry;
+}
+
+/** Another process may have made it just now. */
+async function lookUpRegistry({ directory }: ExchangeParts, host: string | undefined): Promise<Registry> {
+  const registry = host === undefined ? undefined : await directory.lookUp(host);
   if (registry === undefined) throw new BerthError('hostUnknown');
   return registry;
 }

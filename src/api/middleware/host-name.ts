@@ -6,7 +6,7 @@ export type HostName = { readonly name: string; readonly port: number | undefine
 /** Which part of the installation a host stands for (house plan, "Hosts"). */
 export type Place =
   /** `localhost` or an address: every surface, and the default registry. */
-  { readonly kind: 'local' } | { readonly kind: 'management' } | { readonly kind: 'registry'; readonly label: string };
+  { readonly kind: 'local' } | { readonly kind: 'management' } | { readonly kind: 'registry' };
 
 /** Undefined for anything but a host name or address with an optional port. Source: RFC 9110, section 7.2. */
 export function parseHostName(text: string): HostName | undefined {
@@ -21,8 +21,7 @@ export function parseHostName(text: string): HostName | undefined {
 export function placeOf(name: string, domain: string): Place | undefined {
   if (name === 'localhost' || isIP(name) !== 0) return { kind: 'local' };
   if (!name.endsWith(`.${domain}`)) return undefined;
-  const label = name.slice(0, -domain.length - 1);
-  return label === 'management' ? { kind: 'management' } : { kind: 'registry', label };
+  return { kind: name === `management.${domain}` ? 'management' : 'registry' };
 }
 
 /** Whether a Host header names this machine rather than a name of the installation. */

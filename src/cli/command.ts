@@ -1,0 +1,62 @@
+import type { AdminClient } from '../client/admin-client.ts';
+
+/** Exit codes. Source: runtime contract, "Errors". */
+export const exitCodes = { done: 0, failed: 1, usage: 2, notFound: 3 } as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** What a command may use; made by main.ts, so that commands reach the server only through the client. */
+export type CommandContext = {
+  readonly print: (text: string) => void;
+  readonly complain: (text: string) => void;
+  readonly version: string;
+  /** Signed in as the owner named in bootstrap.json. Throws NoServer when there is none. */
+  readonly connect: () => Promise<AdminClient>;
+  /** Runs the server until it is told to stop. */
+  readonly serve: () => Promise<ExitCode>;
+  readonly settings: () => readonly SettingLine[];
+  readonly surroundings: () => Surroundings;
+};
+
+export type SettingLine = {
+  readonly name: string;
+  readonly value: string;
+  readonly source: string;
+  readonly unit: string;
+  readonly meaning: string;
+};
+
+/** What `doctor` looks at. */
+export type Surroundings = {
+  readonly dataFolder: string;
+  readonly domain: string;
+  readonly listeners: readonly { readonly name: string; readonly host: string; readonly port: number }[];
+  /** Present when the database is not the embedded one. */
+  readonly databaseUrl: string | undefined;
+  /** Where commands reach the server; undefined before the first start. */
+  readonly origin: string | undefined;
+  readonly caCertificate: string | undefined;
+};
+
+/** No server is known to speak to. */
+export class NoServer extends Error {}
+
+export type Operand = { readonly name: string; readonly meaning: string; readonly choices?: readonly string[] };
+export type Option = { readonly name: string; readonly meaning: string; readonly value?: string };
+
+/** What a person typed: operands by name, options by name (`true` for one without a value). */
+export type Given = {
+  readonly operand: (name: string) => string;
+  readonly option: (name: string) => string | undefined;
+  readonly isSet: (name: string) => boolean;
+};
+
+/** A command is data: help is made from it. `words` are noun and verb. */
+export type Command = {
+  readonly words: readonly [string, ...string[]];
+  readonly purpose: string;
+  readonly operands?: readonly Operand[];
+  readonly options?: readonly Option[];
+  readonly run: (context: CommandContext, given: Given) => Promise<ExitCode>;
+};
+
+export const jsonOption: Option = { name: 'json', meaning: 'print JSON' };

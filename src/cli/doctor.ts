@@ -1,0 +1,130 @@
+import { lookup } from 'node:dns/promises';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { type Command, type CommandContext, exitCodes, type Surroundings } from './command.ts';
+
+/** One thing looked at; `advice` says what to do where it is not well. */
+type Finding = { readonly what: string; readonly isWell: boolean; readonly advice?: string };
+
+const timeoutMs = 5_000;
+
+export const doctorCommands: readonly Command[] = [
+  {
+    words: ['doctor'],
+    purpose: 'look for what keeps the server or its clients from working, and say what to do',
+    run: async (context) => {
+      const findings = await examine(context);
+      for (const { what, isWell, advice } of findings) {
+        context.print(
+          `${isWell ? 'ok    ' : 'WRONG '} ${what}${isWell || advice === undefined ? '' : `\n       ${advice}`}`,
+        );
+      }
+      return findings.every(({ isWell }) => isWell) ? exitCodes.done : exitCodes.failed;
+    },
+  },
+];
+
+async function examine(context: CommandContext): Promise<Finding[]> {
+  const around = context.surroundings();
+  const health = around.origin === undefined ? undefined : await readiness(around.origin);
+  const server = health === undefined ? await stoppedServer(around) : runningServer(health);
+  const names = await Promise.all((await namesOf(context, around, health !== undefined)).map(resolves));
+  return [dataFolder(around.dataFolder), ...server, ...names];
+}
+
+function dataFolder(path: string): Finding {
+  const what = `data folder ${path}`;
+  if (!existsSync(path)) return { what: `${what} (made at the first start)`, isWell: true };
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    return { what, isWell: true };
+  } catch {
+    return { what, isWell: false, advice: 'This user cannot write there: run as its owner, or give --data.' };
+  }
+}
+
+type Readiness = { readonly parts: Readonly<Record<string, string>> } | { readonly untrusted: string };
+
+/** What the server says of itself; undefined when nothing answers. */
+async function readiness(origin: string): Promise<Readiness | undefined> {
+  try {
+    const answer = await fetch(`${origin}/readyz`, { signal: AbortSignal.timeout(timeoutMs) });
+    const parts: unknown = await answer.json();
+    return { parts: Object.fromEntries(Object.entries(parts ?? {}).map(([name, value]) => [name, String(value)])) };
+  } catch (error) {
+    const code = causeCode(error);
+    return code !== undefined && /CERT|SIGNATURE|ISSUER/.test(code) ? { untrusted: code } : undefined;
+  }
+}
+
+function causeCode(error: unknown): string | undefined {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
+}
+
+function runningServer(readiness: Readiness): Finding[] {
+  if ('untrusted' in readiness) {
+    const advice =
+      'The certificate is not from the authority in bootstrap.json: restart the server, or correct tls-certificates.';
+    return [{ what: `server certificate (${readiness.untrusted})`, isWell: false, advice }];
+  }
+  const parts = Object.entries(readiness.parts).map(([name, state]) => ({
+    what: `${name}: ${state}`,
+    isWell: state === 'ok',
+    advice: 'The log of the server tells why, in the line "not ready".',
+  }));
+  return [{ what: 'server answers, certificate trusted', isWell: true }, ...parts];
+}
+
+async function stoppedServer(around: Surroundings): Promise<Finding[]> {
+  const ports = await Promise.all(around.listeners.map(portFree));
+  const database = around.databaseUrl === undefined ? [] : [await databaseReachable(around.databaseUrl)];
+  return [{ what: 'server is not running (start it: berth serve)', isWell: true }, ...ports, ...database];
+}
+
+async function portFree({ name, host, port }: Surroundings['listeners'][number]): Promise<Finding> {
+  const what = `${name} can listen on ${host}:${port}`;
+  const server = createServer();
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  server.once('error', (error) => resolve('code' in error ? String(error.code) : error.message));
+  server.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port }, () => resolve(undefined));
+  const failure = await promise;
+  server.close();
+  if (failure === undefined) return { what, isWell: true };
+  return {
+    what: `${what} (${failure})`,
+    isWell: false,
+    advice: `Stop what uses the port, or give --${name} another one.`,
+  };
+}
+
+async function databaseReachable(url: string): Promise<Finding> {
+  const { hostname, port } = new URL(url);
+  const what = `database host ${hostname}:${port || 5432} can be reached`;
+  const socket = connect({ host: hostname, port: Number(port || 5432), timeout: timeoutMs });
+  const { promise, resolve } = Promise.withResolvers<string | undefined>();
+  socket.once('connect', () => resolve(undefined));
+  socket.once('timeout', () => resolve('no answer'));
+  socket.once('error', (error) => resolve('code' in error ? String(error.code) : error.message));
+  const failure = await promise;
+  socket.destroy();
+  if (failure === undefined) return { what, isWell: true };
+  return { what: `${what} (${failure})`, isWell: false, advice: 'Start PostgreSQL there, or correct --database.' };
+}
+
+/** Host names that clients need: every login server, and the control plane's. */
+async function namesOf(context: CommandContext, around: Surroundings, isRunning: boolean): Promise<string[]> {
+  const registries = isRunning ? await (await context.connect()).registryList() : [];
+  const loginServers = registries.map(({ loginServer }) => loginServer.replace(/:\d+$/, ''));
+  return ['localhost', `management.${around.domain}`, ...loginServers];
+}
+
+async function resolves(name: string): Promise<Finding> {
+  try {
+    const { address } = await lookup(name);
+    return { what: `name ${name} is ${address}`, isWell: true };
+  } catch {
+    const advice = `Add a DNS record, or on this machine the line "127.0.0.1 ${name}" to /etc/hosts.`;
+    return { what: `name ${name} does not resolve`, isWell: false, advice };
+  }
+}

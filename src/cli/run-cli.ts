@@ -1,0 +1,116 @@
+import { Argument, type Command as CommanderCommand, CommanderError, Command as Program } from 'commander';
+import { ClientError } from '../client/client-error.ts';
+import { type Command, type CommandContext, type ExitCode, exitCodes, type Given, NoServer } from './command.ts';
+
+/** A setting as a flag: every command takes it. */
+export type SettingFlag = { readonly flag: string; readonly unit: string; readonly meaning: string };
+
+export type CliParts = {
+  readonly commands: readonly Command[];
+  readonly settingFlags: readonly SettingFlag[];
+  /** Made after the flags are known: they say where the server is. */
+  readonly contextFor: (settingFlags: Readonly<Record<string, string>>) => CommandContext;
+  readonly print: (text: string) => void;
+  readonly complain: (text: string) => void;
+};
+
+const nounPurposes = new Map([
+  ['registry', 'registries of this installation'],
+  ['credential', "a registry's admin user"],
+]);
+
+/** Runs the command that `argv` names; answers the exit code. Throws nothing that has one. */
+export async function runCli(argv: readonly string[], parts: CliParts): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.done;
+  const program = new Program('berth')
+    .description('A private container registry, compatible with Azure Container Registry.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => parts.print(text.trimEnd()),
+      writeErr: (text) => parts.complain(text.trimEnd()),
+    });
+  for (const command of parts.commands) {
+    addCommand(program, command, parts, async (context, given) => {
+      code = await command.run(context, given);
+    });
+  }
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return code;
+  } catch (error) {
+    return exitCodeOf(error, parts.complain);
+  }
+}
+
+function addCommand(
+  program: CommanderCommand,
+  command: Command,
+  parts: CliParts,
+  run: (context: CommandContext, given: Given) => Promise<void>,
+): void {
+  const [noun, verb] = command.words;
+  const parent = verb === undefined ? program : nounCommand(program, noun);
+  const leaf = parent.command(verb ?? noun).description(command.purpose);
+  for (const { name, meaning, choices } of command.operands ?? []) {
+    const argument = new Argument(`<${name}>`, meaning);
+    leaf.addArgument(choices === undefined ? argument : argument.choices(choices));
+  }
+  for (const { name, meaning, value } of command.options ?? []) {
+    leaf.option(value === undefined ? `--${name}` : `--${name} <${value}>`, meaning);
+  }
+  for (const { flag, unit, meaning } of parts.settingFlags) {
+    // `--sparse-manifests` alone means on.
+    leaf.option(unit === 'on or off' ? `--${flag} [on|off]` : `--${flag} <value>`, meaning);
+  }
+  leaf.action(async () => {
+    const given = givenOf(leaf, command);
+    await run(parts.contextFor(settingsOf(leaf, parts.settingFlags)), given);
+  });
+}
+
+function nounCommand(program: CommanderCommand, noun: string): CommanderCommand {
+  const known = program.commands.find((command) => command.name() === noun);
+  return known ?? program.command(noun).description(nounPurposes.get(noun) ?? noun);
+}
+
+function givenOf(leaf: CommanderCommand, command: Command): Given {
+  const operands = new Map((command.operands ?? []).map(({ name }, index) => [name, leaf.args[index] ?? '']));
+  const options = new Map(optionEntries(leaf));
+  return {
+    operand: (name) => operands.get(name) ?? '',
+    option: (name) => {
+      const value = options.get(name);
+      return typeof value === 'string' ? value : undefined;
+    },
+    isSet: (name) => options.has(name),
+  };
+}
+
+function settingsOf(leaf: CommanderCommand, flags: readonly SettingFlag[]): Record<string, string> {
+  const names = new Set(flags.map(({ flag }) => flag));
+  const entries = optionEntries(leaf).filter(([name]) => names.has(name));
+  return Object.fromEntries(entries.map(([name, value]) => [name, typeof value === 'string' ? value : 'on']));
+}
+
+/** By flag name, as typed: commander itself keeps them under camel-case names. */
+function optionEntries(leaf: CommanderCommand): [string, unknown][] {
+  const values = leaf.opts<Record<string, unknown>>();
+  return leaf.options.flatMap((option): [string, unknown][] => {
+    const value = values[option.attributeName()];
+    return value === undefined ? [] : [[option.name(), value]];
+  });
+}
+
+function exitCodeOf(error: unknown, complain: (text: string) => void): ExitCode {
+  // Commander has said what was wrong; its code 0 is help that was asked for.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  if (error instanceof ClientError) {
+    complain(`berth: ${error.message}\n${error.remedy}`);
+    return error.status === 404 ? exitCodes.notFound : exitCodes.failed;
+  }
+  if (error instanceof NoServer) {
+    complain(`berth: ${error.message}`);
+    return exitCodes.failed;
+  }
+  throw error;
+}

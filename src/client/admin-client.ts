@@ -1,0 +1,32 @@
+import { type CredentialView, credentialSchema, type PasswordName } from '../wire/admin/credential-schema.ts';
+import {
+  type RegistryCreate,
+  type RegistryUpdate,
+  type RegistryView,
+  registryListSchema,
+  registrySchema,
+} from '../wire/admin/registry-schema.ts';
+import { type Connection, send } from './http.ts';
+
+/** What an owner can do over the admin API. Every function throws ClientError. */
+export type AdminClient = {
+  readonly registryList: () => Promise<RegistryView[]>;
+  readonly registryCreate: (registry: RegistryCreate) => Promise<RegistryView>;
+  readonly registryShow: (name: string) => Promise<RegistryView>;
+  readonly registryUpdate: (name: string, update: RegistryUpdate) => Promise<RegistryView>;
+  readonly credentialShow: (registry: string) => Promise<CredentialView>;
+  readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
+};
+
+export function createAdminClient(connection: Connection): AdminClient {
+  const registry = (name: string) => `/admin/registries/${encodeURIComponent(name)}`;
+  return {
+    registryList: async () => (await send(connection, 'GET', '/admin/registries', registryListSchema)).registries,
+    registryCreate: (body) => send(connection, 'POST', '/admin/registries', registrySchema, body),
+    registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),
+    registryUpdate: (name, update) => send(connection, 'PATCH', registry(name), registrySchema, update),
+    credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
+    credentialRenew: (name, password) =>
+      send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
+  };
+}
