@@ -1,0 +1,67 @@
+import { sql } from 'kysely';
+import type { Digest } from '../../core/digest.ts';
+import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
+import type { Transaction } from '../../platform/database/database.ts';
+
+/** A blob whose bytes are durable in the store and whose digest was checked. */
+export type FinishedBlob = {
+  readonly digest: Digest;
+  readonly storageKey: StorageKey;
+  readonly sizeBytes: number;
+  readonly checksums: Uint8Array;
+};
+
+export type CommitTarget = {
+  readonly registryUid: string;
+  readonly repositoryUid: string;
+  readonly nowMicros: number;
+  readonly graceUntilMicros: number;
+};
+
+/**
+ * Names a finished blob in its registry and links it into a repository. Where the registry holds the digest already, the
+ * first copy stays and its grace is renewed; a damaged copy is replaced.
+ * Resolves to the storage key that is in use now: when it is another than the blob's own, that one is surplus.
+ */
+export async function commitBlob(tx: Transaction, target: CommitTarget, blob: FinishedBlob): Promise<StorageKey> {
+  const row = await tx
+    .insertInto('blobs')
+    .values({
+      registry_uid: target.registryUid,
+      digest: blob.digest,
+      storage_key: blob.storageKey,
+      size: blob.sizeBytes,
+      stored_size: blob.sizeBytes,
+      format: 'plain',
+      scope: '',
+      state: 'ready',
+      created_at: target.nowMicros,
+      grace_until: target.graceUntilMicros,
+      checksums: blob.checksums,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['registry_uid', 'digest']).doUpdateSet({
+        storage_key: sql`case when blobs.state = 'damaged' then excluded.storage_key else blobs.storage_key end`,
+        checksums: sql`case when blobs.state = 'damaged' then excluded.checksums else blobs.checksums end`,
+        state: 'ready',
+        grace_until: (excluded) => excluded.ref('excluded.grace_until'),
+      }),
+    )
+    .returning('storage_key')
+    .executeTakeFirstOrThrow();
+  await linkBlob(tx, target, blob.digest);
+  return row.storage_key;
+}
+
+/** Makes a blob of the registry visible in one of its repositories. */
+export async function linkBlob(
+  tx: Transaction,
+  target: { readonly repositoryUid: string; readonly nowMicros: number },
+  digest: Digest,
+): Promise<void> {
+  await tx
+    .insertInto('blob_links')
+    .values({ repository_uid: target.repositoryUid, digest, created_at: target.nowMicros })
+    .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
+    .execute();
+}

@@ -1,0 +1,219 @@
+import type { Digest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { BlobMissing, type BlobStore, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { hotQuery } from '../../platform/database/hot-query.ts';
+import { lockedForShare } from '../../platform/database/locks.ts';
+import type { Failpoint } from '../../platform/failpoints.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Authority } from '../access/authority.ts';
+import type { AuthorizedChange } from './authorized-change.ts';
+import { linkBlob } from './blob-commit.ts';
+import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
+import type { Place } from './place.ts';
+import { ensureRepository } from './repository-store.ts';
+
+/** A blob that a repository shows. */
+export type StoredBlob = {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly storageKey: StorageKey;
+  readonly checksums: Uint8Array;
+  readonly registryUid: string;
+};
+
+export type BlobParts = {
+  readonly database: Database;
+  readonly change: AuthorizedChange;
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly failpoint: Failpoint;
+  /** How long a blob that nothing references is kept at least, from the last time a client was told it is here. */
+  readonly graceMs: number;
+  /** Whether reads check each block before sending it. */
+  readonly isChecked: boolean;
+};
+
+/** Blobs of repositories: look, read, mount, remove. A repository shows a blob only through its own link. */
+export class Blobs {
+  readonly #parts: BlobParts;
+  readonly #find: ReturnType<typeof createFind>;
+
+  constructor(parts: BlobParts) {
+    this.#parts = parts;
+    this.#find = createFind(parts.database);
+  }
+
+  /** Throws `blobUnknown`, also for content of another repository; `blobDamaged` where a read found wrong bytes. */
+  async find(place: Place, digest: Digest, authority: Authority): Promise<StoredBlob> {
+    const row = await this.#find(this.#parts.database.read, {
+      registry: place.registryUid,
+      repository: place.repository,
+      digest,
+    });
+    if (row === undefined) throw new BerthError('registryUnknown');
+    await authority.confirm(row.epoch);
+    const { storageKey, sizeBytes, state, checksums, graceUntil } = row;
+    if (storageKey === null || sizeBytes === null || checksums === null || graceUntil === null) {
+      throw new BerthError('blobUnknown', { digest });
+    }
+    if (state === 'damaged') throw new BerthError('blobDamaged', { digest });
+    const blob = { digest, sizeBytes, storageKey, checksums, registryUid: place.registryUid };
+    await this.#renewGrace(blob, graceUntil);
+    return blob;
+  }
+
+  /**
+   * The bytes of a blob, each block checked before it is passed on. A wrong, short or missing block marks the blob damaged
+   * and throws `blobDamaged`; a new push of the same digest repairs it.
+   */
+  async *read(blob: StoredBlob, range: ByteRange = { start: 0, end: blob.sizeBytes }): AsyncGenerator<Uint8Array> {
+    if (range.end <= range.start) return;
+    try {
+      yield* this.#parts.isChecked ? this.#readChecked(blob, range) : this.#parts.store.read(blob.storageKey, range);
+    } catch (cause) {
+      if (!(cause instanceof BlockMismatch || cause instanceof BlobMissing)) throw cause;
+      await this.#markDamaged(blob);
+      throw new BerthError('blobDamaged', { digest: blob.digest }, { cause });
+    }
+  }
+
+  /**
+   * Shows a blob of repository `from`, or of any repository the caller may read, in another one.
+   * False when there is none that the caller may pull: the client then uploads the bytes.
+   */
+  async mount(place: Place, authority: Authority, digest: Digest, from: string | undefined): Promise<boolean> {
+    if (from !== undefined && !authority.allows('pull', from)) return false;
+    const { change, database, clock, ids } = this.#parts;
+    return await change(place, authority, async ({ tx, repositoryUid }) => {
+      let sources = tx
+        .selectFrom('blob_links as l')
+        .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
+        .innerJoin('blobs as b', (join) =>
+          join.onRef('b.registry_uid', '=', 'r.registry_uid').onRef('b.digest', '=', 'l.digest'),
+        )
+        .where('r.registry_uid', '=', place.registryUid)
+        .where('l.digest', '=', digest)
+        .where('b.state', '=', 'ready')
+        .select(['r.name']);
+      if (from !== undefined) sources = sources.where('r.name', '=', from);
+      const found = await lockedForShare(database.kind, sources, 'b').limit(mountSources).execute();
+      if (!found.some((source) => authority.allows('pull', source.name))) return false;
+      const nowMicros = clock.nowMicros();
+      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
+      await linkBlob(tx, { repositoryUid: uid, nowMicros }, digest);
+      await tx
+        .updateTable('blobs')
+        .set({ grace_until: nowMicros + this.#parts.graceMs * 1000 })
+        .where('registry_uid', '=', place.registryUid)
+        .where('digest', '=', digest)
+        .execute();
+      return true;
+    });
+  }
+
+  /**
+   * Takes a blob out of a repository. Throws `blobUnknown`, and `blobReferenced` while a manifest there needs it: looked up
+   * after the link is locked, so that a push of such a manifest either misses the link or is seen here.
+   */
+  async remove(place: Place, authority: Authority, digest: Digest): Promise<void> {
+    const { change, failpoint } = this.#parts;
+    await failpoint('delete.commit.before');
+    await change(place, authority, async ({ tx, repositoryUid }) => {
+      const removed = await tx
+        .deleteFrom('blob_links')
+        .where('repository_uid', '=', repositoryUid ?? '')
+        .where('digest', '=', digest)
+        .returning('digest')
+        .executeTakeFirst();
+      if (removed === undefined) throw new BerthError('blobUnknown', { digest });
+      const reference = await tx
+        .selectFrom('manifest_references')
+        .select('manifest_digest')
+        .where('repository_uid', '=', repositoryUid ?? '')
+        .where('digest', '=', digest)
+        .where('kind', '=', 'blob')
+        .limit(1)
+        .executeTakeFirst();
+      if (reference !== undefined)
+        throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
+    });
+    await failpoint('delete.commit.after');
+  }
+
+  async *#readChecked(blob: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
+    const firstBlock = Math.floor(range.start / blockBytes);
+    const start = firstBlock * blockBytes;
+    const end = Math.min(Math.ceil(range.end / blockBytes) * blockBytes, blob.sizeBytes);
+    const stored = this.#parts.store.read(blob.storageKey, { start, end });
+    const expected = { checksums: blob.checksums, firstBlock, lengthBytes: end - start };
+    let position = start;
+    for await (const chunk of checkedBlocks(stored, expected)) {
+      const from = Math.max(range.start - position, 0);
+      const to = Math.min(range.end - position, chunk.length);
+      position += chunk.length;
+      if (from < to) yield from === 0 && to === chunk.length ? chunk : chunk.subarray(from, to);
+    }
+  }
+
+  async #markDamaged(blob: StoredBlob): Promise<void> {
+    const { database, log } = this.#parts;
+    log.error('stored blob is damaged', { digest: blob.digest, registryUid: blob.registryUid });
+    await database.transaction(async (tx) => {
+      await tx
+        .updateTable('blobs')
+        .set({ state: 'damaged' })
+        .where('registry_uid', '=', blob.registryUid)
+        .where('digest', '=', blob.digest)
+        .where('storage_key', '=', blob.storageKey)
+        .execute();
+    });
+  }
+
+  /** A client that is told a blob is here may skip its upload: what nothing references yet must stay for a while longer. */
+  async #renewGrace(blob: StoredBlob, graceUntilMicros: number): Promise<void> {
+    const graceMicros = this.#parts.graceMs * 1000;
+    const nowMicros = this.#parts.clock.nowMicros();
+    if (graceUntilMicros > nowMicros + graceMicros / 2) return;
+    await this.#parts.database.transaction(async (tx) => {
+      await tx
+        .updateTable('blobs')
+        .set({ grace_until: nowMicros + graceMicros })
+        .where('registry_uid', '=', blob.registryUid)
+        .where('digest', '=', blob.digest)
+        .execute();
+    });
+  }
+}
+
+/** Repositories looked at for a mount without a source; one of them is almost always readable. */
+const mountSources = 100;
+
+/** A blob through a repository's link, beside the tenant's current access epoch; one row whenever the registry exists. */
+function createFind(database: Database) {
+  return hotQuery(database.read, ['registry', 'repository', 'digest'], (queries, parameter) =>
+    queries
+      .selectFrom('registries as g')
+      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+      .leftJoin('repositories as r', (join) =>
+        join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', parameter('repository')),
+      )
+      .leftJoin('blob_links as l', (join) =>
+        join.onRef('l.repository_uid', '=', 'r.uid').on('l.digest', '=', parameter('digest')),
+      )
+      .leftJoin('blobs as b', (join) => join.onRef('b.registry_uid', '=', 'g.uid').onRef('b.digest', '=', 'l.digest'))
+      .where('g.uid', '=', parameter('registry'))
+      .select([
+        't.access_epoch as epoch',
+        'b.storage_key as storageKey',
+        'b.size as sizeBytes',
+        'b.state',
+        'b.grace_until as graceUntil',
+        'b.checksums',
+      ]),
+  );
+}

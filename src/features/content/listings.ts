@@ -1,0 +1,165 @@
+import { type Digest, parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Place } from './place.ts';
+import { listRepositories } from './repository-store.ts';
+
+/** `last` is exclusive: the last name of the page before, or empty. */
+export type Page = { readonly limit: number; readonly last: string };
+
+/** `next` is the `last` of the page after this one; undefined on the final page. */
+export type Listed<T> = { readonly entries: readonly T[]; readonly next: string | undefined };
+
+/** A manifest that names another as its subject, as the referrers list shows it. */
+export type Referrer = {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  readonly size: number;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+};
+
+/** Bytes; a page of referrers ends early rather than grow past what clients accept as one index. */
+const maxReferrerPageBytes = 2 * 1024 * 1024;
+
+/** The lists of a registry, in byte order, page by page; each page is one index look-up. */
+export class Listings {
+  readonly #queries: Queries;
+
+  constructor(database: Database) {
+    this.#queries = database.read;
+  }
+
+  /** Names of the repositories that hold a manifest and that the caller may read. */
+  async catalog(registryUid: string, authority: Authority, page: Page): Promise<Listed<string>> {
+    await this.#locate({ registryUid, repository: undefined }, authority);
+    const query = { registryUid, visible: authority.visible(), last: page.last, limit: page.limit + 1 };
+    return paged(await listRepositories(this.#queries, query), page, itself, itself);
+  }
+
+  /** Throws `nameUnknown` for a repository without a manifest. */
+  async tags(place: Place, authority: Authority, page: Page): Promise<Listed<string>> {
+    const repositoryUid = await this.#locate(place, authority);
+    const rows = await this.#queries
+      .selectFrom('tags')
+      .select('name')
+      .where('repository_uid', '=', repositoryUid)
+      .where('name', '>', page.last)
+      .orderBy('name')
+      .limit(page.limit + 1)
+      .execute();
+    if (rows.length === 0 && !(await this.#holdsManifest(repositoryUid))) {
+      throw new BerthError('nameUnknown', { name: place.repository });
+    }
+    return paged(
+      rows.map((row) => row.name),
+      page,
+      itself,
+      itself,
+    );
+  }
+
+  /** Manifests whose subject is `subject`, by digest; none when nothing is known of it. */
+  async referrers(
+    place: Place,
+    authority: Authority,
+    query: { readonly subject: Digest; readonly artifactType: string | undefined; readonly page: Page },
+  ): Promise<Listed<Referrer>> {
+    const repositoryUid = await this.#locate(place, authority);
+    let select = this.#queries
+      .selectFrom('manifests')
+      .select(['digest', 'media_type', 'size', 'artifact_type', 'annotations'])
+      .where('repository_uid', '=', repositoryUid)
+      .where('subject_digest', '=', query.subject)
+      .where('digest', '>', query.page.last);
+    if (query.artifactType !== undefined) select = select.where('artifact_type', '=', query.artifactType);
+    const rows = await select
+      .orderBy('digest')
+      .limit(query.page.limit + 1)
+      .execute();
+    const fitting = Math.max(
+      1,
+      countWithin(
+        rows.map((row) => row.annotations?.length ?? 0),
+        maxReferrerPageBytes,
+      ),
+    );
+    const page = { ...query.page, limit: Math.min(query.page.limit, fitting) };
+    return paged(rows, page, (row) => row.digest, referrerOf);
+  }
+
+  /** The repository's uid, or a text no repository has; confirms the caller's authority on the way. */
+  async #locate(
+    at: { readonly registryUid: string; readonly repository: string | undefined },
+    authority: Authority,
+  ): Promise<string> {
+    const row = await this.#queries
+      .selectFrom('registries as g')
+      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+      .leftJoin('repositories as r', (join) =>
+        join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', at.repository ?? ''),
+      )
+      .where('g.uid', '=', at.registryUid)
+      .select(['t.access_epoch as epoch', 'r.uid as repositoryUid'])
+      .executeTakeFirst();
+    if (row === undefined) throw new BerthError('registryUnknown');
+    await authority.confirm(row.epoch);
+    return row.repositoryUid ?? '';
+  }
+
+  async #holdsManifest(repositoryUid: string): Promise<boolean> {
+    const row = await this.#queries
+      .selectFrom('manifests')
+      .select('digest')
+      .where('repository_uid', '=', repositoryUid)
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+}
+
+function itself(name: string): string {
+  return name;
+}
+
+type ReferrerRow = {
+  readonly digest: string;
+  readonly media_type: string;
+  readonly size: number;
+  readonly artifact_type: string | null;
+  readonly annotations: string | null;
+};
+
+function referrerOf(row: ReferrerRow): Referrer {
+  return {
+    mediaType: row.media_type,
+    digest: parseDigest(row.digest),
+    size: row.size,
+    ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
+    ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) }),
+  };
+}
+
+/** How many of these sizes, from the first, stay within `limit` in sum. */
+function countWithin(sizes: readonly number[], limit: number): number {
+  let sum = 0;
+  const beyond = sizes.findIndex((size) => {
+    sum += size;
+    return sum > limit;
+  });
+  return beyond === -1 ? sizes.length : beyond;
+}
+
+/** Cuts one row too many down to a page. */
+function paged<Row, T>(
+  rows: readonly Row[],
+  page: Page,
+  keyOf: (row: Row) => string,
+  entryOf: (row: Row) => T,
+): Listed<T> {
+  const kept = rows.slice(0, page.limit);
+  const last = kept.at(-1);
+  const next = rows.length > page.limit && last !== undefined ? keyOf(last) : undefined;
+  return { entries: kept.map(entryOf), next };
+}

@@ -1,0 +1,119 @@
+import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Failpoint } from '../../platform/failpoints.ts';
+import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
+import type { Log } from '../../platform/log.ts';
+
+export type UpkeepParts = {
+  readonly database: Database;
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly failpoint: Failpoint;
+  /** Bytes in the store that no row names are left alone for so long: a push may be about to name them. */
+  readonly orphanGraceMs: number;
+  readonly expiryEveryMs: number;
+  readonly sweepEveryMs: number;
+};
+
+const batch = 200;
+
+/** The background work that content needs: abandoned uploads end, and bytes that nothing names are freed. */
+export function upkeepJobs(parts: UpkeepParts): JobKind[] {
+  return [
+    {
+      kind: 'content.uploads.expire',
+      run: async (job) => await expireUploads(parts, job),
+      leaseMs: 60_000,
+      maxAttempts: 5,
+      everyMs: parts.expiryEveryMs,
+    },
+    {
+      kind: 'content.orphans.sweep',
+      run: async (job) => await sweepOrphans(parts, job),
+      leaseMs: 60_000,
+      maxAttempts: 5,
+      everyMs: parts.sweepEveryMs,
+    },
+  ];
+}
+
+/** Removes the rows of sessions nobody touched for too long, then frees their bytes; a crash in between leaves an orphan. */
+export async function expireUploads(
+  { database, store, clock, failpoint, log }: UpkeepParts,
+  job: Pick<JobRun, 'signal' | 'renew'>,
+): Promise<void> {
+  while (!job.signal.aborted) {
+    const nowMicros = clock.nowMicros();
+    const rows = await database.transaction(
+      async (tx) =>
+        await tx
+          .deleteFrom('uploads')
+          .where((where) =>
+            where(
+              'uid',
+              'in',
+              where
+                .selectFrom('uploads')
+                .select('uid')
+                .where('expires_at', '<', nowMicros)
+                .where((or) => or.or([or('lease_owner', 'is', null), or('lease_until', '<', nowMicros)]))
+                .orderBy('expires_at')
+                .limit(batch),
+            ),
+          )
+          .returning(['uid', 'handle'])
+          .execute(),
+    );
+    for (const { handle } of rows.filter((row) => row.handle !== '')) await store.abort(handle);
+    if (rows.length > 0) log.info('expired uploads ended', { count: rows.length });
+    await failpoint('expiry.abort.after');
+    if (rows.length < batch) return;
+    await job.renew();
+  }
+}
+
+/**
+ * Frees bytes in the store that neither a blob nor an upload names and that are older than the grace. Storage keys are
+ * random and never used again, so what no row names after the grace is named by none later.
+ */
+export async function sweepOrphans(parts: UpkeepParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  const { store, clock } = parts;
+  const oldEnough = clock.nowMicros() - parts.orphanGraceMs * 1000;
+  let entries: Candidate[] = [];
+  for await (const entry of store.list('')) {
+    if (job.signal.aborted) return;
+    if (entry.modifiedMicros > oldEnough) continue;
+    entries.push(entry.unfinished ? { key: entry.key, handle: entry.handle } : { key: entry.key, handle: undefined });
+    if (entries.length < batch) continue;
+    await removeUnnamed(parts, entries);
+    await job.renew();
+    entries = [];
+  }
+  await removeUnnamed(parts, entries);
+}
+
+type Candidate = { readonly key: string; readonly handle: string | undefined };
+
+async function removeUnnamed({ database, store, failpoint, log }: UpkeepParts, entries: Candidate[]): Promise<void> {
+  if (entries.length === 0) return;
+  const keys = entries.map((entry) => entry.key);
+  const handles = entries.flatMap((entry) => entry.handle ?? []);
+  const blobs = await database.read
+    .selectFrom('blobs')
+    .select('storage_key')
+    .where('storage_key', 'in', keys)
+    .execute();
+  const uploads =
+    handles.length === 0
+      ? []
+      : await database.read.selectFrom('uploads').select('handle').where('handle', 'in', handles).execute();
+  const named = new Set([...blobs.map((row) => row.storage_key), ...uploads.map((row) => row.handle)]);
+  const orphans = entries.filter((entry) => !named.has(entry.key) && !named.has(entry.handle ?? ''));
+  if (orphans.length === 0) return;
+  await failpoint('sweep.remove.before');
+  for (const { handle } of orphans) if (handle !== undefined) await store.abort(handle);
+  await store.removeMany(orphans.filter((orphan) => orphan.handle === undefined).map((orphan) => orphan.key));
+  log.info('orphaned bytes freed', { count: orphans.length });
+}

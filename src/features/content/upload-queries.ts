@@ -1,0 +1,20 @@
+import type { Database } from '../../platform/database/database.ts';
+import { hotQuery } from '../../platform/database/hot-query.ts';
+
+export type UploadQueries = ReturnType<typeof createUploadQueries>;
+
+/** An upload's row by its uid, beside the tenant's current access epoch; one row whenever the registry exists. */
+export function createUploadQueries(database: Database) {
+  return {
+    find: hotQuery(database.read, ['registry', 'uid'], (queries, parameter) =>
+      queries
+        .selectFrom('registries as g')
+        .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+        .leftJoin('uploads as u', (join) =>
+          join.onRef('u.registry_uid', '=', 'g.uid').on('u.uid', '=', parameter('uid')),
+        )
+        .where('g.uid', '=', parameter('registry'))
+        .select(['t.access_epoch as epoch', 'u.handle', 'u.offset', 'u.parts', 'u.fence']),
+    ),
+  };
+}

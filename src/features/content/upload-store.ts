@@ -1,0 +1,136 @@
+import type { PartToken, StoreHandle } from '../../platform/blob-store/blob-store.ts';
+import type { Transaction } from '../../platform/database/database.ts';
+import type { UploadSession } from './upload-tickets.ts';
+
+/** What is stored of an upload between two requests. */
+export type Upload = {
+  readonly uid: string;
+  readonly handle: StoreHandle;
+  /** Bytes. */
+  readonly offset: number;
+  readonly tokens: readonly PartToken[];
+  readonly fence: number;
+};
+
+/** Microseconds; how long a request's hold on an upload lasts without renewal. */
+export const uploadLeaseMicros = 30_000_000;
+
+/** Inserts an upload's row after its first chunk. False when another request made one meanwhile. */
+export async function insertUpload(
+  tx: Transaction,
+  session: UploadSession,
+  repositoryUid: string,
+  upload: Upload,
+  times: { readonly nowMicros: number; readonly expiresMicros: number },
+): Promise<boolean> {
+  const row = await tx
+    .insertInto('uploads')
+    .values({
+      uid: upload.uid,
+      registry_uid: session.place.registryUid,
+      repository_uid: repositoryUid,
+      principal: session.principalUid,
+      algorithm: session.algorithm,
+      handle: upload.handle,
+      offset: upload.offset,
+      parts: JSON.stringify(upload.tokens),
+      lease_owner: null,
+      lease_until: 0,
+      fence: upload.fence,
+      created_at: session.startedMicros,
+      changed_at: times.nowMicros,
+      expires_at: times.expiresMicros,
+    })
+    .onConflict((conflict) => conflict.column('uid').doNothing())
+    .returning('uid')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Uploads with stored bytes that one principal holds open in one registry. */
+export async function countOpenUploads(tx: Transaction, session: UploadSession): Promise<number> {
+  const { count } = await tx
+    .selectFrom('uploads')
+    .select((select) => select.fn.countAll<number>().as('count'))
+    .where('registry_uid', '=', session.place.registryUid)
+    .where('principal', '=', session.principalUid)
+    .where('handle', '<>', '')
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Takes an upload for one request; resolves to the new fence, or undefined when it moved on or another request holds it. */
+export async function claimUpload(
+  tx: Transaction,
+  upload: Upload,
+  lease: { readonly owner: string; readonly nowMicros: number },
+): Promise<number | undefined> {
+  const row = await tx
+    .updateTable('uploads')
+    .set((set) => ({
+      lease_owner: lease.owner,
+      lease_until: lease.nowMicros + uploadLeaseMicros,
+      fence: set('fence', '+', 1),
+    }))
+    .where('uid', '=', upload.uid)
+    .where('fence', '=', upload.fence)
+    .where('handle', '<>', '')
+    .where((where) => where.or([where('lease_owner', 'is', null), where('lease_until', '<', lease.nowMicros)]))
+    .returning('fence')
+    .executeTakeFirst();
+  return row?.fence;
+}
+
+/** Keeps the hold of a long request; false when it was lost. */
+export async function renewUpload(tx: Transaction, upload: Upload, nowMicros: number): Promise<boolean> {
+  const row = await tx
+    .updateTable('uploads')
+    .set({ lease_until: nowMicros + uploadLeaseMicros })
+    .where('uid', '=', upload.uid)
+    .where('fence', '=', upload.fence)
+    .where('lease_owner', 'is not', null)
+    .returning('uid')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Gives a claimed upload back, with what the request added; false when the hold was lost. */
+export async function releaseUpload(
+  tx: Transaction,
+  upload: Upload,
+  times: { readonly nowMicros: number; readonly expiresMicros: number },
+): Promise<boolean> {
+  const row = await tx
+    .updateTable('uploads')
+    .set({
+      offset: upload.offset,
+      parts: JSON.stringify(upload.tokens),
+      lease_owner: null,
+      lease_until: 0,
+      changed_at: times.nowMicros,
+      expires_at: times.expiresMicros,
+    })
+    .where('uid', '=', upload.uid)
+    .where('fence', '=', upload.fence)
+    .where('lease_owner', 'is not', null)
+    .where('handle', '<>', '')
+    .returning('uid')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Ends a session but keeps its row until it expires, so that a late request is told; false when the hold was lost. */
+export async function endUpload(
+  tx: Transaction,
+  upload: { readonly uid: string; readonly fence: number },
+): Promise<boolean> {
+  const row = await tx
+    .updateTable('uploads')
+    .set({ handle: '', parts: '[]', lease_owner: null, lease_until: 0 })
+    .where('uid', '=', upload.uid)
+    .where('fence', '=', upload.fence)
+    .where('handle', '<>', '')
+    .returning('uid')
+    .executeTakeFirst();
+  return row !== undefined;
+}

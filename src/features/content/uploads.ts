@@ -1,0 +1,360 @@
+import { algorithmOf, type Digest, type DigestAlgorithm } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { BlobMissing, type BlobStore, type StorageKey } from '../../platform/blob-store/blob-store.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Failpoint } from '../../platform/failpoints.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { Authority } from '../access/authority.ts';
+import type { AuthorizedChange } from './authorized-change.ts';
+import { commitBlob } from './blob-commit.ts';
+import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
+import { IncomingDigest } from './incoming-digest.ts';
+import { OpenDigests } from './open-digests.ts';
+import type { Place } from './place.ts';
+import { ensureRepository } from './repository-store.ts';
+import { createUploadQueries, type UploadQueries } from './upload-queries.ts';
+import {
+  claimUpload,
+  countOpenUploads,
+  endUpload,
+  insertUpload,
+  releaseUpload,
+  renewUpload,
+  type Upload,
+  uploadLeaseMicros,
+} from './upload-store.ts';
+import type { UploadSession, UploadTickets } from './upload-tickets.ts';
+
+export type UploadLimits = {
+  /** A session that nobody touches for so long ends. */
+  readonly idleMs: number;
+  readonly maxBlobBytes: number;
+  /** Sessions with stored bytes that one identity may hold open in one registry. */
+  readonly maxOpenPerIdentity: number;
+  /** How long a blob that nothing references is kept at least. */
+  readonly graceMs: number;
+};
+
+export type UploadParts = {
+  readonly database: Database;
+  readonly change: AuthorizedChange;
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly failpoint: Failpoint;
+  readonly tickets: UploadTickets;
+  readonly limits: UploadLimits;
+};
+
+/** What a Content-Range header announces, in bytes. */
+export type ChunkRange = { readonly start: number; readonly lengthBytes: number };
+
+/** One chunk of an upload. */
+export type Chunk = { readonly body: IncomingBytes; readonly range: ChunkRange | undefined };
+
+/**
+ * Blob uploads: sessions, chunks, and the step that makes a finished upload a blob of its registry.
+ *
+ * A session is a ticket in the upload's `Location`; a row exists from the end of its first chunk. Each request on a session
+ * with a row claims it with a raised fence number, so that a second one is told `uploadBusy`, and a late one cannot write its
+ * state. Bytes that arrived before a connection broke are kept, so that the client goes on from there.
+ * Source: OCI distribution specification, "Pushing blobs".
+ */
+export class Uploads {
+  readonly #parts: UploadParts;
+  readonly #queries: UploadQueries;
+  readonly #digests = new OpenDigests();
+
+  constructor(parts: UploadParts) {
+    this.#parts = parts;
+    this.#queries = createUploadQueries(parts.database);
+  }
+
+  /** Begins a session; stores nothing. Resolves to its ticket and uid. */
+  begin(place: Place, authority: Authority, algorithm: DigestAlgorithm): { ticket: string; uid: string } {
+    const { clock, ids, tickets } = this.#parts;
+    const uid = ids.uid();
+    const principalUid = authority.principal.uid;
+    const ticket = tickets.write({ uid, algorithm, startedMicros: clock.nowMicros(), place, principalUid });
+    return { ticket, uid };
+  }
+
+  /** Throws `uploadUnknown` for a ticket that this principal did not get for this place. */
+  session(ticket: string, place: Place, authority: Authority): UploadSession {
+    return this.#parts.tickets.read(ticket, place, authority.principal.uid);
+  }
+
+  /** Bytes stored so far. Throws `uploadUnknown` once the session has ended. */
+  async offset(session: UploadSession, authority: Authority): Promise<number> {
+    return (await this.#find(session, authority))?.offset ?? 0;
+  }
+
+  /**
+   * Stores a chunk; resolves to the bytes stored so far.
+   * Throws `uploadUnknown`, `uploadBusy`, `uploadRange`, `sizeInvalid`, `blobTooLarge`, `uploadTooMany`.
+   */
+  async append(session: UploadSession, authority: Authority, chunk: Chunk): Promise<number> {
+    const found = await this.#find(session, authority);
+    checkChunk(chunk, found?.offset ?? 0);
+    return found === undefined
+      ? await this.#appendFirst(session, authority, chunk.body)
+      : await this.#withClaim(found, async (upload) => await this.#appendNext(session, upload, chunk.body));
+  }
+
+  /**
+   * Ends a session: stores the last chunk (often empty), checks the digest of the whole and makes it a blob of the registry.
+   * Throws as `append` does, and `digestInvalid`, which ends the session.
+   */
+  async finish(session: UploadSession, authority: Authority, wanted: Digest, chunk: Chunk): Promise<void> {
+    const found = await this.#find(session, authority);
+    checkChunk(chunk, found?.offset ?? 0);
+    if (found === undefined) return await this.push(session.place, authority, wanted, chunk.body);
+    await this.#withClaim(found, async (upload) => {
+      const { digest, tokens } = await this.#receiveLast(session, upload, wanted, chunk.body);
+      if (digest.sizeBytes < upload.offset) throw await this.#discard(upload, new BerthError('uploadUnknown'));
+      if (digest.finish() !== wanted)
+        throw await this.#discard(upload, new BerthError('digestInvalid', { digest: wanted }));
+      const storageKey = await this.#complete(upload.handle, tokens);
+      await this.#commit(session.place, authority, { digest: wanted, storageKey, hashed: digest }, upload);
+    });
+  }
+
+  /** A blob in one request, without a session. Throws `digestInvalid`, `sizeInvalid`, `blobTooLarge`. */
+  async push(place: Place, authority: Authority, wanted: Digest, body: IncomingBytes): Promise<void> {
+    const { store } = this.#parts;
+    const handle = await store.begin();
+    const digest = new IncomingDigest(algorithmOf(wanted));
+    const storageKey = await this.#orAbort(handle, async () => {
+      const { part } = whole(await this.#receive({ handle, offset: 0, tokens: [] }, body, digest));
+      if (digest.finish() !== wanted) throw new BerthError('digestInvalid', { digest: wanted });
+      return await store.complete(handle, await this.#partsOf(handle, part));
+    });
+    await this.#commit(place, authority, { digest: wanted, storageKey, hashed: digest });
+  }
+
+  /** Ends a session and frees its bytes. */
+  async cancel(session: UploadSession, authority: Authority): Promise<void> {
+    const found = await this.#find(session, authority);
+    if (found === undefined) return await this.#cancelUnwritten(session, authority);
+    await this.#withClaim(found, async (upload) => {
+      await this.#discard(upload, undefined);
+    });
+  }
+
+  /** Gives back what requests of a killed process held. For a start at which no other process can hold anything. */
+  async releaseAll(): Promise<void> {
+    await this.#parts.database.transaction(async (tx) => {
+      await tx
+        .updateTable('uploads')
+        .set({ lease_owner: null, lease_until: 0 })
+        .where('lease_owner', 'is not', null)
+        .execute();
+    });
+  }
+
+  /** The session's row; undefined while nothing was stored. Throws `uploadUnknown` when it ended or expired. */
+  async #find(session: UploadSession, authority: Authority): Promise<Upload | undefined> {
+    const { database, clock, limits } = this.#parts;
+    const row = await this.#queries.find(database.read, { registry: session.place.registryUid, uid: session.uid });
+    if (row === undefined) throw new BerthError('registryUnknown');
+    await authority.confirm(row.epoch);
+    const { handle, offset, parts, fence } = row;
+    if (handle === null || offset === null || parts === null || fence === null) {
+      if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');
+      return undefined;
+    }
+    if (handle === '') throw new BerthError('uploadUnknown');
+    return { uid: session.uid, handle, offset, tokens: parseTokens(parts), fence };
+  }
+
+  async #appendFirst(session: UploadSession, authority: Authority, body: IncomingBytes): Promise<number> {
+    const { store, ids, limits } = this.#parts;
+    const handle = await store.begin();
+    const digest = new IncomingDigest(session.algorithm);
+    const first: Upload = { uid: session.uid, handle, offset: 0, tokens: [], fence: 1 };
+    const { upload, failure } = await this.#orAbort(handle, async () => {
+      const received = await this.#receive(first, body, digest);
+      const stored = grown(first, received);
+      await this.#parts.change(session.place, authority, async ({ tx, repositoryUid }) => {
+        if ((await countOpenUploads(tx, session)) >= limits.maxOpenPerIdentity) {
+          throw new BerthError('uploadTooMany', { limit: limits.maxOpenPerIdentity });
+        }
+        const fresh = { uid: ids.uid(), nowMicros: this.#now() };
+        const repository = await ensureRepository(tx, session.place, repositoryUid, fresh);
+        if (!(await insertUpload(tx, session, repository, stored, this.#times()))) throw new BerthError('uploadBusy');
+      });
+      return { upload: stored, failure: received.failure };
+    });
+    this.#digests.keep(upload.uid, digest);
+    if (failure !== undefined) throw failure;
+    return upload.offset;
+  }
+
+  async #appendNext(session: UploadSession, upload: Upload, body: IncomingBytes): Promise<number> {
+    const { database, failpoint } = this.#parts;
+    const digest = this.#digests.take(session.uid, upload.offset);
+    const received = await this.#receive(upload, body, digest);
+    const stored = grown(upload, received);
+    await failpoint('upload.offset.before');
+    const isReleased = await database.transaction(async (tx) => await releaseUpload(tx, stored, this.#times()));
+    await failpoint('upload.offset.after');
+    if (!isReleased) throw new BerthError('uploadUnknown');
+    if (digest !== undefined) this.#digests.keep(session.uid, digest);
+    if (received.failure !== undefined) throw received.failure;
+    return stored.offset;
+  }
+
+  /** The last chunk, and the digest of the whole: the one kept in memory, else from the stored bytes. */
+  async #receiveLast(session: UploadSession, upload: Upload, wanted: Digest, body: IncomingBytes) {
+    const kept = this.#digests.take(session.uid, upload.offset);
+    const received = await this.#receive(upload, body, kept);
+    if (received.failure !== undefined) throw received.failure;
+    const tokens = await this.#partsOf(upload.handle, received.part, upload.tokens);
+    if (kept?.algorithm === algorithmOf(wanted)) return { digest: kept, tokens };
+    const stored = this.#parts.store.readUnfinished(upload.handle, tokens);
+    return { digest: await IncomingDigest.of(algorithmOf(wanted), stored), tokens };
+  }
+
+  async #receive(
+    upload: Pick<Upload, 'handle' | 'offset' | 'tokens'>,
+    body: IncomingBytes,
+    digest: IncomingDigest | undefined,
+  ): Promise<Received> {
+    const { store, limits } = this.#parts;
+    const place = { number: upload.tokens.length + 1, offset: upload.offset };
+    return await receive(store, { handle: upload.handle, place, maxBytes: limits.maxBlobBytes }, body, digest);
+  }
+
+  /** Part tokens for `complete`; an empty blob is one empty part. */
+  async #partsOf(handle: string, part: Received['part'], before: readonly string[] = []): Promise<readonly string[]> {
+    if (part !== undefined) return [...before, part.token];
+    if (before.length > 0) return before;
+    const empty = await this.#parts.store.part(handle, { number: 1, offset: 0 }, noBytes());
+    return [empty.token];
+  }
+
+  async #complete(handle: string, tokens: readonly string[]): Promise<StorageKey> {
+    try {
+      return await this.#parts.store.complete(handle, tokens);
+    } catch (cause) {
+      if (cause instanceof BlobMissing) throw new BerthError('uploadUnknown', undefined, { cause });
+      throw cause;
+    }
+  }
+
+  async #commit(
+    place: Place,
+    authority: Authority,
+    blob: { readonly digest: Digest; readonly storageKey: StorageKey; readonly hashed: IncomingDigest },
+    upload?: Upload,
+  ): Promise<void> {
+    const { change, failpoint, store, ids } = this.#parts;
+    const { digest, storageKey, hashed } = blob;
+    const finished = { digest, storageKey, sizeBytes: hashed.sizeBytes, checksums: hashed.checksums.finish() };
+    const nowMicros = this.#now();
+    await failpoint('blob.commit.before');
+    const inUse = await change(place, authority, async ({ tx, repositoryUid }) => {
+      if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
+      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
+      const graceUntilMicros = nowMicros + this.#parts.limits.graceMs * 1000;
+      const target = { registryUid: place.registryUid, repositoryUid: uid, nowMicros, graceUntilMicros };
+      return await commitBlob(tx, target, finished);
+    });
+    await failpoint('blob.commit.after');
+    if (inUse !== storageKey) await store.removeMany([storageKey]);
+  }
+
+  /** A cancelled session without a row gets one that says it ended, so that its ticket is of no further use. */
+  async #cancelUnwritten(session: UploadSession, authority: Authority): Promise<void> {
+    const { change, ids } = this.#parts;
+    await change(session.place, authority, async ({ tx, repositoryUid }) => {
+      const fresh = { uid: ids.uid(), nowMicros: this.#now() };
+      const repository = await ensureRepository(tx, session.place, repositoryUid, fresh);
+      const ended: Upload = { uid: session.uid, handle: '', offset: 0, tokens: [], fence: 1 };
+      if (!(await insertUpload(tx, session, repository, ended, this.#times()))) throw new BerthError('uploadBusy');
+    });
+  }
+
+  /** Ends a claimed session and frees its bytes; hands back `error` for the caller to throw. */
+  async #discard(upload: Upload, error: BerthError | undefined): Promise<BerthError | undefined> {
+    const { database, store } = this.#parts;
+    const isEnded = await database.transaction(async (tx) => await endUpload(tx, upload));
+    if (isEnded) await store.abort(upload.handle);
+    return error;
+  }
+
+  /** Claims an upload for the length of `work`, renewing the hold; gives it back unchanged when `work` throws. */
+  async #withClaim<T>(found: Upload, work: (upload: Upload) => Promise<T>): Promise<T> {
+    const { database, ids } = this.#parts;
+    const lease = { owner: ids.uid(), nowMicros: await database.nowMicros() };
+    const fence = await database.transaction(async (tx) => await claimUpload(tx, found, lease));
+    if (fence === undefined) throw new BerthError('uploadBusy', undefined, { retryAfterSeconds: 1 });
+    const upload = { ...found, fence };
+    const renewal = setInterval(() => void this.#renew(upload), uploadLeaseMicros / 3000);
+    try {
+      return await work(upload);
+    } catch (error) {
+      await database.transaction(async (tx) => await releaseUpload(tx, upload, this.#times()));
+      throw error;
+    } finally {
+      clearInterval(renewal);
+    }
+  }
+
+  /** A renewal that fails changes nothing: the fence is checked again when the request writes its result. */
+  async #renew(upload: Upload): Promise<void> {
+    const { database } = this.#parts;
+    try {
+      const nowMicros = await database.nowMicros();
+      await database.transaction(async (tx) => await renewUpload(tx, upload, nowMicros));
+    } catch {
+      // The next renewal or the end of the request tells.
+    }
+  }
+
+  async #orAbort<T>(handle: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      await this.#parts.store.abort(handle);
+      throw error;
+    }
+  }
+
+  #now(): number {
+    return this.#parts.clock.nowMicros();
+  }
+
+  #times(): { nowMicros: number; expiresMicros: number } {
+    const nowMicros = this.#now();
+    return { nowMicros, expiresMicros: nowMicros + this.#parts.limits.idleMs * 1000 };
+  }
+}
+
+/** Throws `uploadRange` when a chunk does not start at `offset`, `sizeInvalid` when it is not as long as it says. */
+function checkChunk(chunk: Chunk, offset: number): void {
+  if (chunk.range === undefined) return;
+  if (chunk.range.start !== offset) throw new BerthError('uploadRange', { offset, start: chunk.range.start });
+  const { lengthBytes } = chunk.body;
+  if (lengthBytes !== undefined && lengthBytes !== chunk.range.lengthBytes) {
+    throw new BerthError('sizeInvalid', { announced: chunk.range.lengthBytes, sent: lengthBytes });
+  }
+}
+
+function grown(upload: Upload, { part }: Received): Upload {
+  if (part === undefined) return upload;
+  return { ...upload, offset: upload.offset + part.sizeBytes, tokens: [...upload.tokens, part.token] };
+}
+
+function whole(received: Received): Received {
+  if (received.failure !== undefined) throw received.failure;
+  return received;
+}
+
+function parseTokens(json: string): string[] {
+  const value: unknown = JSON.parse(json);
+  return Array.isArray(value) ? value.filter((token) => typeof token === 'string') : [];
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
