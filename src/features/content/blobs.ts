@@ -4,7 +4,7 @@ import { BlobMissing, type BlobStore, type ByteRange, type StorageKey } from '..
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
-import { lockedForShare } from '../../platform/database/locks.ts';
+import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
@@ -101,7 +101,7 @@ export class Blobs {
         .where('b.state', '=', 'ready')
         .select(['r.name']);
       if (from !== undefined) sources = sources.where('r.name', '=', from);
-      const found = await lockedForShare(database.kind, sources, 'b').limit(mountSources).execute();
+      const found = await lockedForKeyShare(database.kind, sources, 'b').limit(mountSources).execute();
       if (!found.some((source) => authority.allows('pull', source.name))) return false;
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });

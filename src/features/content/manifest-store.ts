@@ -4,7 +4,7 @@ import type { Manifest } from '../../core/manifest.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
-import { lockedForShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
 
 /** A manifest as pushed. */
 export type StoredManifest = {
@@ -65,7 +65,7 @@ export async function missingBlobs(
     .where('l.digest', 'in', wanted)
     .where('b.state', '=', 'ready')
     .select(['l.digest']);
-  const rows = await lockedForShare(kind, query, 'b', 'l').execute();
+  const rows = await lockedForKeyShare(kind, query, 'b', 'l').execute();
   const present = new Set(rows.map((row) => row.digest));
   return wanted.filter((digest) => !present.has(digest));
 }
@@ -83,7 +83,7 @@ export async function missingManifests(
     .where('m.repository_uid', '=', repositoryUid)
     .where('m.digest', 'in', wanted)
     .select(['m.digest']);
-  const rows = await lockedForShare(kind, query, 'm').execute();
+  const rows = await lockedForKeyShare(kind, query, 'm').execute();
   const present = new Set(rows.map((row) => row.digest));
   return wanted.filter((digest) => !present.has(digest));
 }

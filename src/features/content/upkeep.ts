@@ -1,4 +1,4 @@
-import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
+import type { BlobStore, StoreEntry } from '../../platform/blob-store/blob-store.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
@@ -81,11 +81,11 @@ export async function expireUploads(
 export async function sweepOrphans(parts: UpkeepParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
   const { store, clock } = parts;
   const oldEnough = clock.nowMicros() - parts.orphanGraceMs * 1000;
-  let entries: Candidate[] = [];
+  let entries: StoreEntry[] = [];
   for await (const entry of store.list('')) {
     if (job.signal.aborted) return;
     if (entry.modifiedMicros > oldEnough) continue;
-    entries.push(entry.unfinished ? { key: entry.key, handle: entry.handle } : { key: entry.key, handle: undefined });
+    entries.push(entry);
     if (entries.length < batch) continue;
     await removeUnnamed(parts, entries);
     await job.renew();
@@ -94,9 +94,10 @@ export async function sweepOrphans(parts: UpkeepParts, job: Pick<JobRun, 'signal
   await removeUnnamed(parts, entries);
 }
 
-type Candidate = { readonly key: string; readonly handle: string | undefined };
-
-async function removeUnnamed({ database, store, failpoint, log }: UpkeepParts, entries: Candidate[]): Promise<void> {
+async function removeUnnamed(
+  { database, store, failpoint, log }: UpkeepParts,
+  entries: readonly StoreEntry[],
+): Promise<void> {
   if (entries.length === 0) return;
   const keys = entries.map((entry) => entry.key);
   const handles = entries.flatMap((entry) => entry.handle ?? []);

@@ -155,14 +155,11 @@ export function blobStoreSuite(name: string, newWorld: () => Promise<StoreWorld>
       const [finished] = await entries(store, key);
       assert.deepEqual(
         { ...finished, modifiedMicros: 0 },
-        { key, sizeBytes: 123, modifiedMicros: 0, unfinished: false },
+        { key, sizeBytes: 123, modifiedMicros: 0, handle: undefined },
       );
       assert.ok(Math.abs((finished?.modifiedMicros ?? 0) - startMicros) < 60_000_000);
       const [unfinished] = await entries(store, store.keyOf(handle));
-      assert.deepEqual(
-        { size: unfinished?.sizeBytes, unfinished: unfinished?.unfinished },
-        { size: 45, unfinished: true },
-      );
+      assert.deepEqual({ size: unfinished?.sizeBytes, handle: unfinished?.handle }, { size: 45, handle });
       const all = await entries(store, '');
       for (const length of [1, 2, 3, 10]) {
         const prefix = key.slice(0, length);

@@ -17,12 +17,13 @@ export type StoredPart = { readonly token: PartToken; readonly sizeBytes: number
 /** Half-open, in bytes. */
 export type ByteRange = { readonly start: number; readonly end: number };
 
-/** `unfinished` entries are begun and not completed; their key is the one `begin` chose. */
+/** One blob in the store; its key is the one `begin` chose. */
 export type StoreEntry = {
   readonly key: StorageKey;
   readonly sizeBytes: number;
   readonly modifiedMicros: number;
-  readonly unfinished: boolean;
+  /** Set while the blob is begun and not completed: what `abort` takes. */
+  readonly handle: StoreHandle | undefined;
 };
 
 /** The store holds nothing under a key that the database names. */

@@ -114,7 +114,7 @@ describe('folder store', () => {
       const faulty = openStore(own, `${point}:error@1`);
       await assert.rejects(put(faulty, sample(1000)), /failpoint/);
       assert.deepEqual(
-        (await entries(faulty, '')).filter((entry) => !entry.unfinished),
+        (await entries(faulty, '')).filter((entry) => entry.handle === undefined),
         [],
       );
       assert.deepEqual(await collect(faulty.read(await put(faulty, sample(1000)))), sample(1000));
@@ -208,7 +208,7 @@ describe('folder store under injected faults of the kernel', () => {
           answer.startsWith('stored ') ? [answer.slice('stored '.length)] : [],
         );
         for (const key of stored) assert.deepEqual(await collect(reader.read(key)), sample(putterBytes));
-        const finished = (await entries(reader, '')).filter((entry) => !entry.unfinished);
+        const finished = (await entries(reader, '')).filter((entry) => entry.handle === undefined);
         assert.deepEqual(finished.map((entry) => entry.key).sort(), stored.sort());
         await reader.removeMany(stored);
       }

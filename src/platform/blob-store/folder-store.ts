@@ -126,10 +126,10 @@ class FolderStore implements BlobStore {
     });
 
   async *list(prefix: string): AsyncGenerator<StoreEntry> {
-    yield* entriesOf(this.#layout.incoming, prefix, true);
+    yield* entriesOf(this.#layout.incoming, prefix, false);
     for (const folder of this.#layout.fanOut()) {
       const start = folder.slice(-2);
-      if (start.startsWith(prefix.slice(0, 2))) yield* entriesOf(folder, prefix, false);
+      if (start.startsWith(prefix.slice(0, 2))) yield* entriesOf(folder, prefix, true);
     }
   }
 
@@ -207,12 +207,17 @@ async function* readFile(path: string, range: ByteRange | undefined): AsyncGener
   }
 }
 
-async function* entriesOf(folder: string, prefix: string, unfinished: boolean): AsyncGenerator<StoreEntry> {
+async function* entriesOf(folder: string, prefix: string, isFinished: boolean): AsyncGenerator<StoreEntry> {
   for await (const { name } of await opendir(folder)) {
     if (!name.startsWith(prefix) || !isStorageKey(name)) continue;
     const found = await statOrNothing(join(folder, name));
     if (found === undefined) continue;
-    yield { key: name, sizeBytes: found.size, modifiedMicros: Math.round(found.mtimeMs * 1000), unfinished };
+    yield {
+      key: name,
+      sizeBytes: found.size,
+      modifiedMicros: Math.round(found.mtimeMs * 1000),
+      handle: isFinished ? undefined : name,
+    };
   }
 }
 
