@@ -201,7 +201,7 @@ type JournalEventTable = {
   seq: number;
   type: string;
   occurred_at: number;
-  /** Lower-case hex SHA-256 over the hash of the event before and `bytes`. */
+  /** Lower-case hex SHA-256 of `bytes`, which carry the hash of the event before. */
   hash: string;
   /** The exact bytes that were hashed: JSON. */
   bytes: Uint8Array;

@@ -30,8 +30,9 @@ export type Journal = {
   readonly transaction: <T>(work: (tx: Transaction, append: Append) => Promise<T>) => Promise<T>;
   /** Events after the cursor, oldest first. */
   readonly after: (cursor: Cursor, limit: number) => Promise<JournalEvent[]>;
-  /** The cursor before the first event of a stream, or where the stream stands now. */
+  /** The cursor before the first event of a stream's present incarnation; one without events has none yet (''). */
   readonly start: (stream: string) => Promise<Cursor>;
+  /** Where the stream stands now. */
   readonly head: (stream: string) => Promise<Cursor>;
   /** Calls `wake` after commits of this process that appended, and after NOTIFY from others. Returns how to stop. */
   readonly onAppend: (wake: (streams: readonly string[]) => void) => () => void;
