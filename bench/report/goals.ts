@@ -1,0 +1,71 @@
+import { MiB } from '../images.ts';
+import type { RunResult, SequenceResult } from '../run-scenarios.ts';
+import { medianRun, rateOf } from './median.ts';
+import { aligned, ratioOf } from './sequence-table.ts';
+
+type Verdict = { readonly goal: string; readonly found: string; readonly isMet: boolean };
+type Figure = {
+  readonly sequence: RegExp;
+  readonly goal: string;
+  readonly check: (run: RunResult) => Omit<Verdict, 'goal'>;
+};
+
+/** What this project holds itself to on a machine with two cores. */
+const figures: readonly Figure[] = [
+  { sequence: /^Manifest GET/, goal: '>= 12,000 req/s', check: (run) => atLeast(rateOf(run), 12_000, 'req/s') },
+  { sequence: /^Blob HEAD/, goal: '>= 3,000 req/s', check: (run) => atLeast(rateOf(run), 3000, 'req/s') },
+  { sequence: /^Token issue/, goal: '>= 500 req/s', check: (run) => atLeast(rateOf(run), 500, 'req/s') },
+  { sequence: /^(Push|Pull) 10GB layer/, goal: 'memory grows < 64 MiB', check: (run) => below(growth(run), 64, 'MiB') },
+  { sequence: /^Tag list page/, goal: 'p99 < 5 ms', check: (run) => below(run.latencyMs.p99, 5, 'ms') },
+  { sequence: /^Ready with/, goal: '< 1.5 s', check: (run) => below(run.latencyMs.p50, 1500, 'ms') },
+  { sequence: /^50 pushes/, goal: '>= 250 MiB/s', check: (run) => atLeast(throughput(run), 250, 'MiB/s') },
+  { sequence: /^200 pulls/, goal: '>= 800 MiB/s', check: (run) => atLeast(throughput(run), 800, 'MiB/s') },
+];
+
+/** How many times as fast as which peer, in which sequences. */
+const ratios = [
+  { peer: 'docker-registry', sequence: /^(Push Monolith|Push Chunk Streamed|Pull) 1MB/, least: 5 },
+  { peer: 'olareg', sequence: /./, least: 1 },
+  { peer: 'zot', sequence: /./, least: 1 },
+];
+
+/** The goals that these results touch, met or not, as lines for a terminal. */
+export function goalTable(results: readonly SequenceResult[]): string {
+  const verdicts = results.flatMap((result) => [...figureVerdicts(result), ...ratioVerdicts(result)]);
+  if (verdicts.length === 0) return '';
+  const rows = verdicts.map(({ goal, found, isMet }) => [goal, found, isMet ? 'met' : 'MISSED']);
+  return ['Goals', ...aligned(rows), ''].join('\n');
+}
+
+function figureVerdicts(result: SequenceResult): Verdict[] {
+  const run = medianRun(result.runs.get('berth') ?? []);
+  if (run === undefined) return [];
+  const touched = figures.filter(({ sequence }) => sequence.test(result.sequence.name));
+  return touched.map(({ goal, check }) => ({ goal: `${result.sequence.name} ${goal}`, ...check(run) }));
+}
+
+function ratioVerdicts(result: SequenceResult): Verdict[] {
+  return ratios.flatMap(({ peer, sequence, least }) => {
+    const ratio = sequence.test(result.sequence.name) ? ratioOf(result, 'berth', peer) : undefined;
+    if (ratio === undefined) return [];
+    const goal =
+      least === 1 ? `${result.sequence.name} ahead of ${peer}` : `${result.sequence.name} >= ${least}x ${peer}`;
+    return [{ goal, found: `${ratio.toFixed(2)}x`, isMet: ratio >= least }];
+  });
+}
+
+function atLeast(value: number, least: number, unit: string) {
+  return { found: `${value.toFixed(0)} ${unit}`, isMet: value >= least };
+}
+
+function below(value: number, limit: number, unit: string) {
+  return { found: `${value.toFixed(1)} ${unit}`, isMet: value < limit };
+}
+
+function growth(run: RunResult): number {
+  return (run.server?.rssGrowthBytes ?? Number.NaN) / MiB;
+}
+
+function throughput(run: RunResult): number {
+  return run.payloadBytes / MiB / run.seconds;
+}

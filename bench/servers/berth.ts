@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { type BerthServer, startBerth } from '../../test/support/berth-server.ts';
+import type { ServerKind } from './server-kind.ts';
+import { basicLine } from './target.ts';
+
+export type BerthOptions = {
+  /** Measures over TLS. */
+  readonly usesHttps: boolean;
+  /** Folder for one CPU profile per process; absent for none. */
+  readonly profileFolder?: string;
+};
+
+/** This repository's server with its defaults, signed in as the registry's admin account. */
+export function berth(options: BerthOptions): ServerKind {
+  return {
+    name: 'berth',
+    durability: 'fsync of bytes, folder entry and database row before 201',
+    start: async (folder) => {
+      const dataFolder = join(folder, 'data');
+      const env = profilingEnv(options.profileFolder);
+      let server = await startBerth({ dataFolder, env });
+      const credentials = server.admin;
+      return {
+        target: {
+          name: 'berth',
+          origin: new URL(options.usesHttps ? server.https : server.http),
+          credentials,
+          authorizationLines: [basicLine(credentials)],
+          pid: () => server.pid,
+          restart: async () => {
+            const ports = server.ports;
+            await stopped(server);
+            const start = performance.now();
+            server = await startBerth({ dataFolder, ports, env });
+            return performance.now() - start;
+          },
+        },
+        stop: async () => await stopped(server),
+      };
+    },
+  };
+}
+
+async function stopped(server: BerthServer): Promise<void> {
+  const code = await server.stop();
+  if (code !== 0) throw new Error(`the server ended with code ${code}:\n${server.log().slice(-2000)}`);
+}
+
+function profilingEnv(folder: string | undefined): Record<string, string> {
+  return folder === undefined ? {} : { NODE_OPTIONS: `--cpu-prof --cpu-prof-interval 500 --cpu-prof-dir=${folder}` };
+}
