@@ -113,10 +113,15 @@ export const settingsSchema = z.strictObject({
     default: 'auto',
     meaning: 'One JSON object a line, or lines for people; auto is pretty on a terminal.',
   }),
-  tokenLifetime: setting(parseDuration, {
+  tokenLifetime: setting(tokenLife, {
     unit: 'duration',
     default: '75m',
     meaning: 'How long a registry access token is good for; a right taken away ends at once all the same.',
+  }),
+  refreshTokenLifetime: setting(tokenLife, {
+    unit: 'duration',
+    default: '3h',
+    meaning: 'How long a registry refresh token is good for.',
   }),
   maxBlobSize: setting(parseByteSize, {
     unit: 'size',
@@ -143,10 +148,10 @@ export const settingsSchema = z.strictObject({
     default: '1KiB',
     meaning: 'Slowest body, sent or received, that is still served.',
   }),
-  bodyIdleLimit: setting(parseDuration, {
+  minBodyRateWindow: setting(parseDuration, {
     unit: 'duration',
     default: '30s',
-    meaning: 'A body in which no byte moves for this long is cut.',
+    meaning: 'Time over which the rate of a body is measured: one that stands still is cut after it.',
   }),
   blockCheck: setting(onOff, {
     unit: 'on or off',
@@ -276,6 +281,13 @@ function networks(text: string): string[] {
   });
 }
 
+/** Every token must end within a day: that is how long a replaced signing key still verifies. */
+function tokenLife(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < 1_000 || ms > 86_400_000) throw new RangeError('a token lives from 1s to 24h');
+  return ms;
+}
+
 /** Answers whether an address lies in one of the networks (`networks` gave them). */
 export function blockListOf(cidrs: readonly string[]): BlockList {
   const blocks = new BlockList();
@@ -296,14 +308,14 @@ function hostMap(text: string): ReadonlyMap<string, Address> {
   );
 }
 
-export type CertificatePair = { readonly certificateFile: string; readonly keyFile: string };
+export type CertificatePair = { readonly certPath: string; readonly keyPath: string };
 
 function certificatePairs(text: string): CertificatePair[] {
   return list(text).map((pair) => {
     const [certificate, key, ...rest] = pair.split(':');
     if (!certificate || !key || rest.length > 0)
       throw new RangeError(`${pair} is not of the form certificate.pem:key.pem`);
-    return { certificateFile: resolve(certificate), keyFile: resolve(key) };
+    return { certPath: resolve(certificate), keyPath: resolve(key) };
   });
 }
 

@@ -1,8 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import type { TlsOptions } from 'node:tls';
 import { type ErrorName, errorCatalogue } from '../../core/errors.ts';
+import type { Certificates } from '../../platform/certificates/certificates.ts';
 import type { Clock } from '../../platform/clock.ts';
 
 export type Listener = {
@@ -10,7 +10,7 @@ export type Listener = {
   readonly host: string;
   readonly port: number;
   /** Present for HTTPS. */
-  readonly tls?: TlsOptions;
+  readonly certificates?: Pick<Certificates, 'sniCallback' | 'serve'>;
 };
 
 export type HttpServersParts = {
@@ -41,7 +41,7 @@ export async function startHttpServers(parts: HttpServersParts): Promise<HttpSer
   try {
     for (const listener of parts.listeners) {
       for (const host of hostsOf(listener.host))
-        await listen(serverFor(listener, parts.answer), host, listener.port, servers);
+        await listen(await serverFor(listener, parts.answer), host, listener.port, servers);
     }
   } catch (error) {
     for (const server of servers) server.close();
@@ -54,12 +54,18 @@ function hostsOf(host: string): readonly string[] {
   return host === 'localhost' ? ['127.0.0.1', '::1'] : [host];
 }
 
-function serverFor({ tls }: Listener, answer: RequestListener): Server {
-  const server = tls === undefined ? createServer(limits) : createTlsServer({ ...limits, ...tls });
+async function serverFor({ certificates }: Listener, answer: RequestListener): Promise<Server> {
+  const server = certificates === undefined ? createServer(limits) : await tlsServer(certificates);
   server.on('request', answer);
   // The app decides first; reading the body writes `100 Continue`.
   server.on('checkContinue', answer);
   server.on('clientError', refuseMalformed);
+  return server;
+}
+
+async function tlsServer({ sniCallback, serve }: NonNullable<Listener['certificates']>): Promise<TlsServer> {
+  const server = createTlsServer({ ...limits, ALPNProtocols: ['http/1.1'], SNICallback: sniCallback });
+  await serve(server);
   return server;
 }
 

@@ -1,0 +1,99 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { localOrigin } from './addresses.ts';
+import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
+import { type CommandContext, exitCodes, NoServer, type SettingLine, type Surroundings } from './cli/command.ts';
+import { credentialCommands } from './cli/credential.ts';
+import { doctorCommands } from './cli/doctor.ts';
+import { registryCommands } from './cli/registry.ts';
+import { runCli } from './cli/run-cli.ts';
+import { serverCommands } from './cli/server.ts';
+import { createAdminClient } from './client/admin-client.ts';
+import { DataFolder } from './data-folder.ts';
+import { type LoadedSettings, loadSettings, SettingsError } from './load-settings.ts';
+import { aboutSetting, flagOf, type Settings, settingNames } from './settings.ts';
+
+const requestTimeoutMs = 30_000;
+const commands = [...serverCommands, ...doctorCommands, ...registryCommands, ...credentialCommands];
+
+const print = (text: string) => console.log(text);
+const complain = (text: string) => console.error(text);
+
+try {
+  process.exitCode = await runCli(process.argv.slice(2), {
+    commands,
+    settingFlags: settingNames
+      .filter((name) => !aboutSetting(name).isFlagless)
+      .map((name) => ({ flag: flagOf(name), ...aboutSetting(name) })),
+    contextFor,
+    print,
+    complain,
+  });
+} catch (error) {
+  complain(`berth: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = error instanceof SettingsError ? exitCodes.usage : exitCodes.failed;
+}
+
+function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
+  const loaded = loadSettings({ flags, environment: process.env, readFile: (path) => readFileSync(path, 'utf8') });
+  const { settings } = loaded;
+  const bootstrap = () => readJsonIfThere(new DataFolder(settings.data).bootstrap, bootstrapSchema);
+  return {
+    print,
+    complain,
+    version: versionOf(),
+    connect: async () => connect(settings, bootstrap()),
+    serve: async () => {
+      // Only here: the other commands need none of it.
+      const { serve } = await import('./server.ts');
+      await serve(settings, { print, version: versionOf() });
+      return exitCodes.done;
+    },
+    settings: () => linesOf(loaded),
+    surroundings: () => surroundingsOf(settings, bootstrap()),
+  };
+}
+
+function connect(settings: Settings, bootstrap: Bootstrap | undefined) {
+  if (bootstrap === undefined) {
+    throw new NoServer(`no bootstrap.json in ${settings.data}: start the server first, or give its folder with --data`);
+  }
+  trust(bootstrap.caCertificate);
+  const { userName, password } = bootstrap.owner;
+  const origin = settings.server ?? bootstrap.endpoints.management;
+  return createAdminClient({ origin, username: userName, password, fetch, timeoutMs: requestTimeoutMs });
+}
+
+function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): Surroundings {
+  if (bootstrap !== undefined) trust(bootstrap.caCertificate);
+  const { http, https, metrics } = settings;
+  return {
+    dataFolder: settings.data,
+    domain: settings.domain,
+    listeners: Object.entries({ http, https, metrics }).flatMap(([name, address]) =>
+      address === undefined ? [] : [{ name, ...address }],
+    ),
+    databaseUrl: settings.database,
+    origin: bootstrap === undefined ? undefined : (settings.server ?? localOrigin(settings)),
+    caCertificate: bootstrap?.caCertificate,
+  };
+}
+
+/** Has `fetch` believe certificates of the private authority, beside the public ones. */
+function trust(caCertificate: string): void {
+  setDefaultCACertificates([...getCACertificates(), readFileSync(caCertificate, 'utf8')]);
+}
+
+function linesOf({ origins }: LoadedSettings): SettingLine[] {
+  return origins.map(({ name, text, source }) => {
+    const { unit, meaning, isSecret } = aboutSetting(name);
+    return { name: flagOf(name), value: isSecret && text !== '' ? '***' : text, source, unit, meaning };
+  });
+}
+
+/** Stands two folders up from the sources as well as from the built program: package.json. */
+function versionOf(): string {
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'));
+  return String(version);
+}
