@@ -215,8 +215,6 @@ async function createBlobs(db: Kysely<unknown>, make: TableMaker): Promise<void>
       handle: 'text',
       offset: 'int64',
       parts: 'text',
-      checksums: 'bytes',
-      open_checksum: 'int64',
       lease_owner: 'text?',
       lease_until: 'int64',
       fence: 'int64',
