@@ -42,7 +42,9 @@ class CostSheet {
   add(profile: Profile): void {
     const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
     const own = new Map<number, number>();
-    profile.samples.forEach((id, index) => own.set(id, (own.get(id) ?? 0) + (profile.timeDeltas[index] ?? 0)));
+    profile.samples.forEach((id, index) => {
+      own.set(id, (own.get(id) ?? 0) + (profile.timeDeltas[index] ?? 0));
+    });
     const root = profile.nodes[0];
     if (root !== undefined) this.#walk(root, { nodes, own, above: [] });
   }
