@@ -22,7 +22,7 @@ const zotVersion = 'v2.1.20';
 const peers: readonly Peer[] = [
   {
     name: 'docker-registry',
-    durability: 'fsync of blob bytes; none of folder entries, links and tags',
+    durability: 'fsync of every file; none of folder entries',
     command: async (folder, port) => ({
       program: programNamed('docker-registry', 'apt-get install docker-registry'),
       args: ['serve', written(folder, distributionConfig(join(folder, 'data'), port))],
@@ -50,7 +50,7 @@ const peers: readonly Peer[] = [
   },
   {
     name: 'zot',
-    durability: 'commit: true (fsync of files; none of folder entries)',
+    durability: 'commit: true, fsync of every file; none of folder entries',
     command: async (folder, port) => ({
       program: zotProgram(),
       args: ['serve', written(folder, zotConfig(join(folder, 'data'), port))],
