@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { Ids } from '../ids.ts';
+import { createDurableFile } from './durable-file.ts';
 
 const keyBytes = 32;
 const keyIdBytes = 8;
@@ -44,7 +44,8 @@ export function readMasterKeyFile(path: string): MasterKeys {
 export function readOrCreateMasterKeyFile(path: string, ids: Ids): MasterKeys {
   const found = readIfThere(path);
   if (found !== undefined) return found;
-  createFile(path, `${Buffer.from(ids.bytes(keyBytes)).toString('base64')}\n`, ids);
+  const text = `${Buffer.from(ids.bytes(keyBytes)).toString('base64')}\n`;
+  createDurableFile({ path, text, mode: fileMode, ids });
   return readMasterKeyFile(path);
 }
 
@@ -72,41 +73,6 @@ function readIfThere(path: string): MasterKeys | undefined {
       throw new MasterKeyError('the master key file is open to other users: set its mode to 0600');
     }
     return parseMasterKeys(readFileSync(fd, 'utf8'));
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Appears whole and durable, or not at all; of two processes that start at once the first one's key stays. */
-function createFile(path: string, text: string, ids: Ids): void {
-  const temporary = `${path}.${ids.uid()}`;
-  try {
-    const fd = openSync(temporary, 'wx', fileMode);
-    try {
-      writeSync(fd, text);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    linkUnlessThere(temporary, path);
-  } finally {
-    rmSync(temporary, { force: true });
-  }
-  syncFolder(dirname(path));
-}
-
-function linkUnlessThere(from: string, to: string): void {
-  try {
-    linkSync(from, to);
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
-  }
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
