@@ -13,6 +13,6 @@ export type Authority = {
   readonly confirm: (currentEpoch: number) => Promise<void>;
   /** Whether the same caller may do something else, such as pull from the source of a mount. Decided at the same epoch. */
   readonly allows: (action: 'pull' | 'push' | 'delete', repository: string) => boolean;
-  /** The repositories of this registry that the caller may read. */
+  /** The repositories of this registry that lists show to the caller. */
   readonly visible: () => Visible;
 };

@@ -1,5 +1,6 @@
 import type { RepositoryName } from '../../core/repository-name.ts';
 import type { RepositoryAction } from '../../core/scope.ts';
+import type { Principal } from '../identity/principal.ts';
 
 export type { Principal } from '../identity/principal.ts';
 
@@ -33,3 +34,40 @@ export type Visible =
   | { readonly kind: 'all' }
   | { readonly kind: 'some'; readonly names: readonly string[]; readonly prefixes: readonly string[] }
   | { readonly kind: 'none' };
+
+/** One reason why a principal may do something. */
+export type Grant = {
+  /** What gives it, as an explanation names it. */
+  readonly by: string;
+  readonly actions: readonly Action[];
+  /** It holds there and on everything inside. */
+  readonly at: Scope;
+};
+
+/** A principal with everything it was given. */
+export type Rights = { readonly principal: Principal; readonly grants: readonly Grant[] };
+
+/** The one decision: allowed by the first grant that holds the action where it is asked, denied without one. */
+export function decide(rights: Rights, action: Action, scope: Scope, circumstances: Circumstances): Decision {
+  if (action === 'administer' && circumstances.surface !== 'admin')
+    return { kind: 'denied', reason: 'the installation is administered through its own surface only', missing: action };
+  const grant = rights.grants.find((each) => each.actions.includes(action) && holdsAt(each, scope));
+  if (grant !== undefined) return { kind: 'allowed', by: grant.by };
+  return { kind: 'denied', reason: `nothing gives ${rights.principal.name} this action here`, missing: action };
+}
+
+/** For reading and listing: on which repositories of one registry the action is allowed. */
+export function visible(rights: Rights, action: RepositoryAction | 'catalogList', registryUid: string): Visible {
+  const grants = rights.grants.filter((each) => each.actions.includes(action));
+  if (grants.some((each) => holdsAt(each, { kind: 'registry', registryUid }))) return { kind: 'all' };
+  const names = grants.flatMap(({ at }) =>
+    at.kind === 'repository' && at.registryUid === registryUid ? [at.repository] : [],
+  );
+  return names.length === 0 ? { kind: 'none' } : { kind: 'some', names, prefixes: [] };
+}
+
+function holdsAt({ at }: Grant, scope: Scope): boolean {
+  if (at.kind === 'installation') return true;
+  if (scope.kind === 'installation' || scope.registryUid !== at.registryUid) return false;
+  return at.kind === 'registry' || (scope.kind === 'repository' && scope.repository === at.repository);
+}

@@ -1,0 +1,108 @@
+import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import type { z } from 'zod';
+import { BerthError } from '../../core/errors.ts';
+import { type AccessScope, parseScopes } from '../../core/scope.ts';
+import type { IssueTokens, TokenCredentials } from '../../features/access/token-service.ts';
+import { type TokenAnswer, type TokenForm, tokenForm, tokenQuery } from '../../wire/token/token-messages.ts';
+import type { Call, Env } from '../middleware/env.ts';
+
+const maxFormBytes = 64 * 1024;
+const maxScopes = 100;
+/** Characters; a repository name has at most 255. */
+const maxScopeLength = 512;
+
+export type TokenRoutesParts = { readonly issueTokens: IssueTokens };
+
+/**
+ * The token endpoint of a registry. Source: Docker registry token authentication and OAuth2 specifications; ACR semantics,
+ * "Token flow". A refresh token is answered only to a POST that asks for offline access: `docker login` would keep it in
+ * place of the password, and be signed out when it ends.
+ */
+export function tokenRoutes({ issueTokens }: TokenRoutesParts): Hono<Env> {
+  const routes = new Hono<Env>();
+  routes.get('/oauth2/token', async (c) => {
+    const query = parse(tokenQuery, new URL(c.req.url).searchParams);
+    const credentials = { kind: 'header', authorization: c.req.header('authorization') } as const;
+    c.header('Cache-Control', 'no-store');
+    return c.json(await answer(issueTokens, c.var.call, { ...query, credentials, wantsRefreshToken: false }));
+  });
+  routes.post('/oauth2/token', bodyLimit({ maxSize: maxFormBytes, onError: refuseBody }), async (c) => {
+    if (!/^application\/x-www-form-urlencoded\b/i.test(c.req.header('content-type') ?? ''))
+      throw new BerthError('requestInvalid', { 'Content-Type': 'application/x-www-form-urlencoded is expected' });
+    const form = parse(tokenForm, new URLSearchParams(await c.req.text()));
+    const wantsRefreshToken = form.access_type === 'offline';
+    c.header('Cache-Control', 'no-store');
+    return c.json(
+      await answer(issueTokens, c.var.call, { ...form, credentials: credentialsOf(form), wantsRefreshToken }),
+    );
+  });
+  return routes;
+}
+
+type Asked = {
+  readonly service?: string | undefined;
+  readonly scope: readonly string[];
+  readonly credentials: TokenCredentials;
+  readonly wantsRefreshToken: boolean;
+};
+
+async function answer(issueTokens: IssueTokens, call: Call, asked: Asked): Promise<TokenAnswer> {
+  checkService(asked.service, call);
+  const issued = await issueTokens({
+    registry: call.registry,
+    credentials: asked.credentials,
+    asked: scopesOf(asked.scope),
+    wantsRefreshToken: asked.wantsRefreshToken,
+    circumstances: {
+      address: call.address,
+      surface: 'token',
+      correlationId: call.correlationId,
+      userAgent: call.userAgent,
+    },
+  });
+  return {
+    access_token: issued.accessToken,
+    expires_in: issued.expiresInSeconds,
+    ...(issued.refreshToken === undefined ? {} : { refresh_token: issued.refreshToken }),
+  };
+}
+
+/** A token is for this registry, whatever name the client reached it by. */
+function checkService(service: string | undefined, { registry, origin }: Call): void {
+  const names = [registry.loginServer, new URL(origin).host];
+  if (service !== undefined && !names.includes(service.toLowerCase()))
+    throw new BerthError('requestInvalid', { service: `this is the service ${registry.loginServer}` });
+}
+
+function scopesOf(texts: readonly string[]): AccessScope[] {
+  const parts = texts.flatMap((text) => text.split(' ')).filter((part) => part !== '');
+  if (parts.length > maxScopes) throw new BerthError('requestInvalid', { scope: `more than ${maxScopes} scopes` });
+  if (parts.some((part) => part.length > maxScopeLength))
+    throw new BerthError('requestInvalid', { scope: `longer than ${maxScopeLength} characters` });
+  return parts.flatMap(parseScopes);
+}
+
+/** Empty name and password are how the Azure SDKs ask as a stranger. */
+function credentialsOf(form: TokenForm): TokenCredentials {
+  if (form.grant_type === 'refresh_token') return { kind: 'refreshToken', token: form.refresh_token };
+  if (form.username === '' && form.password === '') return { kind: 'header', authorization: undefined };
+  return { kind: 'password', userName: form.username, password: form.password };
+}
+
+/** Throws `requestInvalid` with the names of the wrong fields, never their values. */
+function parse<Schema extends z.ZodType>(schema: Schema, parameters: URLSearchParams): z.infer<Schema> {
+  const values = new Map<string, string | string[]>();
+  for (const name of parameters.keys()) {
+    const all = parameters.getAll(name);
+    values.set(name, all.length === 1 ? all.join() : all);
+  }
+  const parsed = schema.safeParse(Object.fromEntries(values));
+  if (parsed.success) return parsed.data;
+  const fields = parsed.error.issues.map((issue) => issue.path.join('.'));
+  throw new BerthError('requestInvalid', { fields: [...new Set(fields)] });
+}
+
+function refuseBody(): never {
+  throw new BerthError('bodyTooLarge');
+}

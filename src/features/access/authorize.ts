@@ -1,0 +1,185 @@
+import { BerthError, type ErrorDetail, errorCatalogue } from '../../core/errors.ts';
+import { isRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
+import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Directory } from '../registries/directory.ts';
+import type { AccessRequest, Authorize } from './access.ts';
+import type { Authority } from './authority.ts';
+import { parseAuthorization } from './authorization-header.ts';
+import type { Caller } from './caller.ts';
+import type { Callers } from './callers.ts';
+import { type Action, type Decision, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
+import { rightsOf } from './rights.ts';
+import { tokenHolds } from './token-access.ts';
+
+export type AuthorizeParts = {
+  readonly callers: Callers;
+  readonly directory: Directory;
+  readonly accessLog: AccessLog;
+};
+
+export function createAuthorize(parts: AuthorizeParts): Authorize {
+  return async (request) => {
+    const { action, authorization, registry, circumstances } = request;
+    if (action === 'connect' || action === 'administer') await parts.directory.refresh();
+    const caller = await parts.callers.ofHeader(authorization, registry, circumstances);
+    if (caller === undefined) throw refuseCredentials(parts.accessLog, request);
+    const check = new AccessCheck(parts, request, caller);
+    return new CheckedAuthority(check, await check.run());
+  };
+}
+
+/** Rights as they were at an epoch, which held the action that was asked for. */
+type Checked = { readonly rights: Rights; readonly epoch: number };
+
+/** One caller's request, checked as often as the epoch moves while it is served. */
+class AccessCheck {
+  readonly request: AccessRequest;
+  readonly caller: Caller;
+  readonly #parts: AuthorizeParts;
+
+  constructor(parts: AuthorizeParts, request: AccessRequest, caller: Caller) {
+    this.#parts = parts;
+    this.request = request;
+    this.caller = caller;
+  }
+
+  /** Throws `unauthorized`, `insufficientScope`, `denied` or `registryUnknown`. */
+  async run(): Promise<Checked> {
+    const { directory } = this.#parts;
+    const identity = await this.caller.identity(directory.epoch());
+    if (identity === undefined) throw this.#refuse('unauthorized', 'the credentials have expired or were withdrawn');
+    // Nothing is awaited from here on: registry and epoch are read together.
+    const registry = directory.byUid(this.request.registry.uid);
+    if (registry === undefined) throw new BerthError('registryUnknown');
+    const rights = rightsOf(identity.principal, registry);
+    const { action, repository } = this.request;
+    const isConnecting = this.caller.kind === 'none' && action === 'connect';
+    if (isConnecting) throw this.#refuse('unauthorized', 'no credentials', rights);
+    if (!this.#tokenHolds(action, repository)) throw this.#refuse('insufficientScope', 'not in the token', rights);
+    const decision = this.#decide(rights, action, repository);
+    if (decision.kind === 'denied')
+      throw this.#refuse(rights.principal.kind === 'anonymous' ? 'unauthorized' : 'denied', decision.reason, rights);
+    return { rights, epoch: Math.min(identity.epoch, directory.epoch()) };
+  }
+
+  /** `run` at this epoch or a newer one. */
+  async runAt(epoch: number): Promise<Checked> {
+    await this.#parts.directory.catchUp(epoch);
+    return await this.run();
+  }
+
+  allows(rights: Rights, action: Action, repository: RepositoryName): boolean {
+    return this.#tokenHolds(action, repository) && this.#decide(rights, action, repository).kind === 'allowed';
+  }
+
+  #tokenHolds(action: Action, repository: RepositoryName | undefined): boolean {
+    return this.caller.access === undefined || tokenHolds(this.caller.access, action, repository);
+  }
+
+  #decide(rights: Rights, action: Action, repository: RepositoryName | undefined): Decision {
+    const scope = scopeOf(action, this.request.registry.uid, repository);
+    return decide(rights, action, scope, this.request.circumstances);
+  }
+
+  /** A stranger without credentials is asked to sign in, which is no denial yet. */
+  #refuse(error: 'unauthorized' | 'insufficientScope' | 'denied', reason: string, rights?: Rights): BerthError {
+    const { request } = this;
+    if (this.caller.kind !== 'none')
+      recordDenial(this.#parts.accessLog, request, {
+        identity: rights?.principal.uid ?? 'unknown',
+        status: errorCatalogue[error].status,
+        reason,
+      });
+    return new BerthError(error, error === 'denied' ? missingDetail(request) : challengeDetail(request));
+  }
+}
+
+class CheckedAuthority implements Authority {
+  readonly #check: AccessCheck;
+  #checked: Checked;
+
+  constructor(check: AccessCheck, checked: Checked) {
+    this.#check = check;
+    this.#checked = checked;
+  }
+
+  get principal() {
+    return this.#checked.rights.principal;
+  }
+
+  epoch(): number {
+    return this.#checked.epoch;
+  }
+
+  async confirm(currentEpoch: number): Promise<void> {
+    if (currentEpoch > this.#checked.epoch) this.#checked = await this.#check.runAt(currentEpoch);
+  }
+
+  allows(action: 'pull' | 'push' | 'delete', repository: string): boolean {
+    return isRepositoryName(repository) && this.#check.allows(this.#checked.rights, action, repository);
+  }
+
+  visible(): Visible {
+    return visible(this.#checked.rights, 'catalogList', this.#check.request.registry.uid);
+  }
+}
+
+/** A wrong password has its line in the access log as a failed sign-in already. */
+function refuseCredentials(accessLog: AccessLog, request: AccessRequest): BerthError {
+  if (parseAuthorization(request.authorization).kind !== 'basic')
+    recordDenial(accessLog, request, { identity: 'unknown', status: 401, reason: 'not a valid access token' });
+  return new BerthError('unauthorized', challengeDetail(request));
+}
+
+function recordDenial(
+  accessLog: AccessLog,
+  { registry, action, repository, circumstances: { address, correlationId, userAgent } }: AccessRequest,
+  denial: { readonly identity: string; readonly status: number; readonly reason: string },
+): void {
+  accessLog.record({
+    kind: 'denial',
+    registryUid: registry.uid,
+    address,
+    correlationId,
+    identity: denial.identity,
+    status: denial.status,
+    reason: `${action}: ${denial.reason}`,
+    ...(userAgent === undefined ? {} : { userAgent }),
+    ...(repository === undefined ? {} : { repository }),
+  });
+}
+
+function scopeOf(action: Action, registryUid: string, repository: RepositoryName | undefined): Scope {
+  switch (action) {
+    case 'administer':
+      return { kind: 'installation' };
+    case 'connect':
+    case 'catalogList':
+      return { kind: 'registry', registryUid };
+    default:
+      if (repository === undefined) throw new TypeError(`the action ${action} is on a repository, and none was named`);
+      return { kind: 'repository', registryUid, repository };
+  }
+}
+
+/** What a new token has to hold: pushing reads too. Source: ACR semantics, "Token flow", step 1. */
+function challengeDetail(request: AccessRequest): ErrorDetail | undefined {
+  return request.action === 'push' ? entries(request, ['pull', 'push']) : missingDetail(request);
+}
+
+function missingDetail(request: AccessRequest): ErrorDetail | undefined {
+  switch (request.action) {
+    case 'connect':
+      return undefined;
+    case 'administer':
+      return [{ Type: 'installation', Name: 'installation', Action: 'administer' }];
+    case 'catalogList':
+      return [{ Type: 'registry', Name: 'catalog', Action: '*' }];
+    default:
+      return entries(request, [request.action]);
+  }
+}
+
+function entries({ repository }: AccessRequest, actions: readonly string[]): ErrorDetail {
+  return actions.map((action) => ({ Type: 'repository', Name: repository, Action: action }));
+}

@@ -1,0 +1,100 @@
+import type { AccessScope } from '../../core/scope.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Ids } from '../../platform/ids.ts';
+import {
+  type AccessTokenClaims,
+  accessTokenClaims,
+  type RefreshTokenClaims,
+  refreshTokenClaims,
+  tokenIssuer,
+} from '../../wire/token/token-claims.ts';
+import type { Principal } from '../identity/principal.ts';
+import { keyOverlapSeconds, type SigningKeys } from '../identity/signing-keys.ts';
+import type { Registry } from '../registries/registry.ts';
+
+export type TokenLifetimes = {
+  /** ACR's is 4,500. Bounded by a day. */
+  readonly accessTokenSeconds: number;
+  /** ACR's is 10,800. Bounded by a day. */
+  readonly refreshTokenSeconds: number;
+};
+
+/** Who a token is for. */
+export type TokenHolder = {
+  readonly registry: Registry;
+  readonly principal: Principal;
+  readonly credentialUid: string | undefined;
+  readonly epoch: number;
+};
+
+export type RegistryTokensParts = {
+  readonly keys: SigningKeys;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly lifetimes: TokenLifetimes;
+};
+
+/** Makes and reads the tokens of registries; what they say is who asked and for what, never what is allowed now. */
+export class RegistryTokens {
+  readonly lifetimes: TokenLifetimes;
+  readonly #parts: RegistryTokensParts;
+
+  constructor(parts: RegistryTokensParts) {
+    const longest = Math.max(parts.lifetimes.accessTokenSeconds, parts.lifetimes.refreshTokenSeconds);
+    if (longest > keyOverlapSeconds) throw new RangeError(`a token lives at most ${keyOverlapSeconds} seconds`);
+    this.lifetimes = parts.lifetimes;
+    this.#parts = parts;
+  }
+
+  async signAccessToken(holder: TokenHolder, access: readonly AccessScope[]): Promise<string> {
+    const claims: AccessTokenClaims = {
+      ...this.#claims(holder, this.lifetimes.accessTokenSeconds),
+      grant_type: 'access_token',
+      access: access.map(({ type, name, actions }) => ({ type, name, actions: [...actions] })),
+    };
+    return await this.#parts.keys.sign(claims);
+  }
+
+  async signRefreshToken(holder: TokenHolder): Promise<string> {
+    const claims: RefreshTokenClaims = {
+      ...this.#claims(holder, this.lifetimes.refreshTokenSeconds),
+      grant_type: 'refresh_token',
+    };
+    return await this.#parts.keys.sign(claims);
+  }
+
+  /** Undefined for anything but a valid access token of this registry. */
+  async readAccessToken(token: string, registry: Registry): Promise<AccessTokenClaims | undefined> {
+    const claims = accessTokenClaims.safeParse(await this.#verify(token, registry)).data;
+    return claims?.registry === registry.uid ? claims : undefined;
+  }
+
+  /** Undefined for anything but a valid refresh token of this registry. */
+  async readRefreshToken(token: string, registry: Registry): Promise<RefreshTokenClaims | undefined> {
+    const claims = refreshTokenClaims.safeParse(await this.#verify(token, registry)).data;
+    return claims?.registry === registry.uid ? claims : undefined;
+  }
+
+  #verify(token: string, registry: Registry): Promise<unknown> {
+    return this.#parts.keys.verify(token, { issuer: tokenIssuer, audience: registry.loginServer });
+  }
+
+  #claims({ registry, principal, credentialUid, epoch }: TokenHolder, lifetimeSeconds: number) {
+    const now = Math.floor(this.#parts.clock.nowMicros() / 1_000_000);
+    return {
+      jti: this.#parts.ids.guid(),
+      sub: principal.name,
+      nbf: now,
+      exp: now + lifetimeSeconds,
+      iat: now,
+      iss: tokenIssuer,
+      aud: registry.loginServer,
+      version: '1.0' as const,
+      roles: [],
+      registry: registry.uid,
+      principal: principal.uid,
+      ...(credentialUid === undefined ? {} : { credential: credentialUid }),
+      epoch,
+    } satisfies Omit<RefreshTokenClaims, 'grant_type'>;
+  }
+}
