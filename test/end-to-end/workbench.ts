@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, afterEach, before } from 'node:test';
 import { type BerthOptions, type BerthServer, startBerth } from '../support/berth-server.ts';
@@ -17,6 +17,7 @@ export type StoredManifest = { readonly digest: string; readonly mediaType: stri
 export class Workbench {
   readonly server: BerthServer;
   readonly samples: Samples;
+  /** Where clients run; `samples` in it is the sample layout. */
   readonly folder: string;
   readonly env: Readonly<Record<string, string>>;
   /** Plain http on localhost, https on localhost, https on the registry's login server. */
@@ -39,6 +40,8 @@ export class Workbench {
     this.named = { name: 'https on its login server', host: server.bootstrap.registry.loginServer, tls: true };
     this.certificates = this.#newFolder('certificates');
     copyFileSync(server.caPath, join(this.certificates, 'ca.crt'));
+    // A short name without dots: podman makes an image name of it.
+    symlinkSync(content.layout, join(this.folder, 'samples'));
     const home = this.#newFolder('home');
     this.env = {
       HOME: home,

@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { cacheFolder } from './cache-folder.ts';
 import { run } from './run.ts';
+import { removeFolder } from './temporary-folder.ts';
 
 /** Raised when what is built below changes, so that an older cache is not used. */
 const edition = 'samples-1';
@@ -56,7 +57,7 @@ async function build(layout: string): Promise<void> {
     await buildah('manifest', 'push', '--all', 'localhost/multi', 'oci:out:multi');
     renameSync(join(work, 'out'), layout);
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    removeFolder(work);
   }
 }
 
@@ -66,7 +67,12 @@ RUN sha256sum /opt/app/greeting > /opt/app/greeting.sha256
 CMD ["cat", "/opt/app/greeting"]
 `;
 
-/** Storage of podman's family below `folder`, apart from the machine's own. */
+/**
+ * Storage of podman's family below `folder`, apart from the machine's own: overlay, or plain copies (slower) where the
+ * folder itself lies on an overlay, as in a container.
+ */
 export function storageFlags(folder: string): string[] {
-  return ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
+  const overlayFileSystem = 0x794c7630;
+  const driver = statfsSync(folder).type === overlayFileSystem ? 'vfs' : 'overlay';
+  return ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run'), '--storage-driver', driver];
 }
