@@ -5,7 +5,9 @@ import { DatabaseSync } from 'node:sqlite';
 /** Another process works on the data folder. */
 export class DataFolderInUse extends Error {
   constructor(folder: string, holder: string | undefined) {
-    super(`${folder} is in use by ${holder === undefined ? 'another process' : `the process ${holder}`}; stop it first`);
+    super(
+      `${folder} is in use by ${holder === undefined ? 'another process' : `the process ${holder}`}; stop it first`,
+    );
     this.name = 'DataFolderInUse';
   }
 }
@@ -42,6 +44,7 @@ export class DataFolder {
   create(): void {
     mkdirSync(this.path, { recursive: true, mode: 0o700 });
     chmodSync(this.path, 0o700);
+    mkdirSync(this.certificates, { recursive: true, mode: 0o700 });
   }
 
   /**

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { localOrigin } from './addresses.ts';
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
@@ -17,6 +17,9 @@ import { aboutSetting, flagOf, type Settings, settingNames } from './settings.ts
 const requestTimeoutMs = 30_000;
 const commands = [...serverCommands, ...doctorCommands, ...registryCommands, ...credentialCommands];
 
+process.stdout.on('error', () => {
+  // Nobody reads what we print; a server goes on all the same.
+});
 const print = (text: string) => console.log(text);
 const complain = (text: string) => console.error(text);
 
@@ -47,7 +50,8 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
     serve: async () => {
       // Only here: the other commands need none of it.
       const { serve } = await import('./server.ts');
-      await serve(settings, { print, version: versionOf() });
+      const failpoints = process.env.FAILPOINT;
+      await serve(settings, { print, version: versionOf(), command: commandOf(), failpoints });
       return exitCodes.done;
     },
     settings: () => linesOf(loaded),
@@ -96,4 +100,12 @@ function linesOf({ origins }: LoadedSettings): SettingLine[] {
 function versionOf(): string {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'));
   return String(version);
+}
+
+/** How a person calls this program from the folder they are in. */
+function commandOf(): string {
+  const isSource = import.meta.filename.endsWith('.ts');
+  return isSource
+    ? relative(process.cwd(), join(import.meta.dirname, '../bin/berth'))
+    : `node ${relative(process.cwd(), import.meta.filename)}`;
 }

@@ -9,7 +9,10 @@ export const credentialCommands: readonly Command[] = [
     words: ['credential', 'show'],
     purpose: "show a registry's admin user and its two passwords",
     operands: [registry],
-    options: [jsonOption],
+    options: [
+      jsonOption,
+      { name: 'value', meaning: 'print the first password and nothing else, for docker login --password-stdin' },
+    ],
     run: async (context, given) =>
       show(context, given, await (await context.connect()).credentialShow(given.operand('registry'))),
   },
@@ -39,6 +42,7 @@ export const credentialCommands: readonly Command[] = [
 
 function show(context: CommandContext, given: Given, credential: CredentialView): 0 {
   if (given.isSet('json')) context.print(JSON.stringify(credential, null, 2));
+  else if (given.isSet('value')) context.print(credential.passwords[0]?.value ?? '');
   else {
     const rows = credential.passwords.map(({ name, value }) => [credential.username, name, value]);
     context.print(table(['USERNAME', 'NAME', 'PASSWORD'], rows));

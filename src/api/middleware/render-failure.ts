@@ -1,0 +1,39 @@
+import type { Context } from 'hono';
+import { BerthError, errorCatalogue } from '../../core/errors.ts';
+import type { Log } from '../../platform/log.ts';
+import { renderAdminError } from '../admin/render-admin-error.ts';
+import { renderOciError } from '../oci/render-error.ts';
+import type { Env } from './env.ts';
+import { ClientGone } from './streams.ts';
+
+/** Makes an answer of whatever was thrown, in the form of the surface that was asked. Our own faults are logged with their cause. */
+export function renderFailure(log: Log): (failure: unknown, c: Context<Env>) => Response {
+  return (failure, c) => {
+    // Nobody is left to read it.
+    if (failure instanceof ClientGone) return c.body(null, 400);
+    const error = failure instanceof BerthError ? failure : new BerthError('internal', undefined, { cause: failure });
+    if (errorCatalogue[error.error].status >= 500) logFault(log, c, error);
+    return render(c, error);
+  };
+}
+
+/** What no route answers to. */
+export function renderNotFound(c: Context<Env>): Response {
+  return render(c, new BerthError('routeUnknown'));
+}
+
+function render(c: Context<Env>, error: BerthError): Response {
+  if (c.req.path.startsWith('/admin/')) return renderAdminError(c, error);
+  return renderOciError(c, error);
+}
+
+function logFault(log: Log, c: Context<Env>, error: BerthError): void {
+  const call: Env['Variables']['call'] | undefined = c.var.call;
+  log.error('request failed', {
+    correlationId: call?.correlationId,
+    method: c.req.method,
+    path: c.req.path,
+    failure: error.error,
+    error: error.cause ?? error,
+  });
+}

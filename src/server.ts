@@ -1,0 +1,290 @@
+import { hkdfSync } from 'node:crypto';
+import { Hono } from 'hono';
+import { loginServerOf, ownNames } from './addresses.ts';
+import { adminRoutes } from './api/admin/admin-routes.ts';
+import { answerWith } from './api/middleware/answer.ts';
+import type { Env } from './api/middleware/env.ts';
+import { exchange } from './api/middleware/exchange.ts';
+import { healthRoutes, metricsApp } from './api/middleware/health-routes.ts';
+import { startHttpServers } from './api/middleware/http-servers.ts';
+import { createMetrics, type Metrics } from './api/middleware/metrics.ts';
+import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
+import { statusPage } from './api/middleware/status-page.ts';
+import { ociRoutes } from './api/oci/oci-routes.ts';
+import { tokenRoutes } from './api/token/token-routes.ts';
+import { DataFolder } from './data-folder.ts';
+import { createAuthorize } from './features/access/authorize.ts';
+import { Callers } from './features/access/callers.ts';
+import { RegistryTokens } from './features/access/registry-tokens.ts';
+import { createIssueTokens } from './features/access/token-service.ts';
+import { createAuthorizedChange } from './features/content/authorized-change.ts';
+import { Blobs } from './features/content/blobs.ts';
+import { Listings } from './features/content/listings.ts';
+import { Manifests } from './features/content/manifests.ts';
+import { upkeepJobs } from './features/content/upkeep.ts';
+import { UploadTickets } from './features/content/upload-tickets.ts';
+import { Uploads } from './features/content/uploads.ts';
+import { showAdminCredentials } from './features/identity/admin-account.ts';
+import { createSignIn } from './features/identity/sign-in.ts';
+import { SigningKeys } from './features/identity/signing-keys.ts';
+import { openDirectory } from './features/registries/directory.ts';
+import { createRegistries } from './features/registries/registries.ts';
+import { finishBootstrap } from './finish-bootstrap.ts';
+import { defaultRegistryName, openInstallation } from './installation.ts';
+import { createAccessLog } from './platform/access-log/create-access-log.ts';
+import { createFolderStore } from './platform/blob-store/folder-store.ts';
+import { type Certificates, createCertificates } from './platform/certificates/certificates.ts';
+import { openPostgres } from './platform/database/postgres-database.ts';
+import { openSqlite } from './platform/database/sqlite-database.ts';
+import { createFailpoints } from './platform/failpoints.ts';
+import { createJobs } from './platform/jobs/create-jobs.ts';
+import { createJournal } from './platform/journal/create-journal.ts';
+import {
+  type MasterKeys,
+  parseMasterKeys,
+  readMasterKeyFile,
+  readOrCreateMasterKeyFile,
+} from './platform/keys/master-keys.ts';
+import { createPasswordHasher } from './platform/keys/password-hasher.ts';
+import { createSealer } from './platform/keys/sealer.ts';
+import { createLineSink } from './platform/line-sink.ts';
+import { createLog, type Log } from './platform/log.ts';
+import { checkRuntime, guardProcess } from './platform/process.ts';
+import { systemClock as clock } from './platform/system-clock.ts';
+import { systemIds as ids } from './platform/system-ids.ts';
+import { readyMessage } from './ready-message.ts';
+import { blobsFolderOf, blockListOf, type Settings } from './settings.ts';
+
+const stopGraceMs = 30_000;
+const postgresPoolSize = 16;
+
+/** Who runs the server, for the lines people read. */
+export type Program = {
+  readonly version: string;
+  /** How a person starts a command of this installation: `bin/berth`. */
+  readonly command: string;
+  readonly print: (text: string) => void;
+  /** Armed by tests: `FAILPOINT`. */
+  readonly failpoints: string | undefined;
+};
+
+/**
+ * Runs the server until SIGTERM or SIGINT, then finishes what is in flight. Whatever was opened is closed in reverse order,
+ * also when a later step fails. Throws DataFolderInUse and whatever else keeps the server from starting.
+ */
+export async function serve(settings: Settings, program: Program): Promise<void> {
+  checkRuntime(process.versions);
+  const log = openLog(settings);
+  guardProcess(log);
+  const stopped = stopSignal();
+  await using opened = new AsyncDisposableStack();
+
+  const data = await openData(settings, program, log, opened);
+  const features = await composeFeatures(settings, data);
+  const { directory } = features;
+  const jobs = createJobs({ database: data.database, clock, ids, log });
+  jobs.start(upkeepJobs({ ...data, ...upkeepTimes(settings) }));
+  opened.defer(() => jobs.stop());
+
+  const certificates = await createCertificates({
+    folder: data.folder.certificates,
+    own: settings.tlsCertificates,
+    isOurName: async (name) => ownNames(settings).includes(name) || (await directory.lookUp(name)) !== undefined,
+    clock,
+    ids,
+    log,
+  });
+  opened.defer(() => certificates.close());
+
+  const metrics = createMetrics();
+  let isStopping = false;
+  const app = composeApp(settings, data, features, metrics, () => isStopping);
+  opened.use(await listen(settings, app, metrics, certificates));
+
+  const bootstrap = await finishBootstrap({
+    settings,
+    ...data,
+    caPath: certificates.caPath,
+    registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
+  });
+  log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
+  program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
+
+  log.info('stopping', { signal: await stopped });
+  isStopping = true;
+}
+
+type Data = Awaited<ReturnType<typeof openData>>;
+type Features = Awaited<ReturnType<typeof composeFeatures>>;
+
+/** Everything that keeps something, and the installation it keeps. */
+async function openData(settings: Settings, program: Program, log: Log, opened: AsyncDisposableStack) {
+  const folder = new DataFolder(settings.data);
+  folder.create();
+  const lock = folder.lock();
+  opened.defer(() => lock.release());
+  const masterKeys = openMasterKeys(settings, folder);
+  const sealer = createSealer(masterKeys, ids);
+  const failpoint = createFailpoints(program.failpoints, clock);
+  const database =
+    settings.database === undefined
+      ? await openSqlite({ file: folder.database, clock, ids })
+      : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
+  opened.defer(() => database.close());
+  const store = createFolderStore({ folder: blobsFolderOf(settings), ids, failpoint });
+  const journal = createJournal({ database, clock, ids });
+  const accessLog = createAccessLog({ database, clock, ids, log });
+  opened.defer(() => accessLog.close());
+  const passwords = createPasswordHasher(ids);
+  const kept = {
+    clock,
+    ids,
+    log,
+    folder,
+    masterKeys,
+    sealer,
+    failpoint,
+    database,
+    store,
+    journal,
+    accessLog,
+    passwords,
+  };
+  return { ...kept, ...(await openInstallation(kept)) };
+}
+
+/** What the product does, in the order of the import rule. */
+async function composeFeatures(settings: Settings, data: Data) {
+  const { tenantUid, region } = data.installation;
+  const loginServer = (name: string) => loginServerOf(settings, name);
+  const directory = await openDirectory({ ...data, tenantUid, loginServerOf: loginServer, defaultRegistryName });
+  const registries = createRegistries({ ...data, directory, tenantUid });
+  const keys = new SigningKeys({ ...data, tenantUid, purpose: 'registryToken' });
+  const lifetimes = {
+    accessTokenSeconds: settings.tokenLifetime / 1_000,
+    refreshTokenSeconds: settings.refreshTokenLifetime / 1_000,
+  };
+  const tokens = new RegistryTokens({ keys, clock, ids, lifetimes });
+  const callers = new Callers({ ...data, directory, signIn: createSignIn({ ...data, tenantUid }), tokens });
+  const { accessLog } = data;
+  const authorize = createAuthorize({ callers, directory, accessLog });
+  const issueTokens = createIssueTokens({ callers, directory, tokens, accessLog });
+
+  const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
+  const limits = {
+    idleMs: settings.uploadIdleExpiry,
+    maxBlobBytes: settings.maxBlobSize,
+    maxOpenPerIdentity: settings.uploadLimit,
+    graceMs: settings.blobGrace,
+  };
+  return {
+    directory,
+    registries,
+    authorize,
+    issueTokens,
+    blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
+    uploads: new Uploads({
+      ...content,
+      limits,
+      tickets: new UploadTickets(derivedKey(data.masterKeys, 'upload tickets')),
+    }),
+    manifests: new Manifests({ ...content, region, isSparseAllowed: settings.sparseManifests }),
+    listings: new Listings(data.database),
+  };
+}
+
+function composeApp(
+  settings: Settings,
+  data: Data,
+  features: Features,
+  metrics: Metrics,
+  isStopping: () => boolean,
+): Hono<Env> {
+  const { trustedProxies, domain } = settings;
+  const transfer = { minBytesPerSecond: settings.minBodyRate, windowMs: settings.minBodyRateWindow };
+  const checks = { database: () => data.database.nowMicros(), store: () => data.store.check() };
+  const parts = { ...data, ...features, metrics, isStopping, transfer };
+  const app = new Hono<Env>();
+  app.onError(renderFailure(data.log));
+  app.notFound(renderNotFound);
+  app.use(
+    exchange({
+      ...parts,
+      domain,
+      trustedProxies: trustedProxies.length === 0 ? undefined : blockListOf(trustedProxies),
+    }),
+  );
+  app.route('/', ociRoutes(parts));
+  app.route('/', tokenRoutes(parts));
+  app.route('/', adminRoutes(parts));
+  app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
+  app.route('/', statusPage());
+  return app;
+}
+
+/** Stops accepting and finishes what is in flight when disposed. */
+async function listen(
+  settings: Settings,
+  app: Hono<Env>,
+  metrics: Metrics,
+  certificates: Certificates,
+): Promise<AsyncDisposable> {
+  const { http, https } = settings;
+  const opened = new AsyncDisposableStack();
+  const listeners = [...(http ? [http] : []), ...(https ? [{ ...https, certificates }] : [])];
+  const main = await startHttpServers({ listeners, answer: answerWith(app), clock });
+  opened.defer(() => main.stop(stopGraceMs));
+  if (settings.metrics === undefined) return opened;
+  try {
+    const answer = answerWith(metricsApp(metrics));
+    const own = await startHttpServers({ listeners: [settings.metrics], answer, clock });
+    opened.defer(() => own.stop(0));
+    return opened;
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+function openLog({ logFormat, logLevel }: Settings): Log {
+  const format = logFormat === 'auto' ? (process.stderr.isTTY ? 'pretty' : 'json') : logFormat;
+  return createLog({ sink: createLineSink(process.stderr), format, level: logLevel });
+}
+
+/** Servers that share a database need the same key, so it comes from outside. */
+function openMasterKeys({ masterKey, masterKeyFile, database }: Settings, folder: DataFolder): MasterKeys {
+  if (masterKey !== undefined) return parseMasterKeys(masterKey);
+  if (masterKeyFile !== undefined) return readMasterKeyFile(masterKeyFile);
+  if (database === undefined) return readOrCreateMasterKeyFile(folder.masterKey, ids);
+  throw new Error(
+    'PostgreSQL needs a master key that every server has: --master-key-file or BERTH_MASTER_KEY (openssl rand -base64 32)',
+  );
+}
+
+function defaultRegistryUid({ directory }: Features): string {
+  const registry = directory.defaultRegistry();
+  if (registry === undefined) throw new Error(`the default registry ${defaultRegistryName} is missing`);
+  return registry.uid;
+}
+
+/** The same in every process of the installation. */
+function derivedKey([{ bytes }]: MasterKeys, purpose: string): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', bytes, '', `berth ${purpose}`, 32));
+}
+
+function upkeepTimes({ uploadIdleExpiry, blobGrace }: Settings) {
+  return {
+    orphanGraceMs: blobGrace,
+    expiryEveryMs: Math.max(1_000, Math.min(600_000, uploadIdleExpiry / 4)),
+    sweepEveryMs: Math.max(1_000, Math.min(3_600_000, blobGrace / 4)),
+  };
+}
+
+/** The same signal once more ends the process at once. */
+async function stopSignal(): Promise<NodeJS.Signals> {
+  return await new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+      process.once(signal, () => resolve(signal));
+    }
+  });
+}
