@@ -20,10 +20,16 @@ export type CommitTarget = {
 
 /**
  * Names a finished blob in its registry and links it into a repository. Where the registry holds the digest already, the
- * first copy stays and its grace is renewed; a damaged copy is replaced.
- * Resolves to the storage key that is in use now: when it is another than the blob's own, that one is surplus.
+ * first copy stays and its grace is renewed, unless it is damaged or is the one under `badKey`: that one is replaced.
+ * Resolves to the storage key that is in use now.
  */
-export async function commitBlob(tx: Transaction, target: CommitTarget, blob: FinishedBlob): Promise<StorageKey> {
+export async function commitBlob(
+  tx: Transaction,
+  target: CommitTarget,
+  blob: FinishedBlob,
+  badKey: StorageKey | undefined,
+): Promise<StorageKey> {
+  const isBad = sql`(blobs.state = 'damaged' or blobs.storage_key = ${badKey ?? ''})`;
   const row = await tx
     .insertInto('blobs')
     .values({
@@ -41,8 +47,8 @@ export async function commitBlob(tx: Transaction, target: CommitTarget, blob: Fi
     })
     .onConflict((conflict) =>
       conflict.columns(['registry_uid', 'digest']).doUpdateSet({
-        storage_key: sql`case when blobs.state = 'damaged' then excluded.storage_key else blobs.storage_key end`,
-        checksums: sql`case when blobs.state = 'damaged' then excluded.checksums else blobs.checksums end`,
+        storage_key: sql`case when ${isBad} then excluded.storage_key else blobs.storage_key end`,
+        checksums: sql`case when ${isBad} then excluded.checksums else blobs.checksums end`,
         state: 'ready',
         grace_until: (excluded) => excluded.ref('excluded.grace_until'),
       }),
@@ -51,6 +57,27 @@ export async function commitBlob(tx: Transaction, target: CommitTarget, blob: Fi
     .executeTakeFirstOrThrow();
   await linkBlob(tx, target, blob.digest);
   return row.storage_key;
+}
+
+/** Links the copy under `storageKey` and renews its grace; false when it is no longer the registry's copy, or damaged. */
+export async function linkCopy(
+  tx: Transaction,
+  target: CommitTarget,
+  digest: Digest,
+  storageKey: StorageKey,
+): Promise<boolean> {
+  const row = await tx
+    .updateTable('blobs')
+    .set({ grace_until: target.graceUntilMicros })
+    .where('registry_uid', '=', target.registryUid)
+    .where('digest', '=', digest)
+    .where('storage_key', '=', storageKey)
+    .where('state', '=', 'ready')
+    .returning('digest')
+    .executeTakeFirst();
+  if (row === undefined) return false;
+  await linkBlob(tx, target, digest);
+  return true;
 }
 
 /** Makes a blob of the registry visible in one of its repositories. */

@@ -3,7 +3,7 @@ import { hotQuery } from '../../platform/database/hot-query.ts';
 
 export type UploadQueries = ReturnType<typeof createUploadQueries>;
 
-/** An upload's row by its uid, beside the tenant's current access epoch; one row whenever the registry exists. */
+/** `find`: an upload's row by its uid, beside the tenant's current access epoch; one row whenever the registry exists. `copy`: the registry's good copy of a digest. */
 export function createUploadQueries(database: Database) {
   return {
     find: hotQuery(database.read, ['registry', 'uid'], (queries, parameter) =>
@@ -15,6 +15,14 @@ export function createUploadQueries(database: Database) {
         )
         .where('g.uid', '=', parameter('registry'))
         .select(['t.access_epoch as epoch', 'u.handle', 'u.offset', 'u.parts', 'u.fence']),
+    ),
+    copy: hotQuery(database.read, ['registry', 'digest'], (queries, parameter) =>
+      queries
+        .selectFrom('blobs')
+        .where('registry_uid', '=', parameter('registry'))
+        .where('digest', '=', parameter('digest'))
+        .where('state', '=', 'ready')
+        .select(['storage_key as storageKey', 'size']),
     ),
   };
 }
