@@ -59,13 +59,16 @@ export async function commitBlob(
   return row.storage_key;
 }
 
-/** Links the copy under `storageKey` and renews its grace; false when it is no longer the registry's copy, or damaged. */
+/** The copy that was to be linked is no longer the registry's, or damaged. */
+export class CopyGone extends Error {}
+
+/** Links the copy under `storageKey` and renews its grace. Throws CopyGone. */
 export async function linkCopy(
   tx: Transaction,
   target: CommitTarget,
   digest: Digest,
   storageKey: StorageKey,
-): Promise<boolean> {
+): Promise<void> {
   const row = await tx
     .updateTable('blobs')
     .set({ grace_until: target.graceUntilMicros })
@@ -75,9 +78,8 @@ export async function linkCopy(
     .where('state', '=', 'ready')
     .returning('digest')
     .executeTakeFirst();
-  if (row === undefined) return false;
+  if (row === undefined) throw new CopyGone();
   await linkBlob(tx, target, digest);
-  return true;
 }
 
 /** Makes a blob of the registry visible in one of its repositories. */

@@ -8,7 +8,7 @@ import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { AuthorizedChange } from './authorized-change.ts';
-import { type CommitTarget, commitBlob, linkCopy } from './blob-commit.ts';
+import { type CommitTarget, CopyGone, commitBlob, linkCopy } from './blob-commit.ts';
 import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
 import { IncomingDigest } from './incoming-digest.ts';
 import { OpenDigests } from './open-digests.ts';
@@ -275,9 +275,15 @@ export class Uploads {
     }
   }
 
-  /** False when the copy went away meanwhile. */
+  /** False when the copy went away meanwhile; the session is still open then. */
   async #link(target: Target, digest: Digest, storageKey: StorageKey): Promise<boolean> {
-    return await this.#change(target, async (tx, commit) => await linkCopy(tx, commit, digest, storageKey));
+    try {
+      await this.#change(target, async (tx, commit) => await linkCopy(tx, commit, digest, storageKey));
+      return true;
+    } catch (error) {
+      if (error instanceof CopyGone) return false;
+      throw error;
+    }
   }
 
   async #commit(
