@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Containerd, startContainerd } from '../support/containerd.ts';
 import { debianClient } from './client.ts';
@@ -16,10 +18,19 @@ describe("containerd's ctr", () => {
   });
   after(async () => await containerd?.stop());
 
-  const access = (target: Target) => [
-    ...(target.tls ? ['--tlscacert', bench().server.caPath] : ['--plain-http']),
-    ...['--user', `${bench().username}:${bench().password}`],
-  ];
+  const access = (target: Target) => [...trust(target), ...['--user', `${bench().username}:${bench().password}`]];
+  const trust = (target: Target) => {
+    if (!target.tls) return ['--plain-http'];
+    if (target === bench().named) return ['--tlscacert', bench().server.caPath];
+    return ['--hosts-dir', hostsFolder(target)];
+  };
+  /** ctr takes every localhost for plain http unless a hosts folder says otherwise. */
+  const hostsFolder = (target: Target) => {
+    const folder = join(bench().folder, 'hosts.d');
+    mkdirSync(join(folder, target.host), { recursive: true });
+    writeFileSync(join(folder, target.host, 'hosts.toml'), hostsToml(target, bench().server.caPath));
+    return folder;
+  };
   const digestOf = async (image: string) =>
     (await ctr.run(['images', 'ls', `name==${image}`])).match(/sha256:[0-9a-f]{64}/)?.[0];
 
@@ -44,3 +55,12 @@ describe("containerd's ctr", () => {
     assert.equal(await ctr.run(['run', '--rm', image, 'greeting']), 'hello from the sample\n');
   });
 });
+
+/** Source: containerd documentation, "Registry Configuration", hosts.toml. */
+function hostsToml({ host }: Target, caPath: string): string {
+  return `server = "https://${host}"
+[host."https://${host}"]
+  capabilities = ["pull", "resolve", "push"]
+  ca = "${caPath}"
+`;
+}

@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { systemIds } from '../../src/platform/system-ids.ts';
 import { Daemon } from './daemon.ts';
 import { freePort } from './free-port.ts';
+import { databaseUrl, onPostgres, testPostgresUrl } from './postgres.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -21,7 +24,9 @@ export type BerthOptions = {
   /** Settings by the name of their flag without dashes: `{ 'token-lifetime': '2s' }`; `true` for a flag without a value. */
   readonly settings?: Readonly<Record<string, string | true>>;
   readonly env?: Readonly<Record<string, string>>;
-  /** A PostgreSQL address; embedded SQLite when absent. */
+  /** `postgres` makes an empty database for this server; BERTH_TEST_DATABASE or embedded SQLite when absent. */
+  readonly database?: 'sqlite' | 'postgres';
+  /** A PostgreSQL database that exists already, with the master key in `env`. */
   readonly databaseUrl?: string;
   /** Where the data lives; without it a new temporary folder, which `remove` deletes. */
   readonly dataFolder?: string;
@@ -41,20 +46,22 @@ export class BerthServer {
   readonly ports: Ports;
   readonly dataFolder: string;
   readonly bootstrap: Bootstrap;
+  /** For `startBerth`: another server on the same data, database, ports and settings, after this one has ended. */
+  readonly again: BerthOptions;
   readonly #daemon: Daemon;
   readonly #removeFolder: () => void;
 
   constructor(parts: {
-    daemon: Daemon;
-    ports: Ports;
-    dataFolder: string;
-    bootstrap: Bootstrap;
-    removeFolder: () => void;
+    readonly daemon: Daemon;
+    readonly again: BerthOptions & Place;
+    readonly bootstrap: Bootstrap;
+    readonly removeFolder: () => void;
   }) {
-    this.http = `http://localhost:${parts.ports.http}`;
-    this.https = `https://localhost:${parts.ports.https}`;
-    this.ports = parts.ports;
-    this.dataFolder = parts.dataFolder;
+    this.ports = parts.again.ports;
+    this.http = `http://localhost:${this.ports.http}`;
+    this.https = `https://localhost:${this.ports.https}`;
+    this.dataFolder = parts.again.dataFolder;
+    this.again = parts.again;
     this.bootstrap = parts.bootstrap;
     this.#daemon = parts.daemon;
     this.#removeFolder = parts.removeFolder;
@@ -114,23 +121,27 @@ export class BerthServer {
 }
 
 /**
- * Starts `bin/berth serve` (or the program that `BERTH_PROGRAM` names, to test another build) on free loopback ports and returns when `/readyz` answers 200.
- * Throws with the server's output when it ends or is not ready in time.
+ * Starts `bin/berth serve` (or the program that `BERTH_TEST_PROGRAM` names, to test another build) on free loopback ports
+ * and returns when `/readyz` answers 200. Throws with the server's output when it ends or is not ready in time.
  */
 export async function startBerth(options: BerthOptions = {}): Promise<BerthServer> {
   const folder = options.dataFolder === undefined ? temporaryFolder('server') : undefined;
-  const dataFolder = options.dataFolder ?? join(folder?.path ?? '', 'data');
-  const ports = options.ports ?? { http: await freePort(), https: await freePort() };
+  const place: Place = {
+    dataFolder: options.dataFolder ?? join(folder?.path ?? '', 'data'),
+    ports: options.ports ?? { http: await freePort(), https: await freePort() },
+    ...(await databaseOf(options)),
+  };
   const daemon = new Daemon({
-    command: process.env.BERTH_PROGRAM ?? join(repository, 'bin/berth'),
-    args: ['serve', ...flagsOf(options, dataFolder, ports)],
-    logFile: `${dataFolder}.log`,
-    ...(options.env === undefined ? {} : { env: options.env }),
+    command: process.env.BERTH_TEST_PROGRAM ?? join(repository, 'bin/berth'),
+    args: ['serve', ...flagsOf(options.settings ?? {}, place)],
+    logFile: `${place.dataFolder}.log`,
+    env: { ...withoutSettings(process.env), ...place.env, ...options.env },
   });
   const removeFolder = () => folder?.remove();
   try {
-    await untilReady(daemon, `http://localhost:${ports.http}/readyz`, options.readyTimeoutMs ?? 30_000);
-    return new BerthServer({ daemon, ports, dataFolder, bootstrap: readBootstrap(dataFolder), removeFolder });
+    await untilReady(daemon, `http://localhost:${place.ports.http}/readyz`, options.readyTimeoutMs ?? 30_000);
+    const again = { ...options, ...place };
+    return new BerthServer({ daemon, again, bootstrap: readBootstrap(place.dataFolder), removeFolder });
   } catch (cause) {
     await daemon.kill();
     const log = daemon.log();
@@ -139,16 +150,40 @@ export async function startBerth(options: BerthOptions = {}): Promise<BerthServe
   }
 }
 
-function flagsOf(options: BerthOptions, dataFolder: string, ports: Ports): string[] {
-  const database = options.databaseUrl === undefined ? {} : { database: options.databaseUrl };
-  const settings: Record<string, string | true> = {
-    data: dataFolder,
-    http: `localhost:${ports.http}`,
-    https: `localhost:${ports.https}`,
-    ...database,
-    ...options.settings,
+/** Where a server's data is and how it is reached. */
+type Place = Required<Pick<BerthOptions, 'dataFolder' | 'ports'>> & Pick<BerthOptions, 'databaseUrl' | 'env'>;
+
+/** An empty PostgreSQL database and the master key that a server on PostgreSQL must be given; nothing for SQLite. */
+async function databaseOf(options: BerthOptions): Promise<Pick<BerthOptions, 'databaseUrl' | 'env'>> {
+  const kind = options.database ?? process.env.BERTH_TEST_DATABASE ?? 'sqlite';
+  if (options.databaseUrl !== undefined) return { databaseUrl: options.databaseUrl, env: options.env ?? {} };
+  if (kind === 'sqlite') return {};
+  const url = await testPostgresUrl();
+  const name = `berth_${systemIds.uid()}`;
+  await onPostgres(url, async (client) => {
+    await client.query(`create database ${name}`);
+  });
+  return {
+    databaseUrl: databaseUrl(url, name),
+    env: { BERTH_MASTER_KEY: randomBytes(32).toString('base64'), ...options.env },
   };
-  return Object.entries(settings).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, value]));
+}
+
+function flagsOf(settings: Readonly<Record<string, string | true>>, place: Place): string[] {
+  const all: Record<string, string | true> = {
+    data: place.dataFolder,
+    http: `localhost:${place.ports.http}`,
+    https: `localhost:${place.ports.https}`,
+    ...(place.databaseUrl === undefined ? {} : { database: place.databaseUrl }),
+    ...settings,
+  };
+  return Object.entries(all).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, value]));
+}
+
+/** The settings and test variables of this process are not those of the server. */
+function withoutSettings(environment: NodeJS.ProcessEnv): Record<string, undefined> {
+  const names = Object.keys(environment).filter((name) => name.startsWith('BERTH_'));
+  return Object.fromEntries(names.map((name) => [name, undefined]));
 }
 
 async function untilReady(daemon: Daemon, readyUrl: string, timeoutMs: number): Promise<void> {

@@ -6,7 +6,8 @@ export type DaemonOptions = {
   readonly args: readonly string[];
   /** Standard output and standard error go to this file, appended. */
   readonly logFile: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Added to this process's environment; `undefined` takes a variable away. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
 };
 

@@ -1,7 +1,8 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { cacheFolder } from './cache-folder.ts';
+import { onceInCache } from './once-in-cache.ts';
 import { run } from './run.ts';
 
 const toolSchema = z.strictObject({ module: z.string(), version: z.string(), package: z.string() });
@@ -20,18 +21,14 @@ export function goToolVersion(name: string): string {
 }
 
 /**
- * The path of a Go program at its pinned version, built into the cache folder the first time (up to some minutes;
- * two processes may build the same one at once, the last to finish wins). Needs `go` on the PATH.
+ * The path of a Go program at its pinned version, built into the cache folder the first time (up to some minutes). Needs `go` on the PATH.
  *
  * Built from a module of its own that requires exactly the pinned version, because `go install package@version` first asks
  * the module proxy whether the package's folder is a module, which not every proxy answers for every name.
  */
 export async function goTool(name: string): Promise<string> {
   const tool = toolNamed(name);
-  const folder = cacheFolder('go-tools');
-  const binary = join(folder, `${name}-${tool.version}`);
-  if (!existsSync(binary)) await build(tool, folder, binary);
-  return binary;
+  return await onceInCache(join(cacheFolder('go-tools'), `${name}-${tool.version}`), (work) => build(tool, work));
 }
 
 function toolNamed(name: string): Tool {
@@ -40,17 +37,12 @@ function toolNamed(name: string): Tool {
   return tool;
 }
 
-async function build(tool: Tool, folder: string, binary: string): Promise<void> {
-  const scratch = mkdtempSync(join(folder, 'build-'));
-  const options = { cwd: scratch, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod' }, timeoutMs: 900_000 };
-  try {
-    await run('go', ['mod', 'init', 'build'], options);
-    await run('go', ['mod', 'edit', '-require', `${tool.module}@${tool.version}`], options);
-    await run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', 'tool', tool.package], options);
-    renameSync(join(scratch, 'tool'), binary);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+async function build(tool: Tool, work: string): Promise<string> {
+  const options = { cwd: work, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod' }, timeoutMs: 900_000 };
+  await run('go', ['mod', 'init', 'build'], options);
+  await run('go', ['mod', 'edit', '-require', `${tool.module}@${tool.version}`], options);
+  await run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', 'tool', tool.package], options);
+  return join(work, 'tool');
 }
 
 if (import.meta.main) {

@@ -1,9 +1,9 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
+import { readFileSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { cacheFolder } from './cache-folder.ts';
+import { onceInCache } from './once-in-cache.ts';
 import { run } from './run.ts';
-import { removeFolder } from './temporary-folder.ts';
 
 /** Raised when what is built below changes, so that an older cache is not used. */
 const edition = 'samples-1';
@@ -18,8 +18,7 @@ export type SampleName = 'base' | 'app' | 'multi';
 
 /** The sample images; built by debootstrap and buildah the first time, which takes about two minutes and needs root. */
 export async function samples(): Promise<Samples> {
-  const layout = join(cacheFolder(), edition);
-  if (!existsSync(layout)) await build(layout);
+  const layout = await onceInCache(join(cacheFolder(), edition), build);
   return { layout, digests: readDigests(layout) };
 }
 
@@ -37,28 +36,23 @@ function readDigests(layout: string): Samples['digests'] {
   return z.object({ base: z.string(), app: z.string(), multi: z.string() }).parse(Object.fromEntries(digests));
 }
 
-async function build(layout: string): Promise<void> {
-  const work = mkdtempSync(join(cacheFolder(), 'build-'));
+async function build(work: string): Promise<string> {
   const buildah = (...args: readonly string[]) => run('buildah', [...storageFlags(work), ...args], { cwd: work });
-  try {
-    const root = join(work, 'rootfs');
-    await run('debootstrap', ['--variant=minbase', 'bookworm', root], { timeoutMs: 900_000 });
-    await run('sh', ['-c', 'rm -rf "$0"/var/cache/apt/archives/*.deb "$0"/var/lib/apt/lists/*', root]);
-    writeFileSync(join(work, 'Base'), 'FROM scratch\nADD rootfs /\nCMD ["/bin/bash"]\n');
-    writeFileSync(join(work, 'App'), appFile);
-    writeFileSync(join(work, 'Arm'), 'FROM scratch\nCOPY greeting /opt/app/greeting\n');
-    writeFileSync(join(work, 'greeting'), 'hello from the sample\n');
-    await buildah('build', '--layers', '-f', 'Base', '-t', 'localhost/base', '.');
-    await buildah('build', '--isolation', 'chroot', '--layers', '-f', 'App', '-t', 'localhost/app', '.');
-    await buildah('build', '--platform', 'linux/arm64', '-f', 'Arm', '-t', 'localhost/arm', '.');
-    await buildah('manifest', 'create', 'localhost/multi', 'localhost/app', 'localhost/arm');
-    await buildah('push', 'localhost/base', 'oci:out:base');
-    await buildah('push', 'localhost/app', 'oci:out:app');
-    await buildah('manifest', 'push', '--all', 'localhost/multi', 'oci:out:multi');
-    renameSync(join(work, 'out'), layout);
-  } finally {
-    removeFolder(work);
-  }
+  const root = join(work, 'rootfs');
+  await run('debootstrap', ['--variant=minbase', 'bookworm', root], { timeoutMs: 900_000 });
+  await run('sh', ['-c', 'rm -rf "$0"/var/cache/apt/archives/*.deb "$0"/var/lib/apt/lists/*', root]);
+  writeFileSync(join(work, 'Base'), 'FROM scratch\nADD rootfs /\nCMD ["/bin/bash"]\n');
+  writeFileSync(join(work, 'App'), appFile);
+  writeFileSync(join(work, 'Arm'), 'FROM scratch\nCOPY greeting /opt/app/greeting\n');
+  writeFileSync(join(work, 'greeting'), 'hello from the sample\n');
+  await buildah('build', '-f', 'Base', '-t', 'localhost/base', '.');
+  await buildah('build', '--isolation', 'chroot', '--layers', '-f', 'App', '-t', 'localhost/app', '.');
+  await buildah('build', '--platform', 'linux/arm64', '-f', 'Arm', '-t', 'localhost/arm', '.');
+  await buildah('manifest', 'create', 'localhost/multi', 'localhost/app', 'localhost/arm');
+  await buildah('push', 'localhost/base', 'oci:out:base');
+  await buildah('push', 'localhost/app', 'oci:out:app');
+  await buildah('manifest', 'push', '--all', 'localhost/multi', 'oci:out:multi');
+  return join(work, 'out');
 }
 
 const appFile = `FROM localhost/base
