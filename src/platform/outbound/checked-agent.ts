@@ -1,0 +1,65 @@
+import { lookup as systemLookup } from 'node:dns/promises';
+import { isIP, type LookupFunction } from 'node:net';
+import { getCACertificates } from 'node:tls';
+import { Agent, buildConnector } from 'undici';
+import type { AddressCheck } from './address-check.ts';
+import { OutboundError } from './outbound-error.ts';
+import { hostNameOf } from './outbound-url.ts';
+
+/** All addresses of a host name. */
+export type Resolve = (hostName: string) => Promise<readonly { readonly address: string; readonly family: number }[]>;
+
+export type Target = { readonly host: string; readonly port: number };
+
+export type AgentOptions = {
+  readonly isAllowed: AddressCheck;
+  /** Where the operator sends calls to a name instead; these targets are not checked. */
+  readonly hosts: ReadonlyMap<string, Target>;
+  /** PEM certificates to trust beside the public ones. */
+  readonly ca: readonly string[];
+  readonly resolve?: Resolve;
+};
+
+const connectTimeoutMs = 10_000;
+const maxConnectionsPerOrigin = 64;
+
+/** The system's resolver, which knows the hosts file. */
+const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: true, verbatim: true });
+
+/** A connection pool that connects to checked addresses alone: each name is resolved once, and what was checked is what is called. */
+export function createCheckedAgent({ isAllowed, hosts, ca, resolve = resolveBySystem }: AgentOptions): Agent {
+  const trust = ca.length === 0 ? {} : { ca: [...getCACertificates(), ...ca] };
+  const options = { timeout: connectTimeoutMs, ...trust };
+  const toChosen = buildConnector(options);
+  const toChecked = buildConnector({ ...options, lookup: checkedLookup(isAllowed, resolve) });
+  return new Agent({
+    connections: maxConnectionsPerOrigin,
+    connect: (target, done) => {
+      const name = hostNameOf(target.hostname);
+      const chosen = hosts.get(name);
+      if (chosen !== undefined) toChosen({ ...target, hostname: chosen.host, port: String(chosen.port) }, done);
+      else if (isIP(name) !== 0 && !isAllowed(name)) done(blocked(), null);
+      else toChecked(target, done);
+    },
+  });
+}
+
+/** A name with one address that is not allowed is refused as a whole: a public name has no reason to point inside. */
+function checkedLookup(isAllowed: AddressCheck, resolve: Resolve): LookupFunction {
+  return (hostName, options, done) => {
+    resolve(hostName).then(
+      (found) => {
+        const [first] = found;
+        if (first === undefined) done(new OutboundError('failed', 'the host name has no address'), '');
+        else if (!found.every(({ address }) => isAllowed(address))) done(blocked(), '');
+        else if (options.all === true) done(null, [...found]);
+        else done(null, first.address, first.family);
+      },
+      (cause: unknown) => done(new OutboundError('failed', 'the host name was not found', { cause }), ''),
+    );
+  };
+}
+
+function blocked(): OutboundError {
+  return new OutboundError('blocked', 'the address is not allowed');
+}
