@@ -12,7 +12,7 @@ export function lockedForUpdate<DB, TB extends keyof DB, O>(
   query: SelectQueryBuilder<DB, TB, O>,
   ...of: (TB & string)[]
 ): SelectQueryBuilder<DB, TB, O> {
-  return kind === 'sqlite' ? query : query.forUpdate(of);
+  return kind === 'sqlite' ? query : query.forUpdate(tables(of));
 }
 
 /** As `lockedForUpdate`, but leaves out rows that another transaction has locked instead of waiting. */
@@ -21,7 +21,7 @@ export function lockedForUpdateSkipLocked<DB, TB extends keyof DB, O>(
   query: SelectQueryBuilder<DB, TB, O>,
   ...of: (TB & string)[]
 ): SelectQueryBuilder<DB, TB, O> {
-  return kind === 'sqlite' ? query : query.forUpdate(of).skipLocked();
+  return kind === 'sqlite' ? query : query.forUpdate(tables(of)).skipLocked();
 }
 
 /** Keeps the rows a transaction relies on from being changed or deleted before it commits; others may share the lock. */
@@ -30,7 +30,7 @@ export function lockedForShare<DB, TB extends keyof DB, O>(
   query: SelectQueryBuilder<DB, TB, O>,
   ...of: (TB & string)[]
 ): SelectQueryBuilder<DB, TB, O> {
-  return kind === 'sqlite' ? query : query.forShare(of);
+  return kind === 'sqlite' ? query : query.forShare(tables(of));
 }
 
 /** Keeps the rows from being deleted or getting another key; changes of other columns may go on. */
@@ -39,5 +39,10 @@ export function lockedForKeyShare<DB, TB extends keyof DB, O>(
   query: SelectQueryBuilder<DB, TB, O>,
   ...of: (TB & string)[]
 ): SelectQueryBuilder<DB, TB, O> {
-  return kind === 'sqlite' ? query : query.forKeyShare(of);
+  return kind === 'sqlite' ? query : query.forKeyShare(tables(of));
+}
+
+/** Without a list the lock is on every table of the query. */
+function tables<T>(of: readonly T[]): readonly T[] | undefined {
+  return of.length === 0 ? undefined : of;
 }

@@ -50,7 +50,9 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
       const now = sql<number>`(extract(epoch from clock_timestamp()) * 1000000)::bigint`.as('now');
       return (await queries.selectNoFrom(now).executeTakeFirstOrThrow()).now;
     },
-    close: () => pool.end(),
+    close: async () => {
+      if (!pool.ending) await pool.end();
+    },
   };
 }
 

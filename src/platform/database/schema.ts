@@ -222,6 +222,7 @@ type AccessBatchTable = {
   first_at: number;
   last_at: number;
   count: number;
+  /** Lower-case hex SHA-256 over the hash of the batch before (64 zeros for the first), as text, and `bytes`. */
   hash: string;
   /** JSON lines. */
   bytes: Uint8Array;
@@ -230,7 +231,7 @@ type AccessBatchTable = {
 type JobTable = {
   uid: string;
   kind: string;
-  /** At most one waiting or running job per kind and key. */
+  /** At most one waiting and one running job per kind and key. */
   key: string;
   payload: string;
   state: 'waiting' | 'running' | 'failed';

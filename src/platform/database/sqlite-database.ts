@@ -45,22 +45,24 @@ export async function openSqlite({ file, clock, ids }: SqliteOptions): Promise<D
       busyTimeoutMs: readerWaitMs,
       cacheKibibytes: readerCacheKibibytes,
     });
-    return databaseOf(read, new SqliteWriter(write, clock, ids), clock);
+    return databaseOf(read, write, new SqliteWriter(write, clock, ids), clock);
   } catch (error) {
     write.close();
     throw error;
   }
 }
 
-function databaseOf(reader: SqliteConnection, writer: SqliteWriter, clock: Clock): Database {
+function databaseOf(read: SqliteConnection, write: SqliteConnection, writer: SqliteWriter, clock: Clock): Database {
   return {
     kind: 'sqlite',
-    read: new Kysely<Schema>({ dialect: new SqliteDialect(reader) }),
+    read: new Kysely<Schema>({ dialect: new SqliteDialect(read) }),
     transaction: (work) => writer.transaction(work),
     nowMicros: async () => clock.nowMicros(),
     close: async () => {
-      await writer.close();
-      reader.close();
+      await writer.finish();
+      read.close();
+      // The last connection of all processes to close moves the WAL into the database file and removes it.
+      write.close();
     },
   };
 }

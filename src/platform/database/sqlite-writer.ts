@@ -34,7 +34,7 @@ export class SqliteWriter {
   readonly #ids: Ids;
   readonly #waiting: Waiting[] = [];
   #draining: Promise<void> | undefined;
-  #isClosed = false;
+  #isFinished = false;
 
   constructor(connection: SqliteConnection, clock: Clock, ids: Ids) {
     this.#connection = connection;
@@ -43,7 +43,7 @@ export class SqliteWriter {
   }
 
   transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
-    if (this.#isClosed) return Promise.reject(new BerthError('stopping'));
+    if (this.#isFinished) return Promise.reject(new BerthError('stopping'));
     return new Promise((resolve, reject) => {
       let succeed = () => {};
       this.#waiting.push({
@@ -59,11 +59,10 @@ export class SqliteWriter {
     });
   }
 
-  /** Resolves when what waits is committed or has failed, and the connection is closed. */
-  async close(): Promise<void> {
-    this.#isClosed = true;
+  /** Refuses new transactions; resolves when what waits is committed or has failed. */
+  async finish(): Promise<void> {
+    this.#isFinished = true;
     await this.#draining;
-    this.#connection.close();
   }
 
   async #drain(): Promise<void> {

@@ -2,7 +2,7 @@ import type { Transaction } from '../database/database.ts';
 
 export type JobRequest = {
   readonly kind: string;
-  /** A second job of the same kind and key is not added while one waits. */
+  /** A second job of the same kind and key is not added while one waits; while one runs, the second waits for its end. */
   readonly key: string;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly runAtMicros?: number;
@@ -22,6 +22,7 @@ export type JobKind = {
   /** At least once: a killed process's job runs again after its lease. */
   readonly run: (job: JobRun) => Promise<void>;
   readonly leaseMs: number;
+  /** After so many runs that threw or were cut off the job is kept as failed; a repeating one waits for its next time instead. */
   readonly maxAttempts: number;
   /** Repeats by itself: the next run is this long after the last ended. */
   readonly everyMs?: number;

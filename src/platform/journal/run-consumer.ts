@@ -1,5 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
+import { Bell } from '../jobs/bell.ts';
+import type { Log } from '../log.ts';
 import type { Cursor, Journal, JournalEvent } from './journal.ts';
 
 export type ConsumerOptions = {
@@ -12,8 +14,8 @@ export type ConsumerOptions = {
   readonly follows: (stream: string) => boolean;
   /** Gets events of one stream, oldest first; may get the same ones again. A throw means: bring them again later. */
   readonly handle: (events: readonly JournalEvent[]) => Promise<void>;
-  /** What `handle` or the database threw; the consumer goes on by itself. */
-  readonly onError: (error: unknown) => void;
+  /** Told what `handle` or the database threw; the consumer goes on by itself. */
+  readonly log: Log;
   readonly signal: AbortSignal;
 };
 
@@ -35,7 +37,7 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   try {
     while (!options.signal.aborted) {
       const hasMore = await pass(options, retries).catch((error: unknown) => {
-        options.onError(error);
+        options.log.warn('journal consumer failed', { consumer: options.name, error });
         return false;
       });
       if (!hasMore) await bell.wait(pollMs);
@@ -58,7 +60,7 @@ async function pass(options: ConsumerOptions, retries: Map<string, Retry>): Prom
       hasDelivered = (await deliver(options, cursor)) || hasDelivered;
       retries.delete(cursor.stream);
     } catch (error) {
-      options.onError(error);
+      options.log.warn('journal consumer failed', { consumer: options.name, stream: cursor.stream, error });
       const delayMs = Math.min((retry?.delayMs ?? firstRetryMs / 2) * 2, longestRetryMs);
       retries.set(cursor.stream, { delayMs, notBeforeMs: options.clock.monotonicMs() + delayMs });
     }
@@ -122,33 +124,4 @@ async function moveCursor({ database, clock, name }: ConsumerOptions, from: Curs
       )
       .execute(),
   );
-}
-
-/** Ends a wait early; a ring while nobody waits ends the next wait at once. */
-class Bell {
-  readonly #clock: Clock;
-  readonly #signal: AbortSignal;
-  #hasRung = false;
-  #waiting: AbortController | undefined;
-
-  constructor(clock: Clock, signal: AbortSignal) {
-    this.#clock = clock;
-    this.#signal = signal;
-  }
-
-  ring(): void {
-    this.#hasRung = true;
-    this.#waiting?.abort();
-  }
-
-  async wait(ms: number): Promise<void> {
-    if (!this.#hasRung) {
-      this.#waiting = new AbortController();
-      await this.#clock.sleep(ms, AbortSignal.any([this.#signal, this.#waiting.signal])).catch(() => {
-        // Rung, or stopping: both end the wait.
-      });
-      this.#waiting = undefined;
-    }
-    this.#hasRung = false;
-  }
 }

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { sql } from 'kysely';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import type { Database } from './database.ts';
+
+async function terminate(database: Database, pid: number): Promise<void> {
+  await sql`select pg_terminate_backend(${sql.lit(pid)})`.execute(database.read);
+}
+
+forEachDatabase((name, open) => {
+  if (name !== 'postgres') return;
+
+  test('a transaction that loses its connection before the commit runs again', async () => {
+    const database = await open();
+    let runs = 0;
+    await database.transaction(async (tx) => {
+      runs += 1;
+      await tx.insertInto('tenants').values({ uid: 'a', tenant_id: 'a', access_epoch: runs, created_at: 1 }).execute();
+      const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(tx);
+      if (runs === 1) await terminate(database, rows[0]?.pid ?? 0);
+      await tx.selectFrom('tenants').select('uid').execute();
+    });
+    assert.deepEqual(await database.read.selectFrom('tenants').select('access_epoch').execute(), [{ access_epoch: 2 }]);
+  });
+
+  test('transactions that deadlock both commit in the end', async () => {
+    const database = await open();
+    const row = (uid: string) => ({ uid, tenant_id: uid, access_epoch: 0, created_at: 1 });
+    await database.transaction((tx) =>
+      tx
+        .insertInto('tenants')
+        .values([row('a'), row('b')])
+        .execute(),
+    );
+    const raise = (first: string, second: string) =>
+      database.transaction(async (tx) => {
+        for (const uid of [first, second]) {
+          await tx
+            .updateTable('tenants')
+            .set((at) => ({ access_epoch: at('access_epoch', '+', 1) }))
+            .where('uid', '=', uid)
+            .execute();
+          await sql`select pg_sleep(0.1)`.execute(tx);
+        }
+      });
+    await Promise.all([raise('a', 'b'), raise('b', 'a')]);
+    const epochs = await database.read.selectFrom('tenants').select('access_epoch').execute();
+    assert.deepEqual(epochs, [{ access_epoch: 2 }, { access_epoch: 2 }]);
+  });
+
+  test('a transaction that swallowed the error of a statement does not pass for committed', async () => {
+    const database = await open();
+    await assert.rejects(
+      database.transaction(async (tx) => {
+        await sql`select no_such_column`.execute(tx).catch(() => {});
+      }),
+      /swallowed/,
+    );
+  });
+});
