@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
-import { localOrigin } from './addresses.ts';
+
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
 import { type CommandContext, exitCodes, NoServer, type SettingLine, type Surroundings } from './cli/command.ts';
 import { credentialCommands } from './cli/credential.ts';
@@ -79,7 +79,7 @@ function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): S
       address === undefined ? [] : [{ name, ...address }],
     ),
     databaseUrl: settings.database,
-    origin: bootstrap === undefined ? undefined : (settings.server ?? localOrigin(settings)),
+    origin: settings.server ?? bootstrap?.endpoints.management,
     caCertificate: bootstrap?.caCertificate,
   };
 }
