@@ -1,0 +1,91 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { openSqlite } from '../../src/platform/database/sqlite-database.ts';
+import { verifyChain } from '../../src/platform/journal/verify-chain.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+import { systemIds } from '../../src/platform/system-ids.ts';
+
+export type Leftovers = {
+  /** Files of the blob store that no row names. */
+  readonly unnamed: readonly string[];
+  /** Rows of blobs whose file is not there. */
+  readonly missing: readonly string[];
+  readonly openUploads: number;
+};
+
+/** Compares the files of a data folder with its database: I6. May run beside a server. */
+export function leftoversIn(dataFolder: string): Leftovers {
+  const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { readOnly: true, timeout: 5_000 });
+  try {
+    const texts = (sql: string) =>
+      database
+        .prepare(sql)
+        .all()
+        .map((row) => String(row.name));
+    const blobs = texts('select storage_key as name from blobs');
+    const uploads = texts("select handle as name from uploads where handle <> ''");
+    const named = new Set([...blobs, ...uploads]);
+    const files = filesBelow(join(dataFolder, 'blob-store'));
+    return {
+      unnamed: files.filter((file) => !named.has(file)),
+      missing: blobs.filter((key) => !existsSync(blobPath(dataFolder, key))),
+      openUploads: uploads.length,
+    };
+  } finally {
+    database.close();
+  }
+}
+
+/** Where a folder store keeps a finished blob. */
+export function blobPath(dataFolder: string, key: string): string {
+  return join(dataFolder, 'blob-store/blobs', key.slice(0, 2), key);
+}
+
+/** The storage key of each blob, by digest. */
+export function storageKeys(dataFolder: string): ReadonlyMap<string, string> {
+  const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { readOnly: true, timeout: 5_000 });
+  try {
+    const rows = database.prepare('select digest, storage_key from blobs').all();
+    return new Map(rows.map((row) => [String(row.digest), String(row.storage_key)]));
+  } finally {
+    database.close();
+  }
+}
+
+/** Background work of a stopped server is due at its next start, as after a long night. */
+export function makeJobsDue(dataFolder: string): void {
+  const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { timeout: 5_000 });
+  database.exec('update jobs set run_at = 0');
+  database.close();
+}
+
+/** I10 for a stopped server: SQLite's own check, foreign keys, and every chain of the journal. Empty when all is well. */
+export async function faultsInDatabase(dataFolder: string): Promise<string[]> {
+  const file = join(dataFolder, 'berth.sqlite');
+  const plain = new DatabaseSync(file, { readOnly: true });
+  const integrity = plain
+    .prepare('pragma integrity_check')
+    .all()
+    .flatMap((row) => Object.values(row).map(String));
+  const foreign = plain
+    .prepare('pragma foreign_key_check')
+    .all()
+    .map((row) => JSON.stringify(row));
+  plain.close();
+  const database = await openSqlite({ file, clock: systemClock, ids: systemIds });
+  try {
+    const heads = await database.read.selectFrom('journal_heads').select(['stream', 'incarnation']).execute();
+    const verdicts = await Promise.all(heads.map((head) => verifyChain(database, head)));
+    const broken = verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.reason] : []));
+    return [...integrity.filter((line) => line !== 'ok'), ...foreign, ...broken];
+  } finally {
+    await database.close();
+  }
+}
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
+}
