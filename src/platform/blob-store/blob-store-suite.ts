@@ -86,7 +86,10 @@ export function blobStoreSuite(name: string, newWorld: () => Promise<StoreWorld>
       const part = await store.part(handle, { number: 1, offset: 0 }, chunked(sample(500)));
       await store.abort(handle);
       assert.equal(await store.unfinishedBytes(handle, [part.token]), 0);
-      await assert.rejects(store.complete(handle, [part.token]));
+      await assert.rejects(store.complete(handle, [part.token]), BlobMissing);
+      await assert.rejects(collect(store.readUnfinished(handle, [part.token])), BlobMissing);
+      await assert.rejects(store.part(handle, { number: 2, offset: 500 }, chunked(sample(1))), BlobMissing);
+      await store.abort(handle);
       await assert.rejects(collect(store.read(store.keyOf(handle))), BlobMissing);
     });
 
@@ -94,7 +97,7 @@ export function blobStoreSuite(name: string, newWorld: () => Promise<StoreWorld>
       const handle = await store.begin();
       const part = await store.part(handle, { number: 1, offset: 0 }, chunked(sample(500)));
       const key = await store.complete(handle, [part.token]);
-      await assert.rejects(store.complete(handle, [part.token]));
+      await assert.rejects(store.complete(handle, [part.token]), BlobMissing);
       assert.deepEqual(await collect(store.read(key)), sample(500));
     });
 
@@ -114,6 +117,26 @@ export function blobStoreSuite(name: string, newWorld: () => Promise<StoreWorld>
         for await (const chunk of store.read(key, range)) assert.ok(chunk.byteLength <= mebibyte);
         assert.deepEqual(await collect(store.read(key, range)), bytes.subarray(range.start, range.end));
       }
+    });
+
+    test('chunks whose memory is used again are right until the next one is asked for', async () => {
+      const blobs = await Promise.all(
+        [1, 2, 3, 4].map(async (seed) => {
+          const bytes = sample(3 * mebibyte + seed, seed);
+          return { bytes, key: await put(store, bytes) };
+        }),
+      );
+      await Promise.all(
+        blobs.map(async ({ bytes, key }) => {
+          let position = 5;
+          for await (const chunk of store.read(key, { start: 5, end: bytes.length }, { mayReuse: true })) {
+            await new Promise((resolve) => setTimeout(resolve, 5));
+            assert.deepEqual(Buffer.from(chunk), bytes.subarray(position, position + chunk.byteLength));
+            position += chunk.byteLength;
+          }
+          assert.equal(position, bytes.length);
+        }),
+      );
     });
 
     test('a reader may stop early, or never start', async () => {

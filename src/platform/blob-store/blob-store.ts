@@ -14,6 +14,14 @@ export type PartPlace = {
 
 export type StoredPart = { readonly token: PartToken; readonly sizeBytes: number };
 
+export type ReadOptions = {
+  /**
+   * The bytes of a chunk are valid only until the next one is asked for, or the read ends; whoever sends them waits until they
+   * have left. Costs less than half the time, and no memory that grows.
+   */
+  readonly mayReuse?: boolean;
+};
+
 /** Half-open, in bytes. */
 export type ByteRange = { readonly start: number; readonly end: number };
 
@@ -26,7 +34,7 @@ export type StoreEntry = {
   readonly handle: StoreHandle | undefined;
 };
 
-/** The store holds nothing under a key that the database names. */
+/** The store does not hold what the database names: a blob, or bytes of an unfinished one. */
 export class BlobMissing extends Error {}
 
 /**
@@ -50,7 +58,7 @@ export type BlobStore = {
   /** Frees an unfinished blob; nothing happens when it is gone already. */
   readonly abort: (handle: StoreHandle) => Promise<void>;
   /** Chunks of at most 1 MiB; without a range from the first byte to the last. Opened lazily at the first pull; closed on return. */
-  readonly read: (key: StorageKey, range?: ByteRange) => AsyncIterable<Uint8Array>;
+  readonly read: (key: StorageKey, range?: ByteRange, options?: ReadOptions) => AsyncIterable<Uint8Array>;
   /** Removes blobs; keys that are gone already are fine. */
   readonly removeMany: (keys: readonly StorageKey[]) => Promise<void>;
   /** Everything in the store whose key begins with `prefix`, in no particular order. */

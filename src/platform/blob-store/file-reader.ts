@@ -6,40 +6,79 @@ const read = promisify(readCallback);
 
 /** Reads end at multiples of this many bytes: the blocks that checksums are kept of. */
 const blockBytes = 1024 * 1024;
+const maxFreeBlocks = 32;
+
+/** Where blocks are read into. */
+export type Blocks = {
+  /** Memory for at least so many bytes, at most a block. */
+  readonly take: (sizeBytes: number) => Buffer;
+  readonly give: (memory: Buffer) => void;
+};
+
+/** Memory that the consumer keeps. */
+export const freshBlocks: Blocks = { take: (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes), give: () => {} };
+
+/** Memory that is used again: new pages and their collection cost more than reading into them. */
+export function createReusedBlocks(): Blocks {
+  const free: Buffer[] = [];
+  return {
+    take: () => free.pop() ?? Buffer.allocUnsafeSlow(blockBytes),
+    give: (memory) => {
+      if (free.length < maxFreeBlocks) free.push(memory);
+    },
+  };
+}
 
 /**
- * Yields a range of an open file in chunks that end at block boundaries, reading one block ahead. Each chunk is a buffer
- * of its own. A file that ends before the range does ends the stream early.
+ * Yields a range of an open file in chunks that end at block boundaries, reading one block ahead. A chunk's memory goes back
+ * to `blocks` when the next one is asked for. A file that ends before the range does ends the stream early.
  */
-export async function* readStream(fd: number, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+export async function* readStream(
+  fd: number,
+  range: ByteRange | undefined,
+  blocks: Blocks,
+): AsyncGenerator<Uint8Array> {
   const size = fstatSync(fd).size;
   const end = Math.min(range?.end ?? size, size);
   let position = range?.start ?? 0;
   const ahead = () => {
-    const block = readBlock(fd, position, end);
+    const reading = readBlock(fd, position, end, blocks);
     // Awaited at the next pull; without this a fault while the consumer pauses would count as unhandled.
-    block.catch(() => {});
-    return block;
+    reading.catch(() => {});
+    return reading;
   };
   let next = ahead();
   try {
-    while (position < end) {
-      const chunk = await next;
-      if (chunk.byteLength === 0) return;
-      position += chunk.byteLength;
+    for (let read = await next; read !== undefined; read = await next) {
+      position += read.chunk.length;
       next = ahead();
-      yield chunk;
+      try {
+        yield read.chunk;
+      } finally {
+        blocks.give(read.memory);
+      }
     }
   } finally {
-    // The descriptor must not be closed while a read is under way.
-    await next.catch(() => {});
+    // The file must not be closed, nor the memory used again, while a read is under way.
+    const unused = await next.catch(() => undefined);
+    if (unused !== undefined) blocks.give(unused.memory);
   }
 }
 
-async function readBlock(fd: number, position: number, end: number): Promise<Uint8Array> {
-  if (position >= end) return new Uint8Array();
-  const blockEnd = Math.min(end, (Math.floor(position / blockBytes) + 1) * blockBytes);
-  const buffer = Buffer.allocUnsafeSlow(blockEnd - position);
-  const { bytesRead } = await read(fd, buffer, 0, buffer.byteLength, position);
-  return buffer.subarray(0, bytesRead);
+type Read = { readonly memory: Buffer; readonly chunk: Uint8Array };
+
+/** Up to the next block boundary or `end`; undefined when there is nothing left. */
+async function readBlock(fd: number, position: number, end: number, blocks: Blocks): Promise<Read | undefined> {
+  if (position >= end) return undefined;
+  const length = Math.min(end, (Math.floor(position / blockBytes) + 1) * blockBytes) - position;
+  const memory = blocks.take(length);
+  try {
+    const { bytesRead } = await read(fd, memory, 0, length, position);
+    if (bytesRead > 0) return { memory, chunk: memory.subarray(0, bytesRead) };
+  } catch (cause) {
+    blocks.give(memory);
+    throw cause;
+  }
+  blocks.give(memory);
+  return undefined;
 }

@@ -21,12 +21,13 @@ import {
   type ByteRange,
   type PartPlace,
   type PartToken,
+  type ReadOptions,
   type StorageKey,
   type StoredPart,
   type StoreEntry,
   type StoreHandle,
 } from './blob-store.ts';
-import { readStream } from './file-reader.ts';
+import { type Blocks, createReusedBlocks, freshBlocks, readStream } from './file-reader.ts';
 import { writeStream } from './file-writer.ts';
 import { FolderLayout, isStorageKey } from './folder-layout.ts';
 import { errorCode, storageError } from './storage-error.ts';
@@ -46,7 +47,6 @@ export type FolderStoreOptions = { readonly folder: string; readonly ids: Ids; r
 /**
  * Keeps each blob in a file below `folder`, which is made when missing. Holds no state of its own, so any process that
  * sees the folder can go on with a handle. A handle is the blob's key; a token is the part's length in decimal.
- * Throws `storageFull` and `storageReadOnly`.
  */
 export function createFolderStore({ folder, ids, failpoint }: FolderStoreOptions): BlobStore {
   const layout = new FolderLayout(folder);
@@ -63,6 +63,7 @@ class FolderStore implements BlobStore {
   readonly #layout: FolderLayout;
   readonly #ids: Ids;
   readonly #failpoint: Failpoint;
+  readonly #reusedBlocks = createReusedBlocks();
 
   constructor(layout: FolderLayout, ids: Ids, failpoint: Failpoint) {
     this.#layout = layout;
@@ -76,22 +77,18 @@ class FolderStore implements BlobStore {
 
   readonly part = (handle: StoreHandle, place: PartPlace, bytes: AsyncIterable<Uint8Array>): Promise<StoredPart> =>
     translated(async () => {
-      const fd = await open(this.#layout.unfinishedPath(handle), constants.O_WRONLY | constants.O_CREAT, fileMode);
+      const fd = await openUnfinished(this.#layout.unfinishedPath(handle), place.offset);
       try {
-        cutTo(fd, place.offset);
         await this.#failpoint('blob.create.after');
-        const sizeBytes = await writeStream(fd, place.offset, bytes, () => this.#failpoint('blob.write.middle'));
+        const sizeBytes = await this.#append(fd, place.offset, bytes);
         return { token: String(sizeBytes), sizeBytes };
-      } catch (cause) {
-        giveBack(fd, place.offset);
-        throw cause;
       } finally {
         closeSync(fd);
       }
     });
 
   readonly readUnfinished = (handle: StoreHandle, tokens: readonly PartToken[]): AsyncIterable<Uint8Array> =>
-    readFile(this.#layout.unfinishedPath(handle), { start: 0, end: totalOf(tokens) });
+    readFile(this.#layout.unfinishedPath(handle), { start: 0, end: totalOf(tokens) }, freshBlocks);
 
   readonly unfinishedBytes = (handle: StoreHandle, tokens: readonly PartToken[]): Promise<number> =>
     translated(async () => Math.min(await sizeOf(this.#layout.unfinishedPath(handle)), totalOf(tokens)));
@@ -114,8 +111,8 @@ class FolderStore implements BlobStore {
   readonly abort = (handle: StoreHandle): Promise<void> =>
     translated(() => rm(this.#layout.unfinishedPath(handle), { force: true }));
 
-  readonly read = (key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> =>
-    readFile(this.#layout.finishedPath(key), range);
+  readonly read = (key: StorageKey, range?: ByteRange, options: ReadOptions = {}): AsyncIterable<Uint8Array> =>
+    readFile(this.#layout.finishedPath(key), range, options.mayReuse === true ? this.#reusedBlocks : freshBlocks);
 
   readonly removeMany = (keys: readonly StorageKey[]): Promise<void> =>
     translated(async () => {
@@ -143,11 +140,23 @@ class FolderStore implements BlobStore {
       }
     });
 
-  async #syncFile(path: string, sizeBytes: number): Promise<void> {
-    const flags = sizeBytes === 0 ? constants.O_WRONLY | constants.O_CREAT : constants.O_WRONLY;
-    const fd = openSync(path, flags, fileMode);
+  /** Frees the bytes of a failed part at once: on a full disk others wait for them. */
+  async #append(fd: number, offset: number, bytes: AsyncIterable<Uint8Array>): Promise<number> {
     try {
-      cutTo(fd, sizeBytes);
+      return await writeStream(fd, offset, bytes, () => this.#failpoint('blob.write.middle'));
+    } catch (cause) {
+      try {
+        ftruncateSync(fd, offset);
+      } catch {
+        // The next part or `abort` does it; the fault that brought us here is the one to tell.
+      }
+      throw cause;
+    }
+  }
+
+  async #syncFile(path: string, sizeBytes: number): Promise<void> {
+    const fd = await openUnfinished(path, sizeBytes);
+    try {
       await this.#failpoint('blob.fsync.before');
       await fsync(fd);
       await this.#failpoint('blob.fsync.after');
@@ -157,20 +166,34 @@ class FolderStore implements BlobStore {
   }
 }
 
-/** Drops what a failed part left behind `sizeBytes`; throws when fewer bytes are there, because the blob lost some. */
-function cutTo(fd: number, sizeBytes: number): void {
-  const { size } = fstatSync(fd);
-  if (size < sizeBytes) throw new Error(`an unfinished blob holds ${size} bytes of ${sizeBytes}`);
-  if (size > sizeBytes) ftruncateSync(fd, sizeBytes);
+/**
+ * Opens an unfinished blob behind its first `sizeBytes`, dropping what a failed part left there; without any bytes it is made.
+ * Throws BlobMissing when fewer bytes are there. A file that exists is opened at once, which is faster than a thread's turn.
+ */
+async function openUnfinished(path: string, sizeBytes: number): Promise<number> {
+  const fd = sizeBytes === 0 ? await open(path, constants.O_WRONLY | constants.O_CREAT, fileMode) : openExisting(path);
+  try {
+    const { size } = fstatSync(fd);
+    if (size < sizeBytes) throw new BlobMissing(`an unfinished blob holds ${size} bytes of ${sizeBytes}`);
+    if (size > sizeBytes) ftruncateSync(fd, sizeBytes);
+    return fd;
+  } catch (cause) {
+    closeSync(fd);
+    throw cause;
+  }
 }
 
-/** Frees the bytes of a failed part at once: on a full disk others wait for them. */
-function giveBack(fd: number, sizeBytes: number): void {
+function openExisting(path: string): number {
   try {
-    ftruncateSync(fd, sizeBytes);
-  } catch {
-    // The next part or `abort` does it; the fault that brought us here is the one to tell.
+    return openSync(path, constants.O_WRONLY);
+  } catch (cause) {
+    throw missingOr(cause);
   }
+}
+
+/** A file that is not there holds none of what the database names. */
+function missingOr(cause: unknown): unknown {
+  return errorCode(cause) === 'ENOENT' ? new BlobMissing('the stored bytes are missing', { cause }) : cause;
 }
 
 async function syncFolder(path: string): Promise<void> {
@@ -194,14 +217,12 @@ async function removedOnThrow(path: string, work: () => Promise<void>): Promise<
   }
 }
 
-async function* readFile(path: string, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+async function* readFile(path: string, range: ByteRange | undefined, blocks: Blocks): AsyncGenerator<Uint8Array> {
   const fd = await open(path, constants.O_RDONLY).catch((cause: unknown) => {
-    throw errorCode(cause) === 'ENOENT'
-      ? new BlobMissing('the stored bytes are missing', { cause })
-      : storageError(cause);
+    throw storageError(missingOr(cause));
   });
   try {
-    yield* readStream(fd, range);
+    yield* readStream(fd, range, blocks);
   } finally {
     closeSync(fd);
   }
