@@ -8,6 +8,7 @@ import type { Manifests } from '../../features/content/manifests.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { Uploads } from '../../features/content/uploads.ts';
 import type { Access, AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import type { OciPath } from './oci-path.ts';
@@ -20,6 +21,7 @@ export type OciParts = {
   readonly listings: Listings;
   readonly accessLog: AccessLog;
   readonly transfer: TransferLimits;
+  readonly failpoint: Failpoint;
 };
 
 /** One request after parsing and authorization. */
@@ -54,7 +56,7 @@ export function recordPull(
   parts.accessLog.record({
     kind: 'pull',
     registryUid: registry.uid,
-    identity: authority.principal.name,
+    identity: authority.principal.uid,
     address,
     correlationId,
     status: 200,

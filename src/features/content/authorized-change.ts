@@ -51,7 +51,7 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
         return await journal.transaction(async (tx, append) => {
           const row = await epochAndRepository(tx, { registry: place.registryUid, repository: place.repository });
           if (row === undefined) throw new BerthError('registryUnknown');
-          if (row.epoch !== authority.epoch()) throw new StaleAuthority(row.epoch);
+          if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
           return await work({ tx, append, repositoryUid: row.repositoryUid ?? undefined });
         });
       } catch (error) {
