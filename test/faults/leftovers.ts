@@ -53,10 +53,10 @@ export function storageKeys(dataFolder: string): ReadonlyMap<string, string> {
   }
 }
 
-/** Background work of a stopped server is due at its next start, as after a long night. */
-export function makeJobsDue(dataFolder: string): void {
+/** Makes a stopped server's background work due at its next start, and its open uploads expired, as after a long night. */
+export function letTimePass(dataFolder: string): void {
   const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { timeout: 5_000 });
-  database.exec('update jobs set run_at = 0');
+  database.exec('update jobs set run_at = 0, lease_until = 0; update uploads set expires_at = 0, lease_until = 0');
   database.close();
 }
 

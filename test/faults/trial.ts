@@ -5,7 +5,7 @@ import { type BerthOptions, type BerthServer, type Ports, startBerth } from '../
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { History } from './history.ts';
-import { faultsInDatabase, leftoversIn, makeJobsDue } from './leftovers.ts';
+import { faultsInDatabase, leftoversIn, letTimePass } from './leftovers.ts';
 import { RegistryClient } from './registry-client.ts';
 import { type Verdict, verify } from './verify.ts';
 import { usualSize, Workload, type WorkloadSize } from './workload.ts';
@@ -60,7 +60,7 @@ export class Trial {
       ...this.#options,
       ...ports,
       dataFolder: this.dataFolder,
-      settings: { 'upload-idle-expiry': '10s', ...this.#options.settings, ...extra.settings },
+      settings: { ...this.#options.settings, ...extra.settings },
       env: { ...this.#options.env, ...extra.env },
     });
     this.readyMs.push(performance.now() - beganMs);
@@ -94,7 +94,7 @@ export class Trial {
   /** Restarts so that upkeep runs at once, and fails the test when bytes stay that nothing needs: I6, I10. */
   async verifyClean(): Promise<void> {
     await this.stop();
-    makeJobsDue(this.dataFolder);
+    letTimePass(this.dataFolder);
     await this.start({ settings: { 'blob-grace': '1s' } });
     await waitFor('abandoned bytes are freed', 30_000, () => {
       const { unnamed, openUploads } = leftoversIn(this.dataFolder);

@@ -72,7 +72,9 @@ async function serve<At>(
     ...(target.repository === undefined ? {} : { repository: target.repository }),
     circumstances: { address, surface: 'oci', correlationId, userAgent },
   });
-  return await route.handle({ c, parts, authority, at: target.at });
+  const answer = await route.handle({ c, parts, authority, at: target.at });
+  await parts.failpoint('response.before');
+  return answer;
 }
 
 function unsupported(c: Context<Env>, routes: readonly OciRoute<never>[]): BerthError {
