@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -59,5 +59,17 @@ test('F-07: a file over the size limit of the process is an error, not its end',
   const body = `try { writeFileSync(${JSON.stringify(join(folder, 'large'))}, Buffer.alloc(100_000)); } catch (error) { console.log(error.code); }`;
   const { stdout } = runGuarded(body, ['prlimit', '--fsize=50000']);
   assert.equal(stdout, 'EFBIG\n');
+  rmSync(folder, { recursive: true });
+});
+
+test('F-32: a reader of standard output or error that is gone does not end the process', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'berth-process-'));
+  const done = join(folder, 'done');
+  const body = `
+    for (const stream of [process.stdout, process.stderr]) stream.write('line\\n');
+    setTimeout(() => writeFileSync(${JSON.stringify(done)}, 'alive'), 50);`;
+  const closed = ['bash', '-c', 'exec "$@" > >(true) 2> >(true)', 'bash'];
+  runGuarded(`setTimeout(() => { ${body} }, 100);`, closed);
+  assert.equal(readFileSync(done, 'utf8'), 'alive');
   rmSync(folder, { recursive: true });
 });

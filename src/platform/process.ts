@@ -25,13 +25,15 @@ function requireVersion(name: string, found: string, oldest: readonly number[]):
  * What happens to faults that nobody caught. A rejected promise is logged and the service goes on: what it belonged to has
  * failed, and all state is in transactions. A thrown error may have left a callback half done, so the process logs it and
  * ends with status 1; nothing is lost, and its supervisor starts it again. A write beyond the process's file size limit fails
- * with an error instead of ending the process.
+ * with an error instead of ending the process, and a reader of standard output or error that is gone costs what it would have read.
  */
 export function guardProcess(log: Log): void {
   process.on('SIGXFSZ', () => {});
-  process.stderr.on('error', () => {
-    // Nobody reads it; there is nowhere to tell.
-  });
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', () => {
+      // Its reader is gone; there is nowhere to tell.
+    });
+  }
   process.on('unhandledRejection', (error) => log.error('unhandled rejection', { error }));
   process.on('uncaughtException', (error) => {
     log.error('uncaught exception', { error });
