@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { isComplete, runOfficialProgram, verdicts } from './official-program.ts';
+import { openSignedInAddress } from './signed-in-address.ts';
+
+describe('the official OCI conformance program', () => {
+  const results = temporaryFolder('conformance');
+  let server: BerthServer | undefined;
+  before(async () => {
+    server = await startBerth({ settings: { 'sparse-manifests': 'on' } });
+  });
+  after(async () => {
+    await server?.remove();
+    results.remove();
+  });
+  const running = () => {
+    assert.ok(server !== undefined);
+    return server;
+  };
+
+  test('passes every check for a caller with the rights of the whole registry', async () => {
+    const address = await openSignedInAddress(running());
+    try {
+      const result = await runOfficialProgram(running(), results.path, address);
+      assert.deepEqual(result.notPassed, []);
+      assert.ok(isComplete(result), result.summary);
+      console.log(verdicts(result));
+    } finally {
+      address.close();
+    }
+  });
+
+  test('passes every check with tokens of one repository, but for mounts that such a token may not do', async () => {
+    const beyondTheToken = ['sha256', 'sha512'].flatMap((algorithm) => [
+      `OCI Conformance Test/${algorithm} blobs/mount/blob-mount: skipped`,
+      `OCI Conformance Test/${algorithm} blobs/mount anonymous/blob-mount-anonymous: skipped`,
+    ]);
+    const result = await runOfficialProgram(running(), results.path);
+    assert.deepEqual(
+      result.notPassed.filter((line) => !beyondTheToken.includes(line)),
+      [],
+    );
+    console.log(verdicts(result));
+  });
+});
