@@ -3,7 +3,7 @@ import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { PasswordHasher } from '../../platform/keys/password-hasher.ts';
-import { isSecretHash, verifySecret } from '../../platform/keys/secret-hash.ts';
+import { verifySecret } from '../../platform/keys/secret-hash.ts';
 import { findLogins, type Login, loginKey, type Standing } from './principal-store.ts';
 import { SignInLimits } from './sign-in-limits.ts';
 
@@ -64,13 +64,12 @@ export function createSignIn(parts: SignInParts): SignIn {
 /** Nobody guesses a generated secret, so those are compared before any limit: a right one always works. */
 async function tryLogins(parts: SignInParts, limits: SignInLimits, attempt: SignInAttempt): Promise<Outcome> {
   const logins = await loginsOf(parts, attempt);
-  const [generatedOnes, chosenOnes] = partition(logins, (login) => isSecretHash(login.verifier));
-  const generated = generatedOnes.find((login) => verifySecret(attempt.password, login.verifier));
+  const generated = logins.find((login) => verifySecret(attempt.password, login.verifier));
   if (generated !== undefined) return { kind: 'signedIn', login: generated };
   const hearing = limits.hear({ userName: loginKey(attempt.userName), address: attempt.from.address });
   if (hearing.kind === 'unheard') return hearing;
   try {
-    const login = await findAsync(chosenOnes, (each) => parts.passwords.verify(attempt.password, each.verifier));
+    const login = await findAsync(logins, (each) => parts.passwords.verify(attempt.password, each.verifier));
     if (login === undefined) return { kind: 'refused', known: logins[0] };
     hearing.succeeded();
     return { kind: 'signedIn', login };
@@ -85,10 +84,6 @@ async function loginsOf({ database, tenantUid, clock }: SignInParts, attempt: Si
   if (userName.length > maxLength || password.length > maxLength) return [];
   const logins = await findLogins(database.read, { tenantUid, registryUid, userName });
   return logins.filter((login) => login.expiresAtMicros === undefined || login.expiresAtMicros > clock.nowMicros());
-}
-
-function partition<T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
-  return [items.filter(isFirst), items.filter((item) => !isFirst(item))];
 }
 
 async function findAsync<T>(items: readonly T[], isRight: (item: T) => Promise<boolean>): Promise<T | undefined> {
