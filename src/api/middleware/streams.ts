@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
 import { BerthError } from '../../core/errors.ts';
@@ -55,6 +56,7 @@ export async function bytesIn(body: Body, maxBytes: number, tooLarge: () => Bert
 export type BlobAnswer = {
   readonly status: 200 | 206;
   readonly headers: Readonly<Record<string, string>>;
+  /** Each chunk may be good only until the next one is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>;
 };
 
@@ -70,51 +72,63 @@ export async function sendBlob(c: Context<Env>, answer: BlobAnswer, limits: Tran
     return new Response(streamOf(startingWith(first, source)), answer);
   }
   outgoing.writeHead(answer.status, answer.headers);
+  const stopWatching = watchReader(outgoing, limits);
   try {
-    await pump(first, source, outgoing, limits);
+    for (let next = first; next.done !== true; next = await source.next()) await written(outgoing, next.value);
+    await ended(outgoing);
   } catch (error) {
     outgoing.destroy();
     if (!(error instanceof ClientGone)) throw error;
   } finally {
+    stopWatching();
     await source.return?.();
   }
   return RESPONSE_ALREADY_SENT;
 }
 
-async function pump(
-  first: IteratorResult<Uint8Array>,
-  source: AsyncIterator<Uint8Array>,
-  outgoing: ServerResponse,
-  limits: TransferLimits,
-): Promise<void> {
-  for (let next = first; next.done !== true; next = await source.next()) {
-    if (outgoing.destroyed) throw new ClientGone();
-    if (!outgoing.write(next.value)) await drained(outgoing, limits);
-  }
-  outgoing.end();
+/** Resolves when the system has taken every byte of the chunk: its memory may be used again. */
+async function written(outgoing: ServerResponse, chunk: Uint8Array): Promise<void> {
+  await untilDone(outgoing, (done) => outgoing.write(chunk, done));
 }
 
-/** Waits until the socket takes more; a reader slower than the limit is cut. */
-async function drained(outgoing: ServerResponse, limits: TransferLimits): Promise<void> {
+async function ended(outgoing: ServerResponse): Promise<void> {
+  await untilDone(outgoing, (done) => outgoing.end(done));
+}
+
+async function untilDone(outgoing: ServerResponse, begin: (done: () => void) => void): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const gone = () => reject(new ClientGone());
-  let waiting = outgoing.socket?.bytesWritten ?? 0;
-  let pending = outgoing.writableLength;
-  const watch = setInterval(() => {
-    const sent = (outgoing.socket?.bytesWritten ?? 0) - waiting + (pending - outgoing.writableLength);
-    if (sent < bytesPerWindow(limits)) gone();
-    waiting = outgoing.socket?.bytesWritten ?? 0;
-    pending = outgoing.writableLength;
-  }, limits.windowMs);
-  outgoing.once('drain', resolve);
-  outgoing.once('close', gone);
+  const lost = () => reject(new ClientGone());
+  if (outgoing.destroyed) lost();
+  outgoing.once('close', lost);
+  begin(() => resolve());
   try {
     await promise;
   } finally {
-    clearInterval(watch);
-    outgoing.off('drain', resolve);
-    outgoing.off('close', gone);
+    outgoing.off('close', lost);
   }
+}
+
+/** Cuts a reader that takes fewer bytes than the limit in a window, while there is something for it to take. */
+function watchReader(outgoing: ServerResponse, limits: TransferLimits): () => void {
+  let taken = 0;
+  const watch = setInterval(() => {
+    const { socket } = outgoing;
+    const queued = queuedBytes(socket);
+    const now = (socket?.bytesWritten ?? 0) - queued;
+    if (queued > 0 && now - taken < bytesPerWindow(limits)) outgoing.destroy();
+    taken = now;
+  }, limits.windowMs);
+  return () => clearInterval(watch);
+}
+
+/**
+ * Bytes given to a socket that the system has not taken. Node counts a chunk as written whole or not at all; only the handle
+ * below, which Node's own time-outs read too, knows how much of it is still waiting.
+ */
+function queuedBytes(socket: Socket | null): number {
+  const handle: unknown = socket === null ? undefined : Reflect.get(socket, '_handle');
+  const size: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'writeQueueSize') : 0;
+  return typeof size === 'number' ? size : 0;
 }
 
 /**
@@ -188,7 +202,7 @@ function streamOf(bytes: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array>
     pull: async (controller) => {
       const next = await bytes.next();
       if (next.done === true) controller.close();
-      else controller.enqueue(next.value);
+      else controller.enqueue(Uint8Array.from(next.value));
     },
     cancel: async () => {
       await bytes.return(undefined);

@@ -68,13 +68,15 @@ export class Blobs {
   }
 
   /**
-   * The bytes of a blob, each block checked before it is passed on. A wrong, short or missing block marks the blob damaged
-   * and throws `blobDamaged`; a new push of the same digest repairs it.
+   * The bytes of a blob, each block checked before it is passed on; a chunk is good until the next one is asked for. A wrong,
+   * short or missing block marks the blob damaged and throws `blobDamaged`; a new push of the same digest repairs it.
    */
   async *read(blob: StoredBlob, range: ByteRange = { start: 0, end: blob.sizeBytes }): AsyncGenerator<Uint8Array> {
     if (range.end <= range.start) return;
     try {
-      yield* this.#parts.isChecked ? this.#readChecked(blob, range) : this.#parts.store.read(blob.storageKey, range);
+      yield* this.#parts.isChecked
+        ? this.#readChecked(blob, range)
+        : this.#parts.store.read(blob.storageKey, range, { mayReuse: true });
     } catch (cause) {
       if (!(cause instanceof BlockMismatch || cause instanceof BlobMissing)) throw cause;
       await this.#markDamaged(blob);
@@ -149,7 +151,7 @@ export class Blobs {
     const firstBlock = Math.floor(range.start / blockBytes);
     const start = firstBlock * blockBytes;
     const end = Math.min(Math.ceil(range.end / blockBytes) * blockBytes, blob.sizeBytes);
-    const stored = this.#parts.store.read(blob.storageKey, { start, end });
+    const stored = this.#parts.store.read(blob.storageKey, { start, end }, { mayReuse: true });
     const expected = { checksums: blob.checksums, firstBlock, lengthBytes: end - start };
     let position = start;
     for await (const chunk of checkedBlocks(stored, expected)) {

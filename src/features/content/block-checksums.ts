@@ -70,9 +70,11 @@ export async function* checkedBlocks(
       const part = rest.subarray(0, wanted);
       rest = rest.subarray(part.length);
       checksum = crc32(part, checksum);
-      held.push(part);
       heldLength += part.length;
-      if (heldLength < Math.min(blockBytes, left)) continue;
+      const isWhole = heldLength === Math.min(blockBytes, left);
+      // A chunk is good until the next one is asked for; what waits for the rest of its block is copied.
+      held.push(isWhole ? part : Uint8Array.from(part));
+      if (!isWhole) continue;
       if (part.length === 0 || checksum !== checksums.readUInt32BE(block * checksumBytes)) throw new BlockMismatch();
       yield* held;
       left -= heldLength;
