@@ -29,8 +29,8 @@ export type ReadEntry = {
   readonly tag: string;
   readonly digest: string | undefined;
 };
-/** A puller saw something that must never be. */
-export type ViolationEntry = { readonly kind: 'violation'; readonly text: string };
+/** A puller saw something that must never be while the server is well. */
+export type ViolationEntry = { readonly kind: 'violation'; readonly text: string; readonly status: number };
 
 export type Operation = PushEntry | BlobEntry | DeleteEntry | ReadEntry;
 export type Done<T extends Operation = Operation> = T & Interval & Result;
@@ -42,14 +42,30 @@ export type Entry = Done | ViolationEntry;
  */
 export class History {
   readonly file: string;
+  #fault: 'none' | 'failing' | 'doubtful' = 'none';
 
   constructor(file: string) {
     this.file = file;
     appendFileSync(file, '');
   }
 
-  append(entry: Entry): void {
-    appendFileSync(this.file, `${JSON.stringify(entry)}\n`);
+  /**
+   * While a fault of the machine lasts, failures of the server (5xx) are no violations. With `isDoubtful` its other answers
+   * may not hold either: after the moment at which a machine lost its power no client would have read them.
+   */
+  faultBegins({ isDoubtful }: { readonly isDoubtful: boolean }): void {
+    this.#fault = isDoubtful ? 'doubtful' : 'failing';
+  }
+
+  faultEnds(): void {
+    this.#fault = 'none';
+  }
+
+  /** Returns the entry as it was written down. */
+  append<T extends Entry>(entry: T): T {
+    const written = this.#judged(entry);
+    if (written !== undefined) appendFileSync(this.file, `${JSON.stringify(written)}\n`);
+    return written ?? entry;
   }
 
   entries(): Entry[] {
@@ -57,6 +73,13 @@ export class History {
       .split('\n')
       .filter((line) => line !== '')
       .map(entryOf);
+  }
+
+  #judged<T extends Entry>(entry: T): T | undefined {
+    const isFailure = (entry.status ?? 0) >= 500;
+    if (this.#fault === 'none' || (this.#fault === 'failing' && !isFailure)) return entry;
+    if (entry.kind === 'violation') return isFailure ? undefined : entry;
+    return { ...entry, outcome: 'unknown' };
   }
 }
 

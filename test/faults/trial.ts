@@ -63,6 +63,7 @@ export class Trial {
       settings: { ...this.#options.settings, ...extra.settings },
       env: { ...this.#options.env, ...extra.env },
     });
+    this.history.faultEnds();
     this.readyMs.push(performance.now() - beganMs);
     this.#ports = this.#server.ports;
     this.#client?.close();

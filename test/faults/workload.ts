@@ -103,10 +103,10 @@ export class Workload {
     const reference = push.tag ?? push.manifest.digest;
     const answer = await this.#client.manifest(push.repository, reference);
     if (answer.status === 404 && this.#touched.has(push.manifest.digest)) return;
-    if (!isWhole(answer, push.manifest.digest)) this.#violated(push, `${reference} answers ${answer.status}`);
+    if (!isWhole(answer, push.manifest.digest)) this.#violated(push, reference, answer.status);
     for (const { digest } of push.blobs) {
       const blob = await this.#client.blob(push.repository, digest);
-      if (!isWhole(blob, digest)) this.#violated(push, `its blob ${digest} answers ${blob.status}`);
+      if (!isWhole(blob, digest)) this.#violated(push, `its blob ${digest}`, blob.status);
     }
   }
 
@@ -131,13 +131,19 @@ export class Workload {
 
   async #recorded(operation: Operation, work: () => Promise<void>): Promise<Outcome> {
     const { outcome, status, error, ...times } = await timed(work);
-    this.#history.append({ ...operation, ...times, outcome, ...(status === undefined ? {} : { status }) });
+    const written = this.#history.append({
+      ...operation,
+      ...times,
+      outcome,
+      ...(status === undefined ? {} : { status }),
+    });
     if (error !== undefined) throw error;
-    return outcome;
+    return written.outcome;
   }
 
-  #violated(push: PushEntry, text: string): void {
-    this.#history.append({ kind: 'violation', text: `${push.repository} ${push.manifest.digest}: ${text}` });
+  #violated(push: PushEntry, what: string, status: number): void {
+    const text = `${push.repository}@${push.manifest.digest}: ${what} answers ${status}`;
+    this.#history.append({ kind: 'violation', text, status });
   }
 
   #freshTag(): string {
@@ -162,8 +168,7 @@ export async function readRegister(
   const isAnswer = status === 200 || status === 404;
   const outcome = isAnswer ? 'ok' : 'refused';
   const entry: Done = { kind: 'read', repository, tag, digest, startMs, endMs: performance.now(), outcome, status };
-  history.append(entry);
-  return entry;
+  return history.append(entry);
 }
 
 async function timed(work: () => Promise<void>) {
