@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, before, beforeEach, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
-import { BerthError } from '../../core/errors.ts';
-import { parseRepositoryName } from '../../core/repository-name.ts';
-import type { Database } from '../../platform/database/database.ts';
-import { HeldClock } from '../../platform/held-clock.ts';
-import { regenerateAdminPassword } from '../identity/admin-account.ts';
-import type { Registry } from '../registries/registry.ts';
-import type { Action } from './decision.ts';
 import {
   basic,
   type SampleAccess,
@@ -15,7 +8,14 @@ import {
   sampleAccess,
   sampleCircumstances,
   sampleProcess,
-} from './sample-access.ts';
+} from '../../../test/support/sample-access.ts';
+import { BerthError } from '../../core/errors.ts';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { regenerateAdminPassword } from '../identity/admin-account.ts';
+import type { Registry } from '../registries/registry.ts';
+import type { Action } from './decision.ts';
 
 const repository = parseRepositoryName('team/app');
 

@@ -1,26 +1,26 @@
 import { z } from 'zod';
-import { createAccessLog } from '../../platform/access-log/create-access-log.ts';
-import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
-import type { HeldClock } from '../../platform/held-clock.ts';
-import { createJournal } from '../../platform/journal/create-journal.ts';
-import { parseMasterKeys } from '../../platform/keys/master-keys.ts';
-import { createPasswordHasher } from '../../platform/keys/password-hasher.ts';
-import { createSealer } from '../../platform/keys/sealer.ts';
-import { createLog } from '../../platform/log.ts';
-import { systemClock } from '../../platform/system-clock.ts';
-import { systemIds as ids } from '../../platform/system-ids.ts';
-import { showAdminCredentials } from '../identity/admin-account.ts';
-import { prepareOwner } from '../identity/owner.ts';
-import { createSignIn } from '../identity/sign-in.ts';
-import { SigningKeys } from '../identity/signing-keys.ts';
-import { openDirectory } from '../registries/directory.ts';
-import { createRegistries, writeRegistry } from '../registries/registries.ts';
-import { createAuthorize } from './authorize.ts';
-import { Callers } from './callers.ts';
-import type { Circumstances } from './decision.ts';
-import { RegistryTokens } from './registry-tokens.ts';
-import { createIssueTokens } from './token-service.ts';
+import { createAuthorize } from '../../src/features/access/authorize.ts';
+import { Callers } from '../../src/features/access/callers.ts';
+import type { Circumstances } from '../../src/features/access/decision.ts';
+import { RegistryTokens } from '../../src/features/access/registry-tokens.ts';
+import { createIssueTokens } from '../../src/features/access/token-service.ts';
+import { showAdminCredentials } from '../../src/features/identity/admin-account.ts';
+import { prepareOwner } from '../../src/features/identity/owner.ts';
+import { createSignIn } from '../../src/features/identity/sign-in.ts';
+import { SigningKeys } from '../../src/features/identity/signing-keys.ts';
+import { openDirectory } from '../../src/features/registries/directory.ts';
+import { createRegistries, writeRegistry } from '../../src/features/registries/registries.ts';
+import { createAccessLog } from '../../src/platform/access-log/create-access-log.ts';
+import type { Clock } from '../../src/platform/clock.ts';
+import type { Database } from '../../src/platform/database/database.ts';
+import type { HeldClock } from '../../src/platform/held-clock.ts';
+import { createJournal } from '../../src/platform/journal/create-journal.ts';
+import { parseMasterKeys } from '../../src/platform/keys/master-keys.ts';
+import { createPasswordHasher } from '../../src/platform/keys/password-hasher.ts';
+import { createSealer } from '../../src/platform/keys/sealer.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+import { systemIds as ids } from '../../src/platform/system-ids.ts';
 
 export type SampleAccess = Awaited<ReturnType<typeof sampleAccess>>;
 export type SampleProcess = Awaited<ReturnType<typeof sampleProcess>>;
@@ -94,7 +94,12 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
     account: { clock, ids, sealer },
     accessLines: async () => {
       await accessLog.flush();
-      const batches = await database.read.selectFrom('access_batches').orderBy('seq').select('bytes').execute();
+      const batches = await database.read
+        .selectFrom('access_batches')
+        .orderBy('first_at')
+        .orderBy('seq')
+        .select('bytes')
+        .execute();
       return batches.flatMap(({ bytes }) => linesOf(bytes));
     },
     close: () => accessLog.close(),

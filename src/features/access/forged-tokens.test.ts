@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { createHmac, createPublicKey, type KeyObject } from 'node:crypto';
+import { afterEach, before, beforeEach, test } from 'node:test';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import {
+  basic,
+  type SampleAccess,
+  type SampleProcess,
+  sampleAccess,
+  sampleCircumstances,
+  sampleProcess,
+} from '../../../test/support/sample-access.ts';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import type { Registry } from '../registries/registry.ts';
+
+const repository = parseRepositoryName('team/app');
+const foreignKid = 'abcdefghijklmnopqrstuvwxyz'.slice(0, 26);
+
+type Parts = {
+  readonly header: Record<string, unknown>;
+  readonly claims: Record<string, unknown>;
+  readonly signature: string;
+};
+
+forEachDatabase((_, open) => {
+  const clock = new HeldClock();
+  let database: Database;
+  let sample: SampleAccess;
+  let here: SampleProcess;
+  let registry: Registry;
+  let access: string;
+  let refresh: string;
+  let publicKey: KeyObject;
+
+  before(async () => {
+    database = await open();
+    sample = await sampleAccess(database);
+  });
+  beforeEach(async () => {
+    here = await sampleProcess(database, sample.tenantUid, clock);
+    registry = here.directory.byUid(sample.registryUid) ?? assert.fail();
+    const [password = ''] = await sample.adminPasswords(sample.registryUid);
+    const issued = await here.issueTokens({
+      registry,
+      credentials: { kind: 'header', authorization: basic('contoso', password) },
+      asked: [{ type: 'repository', name: repository, actions: ['pull'] }],
+      wantsRefreshToken: true,
+      circumstances: sampleCircumstances,
+    });
+    access = issued.accessToken;
+    refresh = issued.refreshToken ?? assert.fail();
+    const row = await database.read.selectFrom('signing_keys').select('public_jwk').executeTakeFirstOrThrow();
+    publicKey = createPublicKey({ key: JSON.parse(row.public_jwk), format: 'jwk' });
+  });
+  afterEach(() => here.close());
+
+  const pull = (token: string) =>
+    here.authorize({
+      registry,
+      authorization: `Bearer ${token}`,
+      action: 'pull',
+      repository,
+      circumstances: sampleCircumstances,
+    });
+
+  test('the token the forgeries are made from is accepted, and holds the claims clients read', async () => {
+    await pull(access);
+    const { header, claims } = split(access);
+    assert.deepEqual(Object.keys(header).sort(), ['alg', 'kid', 'typ']);
+    assert.deepEqual(
+      { ...claims, jti: undefined, registry: undefined, principal: undefined, credential: undefined, epoch: undefined },
+      {
+        jti: undefined,
+        sub: 'Contoso',
+        nbf: clock.nowMicros() / 1_000_000,
+        iat: clock.nowMicros() / 1_000_000,
+        exp: clock.nowMicros() / 1_000_000 + 4500,
+        iss: 'Azure Container Registry',
+        aud: 'contoso.berth.test:5443',
+        version: '1.0',
+        roles: [],
+        grant_type: 'access_token',
+        access: [{ type: 'repository', name: 'team/app', actions: ['pull'] }],
+        registry: undefined,
+        principal: undefined,
+        credential: undefined,
+        epoch: undefined,
+      },
+    );
+  });
+
+  test('no forged token is accepted', async () => {
+    const { header, claims, signature } = split(access);
+    const foreign = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(foreign.publicKey);
+    const byForeignKey = (protectedHeader: Record<string, unknown>) =>
+      new SignJWT(claims).setProtectedHeader({ alg: 'ES256', ...protectedHeader }).sign(foreign.privateKey);
+    const byUs = (changed: Record<string, unknown>) => here.keys.sign({ ...claims, ...changed });
+    const now = clock.nowMicros() / 1_000_000;
+    const hmac = (key: string | Buffer) => {
+      const input = `${encode({ ...header, alg: 'HS256' })}.${encode(claims)}`;
+      return `${input}.${createHmac('sha256', key).update(input).digest('base64url')}`;
+    };
+    const { exp: _, ...immortal } = claims;
+    const forged: Readonly<Record<string, string | Promise<string>>> = {
+      'alg none without signature': `${encode({ ...header, alg: 'none' })}.${encode(claims)}.`,
+      'alg none with the signature': join({ header: { ...header, alg: 'none' }, claims, signature }),
+      'HS256 with the public key in PEM': hmac(publicKey.export({ type: 'spki', format: 'pem' })),
+      'HS256 with the public key in DER': hmac(publicKey.export({ type: 'spki', format: 'der' })),
+      'HS256 with the public key as JWK': hmac(JSON.stringify(publicKey.export({ format: 'jwk' }))),
+      'claims changed after signing': join({ header, claims: { ...claims, sub: 'owner' }, signature }),
+      'signature of zeros': join({ header, claims, signature: Buffer.alloc(64).toString('base64url') }),
+      'signature missing': join({ header, claims, signature: '' }),
+      'signed by a foreign key under our kid': byForeignKey({ typ: 'JWT', kid: header.kid }),
+      'signed by a foreign key under its own kid': byForeignKey({ typ: 'JWT', kid: foreignKid }),
+      'signed by a foreign key without kid': byForeignKey({ typ: 'JWT' }),
+      'foreign key in jwk': byForeignKey({ typ: 'JWT', kid: header.kid, jwk }),
+      'foreign key at jku': byForeignKey({ typ: 'JWT', kid: header.kid, jku: 'http://127.0.0.1:9/keys' }),
+      'foreign key at x5u': byForeignKey({ typ: 'JWT', kid: header.kid, x5u: 'http://127.0.0.1:9/keys' }),
+      'foreign key in x5c': byForeignKey({ typ: 'JWT', kid: header.kid, x5c: ['MIIB'] }),
+      'unknown crit': join({ header: { ...header, crit: ['exp'], exp: now + 60 }, claims, signature }),
+      'kid that is a path': byForeignKey({ typ: 'JWT', kid: '../../../etc/passwd' }),
+      'kid that is SQL': byForeignKey({ typ: 'JWT', kid: "' or 1=1 --" }),
+      'of another registry by name': byUs({ aud: 'fabrikam.berth.test:5443' }),
+      'of several audiences': byUs({ aud: ['contoso.berth.test:5443', 'fabrikam.berth.test:5443'] }),
+      'of another registry of the same name': byUs({ registry: 'another' }),
+      'of another issuer': byUs({ iss: 'https://evil.example' }),
+      'of another version': byUs({ version: '2.0' }),
+      expired: byUs({ exp: now - 61 }),
+      'not valid yet': byUs({ nbf: now + 120 }),
+      'without end': here.keys.sign(immortal),
+      'of a principal that does not exist': byUs({ principal: 'another' }),
+      'of a secret that does not exist': byUs({ credential: 'another' }),
+      'a stranger where anonymous pull is off': byUs({ credential: undefined, principal: 'anonymous' }),
+      'a principal that claims to have shown no secret': byUs({ credential: undefined }),
+      'a refresh token': refresh,
+      'longer than any of ours': `${access}${'A'.repeat(9000)}`,
+      'five parts': `${access}.AAAA.AAAA`,
+      'not JSON': `${Buffer.from('header').toString('base64url')}.e30.AAAA`,
+    };
+    for (const [label, token] of Object.entries(forged)) {
+      await assert.rejects(pull(await token), { error: 'unauthorized' }, label);
+    }
+    await pull(access);
+  });
+
+  test('an access token buys no other token, and neither does anything but a refresh token where one is asked for', async () => {
+    const issue = (credentials: Parameters<SampleProcess['issueTokens']>[0]['credentials']) =>
+      here.issueTokens({
+        registry,
+        credentials,
+        asked: [],
+        wantsRefreshToken: true,
+        circumstances: sampleCircumstances,
+      });
+    await issue({ kind: 'refreshToken', token: refresh });
+    await assert.rejects(issue({ kind: 'refreshToken', token: access }), { error: 'unauthorized' });
+    await assert.rejects(issue({ kind: 'header', authorization: `Bearer ${access}` }), { error: 'unauthorized' });
+    await assert.rejects(issue({ kind: 'header', authorization: `Bearer ${refresh}` }), { error: 'unauthorized' });
+  });
+});
+
+function encode(value: Record<string, unknown>): string {
+  return Buffer.from(JSON.stringify(value)).toString('base64url');
+}
+
+function join({ header, claims, signature }: Parts): string {
+  return `${encode(header)}.${encode(claims)}.${signature}`;
+}
+
+function split(token: string): Parts {
+  const [header = '', claims = '', signature = ''] = token.split('.');
+  const decode = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString());
+  return { header: decode(header), claims: decode(claims), signature };
+}
