@@ -5,7 +5,7 @@ import type { IncomingDigest } from './incoming-digest.ts';
 /** The body of a request that pushes a blob. `bytes` throws when the client goes away or is too slow. */
 export type IncomingBytes = {
   readonly bytes: AsyncIterable<Uint8Array>;
-  /** Content-Length; undefined when the body is chunked. */
+  /** What the request announces, by Content-Length or Content-Range; undefined when it says nothing. */
   readonly lengthBytes: number | undefined;
 };
 
@@ -14,7 +14,7 @@ export type Received = { readonly part: StoredPart | undefined; readonly failure
 
 /**
  * Stores a body as one part while taking its digest. An empty body stores no part.
- * Throws `blobTooLarge` past `maxBytes`, and what the store throws.
+ * Throws `blobTooLarge` past `maxBytes`, `sizeInvalid` when a whole body is not as long as announced, and what the store throws.
  */
 export async function receive(
   store: BlobStore,
@@ -36,18 +36,30 @@ export async function receive(
       return undefined;
     }
   };
-  const first = await next();
-  if (first === undefined) return { part: undefined, failure: state.failure };
-  async function* chunks(): AsyncGenerator<Uint8Array> {
-    for (let chunk = first; chunk !== undefined; chunk = await next()) {
+  const checkLength = (isWhole: boolean) => {
+    const { lengthBytes: announced } = body;
+    const sent = state.total - into.place.offset;
+    const isWrong = sent > (announced ?? sent) || (isWhole && sent < (announced ?? sent));
+    if (isWrong) throw new BerthError('sizeInvalid', { announced, sent });
+  };
+  async function* chunks(first: Uint8Array): AsyncGenerator<Uint8Array> {
+    for (let chunk: Uint8Array | undefined = first; chunk !== undefined; chunk = await next()) {
       state.total += chunk.length;
       if (state.total > into.maxBytes) throw tooLarge(into.maxBytes);
+      checkLength(false);
       digest?.update(chunk);
       yield chunk;
     }
+    checkLength(state.failure === undefined);
   }
-  const part = await store.part(into.handle, into.place, chunks());
-  return { part, failure: state.failure };
+  try {
+    const first = await next();
+    const part = first === undefined ? undefined : await store.part(into.handle, into.place, chunks(first));
+    checkLength(state.failure === undefined);
+    return { part, failure: state.failure };
+  } finally {
+    await source.return?.();
+  }
 }
 
 function tooLarge(maxBytes: number): BerthError {
