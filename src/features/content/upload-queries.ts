@@ -14,7 +14,7 @@ export function createUploadQueries(database: Database) {
           join.onRef('u.registry_uid', '=', 'g.uid').on('u.uid', '=', parameter('uid')),
         )
         .where('g.uid', '=', parameter('registry'))
-        .select(['t.access_epoch as epoch', 'u.handle', 'u.offset', 'u.parts', 'u.fence']),
+        .select(['t.access_epoch as epoch', 'u.handle', 'u.offset', 'u.parts', 'u.fence', 'u.lease_owner as holder']),
     ),
     copy: hotQuery(database.read, ['registry', 'digest'], (queries, parameter) =>
       queries

@@ -10,6 +10,8 @@ export type Upload = {
   readonly offset: number;
   readonly tokens: readonly PartToken[];
   readonly fence: number;
+  /** Whether a request held it when it was read. */
+  readonly isHeld: boolean;
 };
 
 /** Microseconds; how long a request's hold on an upload lasts without renewal. */
@@ -74,7 +76,8 @@ export async function claimUpload(
     }))
     .where('uid', '=', upload.uid)
     .where('fence', '=', upload.fence)
-    .where('handle', '<>', '')
+    .where('handle', '=', upload.handle)
+    .where('offset', '=', upload.offset)
     .where((where) => where.or([where('lease_owner', 'is', null), where('lease_until', '<', lease.nowMicros)]))
     .returning('fence')
     .executeTakeFirst();
@@ -86,6 +89,19 @@ export async function renewUpload(tx: Transaction, upload: Upload, nowMicros: nu
   const row = await tx
     .updateTable('uploads')
     .set({ lease_until: nowMicros + uploadLeaseMicros })
+    .where('uid', '=', upload.uid)
+    .where('fence', '=', upload.fence)
+    .where('lease_owner', 'is not', null)
+    .returning('uid')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** Names another handle that holds the bytes of a claimed upload; false when the hold was lost. */
+export async function moveUpload(tx: Transaction, upload: Upload): Promise<boolean> {
+  const row = await tx
+    .updateTable('uploads')
+    .set({ handle: upload.handle, parts: JSON.stringify(upload.tokens) })
     .where('uid', '=', upload.uid)
     .where('fence', '=', upload.fence)
     .where('lease_owner', 'is not', null)

@@ -21,6 +21,7 @@ import {
   countOpenUploads,
   endUpload,
   insertUpload,
+  moveUpload,
   releaseUpload,
   renewUpload,
   type Upload,
@@ -104,10 +105,10 @@ export class Uploads {
    */
   async append(session: UploadSession, authority: Authority, chunk: Chunk): Promise<number> {
     const found = await this.#find(session, authority);
-    checkChunk(chunk, found?.offset ?? 0);
+    const body = bodyOf(chunk, found?.offset ?? 0);
     return found === undefined
-      ? await this.#appendFirst(session, authority, chunk.body)
-      : await this.#withClaim(found, async (upload) => await this.#appendNext(session, upload, chunk.body));
+      ? await this.#appendFirst(session, authority, body)
+      : await this.#withClaim(found, async (upload) => await this.#appendNext(session, upload, body));
   }
 
   /**
@@ -116,10 +117,10 @@ export class Uploads {
    */
   async finish(session: UploadSession, authority: Authority, wanted: Digest, chunk: Chunk): Promise<void> {
     const found = await this.#find(session, authority);
-    checkChunk(chunk, found?.offset ?? 0);
-    if (found === undefined) return await this.push(session.place, authority, wanted, chunk.body);
+    const body = bodyOf(chunk, found?.offset ?? 0);
+    if (found === undefined) return await this.push(session.place, authority, wanted, body);
     await this.#withClaim(found, async (upload) => {
-      const { digest, tokens } = await this.#receiveLast(session, upload, wanted, chunk.body);
+      const { digest, tokens } = await this.#receiveLast(session, upload, wanted, body);
       if (digest.sizeBytes < upload.offset) throw await this.#discard(upload, new BerthError('uploadUnknown'));
       if (digest.finish() !== wanted)
         throw await this.#discard(upload, new BerthError('digestInvalid', { digest: wanted }));
@@ -166,20 +167,20 @@ export class Uploads {
     const row = await this.#queries.find(database.read, { registry: session.place.registryUid, uid: session.uid });
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
-    const { handle, offset, parts, fence } = row;
+    const { handle, offset, parts, fence, holder } = row;
     if (handle === null || offset === null || parts === null || fence === null) {
       if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');
       return undefined;
     }
     if (handle === '') throw new BerthError('uploadUnknown');
-    return { uid: session.uid, handle, offset, tokens: parseTokens(parts), fence };
+    return { uid: session.uid, handle, offset, tokens: parseTokens(parts), fence, isHeld: holder !== null };
   }
 
   async #appendFirst(session: UploadSession, authority: Authority, body: IncomingBytes): Promise<number> {
     const { store, ids, limits } = this.#parts;
     const handle = await store.begin();
     const digest = new IncomingDigest(session.algorithm);
-    const first: Upload = { uid: session.uid, handle, offset: 0, tokens: [], fence: 1 };
+    const first: Upload = { uid: session.uid, handle, offset: 0, tokens: [], fence: 1, isHeld: false };
     const { upload, failure } = await this.#orAbort(handle, async () => {
       const received = await this.#receive(first, body, digest);
       const stored = grown(first, received);
@@ -321,7 +322,7 @@ export class Uploads {
     await change(session.place, authority, async ({ tx, repositoryUid }) => {
       const fresh = { uid: ids.uid(), nowMicros: this.#now() };
       const repository = await ensureRepository(tx, session.place, repositoryUid, fresh);
-      const ended: Upload = { uid: session.uid, handle: '', offset: 0, tokens: [], fence: 1 };
+      const ended: Upload = { uid: session.uid, handle: '', offset: 0, tokens: [], fence: 1, isHeld: false };
       if (!(await insertUpload(tx, session, repository, ended, this.#times()))) throw new BerthError('uploadBusy');
     });
   }
@@ -340,16 +341,42 @@ export class Uploads {
     const lease = { owner: ids.uid(), nowMicros: await database.nowMicros() };
     const fence = await database.transaction(async (tx) => await claimUpload(tx, found, lease));
     if (fence === undefined) throw new BerthError('uploadBusy', undefined, { retryAfterSeconds: 1 });
-    const upload = { ...found, fence };
-    const renewal = setInterval(() => void this.#renew(upload), uploadLeaseMicros / 3000);
+    const claimed = { ...found, fence };
+    const renewal = setInterval(() => void this.#renew(claimed), uploadLeaseMicros / 3000);
     try {
-      return await work(upload);
-    } catch (error) {
-      await database.transaction(async (tx) => await releaseUpload(tx, upload, this.#times()));
-      throw error;
+      return await this.#orRelease(found.isHeld ? await this.#takeOver(claimed) : claimed, work);
     } finally {
       clearInterval(renewal);
     }
+  }
+
+  /** A session whose bytes are gone has ended. */
+  async #orRelease<T>(upload: Upload, work: (upload: Upload) => Promise<T>): Promise<T> {
+    try {
+      return await work(upload);
+    } catch (error) {
+      if (error instanceof BlobMissing) throw await this.#discard(upload, new BerthError('uploadUnknown'));
+      await this.#parts.database.transaction(async (tx) => await releaseUpload(tx, upload, this.#times()));
+      throw error;
+    }
+  }
+
+  /**
+   * Copies the bytes of an upload whose holder let its hold lapse: that request may still be alive, and would write to the
+   * old handle. A throw leaves the hold to lapse again, so that the next request takes over too.
+   */
+  async #takeOver(upload: Upload): Promise<Upload> {
+    const { database, store } = this.#parts;
+    const handle = await store.begin();
+    return await this.#orAbort(handle, async () => {
+      const stored = store.readUnfinished(upload.handle, upload.tokens);
+      const part = upload.offset === 0 ? undefined : await store.part(handle, { number: 1, offset: 0 }, stored);
+      const moved = { ...upload, handle, tokens: part === undefined ? [] : [part.token] };
+      const isMoved = await database.transaction(async (tx) => await moveUpload(tx, moved));
+      if (!isMoved) throw new BerthError('uploadBusy');
+      await store.abort(upload.handle);
+      return moved;
+    });
   }
 
   /** A renewal that fails changes nothing: the fence is checked again when the request writes its result. */
@@ -382,14 +409,18 @@ export class Uploads {
   }
 }
 
-/** Throws `uploadRange` when a chunk does not start at `offset`, `sizeInvalid` when it is not as long as it says. */
-function checkChunk(chunk: Chunk, offset: number): void {
-  if (chunk.range === undefined) return;
-  if (chunk.range.start !== offset) throw new BerthError('uploadRange', { offset, start: chunk.range.start });
-  const { lengthBytes } = chunk.body;
-  if (lengthBytes !== undefined && lengthBytes !== chunk.range.lengthBytes) {
-    throw new BerthError('sizeInvalid', { announced: chunk.range.lengthBytes, sent: lengthBytes });
+/**
+ * The body of a chunk, as long as its range says.
+ * Throws `uploadRange` when it does not start at `offset`, `sizeInvalid` when its two lengths differ.
+ */
+function bodyOf({ body, range }: Chunk, offset: number): IncomingBytes {
+  if (range === undefined) return body;
+  if (range.start !== offset) throw new BerthError('uploadRange', { offset, start: range.start });
+  const { bytes, lengthBytes = range.lengthBytes } = body;
+  if (lengthBytes !== range.lengthBytes) {
+    throw new BerthError('sizeInvalid', { announced: range.lengthBytes, sent: lengthBytes });
   }
+  return { bytes, lengthBytes };
 }
 
 function grown(upload: Upload, { part }: Received): Upload {
