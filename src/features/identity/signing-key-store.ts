@@ -64,6 +64,18 @@ export async function findSigningKeys(queries: Queries, purpose: KeyPurpose, now
   );
 }
 
+/** Microseconds; 0 when there is no key yet. */
+export async function newestCreation(tx: Transaction, purpose: KeyPurpose): Promise<number> {
+  const newest = await tx
+    .selectFrom('signing_keys')
+    .where('purpose', '=', purpose)
+    .orderBy('created_at', 'desc')
+    .limit(1)
+    .select('created_at')
+    .executeTakeFirst();
+  return newest?.created_at ?? 0;
+}
+
 export async function insertSigningKey(
   tx: Transaction,
   key: NewSigningKey,

@@ -8,6 +8,7 @@ import {
   findSigningKeys,
   insertSigningKey,
   type KeyPurpose,
+  newestCreation,
   newSigningKey,
   openPrivateKey,
   type SigningKey,
@@ -159,10 +160,12 @@ export class SigningKeys {
   async #create(actor: string): Promise<void> {
     const { ids, sealer, purpose, clock, journal, tenantUid } = this.#parts;
     const key = await newSigningKey(ids, sealer);
-    const createdAtMicros = clock.nowMicros();
-    const retiresAtMicros = createdAtMicros + signsForMicros;
+    const nowMicros = clock.nowMicros();
+    const retiresAtMicros = nowMicros + signsForMicros;
     const expiresAtMicros = retiresAtMicros + keyOverlapSeconds * 1_000_000;
     await journal.transaction(async (tx, append) => {
+      // The newest signs, so it is the newest even where the wall clock has stood still or gone back.
+      const createdAtMicros = Math.max(nowMicros, (await newestCreation(tx, purpose)) + 1);
       await insertSigningKey(tx, key, { purpose, createdAtMicros, retiresAtMicros, expiresAtMicros });
       append({
         stream: tenantStreamOf(tenantUid),

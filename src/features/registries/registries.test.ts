@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict';
+import { afterEach, before, beforeEach, test } from 'node:test';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import {
+  type SampleAccess,
+  type SampleProcess,
+  sampleAccess,
+  sampleProcess,
+} from '../../../test/support/sample-access.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { tenantStreamOf } from '../../platform/journal/journal.ts';
+
+forEachDatabase((_, open) => {
+  let database: Database;
+  let sample: SampleAccess;
+  let clock: HeldClock;
+  let here: SampleProcess;
+  let there: SampleProcess;
+
+  before(async () => {
+    database = await open();
+    sample = await sampleAccess(database);
+  });
+  beforeEach(async () => {
+    clock = new HeldClock();
+    here = await sampleProcess(database, sample.tenantUid, clock);
+    there = await sampleProcess(await open({ again: database }), sample.tenantUid, clock);
+  });
+  afterEach(async () => {
+    await here.close();
+    await there.close();
+  });
+
+  const create = (name: string) =>
+    here.registries.create({
+      name,
+      sku: 'Standard',
+      isAdminEnabled: false,
+      isAnonymousPullEnabled: true,
+      actor: 'test',
+    });
+
+  test('a created registry answers by its host on any port, whatever the case, and elsewhere once somebody asks', async () => {
+    const created = await create('Woodgrove');
+    assert.deepEqual(created, {
+      uid: created.uid,
+      tenantUid: sample.tenantUid,
+      name: 'Woodgrove',
+      loginServer: 'woodgrove.berth.test:5443',
+      sku: 'Standard',
+      isAdminEnabled: false,
+      isAnonymousPullEnabled: true,
+    });
+    for (const host of ['woodgrove.berth.test', 'WoodGrove.Berth.Test:80', 'woodgrove.berth.test.:5443']) {
+      assert.equal(here.directory.byHost(host)?.uid, created.uid, host);
+    }
+    assert.equal(there.directory.byHost('woodgrove.berth.test'), undefined);
+    assert.equal((await there.directory.lookUp('woodgrove.berth.test'))?.uid, created.uid);
+    assert.equal(there.directory.byName('WOODGROVE')?.uid, created.uid);
+  });
+
+  test('unknown hosts are looked up once a second', async () => {
+    assert.equal(await there.directory.lookUp('adatum.berth.test'), undefined);
+    await create('adatum');
+    assert.equal(await there.directory.lookUp('adatum.berth.test'), undefined);
+    clock.advance(1000);
+    assert.notEqual(await there.directory.lookUp('adatum.berth.test'), undefined);
+  });
+
+  test('the default registry answers where no name does', () => {
+    assert.equal(here.directory.defaultRegistry()?.uid, sample.registryUid);
+    assert.equal(here.directory.byHost('localhost'), undefined);
+    assert.equal(here.directory.byHost('[::1]:5000'), undefined);
+    assert.equal(here.directory.byHost(''), undefined);
+  });
+
+  test('names are taken whatever their case, and reserved or malformed ones refused', async () => {
+    await assert.rejects(create('CONTOSO'), { error: 'registryNameTaken' });
+    for (const name of ['abcd', 'login', 'Portal', 'with-dash', 'a'.repeat(51), 'ünicode', '']) {
+      await assert.rejects(create(name), { error: 'registryNameInvalid' }, name);
+    }
+  });
+
+  test('of many creations of one name at once one succeeds', async () => {
+    const outcomes = await Promise.allSettled(
+      [here, there, here, there].map(({ registries }) =>
+        registries.create({
+          name: 'tailspin',
+          sku: 'Basic',
+          isAdminEnabled: true,
+          isAnonymousPullEnabled: false,
+          actor: 'test',
+        }),
+      ),
+    );
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1);
+    const names = here.directory.list().map(({ name }) => name);
+    await here.directory.refresh();
+    assert.equal(here.directory.list().filter(({ name }) => name === 'tailspin').length, 1, names.join());
+  });
+
+  test('each change raises the epoch once and is told in the tenant stream, without secrets', async () => {
+    const epoch = here.directory.epoch();
+    const start = await here.journal.head(tenantStreamOf(sample.tenantUid));
+    const { uid: registryUid } = await create('litware');
+    await here.registries.setAdminEnabled({ registryUid, isOn: true, actor: 'olivia' });
+    const changed = await here.registries.setAnonymousPull({ registryUid, isOn: false, actor: 'olivia' });
+    assert.deepEqual([changed.isAdminEnabled, changed.isAnonymousPullEnabled], [true, false]);
+    assert.equal(here.directory.epoch(), epoch + 3);
+    const events = await here.journal.after(start, 10);
+    assert.deepEqual(
+      events.map(({ type, actor, data }) => [type, actor, data['uid'], data['isAdminEnabled']]),
+      [
+        ['registry.created', 'test', registryUid, false],
+        ['registry.changed', 'olivia', registryUid, true],
+        ['registry.changed', 'olivia', registryUid, true],
+      ],
+    );
+    for (const secret of await sample.adminPasswords(registryUid)) {
+      assert.equal(secret.length, 52);
+      assert.equal(JSON.stringify(events).includes(secret), false);
+    }
+  });
+
+  test('a switch of a registry that does not exist is refused and changes nothing', async () => {
+    const epoch = here.directory.epoch();
+    const nowhere = { registryUid: 'nowhere', isOn: true, actor: 'test' };
+    await assert.rejects(here.registries.setAdminEnabled(nowhere), { error: 'registryUnknown' });
+    await here.directory.refresh();
+    assert.equal(here.directory.epoch(), epoch);
+  });
+});
