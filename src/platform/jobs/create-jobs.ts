@@ -69,6 +69,7 @@ class JobRunner {
     const { log, pollMs = defaultPollMs, concurrency = defaultConcurrency } = this.#options;
     const unplanned = new Set([...this.#kinds.values()].filter((kind) => kind.everyMs !== undefined));
     while (!this.#stop.signal.aborted) {
+      const sinceMs = this.#options.clock.monotonicMs();
       let job: TakenJob | undefined;
       try {
         for (const { kind } of unplanned) await this.#store.ensure(kind);
@@ -78,22 +79,22 @@ class JobRunner {
         log.warn('jobs cannot be taken', { error });
       }
       if (job === undefined) await this.#bell.wait(pollMs);
-      else this.#begin(job);
+      else this.#begin(job, sinceMs);
     }
   }
 
-  #begin(job: TakenJob): void {
+  #begin(job: TakenJob, sinceMs: number): void {
     const kind = this.#kinds.get(job.kind);
     if (kind === undefined) throw new Error(`took a job of kind ${job.kind}, which this process does not run`);
-    const run = this.#run(job, kind).finally(() => {
+    const run = this.#run(job, kind, sinceMs).finally(() => {
       this.#running.delete(run);
       this.#bell.ring();
     });
     this.#running.add(run);
   }
 
-  async #run(job: TakenJob, kind: JobKind): Promise<void> {
-    const ending = await this.#endingOf(job, kind);
+  async #run(job: TakenJob, kind: JobKind, sinceMs: number): Promise<void> {
+    const ending = await this.#endingOf(job, kind, sinceMs);
     if (ending.kind !== 'done' && ending.lastError !== null)
       this.#options.log.warn('job failed', {
         kind: job.kind,
@@ -112,19 +113,20 @@ class JobRunner {
     }
   }
 
-  async #endingOf(job: TakenJob, kind: JobKind): Promise<Ending> {
+  async #endingOf(job: TakenJob, kind: JobKind, sinceMs: number): Promise<Ending> {
     if (job.attempts > kind.maxAttempts)
       return afterLast(kind, 'its process ended, or its lease ran out, in every run');
-    const lease = new Lease(this.#options.clock, kind.leaseMs);
+    const lease = new Lease(this.#options.clock, kind.leaseMs, sinceMs);
     try {
       await kind.run({
         payload: payloadSchema.parse(JSON.parse(job.payload)),
         attempt: job.attempts,
         signal: AbortSignal.any([this.#stop.signal, lease.lost]),
         renew: async () => {
+          const renewedMs = this.#options.clock.monotonicMs();
           if (!(await this.#store.renew(job, kind.leaseMs))) lease.lose();
           lease.lost.throwIfAborted();
-          lease.extend();
+          lease.extend(renewedMs);
         },
       });
       return kind.everyMs === undefined ? { kind: 'done' } : { ...anew, inMs: kind.everyMs };

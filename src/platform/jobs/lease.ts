@@ -1,5 +1,8 @@
 import type { Clock } from '../clock.ts';
 
+/** The holder uses this part of its lease alone, so that it has stopped when another may begin. */
+const heldPart = 0.9;
+
 /** Tells the holder of a job, by the monotonic clock, that its time is over unless it was extended. */
 export class Lease {
   readonly #clock: Clock;
@@ -7,10 +10,11 @@ export class Lease {
   readonly #lost = new AbortController();
   #timer = new AbortController();
 
-  constructor(clock: Clock, leaseMs: number) {
+  /** `sinceMs`: monotonic time just before the database granted the lease. */
+  constructor(clock: Clock, leaseMs: number, sinceMs: number) {
     this.#clock = clock;
     this.#leaseMs = leaseMs;
-    this.#start();
+    this.#start(sinceMs);
   }
 
   /** Aborted when the lease ran out or another process has the job. */
@@ -18,10 +22,11 @@ export class Lease {
     return this.#lost.signal;
   }
 
-  extend(): void {
+  /** `sinceMs` as for the constructor. */
+  extend(sinceMs: number): void {
     this.end();
     this.#timer = new AbortController();
-    this.#start();
+    this.#start(sinceMs);
   }
 
   lose(): void {
@@ -32,8 +37,9 @@ export class Lease {
     this.#timer.abort();
   }
 
-  #start(): void {
-    this.#clock.sleep(this.#leaseMs, this.#timer.signal).then(
+  #start(sinceMs: number): void {
+    const leftMs = sinceMs + this.#leaseMs * heldPart - this.#clock.monotonicMs();
+    this.#clock.sleep(Math.max(0, leftMs), this.#timer.signal).then(
       () => this.lose(),
       () => {
         // Extended or ended in time.
