@@ -94,6 +94,12 @@ export const errorCatalogue = {
     message: 'manifest invalid',
     remedy: 'Push an OCI or Docker schema 2 manifest or index whose Content-Type agrees with its mediaType.',
   },
+  manifestDamaged: {
+    code: 'MANIFEST_UNKNOWN',
+    status: 404,
+    message: 'the stored manifest is damaged',
+    remedy: 'Push the same manifest again; that repairs it.',
+  },
   manifestTooLarge: {
     code: 'MANIFEST_INVALID',
     status: 413,

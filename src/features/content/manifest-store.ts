@@ -96,13 +96,13 @@ export type ManifestInsert = {
 };
 
 /**
- * Stores a manifest and what it references. A second push of the same bytes changes nothing, but keeps the manifest from
- * being deleted before this transaction has tagged it.
+ * Stores a manifest and what it references. A second push of the same bytes repairs the stored ones where they were damaged,
+ * and keeps the manifest from being deleted before this transaction has tagged it.
  */
 export async function insertManifest(tx: Transaction, kind: Database['kind'], insert: ManifestInsert): Promise<void> {
   const { repositoryUid, stored, manifest } = insert;
   while (!(await insertRow(tx, insert))) {
-    if (await lockManifest(tx, kind, repositoryUid, stored.digest)) return;
+    if (await lockManifest(tx, kind, repositoryUid, stored.digest)) return await repairRow(tx, repositoryUid, stored);
   }
   const references = new Map<Digest, 'blob' | 'manifest'>();
   for (const blob of [...manifest.blobs, ...manifest.nonDistributable]) references.set(blob.digest, 'blob');
@@ -169,6 +169,17 @@ async function insertRow(
     .returning('digest')
     .executeTakeFirst();
   return row !== undefined;
+}
+
+/** `stored` was just checked against its digest. */
+async function repairRow(tx: Transaction, repositoryUid: string, { digest, body }: StoredManifest): Promise<void> {
+  await tx
+    .updateTable('manifests')
+    .set({ body, size: body.byteLength })
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .where('body', '<>', body)
+    .execute();
 }
 
 /** Keeps the statement far below the parameter limits of both databases. */

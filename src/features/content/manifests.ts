@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { algorithmOf, type Digest, type DigestAlgorithm, digestOf, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { type Manifest, parseManifest } from '../../core/manifest.ts';
@@ -8,6 +8,7 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { type NewEvent, streamOf } from '../../platform/journal/journal.ts';
+import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { AuthorizedChange } from './authorized-change.ts';
 import {
@@ -29,6 +30,7 @@ export type ManifestParts = {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly failpoint: Failpoint;
+  readonly log: Log;
   /** Region of origin of what is written here. */
   readonly region: string;
   /** Whether manifests may name blobs and children that were never pushed. Source: the specification's sparse manifests. */
@@ -57,7 +59,7 @@ export class Manifests {
     this.#queries = createManifestQueries(parts.database);
   }
 
-  /** Throws `manifestUnknown`. */
+  /** Throws `manifestUnknown`, and `manifestDamaged` where the stored bytes are not those of the digest. */
   async find(place: Place, reference: Reference, authority: Authority): Promise<StoredManifest> {
     const at = { registry: place.registryUid, repository: place.repository };
     const on = this.#parts.database.read;
@@ -69,7 +71,7 @@ export class Manifests {
     await authority.confirm(row.epoch);
     const { digest, mediaType, body } = row;
     if (digest === null || mediaType === null || body === null) throw unknown(place, reference);
-    return { digest: parseDigest(digest), mediaType, body };
+    return this.#checked({ digest: parseDigest(digest), mediaType, body });
   }
 
   /**
@@ -126,6 +128,13 @@ export class Manifests {
       for (const entry of events) append(entry);
     });
     await failpoint('delete.commit.after');
+  }
+
+  #checked(manifest: StoredManifest): StoredManifest {
+    const { digest, body } = manifest;
+    if (hashOf(algorithmOf(digest), body) === digest) return manifest;
+    this.#parts.log.error('stored manifest is damaged', { digest });
+    throw new BerthError('manifestDamaged', { digest });
   }
 
   /** Non-distributable layers count where they were pushed, and may be missing. */
@@ -210,7 +219,7 @@ function digestOfPush({ body, reference }: ManifestPush): Digest {
 }
 
 function hashOf(algorithm: DigestAlgorithm, body: Uint8Array): Digest {
-  return digestOf(algorithm, createHash(algorithm).update(body).digest('hex'));
+  return digestOf(algorithm, hash(algorithm, body, 'hex'));
 }
 
 function unique(descriptors: readonly { readonly digest: Digest }[]): Digest[] {
