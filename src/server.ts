@@ -39,6 +39,8 @@ import { openSqlite } from './platform/database/sqlite-database.ts';
 import { createFailpoints } from './platform/failpoints.ts';
 import { createJobs } from './platform/jobs/create-jobs.ts';
 import { createJournal } from './platform/journal/create-journal.ts';
+import type { JournalWakes } from './platform/journal/journal-wakes.ts';
+import { openPostgresWakes } from './platform/journal/postgres-wakes.ts';
 import {
   type MasterKeys,
   parseMasterKeys,
@@ -82,6 +84,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   const data = await openData(settings, program, log, opened);
   const features = await composeFeatures(settings, data);
   const { directory } = features;
+  // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
+  if (settings.database === undefined) await features.uploads.releaseAll();
   const jobs = createJobs({ database: data.database, clock, ids, log });
   jobs.start(upkeepJobs({ ...data, ...upkeepTimes(settings) }));
   opened.defer(() => jobs.stop());
@@ -132,7 +136,7 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
   const store = createFolderStore({ folder: blobsFolderOf(settings), ids, failpoint });
-  const journal = createJournal({ database, clock, ids });
+  const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened) });
   const accessLog = createAccessLog({ database, clock, ids, log });
   opened.defer(() => accessLog.close());
   const passwords = createPasswordHasher(ids);
@@ -151,6 +155,14 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
     passwords,
   };
   return { ...kept, ...(await openInstallation(kept)) };
+}
+
+/** On PostgreSQL processes tell each other of new events; SQLite has one process. */
+function openWakes({ database }: Settings, opened: AsyncDisposableStack): { readonly wakes?: JournalWakes } {
+  if (database === undefined) return {};
+  const wakes = openPostgresWakes({ url: database, clock });
+  opened.defer(() => wakes.close());
+  return { wakes };
 }
 
 /** What the product does, in the order of the import rule. */
