@@ -12,7 +12,7 @@ import { tryRun } from '../test/support/run.ts';
 
 let server: BerthServer;
 before(async () => {
-  server = await startBerth({ settings: { 'trusted-proxies': '127.0.0.1' } });
+  server = await startBerth({ database: 'sqlite', settings: { 'trusted-proxies': '127.0.0.1' } });
 });
 after(async () => {
   await server.remove();

@@ -100,17 +100,18 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   });
   opened.defer(() => certificates.close());
 
-  const metrics = createMetrics();
-  let isStopping = false;
-  const app = composeApp(settings, data, features, metrics, () => isStopping);
-  opened.use(await listen(settings, app, metrics, certificates));
-
+  // Before anybody is answered: whoever sees the server ready finds the file.
   const bootstrap = await finishBootstrap({
     settings,
     ...data,
     caPath: certificates.caPath,
     registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
   });
+
+  const metrics = createMetrics();
+  let isStopping = false;
+  const app = composeApp(settings, data, features, metrics, () => isStopping);
+  opened.use(await listen(settings, app, metrics, certificates));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
   program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
 

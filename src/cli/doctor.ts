@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { accessSync, constants, existsSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect, createServer, type NetConnectOpts } from 'node:net';
 import { type Command, type CommandContext, exitCodes, type Surroundings } from './command.ts';
 
 /** One thing looked at; `advice` says what to do where it is not well. */
@@ -99,9 +99,8 @@ async function portFree({ name, host, port }: Surroundings['listeners'][number])
 }
 
 async function databaseReachable(url: string): Promise<Finding> {
-  const { hostname, port } = new URL(url);
-  const what = `database host ${hostname}:${port || 5432} can be reached`;
-  const socket = connect({ host: hostname, port: Number(port || 5432), timeout: timeoutMs });
+  const { what, target } = databaseTarget(url);
+  const socket = connect({ ...target, timeout: timeoutMs });
   const { promise, resolve } = Promise.withResolvers<string | undefined>();
   socket.once('connect', () => resolve(undefined));
   socket.once('timeout', () => resolve('no answer'));
@@ -110,6 +109,18 @@ async function databaseReachable(url: string): Promise<Finding> {
   socket.destroy();
   if (failure === undefined) return { what, isWell: true };
   return { what: `${what} (${failure})`, isWell: false, advice: 'Start PostgreSQL there, or correct --database.' };
+}
+
+/** An address with a Unix socket is no URL: `postgres://user@/name?host=/run/postgresql`. */
+function databaseTarget(url: string): { readonly what: string; readonly target: NetConnectOpts } {
+  const folder = /[?&]host=([^&]+)/.exec(url)?.[1];
+  if (folder !== undefined) {
+    const path = `${decodeURIComponent(folder)}/.s.PGSQL.${/[?&]port=(\d+)/.exec(url)?.[1] ?? 5432}`;
+    return { what: `database socket ${path} can be reached`, target: { path } };
+  }
+  const { hostname: host, port } = new URL(url);
+  const target = { host, port: Number(port || 5432) };
+  return { what: `database host ${host}:${target.port} can be reached`, target };
 }
 
 /** Host names that clients need: every login server, and the control plane's. */
