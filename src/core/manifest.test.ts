@@ -182,6 +182,8 @@ const refused: readonly [why: string, manifest: Json | string, contentType?: str
   ['a malformed subject', image({ subject: { digest: 'x' } })],
   ['a subject that is a text', image({ subject: subject.digest })],
   ['an artifact type that is no text', image({ artifactType: {} })],
+  ['NUL in the artifact type', image({ artifactType: 'a/b\0' })],
+  ['NUL in a media type', image({ config: { ...config, mediaType: 'a/b\0' } })],
   ['annotations as a list', image({ annotations: ['a'] })],
   ['an annotation that is no text', image({ annotations: { a: 1 } })],
   ['an annotation that is null', image({ annotations: { a: null } })],

@@ -139,7 +139,9 @@ function optionalDescriptor(json: Json, key: string): Descriptor | undefined {
 function descriptor(value: unknown, where: string): Descriptor {
   if (!isObject(value)) throw invalid(`${where} must be a descriptor`);
   const { mediaType, digest, size } = value;
-  if (typeof mediaType !== 'string' || mediaType === '') throw invalid(`${where}.mediaType must be a text`);
+  if (typeof mediaType !== 'string' || mediaType === '' || mediaType.includes('\0')) {
+    throw invalid(`${where}.mediaType must be a media type`);
+  }
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`${where}.digest is malformed`);
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw invalid(`${where}.size must be a whole number of bytes`);
@@ -175,7 +177,7 @@ function annotations(value: unknown, where: string): Readonly<Record<string, str
 function optionalText(json: Json, key: string): string | undefined {
   const value = json[key];
   if (value === undefined || value === null || value === '') return undefined;
-  if (typeof value !== 'string') throw invalid(`${key} must be a text`);
+  if (typeof value !== 'string' || value.includes('\0')) throw invalid(`${key} must be a text without NUL`);
   return value;
 }
 
