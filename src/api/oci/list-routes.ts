@@ -2,7 +2,7 @@ import { parseDigest } from '../../core/digest.ts';
 import { mediaTypes } from '../../core/media-types.ts';
 import type { Catalog, ReferrerList, TagList } from '../../wire/oci/lists.ts';
 import type { AtContent, InRegistry, InRepository, OciRequest } from './oci-route.ts';
-import { nextLink, pageIn } from './page-query.ts';
+import { nextLink, pageIn, textIn } from './page-query.ts';
 
 /** The check that a registry is here and the caller signed in. Source: OCI distribution specification, "Determining support". */
 export function baseGet({ c }: OciRequest<InRegistry>): Response {
@@ -31,7 +31,7 @@ export async function tagsGet({ c, parts, authority, at }: OciRequest<InReposito
 export async function referrersGet({ c, parts, authority, at }: OciRequest<AtContent>): Promise<Response> {
   const subject = parseDigest(at.rest);
   const page = pageIn(c);
-  const artifactType = c.req.query('artifactType');
+  const artifactType = textIn(c, 'artifactType');
   const { entries, next } = await parts.listings.referrers(at.place, authority, { subject, artifactType, page });
   if (next !== undefined) c.header('Link', nextLink(c, page, next));
   if (artifactType !== undefined) c.header('OCI-Filters-Applied', 'artifactType');

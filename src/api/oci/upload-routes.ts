@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { type Digest, type DigestAlgorithm, digestAlgorithms, isDigest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
+import { isRepositoryName } from '../../core/repository-name.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { Chunk } from '../../features/content/uploads.ts';
 import type { Env } from '../middleware/env.ts';
@@ -15,8 +16,9 @@ import type { AtContent, InRepository, OciRequest } from './oci-route.ts';
 export async function uploadPost(request: OciRequest<InRepository>): Promise<Response> {
   const { c, parts, authority, at } = request;
   const mount = c.req.query('mount');
-  if (mount !== undefined && isDigest(mount)) {
-    const isMounted = await parts.blobs.mount(at.place, authority, mount, c.req.query('from'));
+  const from = c.req.query('from');
+  if (mount !== undefined && isDigest(mount) && (from === undefined || isRepositoryName(from))) {
+    const isMounted = await parts.blobs.mount(at.place, authority, mount, from);
     if (isMounted) return created(c, at.place, mount);
   }
   const digest = c.req.query('digest');

@@ -1,5 +1,6 @@
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
+import type { RepositoryName } from '../../core/repository-name.ts';
 import { BlobMissing, type BlobStore, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
@@ -88,7 +89,7 @@ export class Blobs {
    * Shows a blob of repository `from`, or of any repository the caller may read, in another one.
    * False when there is none that the caller may pull: the client then uploads the bytes.
    */
-  async mount(place: Place, authority: Authority, digest: Digest, from: string | undefined): Promise<boolean> {
+  async mount(place: Place, authority: Authority, digest: Digest, from: RepositoryName | undefined): Promise<boolean> {
     if (from !== undefined && !authority.allows('pull', from)) return false;
     const { change, database, clock, ids } = this.#parts;
     return await change(place, authority, async ({ tx, repositoryUid }) => {
