@@ -171,8 +171,11 @@ test('the admin API is for owners and says what is wrong', async () => {
 });
 
 test('commands reach the server, and their exit codes tell how it went', async () => {
+  // Settings of the tests are not settings of the program.
+  const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
+  const withoutOurs = ours.flatMap((name) => ['-u', name]);
   const berth = (...args: string[]) =>
-    tryRun(join(import.meta.dirname, '../bin/berth'), [...args, '--data', server.dataFolder]);
+    tryRun('env', [...withoutOurs, join(import.meta.dirname, '../bin/berth'), ...args, '--data', server.dataFolder]);
   const shown = await berth('credential', 'show', 'local', '--value');
   assert.equal(shown.stdout.trim(), server.admin.password);
   assert.equal((await berth('registry', 'show', 'nobody')).code, 3);
