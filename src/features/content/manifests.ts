@@ -94,7 +94,8 @@ export class Manifests {
     const { change, clock, database, failpoint, ids, region } = this.#parts;
     const manifest = parseManifest(push.body, push.contentType);
     const digest = digestOfPush(push);
-    const tags = push.reference.kind === 'tag' ? [push.reference.tag] : push.tags;
+    // One order for all pushes: two that set the same tags must not wait for each other.
+    const tags = push.reference.kind === 'tag' ? [push.reference.tag] : [...new Set(push.tags)].sort();
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
     await change(place, authority, async ({ tx, append, repositoryUid }) => {
