@@ -4,7 +4,7 @@ import { MiB } from './images.ts';
 import { goalTable } from './report/goals.ts';
 import { jsonReport } from './report/json-report.ts';
 import { machineLine } from './report/machine.ts';
-import { aligned, sequenceTable } from './report/sequence-table.ts';
+import { sequenceTable } from './report/sequence-table.ts';
 import { runScenarios, type SequenceResult } from './run-scenarios.ts';
 import type { Scenario } from './sequence.ts';
 import { crowds } from './sequences/crowds.ts';
@@ -111,7 +111,7 @@ function header(kinds: readonly ServerKind[]): string {
   return [
     machineLine(),
     'On disk before a push is answered 201:',
-    ...aligned(kinds.map(({ name, durability }) => [name, durability])),
+    ...kinds.map(({ name, durability }) => `  ${name.padEnd(16)} ${durability}`),
     'Berth checks a password or token on every request; the peers let everyone in. Ratio: how many times as fast Berth was.',
     'Sequences of `zb` push the same layer again and again, which a registry may store once; "unique blobs" do not.',
     '',

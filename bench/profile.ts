@@ -7,8 +7,8 @@ import { aligned } from './report/sequence-table.ts';
 
 const help = `node bench/profile.ts FOLDER [--requests N] [--top N] [--callers NAME]
 
-Reads the CPU profiles that \`script/bench --profile FOLDER\` left and prints where the time goes: by function itself, and by
-function with all it calls. With --requests the figures are microseconds per request. --callers shows who calls a function.
+Reads the CPU profiles that \`script/bench --profile FOLDER\` left and prints where the time goes: by package or folder, by
+function itself, and by function with all it calls. A call that blocks, such as a database commit, counts with its wait. With --requests the figures are microseconds per request. --callers shows who calls a function.
 `;
 
 /** Source: Chrome DevTools protocol, "Profiler.Profile". Times in microseconds. */
@@ -32,6 +32,7 @@ const idle = ['(idle)', '(root)'];
 class CostSheet {
   readonly self = new Map<string, number>();
   readonly total = new Map<string, number>();
+  readonly places = new Map<string, number>();
   readonly callers = new Map<string, number>();
   readonly #called: string | undefined;
 
@@ -56,6 +57,7 @@ class CostSheet {
     const children = (node.children ?? []).flatMap((id) => tree.nodes.get(id) ?? []);
     const total = children.reduce((sum, child) => sum + this.#walk(child, below), self);
     add(this.self, label, self);
+    add(this.places, placeOf(label), self);
     if (!tree.above.includes(label)) add(this.total, label, total);
     if (this.#called !== undefined && label.startsWith(this.#called))
       add(this.callers, tree.above.slice(-3).join(' > '), total);
@@ -76,6 +78,14 @@ function labelOf({ callFrame }: Node): string {
     ? relative(process.cwd(), fileURLToPath(callFrame.url))
     : callFrame.url;
   return `${name} ${path}:${callFrame.lineNumber + 1}`;
+}
+
+/** `node_modules/kysely`, `src/platform/database`, `node:_http_outgoing`; a native function by its name. */
+function placeOf(label: string): string {
+  const path = label.split(' ').at(-1) ?? '';
+  if (!path.includes(':')) return label;
+  const packageName = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1];
+  return packageName ?? path.replace(/:\d+$/, '').replace(/\/[^/]*\.ts$/, '');
 }
 
 function add(sums: Map<string, number>, label: string, microseconds: number): void {
@@ -118,6 +128,7 @@ function main(): string {
   const options = { busy, requests: Number(values.requests), top: Number(values.top) };
   return [
     `${files.length} profiles, busy ${(busy / 1_000_000).toFixed(2)} s`,
+    table('By package or folder', sheet.places, options),
     table('In the function itself', sheet.self, options),
     table('With all it calls', sheet.total, options),
     ...(values.callers === undefined ? [] : [table(`Callers of ${values.callers}`, sheet.callers, options)]),

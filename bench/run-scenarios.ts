@@ -43,7 +43,8 @@ export type RunOptions = {
   readonly progress: (line: string) => void;
 };
 
-const warmUpShare = 0.2;
+/** A server warms up with fifths of a run until this much time is over: runtimes that compile hot code need more than one. */
+const warmUp = { share: 0.2, ms: 3000 };
 
 /**
  * Runs every wanted sequence on every server. Only one server runs at a time, each time on empty data; the servers take turns
@@ -130,7 +131,7 @@ async function runOnce({ scenario, sequences, server, images, options, outcome }
 }
 
 async function measured(target: Target, sequence: Sequence, run: SequenceRun): Promise<RunResult> {
-  if (sequence.warmsUp === true) await run(new Recorder(), warmUpShare);
+  if (sequence.warmsUp === true) await warmedUp(run);
   settle();
   const recorder = new Recorder();
   const pid = target.pid();
@@ -164,6 +165,12 @@ async function measured(target: Target, sequence: Sequence, run: SequenceRun): P
 function shortened(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause);
   return text.replaceAll(/\s+/g, ' ').slice(0, 200);
+}
+
+async function warmedUp(run: SequenceRun): Promise<void> {
+  const end = performance.now() + warmUp.ms;
+  do await run(new Recorder(), warmUp.share);
+  while (performance.now() < end);
 }
 
 async function checkRoundTrip(target: Target, images: ImageSource): Promise<void> {

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { type Answer, headerOf } from '../http/answer-reader.ts';
+import { Connection } from '../http/connection.ts';
 
 export type Credentials = { readonly username: string; readonly password: string };
 
@@ -27,9 +29,8 @@ export function basicLine(credentials: Credentials): string {
 
 /** Reads the registry's challenge for pulling `repository`; undefined when it does not ask for a token. */
 export async function tokenSourceOf(target: Target, repository: string): Promise<TokenSource | undefined> {
-  const answer = await fetch(new URL(`/v2/${repository}/tags/list`, target.origin));
-  await answer.body?.cancel();
-  const challenge = answer.headers.get('www-authenticate') ?? '';
+  const answer = await get(new URL(`/v2/${repository}/tags/list`, target.origin), []);
+  const challenge = headerOf(answer, 'www-authenticate') ?? '';
   const realm = /realm="([^"]*)"/.exec(challenge)?.[1];
   if (!challenge.startsWith('Bearer ') || realm === undefined || target.credentials === undefined) return undefined;
   const url = new URL(realm, target.origin);
@@ -43,8 +44,15 @@ export async function tokenSourceOf(target: Target, repository: string): Promise
 export async function pullLines(target: Target, repository: string): Promise<readonly string[]> {
   const source = await tokenSourceOf(target, repository);
   if (source === undefined || target.credentials === undefined) return target.authorizationLines;
-  const headers = { authorization: source.authorizationLine.slice('Authorization: '.length) };
-  const answer = await fetch(source.url, { headers });
-  const token = tokenSchema.parse(await answer.json());
+  const answer = await get(source.url, [source.authorizationLine]);
+  const token = tokenSchema.parse(JSON.parse(answer.body.toString()));
   return [`Authorization: Bearer ${token.access_token ?? token.token ?? ''}`];
+}
+
+async function get(url: URL, lines: readonly string[]): Promise<Answer> {
+  const connection = new Connection(url);
+  const head = [`GET ${url.pathname}${url.search} HTTP/1.1`, ...lines, ''].join('\r\n');
+  const answer = await connection.send({ head, keepsBody: true });
+  connection.close();
+  return answer;
 }
