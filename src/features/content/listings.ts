@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
@@ -69,24 +70,29 @@ export class Listings {
     const repositoryUid = await this.#locate(place, authority);
     let select = this.#queries
       .selectFrom('manifests')
-      .select(['digest', 'media_type', 'size', 'artifact_type', 'annotations'])
       .where('repository_uid', '=', repositoryUid)
       .where('subject_digest', '=', query.subject)
       .where('digest', '>', query.page.last);
     if (query.artifactType !== undefined) select = select.where('artifact_type', '=', query.artifactType);
-    const rows = await select
+    // Sizes first: what the annotations of a whole page would take is not read to be dropped.
+    const sizes = await select
+      .select(['digest', sql<number>`coalesce(octet_length(annotations), 0)`.as('bytes')])
       .orderBy('digest')
       .limit(query.page.limit + 1)
       .execute();
-    const fitting = Math.max(
-      1,
-      countWithin(
-        rows.map((row) => row.annotations?.length ?? 0),
-        maxReferrerPageBytes,
-      ),
+    const fitting = countWithin(
+      sizes.map((row) => row.bytes),
+      maxReferrerPageBytes,
     );
-    const page = { ...query.page, limit: Math.min(query.page.limit, fitting) };
-    return paged(rows, page, (row) => row.digest, referrerOf);
+    const page = { ...query.page, limit: Math.min(query.page.limit, Math.max(1, fitting)) };
+    const { entries: digests, next } = paged(sizes, page, keyOf, keyOf);
+    if (digests.length === 0) return { entries: [], next };
+    const rows = await select
+      .select(['digest', 'media_type', 'size', 'artifact_type', 'annotations'])
+      .where('digest', 'in', digests)
+      .orderBy('digest')
+      .execute();
+    return { entries: rows.map(referrerOf), next };
   }
 
   /** The repository's uid, or a text no repository has; confirms the caller's authority on the way. */
@@ -121,6 +127,10 @@ export class Listings {
 
 function itself(name: string): string {
   return name;
+}
+
+function keyOf(row: { readonly digest: string }): string {
+  return row.digest;
 }
 
 type ReferrerRow = {
