@@ -36,8 +36,8 @@ export function sequenceTable(result: SequenceResult, first: string, showsSteps:
   const rounds = Math.max(0, ...[...result.runs.values()].map((runs) => runs.length));
   const title = `${result.sequence.name}  (clients ${result.sequence.clients}, requests ${count}, median of ${rounds})`;
   return [
-    title,
-    ...aligned([columns, ...rows]),
+    rows.length === 0 ? result.sequence.name : title,
+    ...(rows.length === 0 ? [] : aligned([columns, ...rows])),
     ...medians.flatMap(({ server, run }) => failures(server, run)),
     ...[...result.missing].map(([server, why]) => `  ${server}: no figure: ${why}`),
     ...(showsSteps ? medians.flatMap(({ server, run }) => stepLines(server, run)) : []),
