@@ -156,7 +156,7 @@ export function useWorkbench(options: BerthOptions = {}): () => Workbench {
   });
   afterEach((context) => {
     if ('passed' in context && !context.passed)
-      console.error(`--- end of the server's log\n${current().server.log().slice(-6_000)}\n---`);
+      console.error(`--- end of the server's log\n${current().server.log().slice(-4_000)}\n---`);
   });
   return current;
 }

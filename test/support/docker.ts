@@ -20,6 +20,7 @@ export async function startDocker(options: {
 }): Promise<Docker> {
   const folder = join(options.folder, 'docker');
   for (const host of options.hosts) copyInto(join(folder, 'etc/certs.d', host), options.caPath);
+  mkdirSync(join(folder, 'etc/certs.d'), { recursive: true });
   mkdirSync('/etc/docker', { recursive: true });
   const mounts = [...options.mounts, { from: join(folder, 'etc'), over: '/etc/docker' }];
   const address = `unix://${folder}/docker.sock`;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { cacheFolder } from './cache-folder.ts';
 import { onceInCache } from './once-in-cache.ts';
-import { run } from './run.ts';
+import { RunError, run, tryRun } from './run.ts';
 
 const toolSchema = z.strictObject({ module: z.string(), version: z.string(), package: z.string() });
 type Tool = z.infer<typeof toolSchema>;
@@ -37,12 +37,23 @@ function toolNamed(name: string): Tool {
   return tool;
 }
 
+/** The module proxy answers that it has no such module or version: no fault of this machine, and no retry helps. */
+export class ModuleUnavailable extends Error {}
+
 async function build(tool: Tool, work: string): Promise<string> {
   const options = { cwd: work, env: { CGO_ENABLED: '0', GOFLAGS: '-mod=mod' }, timeoutMs: 900_000 };
   await run('go', ['mod', 'init', 'build'], options);
   await run('go', ['mod', 'edit', '-require', `${tool.module}@${tool.version}`], options);
-  await run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', 'tool', tool.package], options);
-  return join(work, 'tool');
+  const built = await tryRun('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', 'tool', tool.package], options);
+  if (built.code === 0) return join(work, 'tool');
+  if (isUnavailable(built.output, tool)) {
+    throw new ModuleUnavailable(`the Go module proxy does not have ${tool.module}@${tool.version}`);
+  }
+  throw new RunError(built);
+}
+
+function isUnavailable(output: string, tool: Tool): boolean {
+  return output.includes(`${tool.module}@${tool.version}: reading http`) && /: (403|404|410) /.test(output);
 }
 
 if (import.meta.main) {

@@ -1,0 +1,76 @@
+/** One part of the tests that can be run alone: `script/test NAME`. */
+export type TestGroup = {
+  readonly name: string;
+  readonly meaning: string;
+  /** Longest time it may take, in minutes, on 2 cores with the cache filled; it is stopped and fails after that. */
+  readonly minutes: number;
+  readonly work: TestFiles | Program;
+};
+
+export type TestFiles = {
+  readonly kind: 'files';
+  readonly patterns: readonly string[];
+  /** Test files run at once; those that start daemons or measure time run alone. */
+  readonly atOnce: number;
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+/** Counts as one test, which passes when the exit code is 0. */
+export type Program = { readonly kind: 'program'; readonly command: readonly string[] };
+
+/** Clients that each have a file in test/end-to-end. */
+const clients = [
+  'docker',
+  'podman',
+  'skopeo',
+  'buildah',
+  'ctr',
+  'crane',
+  'oras',
+  'helm',
+  'regctl',
+  'cosign',
+  'notation',
+];
+
+/** Those run again on PostgreSQL: what they do together touches every table. */
+const clientsOnPostgres = ['crane', 'skopeo', 'oras'];
+
+/** All groups in the order in which they run: what fails soonest first. */
+export const testGroups: readonly TestGroup[] = [
+  program('format', 'format and lint', 2, ['biome', 'ci', '--colors=off', '--error-on-warnings', '.']),
+  program('types', 'TypeScript', 2, ['tsc']),
+  program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
+  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 6, ['src/**/*.test.ts'], 2),
+  files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
+  files('faults', 'kills, full disks, damage, slow clients', 12, ['test/faults/*.test.ts'], 1),
+  files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
+  ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
+  files(
+    'postgres-clients',
+    `${clientsOnPostgres.join(', ')} against a server on PostgreSQL`,
+    3,
+    clientsOnPostgres.map((name) => `test/end-to-end/${name}.test.ts`),
+    1,
+    { BERTH_TEST_DATABASE: 'postgres' },
+  ),
+  program('bench', 'the benchmark runs and its answers are right', 3, [
+    ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],
+    ...['--sequence', '^(Push|Pull).* 1MB$'],
+  ]),
+];
+
+function files(
+  name: string,
+  meaning: string,
+  minutes: number,
+  patterns: readonly string[],
+  atOnce: number,
+  env: Readonly<Record<string, string>> = {},
+): TestGroup {
+  return { name, meaning, minutes, work: { kind: 'files', patterns, atOnce, env } };
+}
+
+function program(name: string, meaning: string, minutes: number, command: readonly string[]): TestGroup {
+  return { name, meaning, minutes, work: { kind: 'program', command } };
+}
