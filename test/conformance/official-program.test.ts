@@ -61,6 +61,7 @@ describe('the official OCI conformance program', () => {
 async function whyUnavailable(): Promise<string | undefined> {
   try {
     await goTool('conformance');
+    return undefined;
   } catch (error) {
     if (error instanceof ModuleUnavailable) return error.message;
     throw error;
