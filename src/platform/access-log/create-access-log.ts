@@ -113,12 +113,14 @@ class BatchWriter {
   }
 
   async #write(batch: Batch): Promise<void> {
-    await this.#options.database.transaction((tx) =>
-      tx
-        .insertInto('access_batches')
-        .values(batch)
-        .onConflict((conflict) => conflict.columns(['stream', 'seq']).doNothing())
-        .execute(),
+    await this.#options.database.transaction(
+      (tx) =>
+        tx
+          .insertInto('access_batches')
+          .values(batch)
+          .onConflict((conflict) => conflict.columns(['stream', 'seq']).doNothing())
+          .execute(),
+      { mayBeLost: true },
     );
   }
 }

@@ -6,6 +6,11 @@ export type Transaction = KyselyTransaction<Schema>;
 /** A query may run on the reading side or inside a transaction. */
 export type Queries = Kysely<Schema>;
 
+export type TransactionOptions = {
+  /** A power loss within the next second may undo the transaction: it then waits for no disk. For logs of what was read. */
+  readonly mayBeLost?: boolean;
+};
+
 /**
  * The metadata database: SQLite or PostgreSQL 15 and newer behind the same queries (house plan, idea 1).
  * Throws `busy` when the database cannot be had within 5 seconds, `storageFull` and `storageReadOnly` for the disk's faults.
@@ -19,7 +24,7 @@ export type Database = {
    * with another process), so it has no effect but its queries. A throw rolls back and passes through.
    * PostgreSQL runs READ COMMITTED: whoever reads a row in order to write by it locks it (`lockedForUpdate`, `lockedForShare`).
    */
-  readonly transaction: <T>(work: (tx: Transaction) => Promise<T>) => Promise<T>;
+  readonly transaction: <T>(work: (tx: Transaction) => Promise<T>, options?: TransactionOptions) => Promise<T>;
   /** The database's own clock, in microseconds: what leases compare with. */
   readonly nowMicros: () => Promise<number>;
   readonly close: () => Promise<void>;

@@ -2,7 +2,7 @@ import { Kysely, sql } from 'kysely';
 import { type CustomTypesConfig, Pool, type PoolConfig, types as standardTypes } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
-import type { Database, Transaction } from './database.ts';
+import type { Database, Transaction, TransactionOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { isLostRace, isTransient } from './postgres-fault.ts';
@@ -45,7 +45,7 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
   return {
     kind: 'postgres',
     read: queries,
-    transaction: (work) => retried(() => oneTransaction(queries, work), clock, ids),
+    transaction: (work, options) => retried(() => oneTransaction(queries, work, options), clock, ids),
     nowMicros: async () => {
       const now = sql<number>`(extract(epoch from clock_timestamp()) * 1000000)::bigint`.as('now');
       return (await queries.selectNoFrom(now).executeTakeFirstOrThrow()).now;
@@ -60,10 +60,15 @@ type Outcome<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'failed'; readonly error: unknown; readonly mayRetry: boolean };
 
-async function oneTransaction<T>(queries: Kysely<Schema>, work: (tx: Transaction) => Promise<T>): Promise<Outcome<T>> {
+async function oneTransaction<T>(
+  queries: Kysely<Schema>,
+  work: (tx: Transaction) => Promise<T>,
+  { mayBeLost = false }: TransactionOptions = {},
+): Promise<Outcome<T>> {
   let isCommitting = false;
   try {
     const value = await queries.transaction().execute(async (tx) => {
+      if (mayBeLost) await sql`set local synchronous_commit = off`.execute(tx);
       const result = await work(tx);
       isCommitting = true;
       return result;

@@ -17,12 +17,17 @@ const checkpointPages = 4_000;
 /** A WAL that a burst made larger is cut back to this. */
 const walKeptBytes = 64 * 1024 * 1024;
 
+/** Values of `synchronous`: each commit is synced, or only what a checkpoint moves. */
+const full = 2;
+const normal = 1;
+
 type Prepared = { readonly statement: StatementSync; readonly isReader: boolean };
 
 /** One connection to a SQLite file: every query is done, synchronously, when the returned promise exists. */
 export class SqliteConnection implements DatabaseConnection {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, Prepared>();
+  #waitsForDisk = true;
 
   /** Throws when the file cannot be opened or does not take the settings that durability needs. */
   constructor(options: SqliteConnectionOptions) {
@@ -33,7 +38,7 @@ export class SqliteConnection implements DatabaseConnection {
     });
     // SQLite forgets all of these but the journal mode when a connection closes.
     this.#require('journal_mode', 'wal');
-    this.#require('synchronous', 2);
+    this.#require('synchronous', full);
     this.#require('foreign_keys', 1);
     this.#require('query_only', options.isReadOnly ? 1 : 0);
     this.#require('wal_autocheckpoint', checkpointPages);
@@ -43,6 +48,17 @@ export class SqliteConnection implements DatabaseConnection {
 
   get isTransaction(): boolean {
     return this.#db.isTransaction;
+  }
+
+  /** Whether commits from now on wait for the disk; every connection begins so. Outside a transaction only. */
+  waitForDisk(waits: boolean): void {
+    if (this.#waitsForDisk === waits) return;
+    this.#require('synchronous', waits ? full : normal);
+    this.#waitsForDisk = waits;
+  }
+
+  get waitsForDisk(): boolean {
+    return this.#waitsForDisk;
   }
 
   /** Ends the wait for locks of other processes: from now on a lock fails at once with SQLITE_BUSY. */

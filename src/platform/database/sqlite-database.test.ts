@@ -39,6 +39,29 @@ test('both connections sync every commit; the reading one refuses to write', asy
   await database.close();
 });
 
+test('a transaction that may be lost waits for no disk; one that may not never joins its commit', async () => {
+  const { database } = await openFresh();
+  const level = async (tx: Transaction) => {
+    const { rows } = await sql<{ synchronous: number }>`select synchronous from pragma_synchronous`.execute(tx);
+    return rows[0]?.synchronous;
+  };
+  const losable = () => database.transaction(level, { mayBeLost: true });
+  const lasting = () => database.transaction(level);
+  assert.deepEqual(await Promise.all([losable(), losable()]), [1, 1]);
+  assert.deepEqual(await Promise.all([losable(), lasting(), losable()]), [2, 2, 2]);
+  const joined: Promise<number | undefined>[] = [];
+  const first = database.transaction(
+    async (tx) => {
+      joined.push(lasting());
+      return await level(tx);
+    },
+    { mayBeLost: true },
+  );
+  assert.equal(await first, 1);
+  assert.deepEqual(await Promise.all(joined), [2]);
+  await database.close();
+});
+
 test('transactions that wait together share one commit, and nobody hears of it earlier', async () => {
   const { database } = await openFresh();
   let committedBefore = -1;

@@ -56,7 +56,7 @@ function databaseOf(read: SqliteConnection, write: SqliteConnection, writer: Sql
   return {
     kind: 'sqlite',
     read: new Kysely<Schema>({ dialect: new SqliteDialect(read) }),
-    transaction: (work) => writer.transaction(work),
+    transaction: (work, options) => writer.transaction(work, options),
     nowMicros: async () => clock.nowMicros(),
     close: async () => {
       await writer.finish();

@@ -3,7 +3,7 @@ import { DefaultQueryExecutor, Transaction as KyselyTransaction } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
-import type { Transaction } from './database.ts';
+import type { Transaction, TransactionOptions } from './database.ts';
 import type { Schema } from './schema.ts';
 import type { SqliteConnection } from './sqlite-connection.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
@@ -20,11 +20,12 @@ type Waiting = {
   readonly succeed: () => void;
   readonly fail: (error: unknown) => void;
   readonly sinceMs: number;
+  readonly mayBeLost: boolean;
 };
 
 /**
  * The one writing connection of a process. Transactions wait in a queue; those that wait together run one after the other,
- * each in its own savepoint, and share one commit, so that one fsync serves them all. Nobody hears of success or failure before
+ * each in its own savepoint, and share one commit, so that one fsync serves them all; a group of which all may be lost has none. Nobody hears of success or failure before
  * that commit: what a transaction saw of an earlier one of its group is true only from then on. When the commit
  * fails, all of the group fail. A lock held by another process is waited for without blocking the event loop.
  */
@@ -42,7 +43,7 @@ export class SqliteWriter {
     this.#ids = ids;
   }
 
-  transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+  transaction<T>(work: (tx: Transaction) => Promise<T>, { mayBeLost = false }: TransactionOptions = {}): Promise<T> {
     if (this.#isFinished) return Promise.reject(new BerthError('stopping'));
     return new Promise((resolve, reject) => {
       let succeed = () => {};
@@ -54,6 +55,7 @@ export class SqliteWriter {
         succeed: () => succeed(),
         fail: reject,
         sinceMs: this.#clock.monotonicMs(),
+        mayBeLost,
       });
       this.#draining ??= this.#drain();
     });
@@ -80,6 +82,7 @@ export class SqliteWriter {
       this.#failOverdue();
       if (this.#waiting.length === 0) return false;
       try {
+        this.#connection.waitForDisk(!this.#waiting.every((waiting) => waiting.mayBeLost));
         this.#connection.run('begin immediate');
         return true;
       } catch (error) {
@@ -95,7 +98,7 @@ export class SqliteWriter {
     const endMs = this.#clock.monotonicMs() + maxGroupMs;
     try {
       while (group.length < maxGroup && this.#clock.monotonicMs() <= endMs) {
-        const member = this.#waiting.shift();
+        const member = this.#nextMember();
         if (member === undefined) break;
         group.push(member);
         settle.push(await this.#runMember(member));
@@ -108,6 +111,12 @@ export class SqliteWriter {
       return;
     }
     for (const tell of settle) tell();
+  }
+
+  /** A transaction that must last does not join a group whose commit does not wait for the disk. */
+  #nextMember(): Waiting | undefined {
+    const fits = this.#connection.waitsForDisk || this.#waiting[0]?.mayBeLost === true;
+    return fits ? this.#waiting.shift() : undefined;
   }
 
   /** Returns how to tell the caller once the group is committed; throws when SQLite has rolled back the whole group. */
