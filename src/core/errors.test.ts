@@ -24,7 +24,7 @@ const statusesOfCode: Readonly<Record<string, readonly number[]>> = {
   TOOMANYREQUESTS: [429],
   NOT_FOUND: [404],
   BAD_REQUEST: [400, 431],
-  CONFLICT: [409],
+  CONFLICT: [409, 412],
   UNAVAILABLE: [503, 507],
   UNKNOWN: [500],
 };

@@ -110,11 +110,11 @@ forEachDatabase((_, open) => {
     assert.equal(here.directory.epoch(), epoch + 3);
     const events = await here.journal.after(start, 10);
     assert.deepEqual(
-      events.map(({ type, actor, data }) => [type, actor, data['uid'], data['isAdminEnabled']]),
+      events.map(({ type, actor, data }) => [type, actor, data['uid'], isAdminEnabled(data)]),
       [
-        ['registry.created', 'test', registryUid, false],
-        ['registry.changed', 'olivia', registryUid, true],
-        ['registry.changed', 'olivia', registryUid, true],
+        ['resource.created', 'test', registryUid, false],
+        ['resource.updated', 'olivia', registryUid, true],
+        ['resource.updated', 'olivia', registryUid, true],
       ],
     );
     for (const secret of await sample.adminPasswords(registryUid)) {
@@ -131,3 +131,7 @@ forEachDatabase((_, open) => {
     assert.equal(here.directory.epoch(), epoch);
   });
 });
+
+function isAdminEnabled({ properties }: Readonly<Record<string, unknown>>): unknown {
+  return typeof properties === 'object' && properties !== null && Reflect.get(properties, 'adminUserEnabled');
+}

@@ -1,12 +1,21 @@
 import { BerthError } from '../../core/errors.ts';
 import { parseRegistryName } from '../../core/registry-name.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { type Append, type Journal, tenantStreamOf } from '../../platform/journal/journal.ts';
-import { raiseAccessEpoch } from '../identity/access-epoch.ts';
-import { type AdminAccountParts, writeAdminAccount } from '../identity/admin-account.ts';
+import type { Append, Journal } from '../../platform/journal/journal.ts';
+import { registryPropertiesSchema } from '../../wire/arm/registry-schema.ts';
+import type { AdminAccountParts } from '../identity/admin-account.ts';
+import { homeGroup } from '../resources/home-group.ts';
+import { refuseLocked } from '../resources/locks.ts';
+import { refuse } from '../resources/refuse.ts';
+import type { Author, Resource } from '../resources/resource.ts';
+import { tellResource } from '../resources/resource-events.ts';
+import { memberName } from '../resources/resource-names.ts';
+import { findMember, insertResource, updateResource } from '../resources/resource-store.ts';
 import type { Directory } from './directory.ts';
-import type { Registry, Sku } from './registry.ts';
-import { insertRegistry, type NewRegistry, type RegistrySwitch, setSwitch } from './registry-store.ts';
+import { hostLabelOf } from './host-label.ts';
+import { type Registry, registryType, type Sku } from './registry.ts';
+import { changeRegistryRows, createRegistryRows, takenMessage } from './registry-rows.ts';
+import { plainJson, validateRegistry } from './registry-rules.ts';
 
 export type RegistryRequest = {
   readonly tenantUid: string;
@@ -26,13 +35,16 @@ export type SwitchChange = {
   readonly actor: string;
 };
 
-/** What can be done with the registries of one tenant; each change raises the access epoch and is journalled. */
+/**
+ * What can be done with the registries of one tenant without naming a group; each change is a change of the resource, raises
+ * the access epoch and is journalled.
+ */
 export type Registries = {
-  /** Throws `registryNameInvalid` or `registryNameTaken`. */
+  /** Throws `registryNameInvalid`, `registryNameTaken` or `skuTooSmall`. */
   readonly create: (request: Omit<RegistryRequest, 'tenantUid'>) => Promise<Registry>;
-  /** Throws `registryUnknown`. */
+  /** Throws `registryUnknown` or `scopeLocked`. */
   readonly setAdminEnabled: (change: SwitchChange) => Promise<Registry>;
-  /** Throws `registryUnknown`. */
+  /** Throws `registryUnknown`, `scopeLocked` or `skuTooSmall`. */
   readonly setAnonymousPull: (change: SwitchChange) => Promise<Registry>;
 };
 
@@ -43,19 +55,33 @@ export type RegistriesParts = AdminAccountParts & {
 };
 
 export function createRegistries(parts: RegistriesParts): Registries {
-  const { journal, directory, tenantUid } = parts;
+  const { journal, directory, tenantUid, clock, ids } = parts;
   const known = async (uid: string): Promise<Registry> => {
     await directory.refresh();
     const registry = directory.byUid(uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
     return registry;
   };
-  const change = async (name: RegistrySwitch, { registryUid, isOn, actor }: SwitchChange): Promise<Registry> => {
+  const change = async (
+    name: 'adminUserEnabled' | 'anonymousPullEnabled',
+    { registryUid, isOn, actor }: SwitchChange,
+  ): Promise<Registry> => {
     await journal.transaction(async (tx, append) => {
-      await raiseAccessEpoch(tx, tenantUid);
-      const registry = await setSwitch(tx, { tenantUid, uid: registryUid }, { name, isOn });
-      if (registry === undefined) throw new BerthError('registryUnknown');
-      tell(append, 'registry.changed', registry, actor);
+      const existing = await findMember(tx, { tenantUid, uid: registryUid, type: registryType });
+      if (existing?.state !== 'Succeeded') throw new BerthError('registryUnknown');
+      await refuseLocked(tx, tenantUid, existing, 'write');
+      const desired = { ...existing, properties: { ...existing.properties, [name]: isOn } };
+      const valid = validateRegistry({ name: existing, desired, existing });
+      const resource: Resource = {
+        ...existing,
+        properties: { ...existing.properties, ...valid.properties },
+        etag: ids.guid(),
+        changedAtMicros: clock.nowMicros(),
+        changedBy: authorOf(actor),
+      };
+      await updateResource(tx, resource);
+      await changeRegistryRows(tx, resource);
+      tellResource(append, 'resource.updated', resource);
     });
     return await known(registryUid);
   };
@@ -64,14 +90,14 @@ export function createRegistries(parts: RegistriesParts): Registries {
       await known(
         await journal.transaction((tx, append) => writeRegistry(parts, tx, append, { ...request, tenantUid })),
       ),
-    setAdminEnabled: (request) => change('isAdminEnabled', request),
-    setAnonymousPull: (request) => change('isAnonymousPullEnabled', request),
+    setAdminEnabled: (request) => change('adminUserEnabled', request),
+    setAnonymousPull: (request) => change('anonymousPullEnabled', request),
   };
 }
 
 /**
- * Writes a registry with its admin account inside the caller's transaction, as the first start does; answers its uid.
- * Throws `registryNameInvalid` or `registryNameTaken`.
+ * Writes a registry with its admin account inside the caller's transaction, into the installation's own group, as the first
+ * start does; answers its uid. Throws `registryNameInvalid`, `registryNameTaken` or `skuTooSmall`.
  */
 export async function writeRegistry(
   parts: AdminAccountParts,
@@ -79,16 +105,46 @@ export async function writeRegistry(
   append: Append,
   request: RegistryRequest,
 ): Promise<string> {
-  const { actor, ...values } = request;
-  const registry = { ...values, uid: parts.ids.uid(), name: parseRegistryName(request.name) };
-  await raiseAccessEpoch(tx, registry.tenantUid);
-  const isWritten = await insertRegistry(tx, registry, parts.clock.nowMicros());
-  if (!isWritten) throw new BerthError('registryNameTaken', { name: registry.name });
-  await writeAdminAccount(parts, tx, registry);
-  tell(append, 'registry.created', registry, actor);
-  return registry.uid;
+  const { clock, ids } = parts;
+  const { tenantUid } = request;
+  const registryName = parseRegistryName(request.name);
+  const author = authorOf(request.actor);
+  const group = await homeGroup(parts, tx, append, { tenantUid, author });
+  const name = memberName(group, registryType, registryName);
+  const properties = registryPropertiesSchema.parse({
+    adminUserEnabled: request.isAdminEnabled,
+    anonymousPullEnabled: request.isAnonymousPullEnabled,
+  });
+  const asked = { name: request.sku };
+  const desired = validateRegistry({
+    name,
+    desired: { location: group.location, tags: {}, sku: asked, identity: undefined, properties: plainJson(properties) },
+    existing: undefined,
+  });
+  const owner = { name: registryName, tenantUid, subscriptionId: name.subscriptionId, groupName: group.name };
+  const nowMicros = clock.nowMicros();
+  const resource: Resource = {
+    ...name,
+    ...desired,
+    properties: { ...desired.properties, hostLabel: hostLabelOf('Unsecure', owner, ids) },
+    uid: ids.uid(),
+    tenantUid,
+    state: 'Succeeded',
+    etag: ids.guid(),
+    createdAtMicros: nowMicros,
+    createdBy: author,
+    changedAtMicros: nowMicros,
+    changedBy: author,
+  };
+  if (!(await insertResource(tx, resource))) {
+    throw refuse('registryNameTaken', { message: takenMessage(registryName), target: registryName });
+  }
+  await createRegistryRows(parts, tx, resource);
+  tellResource(append, 'resource.created', resource);
+  return resource.uid;
 }
 
-function tell(append: Append, type: string, registry: NewRegistry, actor: string): void {
-  append({ stream: tenantStreamOf(registry.tenantUid), type, version: 1, actor, data: registry });
+/** The admin API knows its callers by uid. */
+function authorOf(actor: string): Author {
+  return { uid: actor, name: actor, kind: 'Application' };
 }

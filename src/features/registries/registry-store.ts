@@ -3,13 +3,15 @@ import { parseRegistryName, registryKey } from '../../core/registry-name.ts';
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Registry, Sku } from './registry.ts';
 
-/** The text clients address a registry by: `<name>.<domain>`, with the port unless it is 443, in lower case. */
-export type LoginServerOf = (name: RegistryName) => string;
+/** The text clients address a registry by: `<label>.<domain>`, with the port unless it is 443, in lower case. */
+export type LoginServerOf = (hostLabel: string) => string;
 
 export type NewRegistry = {
   readonly uid: string;
   readonly tenantUid: string;
   readonly name: RegistryName;
+  /** First label of the login server; the name in lower case when absent. */
+  readonly hostLabel?: string;
   readonly sku: Sku;
   readonly isAdminEnabled: boolean;
   readonly isAnonymousPullEnabled: boolean;
@@ -24,6 +26,7 @@ export async function insertRegistry(tx: Transaction, registry: NewRegistry, now
       tenant_uid: registry.tenantUid,
       name: registry.name,
       name_key: registryKey(registry.name),
+      host_label: registry.hostLabel ?? registryKey(registry.name),
       sku: registry.sku,
       is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
       is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
@@ -35,27 +38,39 @@ export async function insertRegistry(tx: Transaction, registry: NewRegistry, now
   return inserted !== undefined;
 }
 
-export type RegistrySwitch = 'isAdminEnabled' | 'isAnonymousPullEnabled';
-
-const switchColumns = {
-  isAdminEnabled: 'is_admin_enabled',
-  isAnonymousPullEnabled: 'is_anonymous_pull_enabled',
-} as const;
-
-/** Answers the registry as it then is, or undefined when there is none of that uid in the tenant. */
-export async function setSwitch(
+/** Writes what may change of a registry. */
+export async function updateRegistry(
   tx: Transaction,
-  at: { readonly tenantUid: string; readonly uid: string },
-  change: { readonly name: RegistrySwitch; readonly isOn: boolean },
-): Promise<NewRegistry | undefined> {
-  const row = await tx
+  registry: Pick<NewRegistry, 'uid' | 'sku' | 'isAdminEnabled' | 'isAnonymousPullEnabled'>,
+): Promise<void> {
+  await tx
     .updateTable('registries')
-    .set({ [switchColumns[change.name]]: change.isOn ? 1 : 0 })
-    .where('uid', '=', at.uid)
-    .where('tenant_uid', '=', at.tenantUid)
-    .returningAll()
+    .set({
+      sku: registry.sku,
+      is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
+      is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
+    })
+    .where('uid', '=', registry.uid)
+    .executeTakeFirstOrThrow();
+}
+
+/** From now on nobody reaches it, and its name stays taken. */
+export async function hideRegistry(tx: Transaction, uid: string): Promise<void> {
+  await tx
+    .updateTable('registries')
+    .set({ is_deleting: 1, is_admin_enabled: 0, is_anonymous_pull_enabled: 0 })
+    .where('uid', '=', uid)
+    .execute();
+}
+
+/** Whether a registry of that name exists or is being deleted. */
+export async function isNameTaken(queries: Queries, name: string): Promise<boolean> {
+  const row = await queries
+    .selectFrom('registries')
+    .where('name_key', '=', registryKey(name))
+    .select('uid')
     .executeTakeFirst();
-  return row === undefined ? undefined : registryOf(row);
+  return row !== undefined;
 }
 
 /** All registries of a tenant, by name. */
@@ -67,26 +82,30 @@ export async function listRegistries(
   const rows = await queries
     .selectFrom('registries')
     .where('tenant_uid', '=', tenantUid)
+    .where('is_deleting', '=', 0)
     .orderBy('name_key')
     .selectAll()
     .execute();
-  return rows.map(registryOf).map((registry) => ({ ...registry, loginServer: loginServerOf(registry.name) }));
+  return rows.map((row) => registryOf(row, loginServerOf));
 }
 
 type RegistryRow = {
   readonly uid: string;
   readonly tenant_uid: string;
   readonly name: string;
+  readonly name_key: string;
+  readonly host_label: string;
   readonly sku: Sku;
   readonly is_admin_enabled: number;
   readonly is_anonymous_pull_enabled: number;
 };
 
-function registryOf(row: RegistryRow): NewRegistry {
+function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
   return {
     uid: row.uid,
     tenantUid: row.tenant_uid,
     name: parseRegistryName(row.name),
+    loginServer: loginServerOf(row.host_label === '' ? row.name_key : row.host_label),
     sku: row.sku,
     isAdminEnabled: row.is_admin_enabled === 1,
     isAnonymousPullEnabled: row.is_anonymous_pull_enabled === 1,

@@ -1,8 +1,10 @@
 import type { RegistryName } from '../../core/registry-name.ts';
 
-/** The plan of a registry. Source: ACR semantics, SKUs and limits. */
+/** The plan of a registry, from small to large. Source: ACR semantics, SKUs and limits. */
 export const skus = ['Basic', 'Standard', 'Premium'] as const;
 export type Sku = (typeof skus)[number];
+
+export const registryType = 'Microsoft.ContainerRegistry/registries';
 
 /** A registry as requests see it: immutable, read at one access epoch. */
 export type Registry = {

@@ -1,11 +1,12 @@
 import { type Kysely, type Migration, Migrator } from 'kysely';
 import type { Database } from './database.ts';
 import { registryMigration } from './migrations/001-registry.ts';
+import { resourcesMigration } from './migrations/002-resources.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
 function migrations(kind: Database['kind']): Record<string, Migration> {
-  return { '001-registry': registryMigration(kind) };
+  return { '001-registry': registryMigration(kind), '002-resources': resourcesMigration(kind) };
 }
 
 /**

@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely';
+
 /**
  * The tables. Conventions (house plan, ideas 1 and 3): `*_uid` random and never reused; `*_key` the lower-cased form of a
  * case-insensitive name; `*_at` integer microseconds since 1970; sizes in bytes; texts compare by bytes; 0 and 1 for no and yes;
@@ -7,6 +9,9 @@ export type Schema = {
   installation: InstallationTable;
   tenants: TenantTable;
   registries: RegistryTable;
+  subscriptions: SubscriptionTable;
+  resources: ResourceTable;
+  operations: OperationTable;
   principals: PrincipalTable;
   secrets: SecretTable;
   signing_keys: SigningKeyTable;
@@ -53,6 +58,65 @@ type RegistryTable = {
   is_admin_enabled: number;
   is_anonymous_pull_enabled: number;
   created_at: number;
+  /** First label of the login server, in lower case, where a domain name label scope adds a hash to the name; else empty. */
+  host_label: Generated<string>;
+  /** 1 while its content leaves: the name stays taken, and nobody reaches it. */
+  is_deleting: Generated<number>;
+};
+
+type SubscriptionTable = {
+  /** GUID. */
+  subscription_id: string;
+  tenant_uid: string;
+  display_name: string;
+  created_at: number;
+};
+
+/** Every ARM resource, group and lock: what people asked for (house plan, idea 6). Keys are ids, names and types in lower case. */
+type ResourceTable = {
+  uid: string;
+  tenant_uid: string;
+  /** GUID. */
+  subscription_id: string;
+  /** As it is shown. */
+  id: string;
+  id_key: string;
+  /** What it is in or attached to: subscription, group or resource. */
+  parent_id: string;
+  parent_key: string;
+  group_name: string | null;
+  group_key: string | null;
+  type: string;
+  type_key: string;
+  name: string;
+  /** `eastus`; null for types without a place. */
+  location: string | null;
+  /** JSON object of texts. */
+  tags: string;
+  /** JSON object: `sku`, `identity`. */
+  envelope: string;
+  /** JSON object. */
+  properties: string;
+  state: 'Succeeded' | 'Deleting' | 'Failed';
+  etag: string;
+  created_at: number;
+  /** JSON: uid, name and kind of who made it. */
+  created_by: string;
+  changed_at: number;
+  changed_by: string;
+};
+
+/** Long-running operations; kept for a day after their end. */
+type OperationTable = {
+  uid: string;
+  tenant_uid: string;
+  resource_uid: string;
+  resource_id: string;
+  state: 'InProgress' | 'Succeeded' | 'Failed';
+  /** JSON of the ARM error of a failed one. */
+  error: string | null;
+  created_at: number;
+  changed_at: number;
 };
 
 type PrincipalTable = {

@@ -1,0 +1,41 @@
+import { BerthError } from '../../core/errors.ts';
+import { parseRegistryName } from '../../core/registry-name.ts';
+import type { Transaction } from '../../platform/database/database.ts';
+import { raiseAccessEpoch } from '../identity/access-epoch.ts';
+import { type AdminAccountParts, writeAdminAccount } from '../identity/admin-account.ts';
+import type { Resource } from '../resources/resource.ts';
+import { propertiesOf, skuOf } from './registry-rules.ts';
+import { insertRegistry, type NewRegistry, updateRegistry } from './registry-store.ts';
+
+/** Writes what requests read of a new registry, with its admin account. Throws `registryNameTaken`. */
+export async function createRegistryRows(parts: AdminAccountParts, tx: Transaction, resource: Resource): Promise<void> {
+  const registry = rowsOf(resource);
+  const isWritten = await insertRegistry(tx, registry, resource.createdAtMicros);
+  if (!isWritten)
+    throw new BerthError('registryNameTaken', { name: registry.name, message: takenMessage(registry.name) });
+  await writeAdminAccount(parts, tx, registry);
+  await raiseAccessEpoch(tx, registry.tenantUid);
+}
+
+/** Brings the rows in line with a registry that changed. */
+export async function changeRegistryRows(tx: Transaction, resource: Resource): Promise<void> {
+  await updateRegistry(tx, rowsOf(resource));
+  await raiseAccessEpoch(tx, resource.tenantUid);
+}
+
+export function takenMessage(name: string): string {
+  return `The registry DNS name ${name} is already in use.`;
+}
+
+function rowsOf(resource: Resource): NewRegistry {
+  const { hostLabel, adminUserEnabled, anonymousPullEnabled } = propertiesOf(resource);
+  return {
+    uid: resource.uid,
+    tenantUid: resource.tenantUid,
+    name: parseRegistryName(resource.name),
+    hostLabel,
+    sku: skuOf(resource),
+    isAdminEnabled: adminUserEnabled,
+    isAnonymousPullEnabled: anonymousPullEnabled,
+  };
+}
