@@ -140,9 +140,9 @@ describe('a token', () => {
       await accessToken(bench(), 'repository:other:pull,push'),
       'other',
     );
-    // crane asks with HEAD first, whose answers have no text.
+    // Both ask with HEAD first, whose answers have no text.
     assert.match(await crane.fail(pushWithCrane), /401 Unauthorized/);
-    assert.match(await skopeo.fail(copyWithSkopeo), tooNarrow);
+    assert.match(await skopeo.fail(copyWithSkopeo), /unauthorized: authentication required|401/);
   });
 });
 
