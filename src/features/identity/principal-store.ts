@@ -1,5 +1,6 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
+import type { JsonObject } from '../../wire/arm/json.ts';
 import type { Principal } from './principal.ts';
 
 /** A principal to be written, with the names it is found by. */
@@ -11,19 +12,40 @@ export type NewPrincipal = {
   readonly displayName: string;
   readonly registryUid: string | undefined;
   readonly isOwner: boolean;
+  /** Yes unless given. */
+  readonly isEnabled?: boolean;
+  /** What else the directory shows of it. */
+  readonly properties?: JsonObject;
 };
+
+/** Secrets that are shown at sign-in, with a hash as verifier. */
+const secretNames = ['password', 'password2', 'clientSecret'] as const;
+/** What else proves who one is: the verifier of a certificate or of an outside issuer's tokens is JSON. */
+export type CredentialName = (typeof secretNames)[number] | 'certificate' | 'federated';
 
 /** A secret to be written: rows never change, so a secret's uid stands for the secret itself. */
 export type NewSecret = {
   readonly uid: string;
-  readonly name: 'password' | 'password2' | 'clientSecret';
+  readonly name: CredentialName;
   readonly verifier: string;
   readonly sealed: Uint8Array | undefined;
+  /** What people call it. */
+  readonly displayName?: string;
+  /** Its first characters, by which people tell generated secrets apart. */
+  readonly hint?: string;
+  /** Microseconds; at once unless given. */
+  readonly startsAtMicros?: number;
+  /** Microseconds; never unless given. */
+  readonly expiresAtMicros?: number;
+  /** Given to the application rather than to its service principal. */
+  readonly isOfApplication?: boolean;
 };
 
 /** An enabled principal with one of its secrets, and the access epoch the row was read at. */
 export type Standing = {
   readonly principal: Principal;
+  /** In lower case: user name, application id, or registry name. */
+  readonly loginName: string;
   /** The secret's uid. */
   readonly credentialUid: string;
   /** Microseconds; undefined for a secret that does not expire. */
@@ -31,7 +53,7 @@ export type Standing = {
   readonly epoch: number;
 };
 
-export type Login = Standing & { readonly verifier: string };
+export type Login = Standing & { readonly verifier: string; readonly startsAtMicros: number | undefined };
 
 /** User names are compared without regard to case. */
 export function loginKey(name: string): string {
@@ -49,7 +71,8 @@ export async function insertPrincipal(tx: Transaction, principal: NewPrincipal, 
       registry_uid: principal.registryUid ?? null,
       display_name: principal.displayName,
       is_owner: principal.isOwner ? 1 : 0,
-      is_enabled: 1,
+      is_enabled: principal.isEnabled === false ? 0 : 1,
+      properties: JSON.stringify(principal.properties ?? {}),
       created_at: nowMicros,
     })
     .execute();
@@ -69,24 +92,51 @@ export async function insertSecret(
       name: secret.name,
       verifier: secret.verifier,
       sealed: secret.sealed ?? null,
-      expires_at: null,
+      display_name: secret.displayName ?? null,
+      hint: secret.hint ?? null,
+      is_of_application: secret.isOfApplication === true ? 1 : 0,
+      starts_at: secret.startsAtMicros ?? null,
+      expires_at: secret.expiresAtMicros ?? null,
       created_at: nowMicros,
     })
     .execute();
 }
 
-/** Every secret that a user name may stand for on a registry: of the registry's own principals and of the tenant's. */
-export async function findLogins(
+type LoginPlace = {
+  readonly tenantUid: string;
+  /** Undefined for the tenant itself, where a registry's own principals do not count. */
+  readonly registryUid: string | undefined;
+  readonly userName: string;
+};
+
+/** Every secret that a user name may stand for: of the tenant's principals and, on a registry, of its own. */
+export async function findLogins(queries: Queries, at: LoginPlace): Promise<Login[]> {
+  return await findVerifiers(queries, at, secretNames);
+}
+
+/** Certificates or federated credentials of the service principal with this application id. */
+export async function findKeys(
   queries: Queries,
-  at: { readonly tenantUid: string; readonly registryUid: string; readonly userName: string },
+  at: Omit<LoginPlace, 'registryUid'>,
+  name: 'certificate' | 'federated',
 ): Promise<Login[]> {
+  return await findVerifiers(queries, { ...at, registryUid: undefined }, [name]);
+}
+
+async function findVerifiers(queries: Queries, at: LoginPlace, names: readonly CredentialName[]): Promise<Login[]> {
+  const { registryUid = null } = at;
   const rows = await enabledSecrets(queries)
     .where('p.tenant_uid', '=', at.tenantUid)
     .where('p.login_key', '=', loginKey(at.userName))
-    .where((eb) => eb.or([eb('p.registry_uid', 'is', null), eb('p.registry_uid', '=', at.registryUid)]))
-    .select('s.verifier')
+    .where((eb) => eb.or([eb('p.registry_uid', 'is', null), eb('p.registry_uid', '=', registryUid)]))
+    .where('s.name', 'in', names)
+    .select(['s.verifier', 's.starts_at as startsAt'])
     .execute();
-  return rows.map((row) => ({ ...standingOf(row), verifier: row.verifier }));
+  return rows.map((row) => ({
+    ...standingOf(row),
+    verifier: row.verifier,
+    startsAtMicros: row.startsAt ?? undefined,
+  }));
 }
 
 /** What remains of credentials checked before: undefined when the principal or that secret of it is gone or disabled. */
@@ -114,6 +164,7 @@ function enabledSecrets(queries: Queries) {
     .select([
       'p.uid as principalUid',
       'p.kind',
+      'p.login_key as loginName',
       'p.display_name as displayName',
       'p.is_owner as isOwner',
       'p.registry_uid as registryUid',
@@ -126,6 +177,7 @@ function enabledSecrets(queries: Queries) {
 type StandingRow = {
   readonly principalUid: string;
   readonly kind: NewPrincipal['kind'];
+  readonly loginName: string;
   readonly displayName: string;
   readonly isOwner: number;
   readonly registryUid: string | null;
@@ -143,6 +195,7 @@ function standingOf(row: StandingRow): Standing {
       isOwner: row.isOwner === 1,
       registryUid: row.registryUid ?? undefined,
     },
+    loginName: row.loginName,
     credentialUid: row.credentialUid,
     expiresAtMicros: row.expiresAt ?? undefined,
     epoch: row.epoch,

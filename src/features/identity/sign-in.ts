@@ -12,19 +12,23 @@ const refusalStepMs = 500;
 /** No user name or password of ours is longer, in characters. */
 const maxLength = 1024;
 
+/** From where someone signs in, for limits and the access log. */
+export type SignInFrom = {
+  readonly address: string;
+  readonly correlationId: string;
+  readonly userAgent: string | undefined;
+};
+
 export type SignInAttempt = {
-  readonly registryUid: string;
+  /** Undefined to sign in to the tenant: accounts that live inside a registry do not count there. */
+  readonly registryUid: string | undefined;
   readonly userName: string;
   readonly password: string;
-  readonly from: {
-    readonly address: string;
-    readonly correlationId: string;
-    readonly userAgent: string | undefined;
-  };
+  readonly from: SignInFrom;
 };
 
 /**
- * Checks a user name and password against the principals of a registry and of its tenant. Each call is a real check and
+ * Checks a user name and password against the principals of the tenant and, on a registry, that registry's own. Each call is a real check and
  * one line of the access log; callers keep successes. Undefined when they are wrong, after the same time whether the name
  * exists or not. Throws `tooManyAttempts` (docs/decisions/sign-in-throttling.md).
  */
@@ -83,7 +87,10 @@ async function loginsOf({ database, tenantUid, clock }: SignInParts, attempt: Si
   const { registryUid, userName, password } = attempt;
   if (userName.length > maxLength || password.length > maxLength) return [];
   const logins = await findLogins(database.read, { tenantUid, registryUid, userName });
-  return logins.filter((login) => login.expiresAtMicros === undefined || login.expiresAtMicros > clock.nowMicros());
+  const now = clock.nowMicros();
+  return logins.filter(
+    ({ startsAtMicros = 0, expiresAtMicros = now + 1 }) => startsAtMicros <= now && now < expiresAtMicros,
+  );
 }
 
 async function findAsync<T>(items: readonly T[], isRight: (item: T) => Promise<boolean>): Promise<T | undefined> {
@@ -98,7 +105,7 @@ function record(accessLog: AccessLog, { registryUid, from }: SignInAttempt, outc
   const login = outcome.kind === 'signedIn' ? outcome.login : outcome.kind === 'refused' ? outcome.known : undefined;
   accessLog.record({
     kind: 'signIn',
-    registryUid,
+    ...(registryUid === undefined ? {} : { registryUid }),
     identity: login?.principal.uid ?? 'unknown',
     address: from.address,
     correlationId: from.correlationId,

@@ -1,4 +1,4 @@
-import { exportJWK, generateKeyPair, importJWK } from 'jose';
+import { exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import { z } from 'zod';
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
@@ -11,7 +11,7 @@ const publicJwk = z.object({ kty: z.literal('EC'), crv: z.literal('P-256'), x: z
 const privateJwk = publicJwk.extend({ d: z.string() });
 
 /** What a key signs; a key of one purpose never verifies another's tokens. */
-export type KeyPurpose = 'registryToken';
+export type KeyPurpose = 'registryToken' | 'tenantToken';
 
 export type NewSigningKey = {
   readonly kid: string;
@@ -22,6 +22,7 @@ export type NewSigningKey = {
 export type SigningKey = {
   readonly kid: string;
   readonly publicKey: CryptoKey;
+  readonly publicJwk: JWK;
   readonly sealedPrivateJwk: Uint8Array;
   readonly retiresAtMicros: number;
   readonly expiresAtMicros: number;
@@ -54,13 +55,17 @@ export async function findSigningKeys(queries: Queries, purpose: KeyPurpose, now
     .selectAll()
     .execute();
   return await Promise.all(
-    rows.map(async (row) => ({
-      kid: row.uid,
-      publicKey: await importJWK(publicJwk.parse(JSON.parse(row.public_jwk)), signingAlgorithm),
-      sealedPrivateJwk: row.sealed_private_jwk,
-      retiresAtMicros: row.retires_at,
-      expiresAtMicros: row.expires_at,
-    })),
+    rows.map(async (row) => {
+      const jwk = publicJwk.parse(JSON.parse(row.public_jwk));
+      return {
+        kid: row.uid,
+        publicKey: await importJWK(jwk, signingAlgorithm),
+        publicJwk: jwk,
+        sealedPrivateJwk: row.sealed_private_jwk,
+        retiresAtMicros: row.retires_at,
+        expiresAtMicros: row.expires_at,
+      };
+    }),
   );
 }
 

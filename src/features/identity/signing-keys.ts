@@ -1,4 +1,4 @@
-import { decodeProtectedHeader, errors, type JWTPayload, jwtVerify, SignJWT } from 'jose';
+import { decodeProtectedHeader, errors, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
@@ -87,6 +87,15 @@ export class SigningKeys {
       if (error instanceof errors.JOSEError) return undefined;
       throw error;
     }
+  }
+
+  /** Public halves of the keys that verify now, newest first; there is at least one. Source: RFC 7517, section 5. */
+  async publicKeys(): Promise<JWK[]> {
+    await this.#signingKey();
+    const nowMicros = this.#parts.clock.nowMicros();
+    return [...(await this.#freshKeys()).byKid.values()]
+      .filter((key) => key.expiresAtMicros > nowMicros)
+      .map(({ kid, publicJwk }) => ({ ...publicJwk, kid, use: 'sig', alg: signingAlgorithm }));
   }
 
   /** Signs with a new key from now on; tokens signed by the one before stay valid. Other processes follow in a minute. */

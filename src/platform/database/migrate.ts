@@ -2,11 +2,16 @@ import { type Kysely, type Migration, Migrator } from 'kysely';
 import type { Database } from './database.ts';
 import { registryMigration } from './migrations/001-registry.ts';
 import { resourcesMigration } from './migrations/002-resources.ts';
+import { directoryMigration } from './migrations/003-directory.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
 function migrations(kind: Database['kind']): Record<string, Migration> {
-  return { '001-registry': registryMigration(kind), '002-resources': resourcesMigration(kind) };
+  return {
+    '001-registry': registryMigration(kind),
+    '002-resources': resourcesMigration(kind),
+    '003-directory': directoryMigration(kind),
+  };
 }
 
 /**

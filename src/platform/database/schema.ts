@@ -15,6 +15,10 @@ export type Schema = {
   principals: PrincipalTable;
   secrets: SecretTable;
   signing_keys: SigningKeyTable;
+  applications: ApplicationTable;
+  user_groups: UserGroupTable;
+  directory_links: DirectoryLinkTable;
+  sign_in_states: SignInStateTable;
   repositories: RepositoryTable;
   manifests: ManifestTable;
   manifest_references: ManifestReferenceTable;
@@ -131,19 +135,28 @@ type PrincipalTable = {
   is_owner: number;
   is_enabled: number;
   created_at: number;
+  /** JSON object of what else the directory shows: `mail`, `tags`, ... */
+  properties: string;
 };
 
 type SecretTable = {
   uid: string;
   principal_uid: string;
-  /** `password`, `password2`, `clientSecret`. */
+  /** `password`, `password2`, `clientSecret`, `certificate`, `federated`. */
   name: string;
-  /** `sha256` of a generated 256-bit secret, or `scrypt` of a person's password with its parameters. */
+  /** `sha256` of a generated 256-bit secret, `scrypt` of a person's password with its parameters, or JSON of a certificate or of trust in an issuer. */
   verifier: string;
   /** The secret itself, sealed under the master key; only where it must be shown again. */
   sealed: Uint8Array | null;
   expires_at: number | null;
   created_at: number;
+  display_name: string | null;
+  /** First characters of a generated secret. */
+  hint: string | null;
+  /** Does not count before then. */
+  starts_at: number | null;
+  /** 1 when it was given to the application rather than to its service principal. */
+  is_of_application: number;
 };
 
 type SigningKeyTable = {
@@ -157,6 +170,49 @@ type SigningKeyTable = {
   created_at: number;
   /** Signs until then; verifies until `expires_at`. */
   retires_at: number;
+  expires_at: number;
+};
+
+type ApplicationTable = {
+  uid: string;
+  tenant_uid: string;
+  /** GUID: what a client signs in with. */
+  app_id: string;
+  /** The service principal; a disabled one as long as nobody has asked for it. Its secrets are the application's too. */
+  principal_uid: string;
+  /** 1 while the service principal is part of the directory. */
+  is_provisioned: number;
+  display_name: string;
+  /** JSON object of what else the directory shows. */
+  properties: string;
+  created_at: number;
+  changed_at: number;
+};
+
+type UserGroupTable = {
+  uid: string;
+  tenant_uid: string;
+  display_name: string;
+  /** JSON object of what else the directory shows. */
+  properties: string;
+  created_at: number;
+  changed_at: number;
+};
+
+/** Who belongs to a group (a group may belong to another), and who owns a group, application or service principal. */
+type DirectoryLinkTable = {
+  tenant_uid: string;
+  source_uid: string;
+  kind: 'member' | 'owner';
+  target_uid: string;
+};
+
+/** Sign-ins under way and what outlives them: device and authorization codes, sessions, assertions already used. */
+type SignInStateTable = {
+  /** Kind and SHA-256 of what the client shows: `session/...`. */
+  key: string;
+  /** JSON. */
+  payload: string;
   expires_at: number;
 };
 
@@ -288,7 +344,7 @@ type AccessBatchTable = {
   count: number;
   /** Lower-case hex SHA-256 over the hash of the batch before (64 zeros for the first), as text, and `bytes`. */
   hash: string;
-  /** JSON lines. */
+  /** JSON lines, compressed with Zstandard. */
   bytes: Uint8Array;
 };
 
