@@ -1,5 +1,6 @@
 import type { BlobStore, StoreEntry } from '../../platform/blob-store/blob-store.ts';
 import type { Clock } from '../../platform/clock.ts';
+import { ClockJumps } from '../../platform/clock-jumps.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
@@ -19,19 +20,27 @@ export type UpkeepParts = {
 
 const batch = 200;
 
-/** The background work that content needs: abandoned uploads end, and bytes that nothing names are freed. */
+/**
+ * The background work that content needs: abandoned uploads end, and bytes that nothing names are freed. After a jump of the
+ * clock nothing is removed for the length of a grace: what looks old then may be new.
+ */
 export function upkeepJobs(parts: UpkeepParts): JobKind[] {
+  const jumps = new ClockJumps(parts.clock);
+  const unlessJumped = (work: typeof expireUploads) => async (job: JobRun) => {
+    if (jumps.evenMs() >= parts.orphanGraceMs) await work(parts, job);
+    else parts.log.warn('nothing is removed: the clock was moved', { forMs: parts.orphanGraceMs });
+  };
   return [
     {
       kind: 'content.uploads.expire',
-      run: async (job) => await expireUploads(parts, job),
+      run: unlessJumped(expireUploads),
       leaseMs: 60_000,
       maxAttempts: 5,
       everyMs: parts.expiryEveryMs,
     },
     {
       kind: 'content.orphans.sweep',
-      run: async (job) => await sweepOrphans(parts, job),
+      run: unlessJumped(sweepOrphans),
       leaseMs: 60_000,
       maxAttempts: 5,
       everyMs: parts.sweepEveryMs,

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
+import { ClockJumps } from '../clock-jumps.ts';
 import type { Database } from '../database/database.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
 import { Bell } from './bell.ts';
-import { type Ending, JobStore, type TakenJob } from './job-store.ts';
+import { type Ending, JobStore, longestRetryMs, type TakenJob } from './job-store.ts';
 import type { JobKind, Jobs } from './jobs.ts';
 import { Lease } from './lease.ts';
 
@@ -22,7 +23,6 @@ export type JobsOptions = {
 const defaultPollMs = 500;
 const defaultConcurrency = 4;
 const firstRetryMs = 1_000;
-const longestRetryMs = 300_000;
 /** A run's end is written again this often when the database cannot be had; after that its lease runs out. */
 const endingTries = 5;
 const maxErrorLength = 2_000;
@@ -67,12 +67,15 @@ class JobRunner {
 
   async #takeUntilStopped(): Promise<void> {
     const { log, pollMs = defaultPollMs, concurrency = defaultConcurrency } = this.#options;
-    const unplanned = new Set([...this.#kinds.values()].filter((kind) => kind.everyMs !== undefined));
+    const repeating = [...this.#kinds.values()].filter((kind) => kind.everyMs !== undefined);
+    const unplanned = new Set(repeating);
+    const jumps = new ClockJumps(this.#options.clock);
     while (!this.#stop.signal.aborted) {
+      if (jumps.look()) for (const kind of repeating) unplanned.add(kind);
       const sinceMs = this.#options.clock.monotonicMs();
       let job: TakenJob | undefined;
       try {
-        for (const { kind } of unplanned) await this.#store.ensure(kind);
+        for (const kind of unplanned) await this.#store.ensure(kind);
         unplanned.clear();
         if (this.#running.size < concurrency) job = await this.#store.take(this.#kinds);
       } catch (error) {

@@ -5,6 +5,9 @@ import type { Schema } from '../database/schema.ts';
 import type { Ids } from '../ids.ts';
 import type { JobKind, JobRequest } from './jobs.ts';
 
+/** No failed run waits longer for the next. */
+export const longestRetryMs = 300_000;
+
 /** A job that this process holds; every write proves it with owner and fence, which change when another takes over. */
 export type TakenJob = {
   readonly uid: string;
@@ -57,8 +60,11 @@ export class JobStore {
       .execute();
   }
 
-  /** Makes sure that a repeating job exists. */
-  async ensure(kind: string): Promise<void> {
+  /**
+   * Makes sure that a repeating job exists and comes within its time: the clock may have been moved back, or the program
+   * set to a shorter period, since it was planned.
+   */
+  async ensure({ kind, leaseMs, everyMs = 0 }: JobKind): Promise<void> {
     const nowMicros = await this.#database.nowMicros();
     await this.#database.transaction(async (tx) => {
       const job = await tx
@@ -68,6 +74,17 @@ export class JobStore {
         .where('state', '<>', 'failed')
         .executeTakeFirst();
       if (job === undefined) await this.add(tx, { kind, key: '', payload: {} }, nowMicros);
+      const ofKind = tx.updateTable('jobs').where('kind', '=', kind);
+      await ofKind
+        .set({ run_at: nowMicros })
+        .where('state', '=', 'waiting')
+        .where('run_at', '>', nowMicros + Math.max(everyMs, longestRetryMs) * 1_000)
+        .execute();
+      await ofKind
+        .set({ lease_until: nowMicros })
+        .where('state', '=', 'running')
+        .where('lease_until', '>', nowMicros + leaseMs * 1_000)
+        .execute();
     });
   }
 
