@@ -44,11 +44,11 @@ test('F-32: a log reader that dies does not stop the service', async () => {
 /** Starts a server whose standard output and standard error go to a file or pipe. */
 async function startLoggingTo(folder: string, target: string): Promise<Trial> {
   const program = join(folder, 'berth');
-  const berth = join(import.meta.dirname, '../../bin/berth');
+  const berth = process.env.BERTH_TEST_PROGRAM ?? join(import.meta.dirname, '../../bin/berth');
   writeFileSync(program, `#!/bin/sh\nexec "${berth}" "$@" >"${target}" 2>&1\n`);
   chmodSync(program, 0o700);
-  const before = process.env.BERTH_PROGRAM;
-  process.env.BERTH_PROGRAM = program;
+  const before = process.env.BERTH_TEST_PROGRAM;
+  process.env.BERTH_TEST_PROGRAM = program;
   const trial = new Trial({ settings: { 'log-level': 'debug' } });
   try {
     await trial.start();
@@ -57,8 +57,8 @@ async function startLoggingTo(folder: string, target: string): Promise<Trial> {
     await trial[Symbol.asyncDispose]();
     throw error;
   } finally {
-    if (before === undefined) delete process.env.BERTH_PROGRAM;
-    else process.env.BERTH_PROGRAM = before;
+    if (before === undefined) delete process.env.BERTH_TEST_PROGRAM;
+    else process.env.BERTH_TEST_PROGRAM = before;
   }
 }
 

@@ -12,7 +12,7 @@ for (const state of states) {
     const first = await trial.start();
     if (state === 'is paused') first.signal('SIGSTOP');
     try {
-      await assert.rejects(startBerth({ dataFolder: trial.dataFolder }), (error) => {
+      await assert.rejects(startBerth({ dataFolder: trial.dataFolder, database: 'sqlite' }), (error) => {
         assert.match(String(error), new RegExp(`in use by the process ${first.pid}; stop it first`));
         return true;
       });

@@ -10,13 +10,13 @@ import { RegistryClient } from './registry-client.ts';
 import { type Verdict, verify } from './verify.ts';
 import { usualSize, Workload, type WorkloadSize } from './workload.ts';
 
-export type TrialOptions = Omit<BerthOptions, 'dataFolder' | 'ports'> & {
+export type TrialOptions = Pick<BerthOptions, 'settings' | 'env'> & {
   /** Holds the data folder; a temporary folder when absent. */
   readonly place?: string;
 };
 
 /**
- * A data folder on which servers come and go, always at the same address, and the history of what clients were told, kept
+ * A data folder with the embedded database, on which servers come and go, always at the same address, and the history of what clients were told, kept
  * elsewhere. Disposing ends the server and deletes the folders.
  */
 export class Trial {
@@ -60,6 +60,7 @@ export class Trial {
       ...this.#options,
       ...ports,
       dataFolder: this.dataFolder,
+      database: 'sqlite',
       settings: { ...this.#options.settings, ...extra.settings },
       env: { ...this.#options.env, ...extra.env },
     });
