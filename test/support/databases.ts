@@ -35,12 +35,13 @@ export function forEachDatabase(
   for (const kind of ['sqlite', 'postgres'] as const) {
     describe(kind, () => {
       const databases = new TestDatabases(kind);
-      after(() => databases.close());
       define(
         kind,
         (options) => databases.open(options),
         (database) => databases.placeOf(database),
       );
+      // Last, so that what the suite closes in its own `after` still finds them open.
+      after(() => databases.close());
     });
   }
 }

@@ -1,3 +1,4 @@
+import { zstdDecompressSync } from 'node:zlib';
 import { z } from 'zod';
 import { createAuthorize } from '../../src/features/access/authorize.ts';
 import { Callers } from '../../src/features/access/callers.ts';
@@ -109,7 +110,7 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
 const accessLine = z.looseObject({ kind: z.string(), identity: z.string(), status: z.int() });
 
 function linesOf(bytes: Uint8Array) {
-  const text = new TextDecoder().decode(bytes);
+  const text = new TextDecoder().decode(zstdDecompressSync(bytes));
   return text
     .split('\n')
     .filter((line) => line !== '')
