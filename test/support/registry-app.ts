@@ -92,6 +92,8 @@ export async function registryApp(database: Database, options: RegistryAppOption
       });
       return { port, close: () => servers.stop(0) };
     },
+    /** Writes what the access log holds back. */
+    flush: () => accessLog.flush(),
     close: async () => {
       await access.close();
       await accessLog.close();
