@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { Hono } from 'hono';
 import { answerWith } from '../../src/api/middleware/answer.ts';
 import type { Env } from '../../src/api/middleware/env.ts';
@@ -42,7 +43,7 @@ export async function registryApp(database: Database, options: RegistryAppOption
   const sample = await sampleAccess(database);
   const access = await sampleProcess(database, sample.tenantUid, new HeldClock());
   const accessLog = createAccessLog({ database, clock, ids, log });
-  const content = contentProcess({ ...options, database, folder: folder.path });
+  const content = contentProcess({ ...options, database, folder: join(folder.path, 'data') });
   const transfer = options.transfer ?? { minBytesPerSecond: 1024, windowMs: 30_000 };
   const parts = { ...content, ...access, clock, ids, log, accessLog, transfer, metrics: createMetrics() };
   const app = new Hono<Env>();
@@ -72,6 +73,7 @@ export async function registryApp(database: Database, options: RegistryAppOption
     app,
     content,
     access,
+    /** Holds nothing but the store, in `data`. */
     folder,
     admin,
     otherAdmin: basic('fabrikam', otherPassword),
