@@ -13,7 +13,7 @@ type Told = { readonly correlationId: string; readonly address: string; readonly
 const counted = new WeakMap<Socket, { received: number; sent: number }>();
 
 /**
- * Counts, times and logs one exchange when its response closes, finished or cut. Successful reads are logged at `debug`.
+ * Counts, times and logs one exchange when its response closes, finished or cut. Successful reads and upload steps are logged at `debug`.
  * The query is left out of the log: it can carry tokens.
  */
 export function observe(
@@ -40,10 +40,13 @@ export function observe(
   });
 }
 
+/** Steps on the way to a pushed blob and successful reads are told only on demand: the journal and the access log have them. */
+const quietMethods = ['GET', 'HEAD', 'POST', 'PATCH'];
+
 function levelOf(method: string, status: number): 'debug' | 'info' | 'warn' {
   if (status >= 500) return 'warn';
   // A 401 is how every client learns where to sign in.
-  return status === 401 || ((method === 'GET' || method === 'HEAD') && status < 400) ? 'debug' : 'info';
+  return status === 401 || (quietMethods.includes(method) && status < 400) ? 'debug' : 'info';
 }
 
 function countBytes(socket: Socket): { received: number; sent: number } {
