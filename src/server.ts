@@ -2,6 +2,8 @@ import { hkdfSync } from 'node:crypto';
 import { Hono } from 'hono';
 import { loginServerOf, ownNames } from './addresses.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
+import { type Arm, createArm } from './api/arm/create-arm.ts';
+import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
 import { exchange } from './api/middleware/exchange.ts';
@@ -25,8 +27,16 @@ import { upkeepJobs } from './features/content/upkeep.ts';
 import { UploadTickets } from './features/content/upload-tickets.ts';
 import { Uploads } from './features/content/uploads.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
-import { createSignIn } from './features/identity/sign-in.ts';
+import { AuthorizationCodes } from './features/identity/authorization-codes.ts';
+import { ClientAssertions } from './features/identity/client-assertions.ts';
+import { createFindClient } from './features/identity/clients.ts';
+import { DeviceCodes } from './features/identity/device-codes.ts';
+import { OutsideIssuers } from './features/identity/outside-issuers.ts';
+import { createSignIn, type SignIn } from './features/identity/sign-in.ts';
+import { SignInSessions } from './features/identity/sign-in-sessions.ts';
 import { SigningKeys } from './features/identity/signing-keys.ts';
+import { createTenantCaller, createTenantCaller } from './features/identity/tenant-caller.ts';
+import { TenantTokens, TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
@@ -38,6 +48,7 @@ import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
 import { createFailpoints } from './platform/failpoints.ts';
 import { createJobs } from './platform/jobs/create-jobs.ts';
+import type { Jobs } from './platform/jobs/jobs.ts';
 import { createJournal } from './platform/journal/create-journal.ts';
 import type { JournalWakes } from './platform/journal/journal-wakes.ts';
 import { openPostgresWakes } from './platform/journal/postgres-wakes.ts';
@@ -51,14 +62,16 @@ import { createPasswordHasher } from './platform/keys/password-hasher.ts';
 import { createSealer } from './platform/keys/sealer.ts';
 import { createLineSink } from './platform/line-sink.ts';
 import { createLog, type Log } from './platform/log.ts';
+import { createOutbound } from './platform/outbound/outbound.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
 import { readyMessage } from './ready-message.ts';
-import { blobsFolderOf, blockListOf, type Settings } from './settings.ts';
+import { blobsFolderOf, blockListOf, publicPortOf, type Settings } from './settings.ts';
 
 const stopGraceMs = 30_000;
 const postgresPoolSize = 16;
+const tenantTokenSeconds = 3_600;
 
 /** Who runs the server, for the lines people read. */
 export type Program = {
@@ -87,7 +100,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
   if (settings.database === undefined) await features.uploads.releaseAll();
   const jobs = createJobs({ database: data.database, clock, ids, log });
-  jobs.start(upkeepJobs({ ...data, ...upkeepTimes(settings) }));
+  const arm = composeArm(settings, data, features, jobs);
+  jobs.start([...upkeepJobs({ ...data, ...upkeepTimes(settings) }), ...arm.jobKinds]);
   opened.defer(() => jobs.stop());
 
   const certificates = await createCertificates({
@@ -110,7 +124,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 
   const metrics = createMetrics();
   let isStopping = false;
-  const app = composeApp(settings, data, features, metrics, () => isStopping);
+  const app = composeApp(settings, data, { ...features, arm }, metrics, () => isStopping);
   opened.use(await listen(settings, app, metrics, certificates));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
   program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
@@ -141,6 +155,8 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
   const accessLog = createAccessLog({ database, clock, ids, log });
   opened.defer(() => accessLog.close());
   const passwords = createPasswordHasher(ids);
+  const outbound = createOutbound({ allow: settings.outboundAllow, hosts: settings.outboundHost, clock });
+  opened.defer(() => outbound.close());
   const kept = {
     clock,
     ids,
@@ -154,6 +170,7 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
     journal,
     accessLog,
     passwords,
+    outbound,
   };
   return { ...kept, ...(await openInstallation(kept)) };
 }
@@ -178,10 +195,19 @@ async function composeFeatures(settings: Settings, data: Data) {
     refreshTokenSeconds: settings.refreshTokenLifetime / 1_000,
   };
   const tokens = new RegistryTokens({ keys, clock, ids, lifetimes });
-  const callers = new Callers({ ...data, directory, signIn: createSignIn({ ...data, tenantUid }), tokens });
+  const signIn = createSignIn({ ...data, tenantUid });
+  const callers = new Callers({ ...data, directory, signIn, tokens });
   const { accessLog } = data;
   const authorize = createAuthorize({ callers, directory, accessLog });
   const issueTokens = createIssueTokens({ callers, directory, tokens, accessLog });
+  const tenantTokens = new TenantTokens({
+    keys: new SigningKeys({ ...data, tenantUid, purpose: 'tenantToken' }),
+    clock,
+    ids,
+    tenantId: data.installation.tenantId,
+    domain: settings.domain,
+    lifetimeSeconds: lifetimes.accessTokenSeconds,
+  });
 
   const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
   const limits = {
@@ -191,10 +217,13 @@ async function composeFeatures(settings: Settings, data: Data) {
     graceMs: settings.blobGrace,
   };
   return {
+    ...composeTenant(settings, data, signIn),
     directory,
     registries,
     authorize,
     issueTokens,
+    tenantTokens,
+    tenantCaller: createTenantCaller({ ...data, tenantTokens }),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
     uploads: new Uploads({
       ...content,
@@ -206,17 +235,54 @@ async function composeFeatures(settings: Settings, data: Data) {
   };
 }
 
+/** Sign-in of the tenant, and its directory. */
+function composeTenant(settings: Settings, data: Data, signIn: SignIn) {
+  const { tenantUid, tenantId } = data.installation;
+  const keys = new SigningKeys({ ...data, tenantUid, purpose: 'tenantToken' });
+  const { domain } = settings;
+  const tenantTokens = new TenantTokens({ ...data, keys, tenantId, domain, lifetimeSeconds: tenantTokenSeconds });
+  const outsideIssuers = new OutsideIssuers(data.outbound, clock);
+  return {
+    signIn,
+    tenantTokens,
+    tenantCaller: createTenantCaller({ ...data, tenantTokens }),
+    clientAssertions: new ClientAssertions({ ...data, outsideIssuers, tenantUid }),
+    sessions: new SignInSessions(data),
+    deviceCodes: new DeviceCodes(data),
+    authorizationCodes: new AuthorizationCodes(data),
+    findClient: createFindClient(data.database, tenantUid),
+  };
+}
+
+/** The control plane; its types reach over several features. */
+function composeArm(settings: Settings, data: Data, features: Features, jobs: Jobs): Arm {
+  return createArm({
+    ...data,
+    ...features,
+    ...data.installation,
+    jobs,
+    domain: settings.domain,
+    loginServerOf: (label) => loginServerOf(settings, label),
+    defaultRegistryName,
+    locationNames: settings.locations,
+    transfer: transferOf(settings),
+  });
+}
+
+function transferOf(settings: Settings) {
+  return { minBytesPerSecond: settings.minBodyRate, windowMs: settings.minBodyRateWindow };
+}
+
 function composeApp(
   settings: Settings,
   data: Data,
-  features: Features,
+  features: Features & { readonly arm: Arm },
   metrics: Metrics,
   isStopping: () => boolean,
 ): Hono<Env> {
   const { trustedProxies, domain } = settings;
-  const transfer = { minBytesPerSecond: settings.minBodyRate, windowMs: settings.minBodyRateWindow };
   const checks = { database: () => data.database.nowMicros(), store: () => data.store.check() };
-  const parts = { ...data, ...features, metrics, isStopping, transfer };
+  const parts = { ...data, ...features, metrics, isStopping, transfer: transferOf(settings) };
   const app = new Hono<Env>();
   app.onError(renderFailure(data.log));
   app.notFound(renderNotFound);
@@ -229,8 +295,10 @@ function composeApp(
   );
   app.route('/', ociRoutes(parts));
   app.route('/', tokenRoutes(parts));
+  app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
+  app.route('/', features.arm.routes);
   app.route('/', statusPage());
   return app;
 }
@@ -278,6 +346,12 @@ function defaultRegistryUid({ directory }: Features): string {
   const registry = directory.defaultRegistry();
   if (registry === undefined) throw new Error(`the default registry ${defaultRegistryName} is missing`);
   return registry.uid;
+}
+
+/** Behind host names; 443 needs none. */
+function portSuffixOf(settings: Settings): string {
+  const port = publicPortOf(settings);
+  return port === 443 ? '' : `:${port}`;
 }
 
 /** The same in every process of the installation. */

@@ -146,8 +146,14 @@ export const errorCatalogue = {
     code: 'UNAUTHORIZED',
     arm: 'InvalidAuthenticationToken',
     status: 401,
-    message: 'authentication required',
-    remedy: 'Sign in with docker login; after a failed sign-in check user name and password.',
+    message: 'authentication required: sign in to this registry',
+    remedy: 'Sign in with docker login.',
+  },
+  credentialsWrong: {
+    code: 'UNAUTHORIZED',
+    status: 401,
+    message: 'authentication required: the user name, password or token is wrong or has expired',
+    remedy: 'Check user name and password; a renewed password needs a new docker login.',
   },
   insufficientScope: {
     code: 'UNAUTHORIZED',
@@ -378,6 +384,14 @@ export const errorCatalogue = {
     aadsts: 7000215,
     message: 'invalid client secret provided, or no such application',
     remedy: 'Check application id and secret; a new secret is made with az ad sp credential reset.',
+  },
+  clientUnknown: {
+    code: 'BAD_REQUEST',
+    status: 400,
+    oauth: 'unauthorized_client',
+    aadsts: 700016,
+    message: 'no application with this client id is known to the tenant',
+    remedy: 'Check the client id, or register the application with az ad app create.',
   },
   assertionInvalid: {
     code: 'UNAUTHORIZED',
