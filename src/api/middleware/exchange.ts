@@ -4,6 +4,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Directory } from '../../features/registries/directory.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { Ids } from '../../platform/ids.ts';
+import { isArmPath } from '../arm/arm-path.ts';
 import { correlationHeader, correlationIdOf } from './correlation-id.ts';
 import type { Env } from './env.ts';
 import { clientBehind, type Peer } from './forwarded.ts';
@@ -83,7 +84,7 @@ async function lookUpRegistry({ directory }: ExchangeParts, host: string | undef
 
 /** The control plane answers on `management.<domain>`, registries on their names, and both on localhost. */
 function isServed(place: Place, path: string): boolean {
-  const isControl = path.startsWith('/admin/');
+  const isControl = path.startsWith('/admin/') || isArmPath(path);
   return place.kind === 'local' || isControl === (place.kind === 'management');
 }
 

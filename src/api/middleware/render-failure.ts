@@ -2,6 +2,8 @@ import type { Context } from 'hono';
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
 import type { Log } from '../../platform/log.ts';
 import { renderAdminError } from '../admin/render-admin-error.ts';
+import { isArmPath } from '../arm/arm-path.ts';
+import { renderArmError } from '../arm/render-arm-error.ts';
 import { renderOciError } from '../oci/render-error.ts';
 import type { Env } from './env.ts';
 import { ClientGone } from './streams.ts';
@@ -24,6 +26,7 @@ export function renderNotFound(c: Context<Env>): Response {
 
 function render(c: Context<Env>, error: BerthError): Response {
   if (c.req.path.startsWith('/admin/')) return renderAdminError(c, error);
+  if (isArmPath(c.req.path)) return renderArmError(c, error);
   return renderOciError(c, error);
 }
 

@@ -19,7 +19,7 @@ export type Scope =
 export type Circumstances = {
   /** The client's address after trusted proxies. */
   readonly address: string;
-  readonly surface: 'oci' | 'acr' | 'token' | 'admin';
+  readonly surface: 'oci' | 'acr' | 'token' | 'admin' | 'arm';
   /** These two for the access log. */
   readonly correlationId: string;
   readonly userAgent: string | undefined;
@@ -49,8 +49,12 @@ export type Rights = { readonly principal: Principal; readonly grants: readonly 
 
 /** The one decision: allowed by the first grant that holds the action where it is asked, denied without one. */
 export function decide(rights: Rights, action: Action, scope: Scope, circumstances: Circumstances): Decision {
-  if (action === 'administer' && circumstances.surface !== 'admin')
-    return { kind: 'denied', reason: 'the installation is administered through its own surface only', missing: action };
+  if (action === 'administer' && !['admin', 'arm'].includes(circumstances.surface))
+    return {
+      kind: 'denied',
+      reason: 'the installation is administered through its own surfaces only',
+      missing: action,
+    };
   const grant = rights.grants.find((each) => each.actions.includes(action) && holdsAt(each, scope));
   if (grant !== undefined) return { kind: 'allowed', by: grant.by };
   return { kind: 'denied', reason: `nothing gives ${rights.principal.name} this action here`, missing: action };

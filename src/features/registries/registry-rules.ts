@@ -1,4 +1,3 @@
-import type { z } from 'zod';
 import { type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
 import {
   identitySchema,
@@ -6,6 +5,7 @@ import {
   registryPropertiesSchema,
   skuSchema,
 } from '../../wire/arm/registry-schema.ts';
+import { parseProperties } from '../resources/parse-properties.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { Desired, Resource } from '../resources/resource.ts';
 import type { Validation } from '../resources/resource-type.ts';
@@ -21,9 +21,9 @@ export type StoredProperties = RegistryProperties & { readonly hostLabel: string
  */
 export function validateRegistry({ name, desired, existing }: Validation): Desired {
   const sku = skuOf(desired);
-  const asked = parsed(registryPropertiesSchema, desired.properties, 'properties');
+  const asked = parseProperties(registryPropertiesSchema, desired.properties, 'properties');
   const properties = existing === undefined ? asked : { ...asked, ...fixedOf(existing) };
-  const identity = desired.identity && parsed(identitySchema, desired.identity, 'identity');
+  const identity = desired.identity && parseProperties(identitySchema, desired.identity, 'identity');
   refuseGates(name.name, sku, properties, existing);
   refuseRuleCount(sku, properties);
   refuseEncryption(properties, existing, identity?.type ?? 'None');
@@ -39,7 +39,7 @@ export function validateRegistry({ name, desired, existing }: Validation): Desir
 export function skuOf({ sku }: Pick<Desired, 'sku'>): Sku {
   if (sku === undefined)
     throw refuse('resourceInvalid', { message: 'A registry needs a sku: Basic, Standard or Premium.', target: 'sku' });
-  return parsed(skuSchema, sku, 'sku').name;
+  return parseProperties(skuSchema, sku, 'sku').name;
 }
 
 /** Also of rows written before a property existed: it has its default. */
@@ -54,23 +54,6 @@ export function propertiesOf({ properties, name }: Pick<Resource, 'properties' |
 /** Without what is undefined. */
 export function plainJson(value: object): JsonObject {
   return jsonObjectSchema.parse(JSON.parse(JSON.stringify(value)));
-}
-
-/** Throws `resourceInvalid` with every problem. */
-export function parsed<T>(schema: z.ZodType<T>, value: JsonObject, where: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const details = result.error.issues.slice(0, 20).map(({ path, message }) => ({
-    code: 'InvalidParameter',
-    message,
-    target: [where, ...path].join('.'),
-  }));
-  const [first] = details;
-  throw refuse('resourceInvalid', {
-    message: `The value of '${first?.target ?? where}' is not valid: ${first?.message ?? 'wrong form'}.`,
-    target: first?.target ?? where,
-    details,
-  });
 }
 
 function fixedOf(existing: Resource): Partial<RegistryProperties> {

@@ -7,6 +7,7 @@ import { refuseLocked } from './locks.ts';
 import { endOperations, forgetOperations, insertOperation } from './operation-store.ts';
 import type { Author, Resource } from './resource.ts';
 import { tellResource } from './resource-events.ts';
+import { groupType } from './resource-names.ts';
 import { deleteResource, findByUid, findForUpdate, listBelow, updateResource } from './resource-store.ts';
 import type { ResourceType, ResourceTypes } from './resource-type.ts';
 import { type Preconditions, type ResourcesParts, refuseUnmatched } from './resources.ts';
@@ -28,6 +29,8 @@ export type Removal =
 const jobKind = 'resources.remove';
 const jobPayload = z.object({ uid: z.string() });
 const slice = 100;
+/** Members of one group that are looked at. */
+const maxMembers = 100_000;
 /** After so many failed runs the caller is told; the job goes on trying. */
 const attemptsUntilFailed = 5;
 const operationsKeptMicros = 24 * 3_600 * 1_000_000;
@@ -51,6 +54,7 @@ export class Removals {
       if (resource === undefined) return { kind: 'absent' };
       refuseUnmatched(request, resource);
       await refuseLocked(tx, tenantUid, resource, 'delete');
+      for (const each of await this.#within(tx, resource)) this.#typeOf(each).refuseRemoval?.(each);
       const type = this.#typeOf(resource);
       const withdrawn = await this.#withdraw(tx, append, type, { ...resource, changedBy: request.author });
       if (type.clear === undefined) {
@@ -122,6 +126,12 @@ export class Removals {
       const nowMicros = this.#parts.clock.nowMicros();
       await endOperations(tx, resource.uid, { error: { code: 'InternalServerError', message }, nowMicros });
     });
+  }
+
+  /** The resource and, for a group, its members. */
+  async #within(tx: Transaction, resource: Resource): Promise<Resource[]> {
+    if (resource.type !== groupType) return [resource];
+    return [resource, ...(await listBelow(tx, resource.tenantUid, resource.id, maxMembers))];
   }
 
   async #below(resource: Resource): Promise<Resource[]> {

@@ -39,6 +39,8 @@ export type ResourceType = {
   readonly settle?: (tx: Transaction, change: Change) => Promise<Desired>;
   /** Brings derived rows in line, in the transaction that writes the resource. */
   readonly apply?: (writing: Writing, change: Change) => Promise<void>;
+  /** Throws when this resource has to stay; asked of everything in a group that is to go. */
+  readonly refuseRemoval?: (resource: Resource) => void;
   /** Begins removal: from its transaction on nobody can use the resource. */
   readonly withdraw?: (writing: Writing, resource: Resource) => Promise<void>;
   /** The long part of removal, after `withdraw`: runs until nothing hangs on the resource, again after a crash. */
@@ -48,12 +50,12 @@ export type ResourceType = {
 };
 
 /** Types by their lower-cased names. */
-export type ResourceTypes = {
-  readonly find: (type: string) => ResourceType | undefined;
-  readonly list: readonly ResourceType[];
+export type ResourceTypes<Type extends ResourceType = ResourceType> = {
+  readonly find: (type: string) => Type | undefined;
+  readonly list: readonly Type[];
 };
 
-export function resourceTypes(list: readonly ResourceType[]): ResourceTypes {
+export function resourceTypes<Type extends ResourceType>(list: readonly Type[]): ResourceTypes<Type> {
   const byKey = new Map(list.map((each) => [each.type.toLowerCase(), each]));
   return { find: (type) => byKey.get(type.toLowerCase()), list };
 }

@@ -1,0 +1,195 @@
+import { type Context, Hono } from 'hono';
+import { BerthError } from '../../core/errors.ts';
+import type { Principal } from '../../features/identity/principal.ts';
+import { refuse } from '../../features/resources/refuse.ts';
+import type { ResourceName } from '../../features/resources/resource.ts';
+import { parseResourceFilter } from '../../features/resources/resource-filter.ts';
+import { groupType, lockType } from '../../features/resources/resource-names.ts';
+import { findResource } from '../../features/resources/resource-store.ts';
+import type { ResourceTypes } from '../../features/resources/resource-type.ts';
+import { missing } from '../../features/resources/resources.ts';
+import { listSubscriptions, type Subscription } from '../../features/resources/subscription-store.ts';
+import type { Env } from '../middleware/env.ts';
+import { parseApiVersion } from './api-version.ts';
+import { type ArmCall, bodyOf } from './arm-call.ts';
+import { isArmPath, segmentsOf } from './arm-path.ts';
+import { type ArmTarget, parseTarget, subscriptionScope } from './arm-target.ts';
+import type { ArmType } from './arm-type.ts';
+import { checkRegistryName, type NameCheckParts } from './name-check.ts';
+import { answerOperationResult, answerOperationStatus } from './operation-answers.ts';
+import { pageOf } from './paging.ts';
+import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
+import { genericView, resourceView } from './resource-view.ts';
+import { locationView, providerViews, subscriptionView, tenantView } from './tenant-answers.ts';
+
+export type ArmParts = ResourceRequestParts &
+  NameCheckParts & {
+    readonly types: ResourceTypes<ArmType>;
+    /** GUID. */
+    readonly tenantId: string;
+    readonly domain: string;
+    /** Who calls, if they may use the control plane. Throws `unauthorized`, `denied`. */
+    readonly armCaller: (c: Context<Env>) => Promise<Principal>;
+  };
+
+/** The resource manager: every ARM route, decided once before anything else is looked at. */
+export function armRoutes(parts: ArmParts): Hono<Env> {
+  const routes = new Hono<Env>();
+  routes.all('*', async (c, next) => {
+    if (!isArmPath(c.req.path)) return await next();
+    const { uid, name, kind } = await parts.armCaller(c);
+    const apiVersion = parseApiVersion(c.req.query('api-version'));
+    const segments = segmentsOf(new URL(c.req.url).pathname);
+    const author = { uid, name, kind: kind === 'user' ? 'User' : 'Application' } as const;
+    return await answer(parts, { c, author, apiVersion, segments });
+  });
+  return routes;
+}
+
+async function answer(parts: ArmParts, call: ArmCall): Promise<Response> {
+  const { c, segments } = call;
+  const [root = '', subscriptionId, ...rest] = segments;
+  switch (root.toLowerCase()) {
+    case 'tenants':
+      if (subscriptionId !== undefined) throw new BerthError('resourceTypeUnknown');
+      return readOnly(c, () => ({ value: [tenantView(parts.tenantId, parts.domain)] }));
+    case 'providers':
+      return readOnly(c, () => providers(parts, undefined, subscriptionId));
+  }
+  const subscriptions = await listSubscriptions(parts.database.read, parts.tenantUid);
+  if (subscriptionId === undefined) {
+    return readOnly(c, () => ({ value: subscriptions.map((each) => subscriptionView(each, parts.tenantId)) }));
+  }
+  const subscription = subscriptions.find((each) => each.subscriptionId === subscriptionId.toLowerCase());
+  if (subscription === undefined) throw missing(`/subscriptions/${subscriptionId}`);
+  return await answerInSubscription(parts, call, subscription, rest);
+}
+
+async function answerInSubscription(
+  parts: ArmParts,
+  call: ArmCall,
+  subscription: Subscription,
+  rest: readonly string[],
+): Promise<Response> {
+  const { c } = call;
+  const { subscriptionId } = subscription;
+  const [first = '', second, third] = rest;
+  const words = rest.map((each) => each.toLowerCase());
+  switch (words[0]) {
+    case undefined:
+      return readOnly(c, () => subscriptionView(subscription, parts.tenantId));
+    case 'locations':
+      if (second !== undefined) break;
+      return readOnly(c, () => ({ value: parts.locations.list.map((each) => locationView(each, subscriptionId)) }));
+    case 'resources':
+      if (second !== undefined) break;
+      return await listGeneric(parts, c, subscriptionScope(subscriptionId));
+    case 'operationstatuses':
+      return await answerOperationStatus(parts, call, second ?? '');
+    case 'operationresults':
+      return await answerOperationResult(parts, call, { subscriptionId, uid: second ?? '' });
+    case 'providers':
+      if (rest.length <= 2) return readOnly(c, () => providers(parts, subscriptionId, second));
+      if (isRegistration(words) && c.req.method === 'POST') return c.json(providers(parts, subscriptionId, second));
+      if (isNameCheck(words)) return await answerNameCheck(parts, call, subscriptionId);
+      break;
+    case 'resourcegroups':
+      if (rest.length === 3 && words[2] === 'resources')
+        return await listGeneric(parts, c, await groupScope(parts, call));
+      if (rest.length === 3 && isMove(third ?? '')) throw new BerthError('moveUnsupported');
+      break;
+    default:
+      throw refuse('resourceTypeUnknown', { message: `'${first}' is not known below a subscription.` });
+  }
+  return await answerTarget(parts, call, parseTarget(call.segments, subscriptionId, parts.types.find));
+}
+
+async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): Promise<Response> {
+  switch (target.kind) {
+    case 'resource':
+      return await answerResource(parts, call, target);
+    case 'action':
+      return await answerAction(parts, call, target);
+    case 'collection':
+      return await listOfType(parts, call, target);
+  }
+}
+
+/** Everything of a type in a subscription, group or resource. */
+async function listOfType(
+  parts: ArmParts,
+  { c, apiVersion }: ArmCall,
+  { type, scope }: { readonly type: ArmType; readonly scope: ResourceName },
+): Promise<Response> {
+  if (c.req.method !== 'GET') throw new BerthError('unsupported');
+  const isSubscription = scope.id === subscriptionScope(scope.subscriptionId).id;
+  if (!isSubscription && (await findResource(parts.database.read, parts.tenantUid, scope.id)) === undefined) {
+    throw missing(scope.id);
+  }
+  const text = c.req.query('$filter');
+  const isAtScope = /^\s*atScope\(\)\s*$/i.test(text ?? '');
+  const isGroup = scope.type === groupType;
+  const below = isAtScope || !(isSubscription || isGroup) ? { parentId: scope.id } : {};
+  const query = {
+    ...placeOf(parts, scope),
+    ...(isGroup && scope.groupName !== undefined ? { groupName: scope.groupName } : {}),
+    ...below,
+    type: type.type,
+  };
+  const filter = parseResourceFilter(isAtScope ? undefined : text);
+  return await pageOf(c, parts.database.read, query, { filter, view: (each) => resourceView(type, each, apiVersion) });
+}
+
+/** `az resource list`: every resource but groups and what is attached. Source: Azure Resource Manager, "Resources - List". */
+async function listGeneric(parts: ArmParts, c: Context<Env>, scope: ResourceName): Promise<Response> {
+  if (c.req.method !== 'GET') throw new BerthError('unsupported');
+  const filter = parseResourceFilter(c.req.query('$filter'));
+  const groupName = scope.groupName ?? filter.groupName;
+  const query = {
+    ...placeOf(parts, scope),
+    ...(groupName === undefined ? {} : { groupName }),
+    ...(filter.type === undefined ? { withoutTypes: [groupType, lockType] } : { type: filter.type }),
+  };
+  return await pageOf(c, parts.database.read, query, { filter, view: genericView });
+}
+
+function placeOf({ tenantUid }: ArmParts, { subscriptionId }: ResourceName) {
+  return { tenantUid, subscriptionId };
+}
+
+async function groupScope(parts: ArmParts, call: ArmCall): Promise<ResourceName> {
+  const id = `/${call.segments.slice(0, 4).join('/')}`;
+  const group = await findResource(parts.database.read, parts.tenantUid, id);
+  if (group === undefined) throw missing(id);
+  return group;
+}
+
+async function answerNameCheck(parts: ArmParts, { c }: ArmCall, subscriptionId: string): Promise<Response> {
+  if (c.req.method !== 'POST') throw new BerthError('unsupported');
+  return c.json(await checkRegistryName(parts, subscriptionId, await bodyOf(c, parts.transfer)));
+}
+
+function providers({ types, locations }: ArmParts, subscriptionId: string | undefined, namespace: string | undefined) {
+  const all = providerViews(types.list, locations.list, subscriptionId);
+  if (namespace === undefined) return { value: all };
+  const found = all.find((each) => String(each.namespace).toLowerCase() === namespace.toLowerCase());
+  if (found !== undefined) return found;
+  throw refuse('resourceTypeUnknown', { message: `The resource namespace '${namespace.slice(0, 100)}' is invalid.` });
+}
+
+function isRegistration([, , word]: readonly string[]): boolean {
+  return word === 'register' || word === 'unregister';
+}
+
+function isNameCheck([, namespace, word, more]: readonly string[]): boolean {
+  return namespace === 'microsoft.containerregistry' && word === 'checknameavailability' && more === undefined;
+}
+
+function isMove(word: string): boolean {
+  return ['moveresources', 'validatemoveresources'].includes(word.toLowerCase());
+}
+
+function readOnly(c: Context<Env>, read: () => object): Response {
+  if (c.req.method !== 'GET') throw new BerthError('unsupported');
+  return c.json(read());
+}

@@ -1,0 +1,24 @@
+import type { Author, Resource } from '../../features/resources/resource.ts';
+import type { ResourceType } from '../../features/resources/resource-type.ts';
+import type { JsonObject } from '../../wire/arm/json.ts';
+
+export type ArmAction = {
+  readonly method: 'GET' | 'POST';
+  /** Refused under a ReadOnly lock. */
+  readonly isChange: boolean;
+  readonly run: (call: {
+    readonly resource: Resource;
+    readonly body: JsonObject;
+    readonly author: Author;
+    readonly apiVersion: string;
+  }) => Promise<object>;
+};
+
+/** A resource type as the resource manager serves it: one file of this folder each. */
+export type ArmType = ResourceType & {
+  /** `properties` as they are shown. */
+  readonly properties: (resource: Resource, apiVersion: string) => JsonObject;
+  /** By the lower-cased word behind the resource's id. */
+  readonly actions?: Readonly<Record<string, ArmAction>>;
+  readonly hasSystemData: boolean;
+};

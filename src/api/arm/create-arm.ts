@@ -1,0 +1,42 @@
+import type { Hono } from 'hono';
+import { createLocations } from '../../features/resources/locations.ts';
+import { Removals } from '../../features/resources/removal.ts';
+import { resourceTypes } from '../../features/resources/resource-type.ts';
+import { Resources } from '../../features/resources/resources.ts';
+import type { JobKind, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Env } from '../middleware/env.ts';
+import type { TransferLimits } from '../middleware/streams.ts';
+import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
+import { armRoutes } from './arm-routes.ts';
+import { resourceGroupType } from './group-type.ts';
+import { resourceLockType } from './lock-type.ts';
+import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
+
+export type CreateArmParts = RegistryTypeParts &
+  ArmCallerParts & {
+    readonly tenantUid: string;
+    readonly jobs: Pick<Jobs, 'add'>;
+    readonly log: Log;
+    readonly transfer: TransferLimits;
+    /** As the settings list them. */
+    readonly locationNames: readonly string[];
+  };
+
+/** The control plane: its routes and its background work. */
+export type Arm = { readonly routes: Hono<Env>; readonly jobKinds: readonly JobKind[] };
+
+/** Puts the resource manager together; a new resource type is one more line here. */
+export function createArm(parts: CreateArmParts): Arm {
+  const types = resourceTypes([resourceGroupType, resourceLockType, containerRegistryType(parts)]);
+  const removals = new Removals({ ...parts, types });
+  const routes = armRoutes({
+    ...parts,
+    types,
+    removals,
+    resources: new Resources(parts),
+    locations: createLocations(parts.locationNames),
+    armCaller: createArmCaller(parts),
+  });
+  return { routes, jobKinds: removals.jobKinds() };
+}
