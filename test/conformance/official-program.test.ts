@@ -39,15 +39,14 @@ describe('the official OCI conformance program', () => {
     }
   });
 
-  test('passes every check with tokens of one repository, but for mounts that such a token may not do', async (context) => {
+  test('passes every check with tokens of one repository, but for mounts from a repository that nobody names', async (context) => {
     if (unavailable !== undefined) {
       context.skip(unavailable);
       return;
     }
-    const beyondTheToken = ['sha256', 'sha512'].flatMap((algorithm) => [
-      `OCI Conformance Test/${algorithm} blobs/mount/blob-mount: skipped`,
-      `OCI Conformance Test/${algorithm} blobs/mount anonymous/blob-mount-anonymous: skipped`,
-    ]);
+    const beyondTheToken = ['sha256', 'sha512'].map(
+      (algorithm) => `OCI Conformance Test/${algorithm} blobs/mount anonymous/blob-mount-anonymous: skipped`,
+    );
     const result = await runOfficialProgram(running(), results.path);
     assert.deepEqual(
       result.notPassed.filter((line) => !beyondTheToken.includes(line)),

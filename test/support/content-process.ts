@@ -94,6 +94,7 @@ export function fullAuthority(name = 'somebody', replaced: Partial<Authority> = 
       epoch = current;
     },
     allows: () => true,
+    requireToken: () => {},
     visible: () => ({ kind: 'all' }),
     ...replaced,
   };

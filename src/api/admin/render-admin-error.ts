@@ -4,7 +4,7 @@ import { type BerthError, errorCatalogue } from '../../core/errors.ts';
 import type { AdminErrorBody } from '../../wire/admin/error-schema.ts';
 import type { Env } from '../middleware/env.ts';
 
-const challenged = ['unauthorized', 'insufficientScope'];
+const challenged = ['unauthorized', 'credentialsWrong', 'insufficientScope'];
 
 /** The one place where an error becomes an answer of the admin API. */
 export function renderAdminError(c: Context<Env>, error: BerthError): Response {

@@ -4,7 +4,7 @@ import { type BerthError, type ErrorDetail, errorCatalogue } from '../../core/er
 import type { ErrorList } from '../../wire/oci/lists.ts';
 import type { Env } from '../middleware/env.ts';
 
-const challenged = ['unauthorized', 'insufficientScope'];
+const challenged = ['unauthorized', 'credentialsWrong', 'insufficientScope'];
 
 /**
  * The one place where an error becomes an answer of the OCI surface. A refused sign-in carries the challenge that tells

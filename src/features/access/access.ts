@@ -16,7 +16,7 @@ export type AccessRequest = {
 /**
  * Signs the caller in and decides. Needs no query while credentials and epoch are known from before.
  * `connect` and `administer` read the epoch first: nothing after them does.
- * Throws `unauthorized` (no, wrong or expired credentials), `insufficientScope` (a token of ours that does not hold the
+ * Throws `unauthorized` (no credentials), `credentialsWrong` (wrong or expired ones), `insufficientScope` (a token of ours that does not hold the
  * action: a new one can help), `denied` (signed in, and not allowed) or `tooManyAttempts`. The first three carry a detail
  * of `{ Type, Name, Action }` entries, one per missing action and none for `connect`: the challenge's scope is made of them.
  */

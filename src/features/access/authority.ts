@@ -13,6 +13,11 @@ export type Authority = {
   readonly confirm: (currentEpoch: number) => Promise<void>;
   /** Whether the same caller may do something else, such as pull from the source of a mount. Decided at the same epoch. */
   readonly allows: (action: 'pull' | 'push' | 'delete', repository: string) => boolean;
+  /**
+   * Throws `insufficientScope`, naming both this request's access and that of `repository`, where the caller may act there
+   * but came with a token that does not say so: a client then asks for a wider one. Nothing where it may not at all.
+   */
+  readonly requireToken: (action: 'pull', repository: string) => void;
   /** The repositories of this registry that lists show to the caller. */
   readonly visible: () => Visible;
 };

@@ -156,9 +156,9 @@ forEachDatabase((_, open) => {
   test('a token and an admin password are worth nothing on another registry', async () => {
     await assert.rejects(
       ask(here, await token(await admin(), ['pull']), 'pull', sample.otherUid),
-      error('unauthorized', 'pull'),
+      error('credentialsWrong', 'pull'),
     );
-    await assert.rejects(ask(here, await admin(), 'pull', sample.otherUid), error('unauthorized', 'pull'));
+    await assert.rejects(ask(here, await admin(), 'pull', sample.otherUid), error('credentialsWrong', 'pull'));
   });
 
   test('a token ends 60 seconds after it expired, also where it is known already', async () => {
@@ -168,8 +168,8 @@ forEachDatabase((_, open) => {
     await ask(here, pull, 'pull');
     await ask(there, pull, 'pull');
     clock.advance(1000);
-    await assert.rejects(ask(here, pull, 'pull'), error('unauthorized', 'pull'));
-    await assert.rejects(ask(there, pull, 'pull'), error('unauthorized', 'pull'));
+    await assert.rejects(ask(here, pull, 'pull'), error('credentialsWrong', 'pull'));
+    await assert.rejects(ask(there, pull, 'pull'), error('credentialsWrong', 'pull'));
   });
 
   test('a malformed header and a wrong password are refused', async () => {
@@ -188,7 +188,7 @@ forEachDatabase((_, open) => {
       'empty password': basic('contoso', ''),
     };
     for (const [label, header] of Object.entries(headers)) {
-      await assert.rejects(ask(here, header, 'pull'), error('unauthorized', 'pull'), label);
+      await assert.rejects(ask(here, header, 'pull'), error('credentialsWrong', 'pull'), label);
     }
   });
 
@@ -199,10 +199,10 @@ forEachDatabase((_, open) => {
     const authority = await ask(there, header, 'pull');
     await here.registries.setAdminEnabled({ registryUid: sample.registryUid, isOn: false, actor: 'test' });
     for (const credentials of [header, bearer]) {
-      await assert.rejects(ask(here, credentials, 'pull'), error('unauthorized', 'pull'));
-      await assert.rejects(ask(there, credentials, 'connect'), error('unauthorized'));
+      await assert.rejects(ask(here, credentials, 'pull'), error('credentialsWrong', 'pull'));
+      await assert.rejects(ask(there, credentials, 'connect'), error('credentialsWrong'));
     }
-    await assert.rejects(authority.confirm(here.directory.epoch()), error('unauthorized', 'pull'));
+    await assert.rejects(authority.confirm(here.directory.epoch()), error('credentialsWrong', 'pull'));
   });
 
   test('confirm goes on when the right still stands, and moves the epoch', async () => {
@@ -224,8 +224,8 @@ forEachDatabase((_, open) => {
       actor: 'test',
     });
     for (const at of [here, there]) {
-      await assert.rejects(ask(at, first, 'connect'), error('unauthorized'));
-      await assert.rejects(ask(at, withFirst, 'connect'), error('unauthorized'));
+      await assert.rejects(ask(at, first, 'connect'), error('credentialsWrong'));
+      await assert.rejects(ask(at, withFirst, 'connect'), error('credentialsWrong'));
       await ask(at, second, 'pull');
       await ask(at, withSecond, 'pull');
       await ask(at, await admin(0), 'pull');

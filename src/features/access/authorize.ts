@@ -1,4 +1,4 @@
-import { BerthError, type ErrorDetail, errorCatalogue } from '../../core/errors.ts';
+import { BerthError, errorCatalogue } from '../../core/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Directory } from '../registries/directory.ts';
@@ -47,7 +47,8 @@ class AccessCheck {
   async run(): Promise<Checked> {
     const { directory } = this.#parts;
     const identity = await this.caller.identity(directory.epoch());
-    if (identity === undefined) throw this.#refuse('unauthorized', 'the credentials have expired or were withdrawn');
+    if (identity === undefined)
+      throw this.#refuse('credentialsWrong', 'the credentials have expired or were withdrawn');
     // Nothing is awaited from here on: registry and epoch are read together.
     const registry = directory.byUid(this.request.registry.uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
@@ -72,6 +73,11 @@ class AccessCheck {
     return this.#tokenHolds(action, repository) && this.#decide(rights, action, repository).kind === 'allowed';
   }
 
+  /** What the rights allow and the token does not hold. */
+  isBeyondToken(rights: Rights, action: Action, repository: RepositoryName): boolean {
+    return !this.#tokenHolds(action, repository) && this.#decide(rights, action, repository).kind === 'allowed';
+  }
+
   #tokenHolds(action: Action, repository: RepositoryName | undefined): boolean {
     return this.caller.access === undefined || tokenHolds(this.caller.access, action, repository);
   }
@@ -82,7 +88,11 @@ class AccessCheck {
   }
 
   /** A stranger without credentials is asked to sign in, which is no denial yet. */
-  #refuse(error: 'unauthorized' | 'insufficientScope' | 'denied', reason: string, rights?: Rights): BerthError {
+  #refuse(
+    error: 'unauthorized' | 'credentialsWrong' | 'insufficientScope' | 'denied',
+    reason: string,
+    rights?: Rights,
+  ): BerthError {
     const { request } = this;
     if (this.caller.kind !== 'none')
       recordDenial(this.#parts.accessLog, request, {
@@ -119,6 +129,12 @@ class CheckedAuthority implements Authority {
     return isRepositoryName(repository) && this.#check.allows(this.#checked.rights, action, repository);
   }
 
+  requireToken(action: 'pull', repository: string): void {
+    if (!isRepositoryName(repository) || !this.#check.isBeyondToken(this.#checked.rights, action, repository)) return;
+    const own = challengeDetail(this.#check.request) ?? [];
+    throw new BerthError('insufficientScope', [...own, ...entries(repository, [action])]);
+  }
+
   visible(): Visible {
     return visible(this.#checked.rights, 'catalogList', this.#check.request.registry.uid);
   }
@@ -128,7 +144,7 @@ class CheckedAuthority implements Authority {
 function refuseCredentials(accessLog: AccessLog, request: AccessRequest): BerthError {
   if (parseAuthorization(request.authorization).kind !== 'basic')
     recordDenial(accessLog, request, { identity: 'unknown', status: 401, reason: 'not a valid access token' });
-  return new BerthError('unauthorized', challengeDetail(request));
+  return new BerthError('credentialsWrong', challengeDetail(request));
 }
 
 function recordDenial(
@@ -163,11 +179,11 @@ function scopeOf(action: Action, registryUid: string, repository: RepositoryName
 }
 
 /** What a new token has to hold: pushing reads too. Source: ACR semantics, "Token flow", step 1. */
-function challengeDetail(request: AccessRequest): ErrorDetail | undefined {
-  return request.action === 'push' ? entries(request, ['pull', 'push']) : missingDetail(request);
+function challengeDetail(request: AccessRequest): readonly Entry[] | undefined {
+  return request.action === 'push' ? entries(request.repository, ['pull', 'push']) : missingDetail(request);
 }
 
-function missingDetail(request: AccessRequest): ErrorDetail | undefined {
+function missingDetail(request: AccessRequest): readonly Entry[] | undefined {
   switch (request.action) {
     case 'connect':
       return undefined;
@@ -176,10 +192,13 @@ function missingDetail(request: AccessRequest): ErrorDetail | undefined {
     case 'catalogList':
       return [{ Type: 'registry', Name: 'catalog', Action: '*' }];
     default:
-      return entries(request, [request.action]);
+      return entries(request.repository, [request.action]);
   }
 }
 
-function entries({ repository }: AccessRequest, actions: readonly string[]): ErrorDetail {
+/** What is missing, in the form of the challenge and of ACR's error detail. */
+type Entry = { readonly Type: string; readonly Name: string | undefined; readonly Action: string };
+
+function entries(repository: string | undefined, actions: readonly string[]): readonly Entry[] {
   return actions.map((action) => ({ Type: 'repository', Name: repository, Action: action }));
 }

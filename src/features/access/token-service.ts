@@ -32,8 +32,8 @@ export type IssuedTokens = {
 
 /**
  * Trades credentials for an access token that holds the allowed part of what was asked, perhaps nothing. Reads the epoch
- * first, so that a right withdrawn a moment ago is not granted. Throws `unauthorized` for wrong credentials, and for none
- * where the registry has no anonymous pull; `tooManyAttempts`.
+ * first, so that a right withdrawn a moment ago is not granted. Throws `credentialsWrong`; `unauthorized` for none where the
+ * registry has no anonymous pull; `tooManyAttempts`.
  */
 export type IssueTokens = (request: TokenRequest) => Promise<IssuedTokens>;
 
@@ -65,9 +65,9 @@ export function createIssueTokens(parts: IssueTokensParts): IssueTokens {
 async function holderOf(parts: IssueTokensParts, request: TokenRequest): Promise<TokenHolder> {
   const caller = await callerOf(parts.callers, request);
   // An access token buys no other: it would never end.
-  if (caller === undefined || caller.kind === 'token') throw new BerthError('unauthorized');
+  if (caller === undefined || caller.kind === 'token') throw new BerthError('credentialsWrong');
   const identity = await caller.identity(parts.directory.epoch());
-  if (identity === undefined) throw new BerthError('unauthorized');
+  if (identity === undefined) throw new BerthError('credentialsWrong');
   const registry = parts.directory.byUid(request.registry.uid);
   if (registry === undefined) throw new BerthError('registryUnknown');
   return { ...identity, registry, epoch: Math.min(identity.epoch, parts.directory.epoch()) };

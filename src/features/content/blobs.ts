@@ -87,9 +87,11 @@ export class Blobs {
 
   /**
    * Shows a blob of repository `from`, or of any repository the caller may read, in another one.
-   * False when there is none that the caller may pull: the client then uploads the bytes.
+   * False when there is none that the caller may pull: the client then uploads the bytes. Throws `insufficientScope` where
+   * only the token keeps it from pulling `from`, as Docker's registry does.
    */
   async mount(place: Place, authority: Authority, digest: Digest, from: RepositoryName | undefined): Promise<boolean> {
+    if (from !== undefined) authority.requireToken('pull', from);
     if (from !== undefined && !authority.allows('pull', from)) return false;
     const { change, database, clock, ids } = this.#parts;
     return await change(place, authority, async ({ tx, repositoryUid }) => {
