@@ -163,6 +163,12 @@ export const settingsSchema = z.strictObject({
     default: 'off',
     meaning: 'Accept manifests whose blobs and children are not in the registry.',
   }),
+  locations: setting(list, {
+    unit: 'location, ...',
+    default: 'local, public',
+    meaning:
+      'Locations that resources of the control plane can be in; public stands for the names of the public Azure regions.',
+  }),
   server: setting(optional(url), {
     unit: 'URL',
     default: '',
