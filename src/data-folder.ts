@@ -12,7 +12,7 @@ export class DataFolderInUse extends Error {
   }
 }
 
-/** Where everything in a data folder is: bootstrap.json, lock.sqlite, lock.pid, berth.sqlite, master.key, certificates/. */
+/** Where everything in a data folder is: bootstrap.json, lock.sqlite, lock.pid, berth.sqlite, master.key, certificates/, ca-bundle.pem. */
 export class DataFolder {
   readonly path: string;
 
@@ -39,6 +39,11 @@ export class DataFolder {
 
   get certificates(): string {
     return join(this.path, 'certificates');
+  }
+
+  /** Public authorities and ours in one file, for programs that believe nothing else. */
+  get caBundle(): string {
+    return join(this.path, 'ca-bundle.pem');
   }
 
   create(): void {

@@ -1,9 +1,17 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
-import { type CommandContext, exitCodes, NoServer, type SettingLine, type Surroundings } from './cli/command.ts';
+import { azCloudCommands } from './cli/az-cloud.ts';
+import {
+  type CloudSurroundings,
+  type CommandContext,
+  exitCodes,
+  NoServer,
+  type SettingLine,
+  type Surroundings,
+} from './cli/command.ts';
 import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
 import { registryCommands } from './cli/registry.ts';
@@ -15,7 +23,7 @@ import { type LoadedSettings, loadSettings, SettingsError } from './load-setting
 import { aboutSetting, flagOf, type Settings, settingNames } from './settings.ts';
 
 const requestTimeoutMs = 30_000;
-const commands = [...serverCommands, ...doctorCommands, ...registryCommands, ...credentialCommands];
+const commands = [...serverCommands, ...doctorCommands, ...azCloudCommands, ...registryCommands, ...credentialCommands];
 
 process.stdout.on('error', () => {
   // Nobody reads what we print; a server goes on all the same.
@@ -56,13 +64,12 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
     },
     settings: () => linesOf(loaded),
     surroundings: () => surroundingsOf(settings, bootstrap()),
+    cloud: () => cloudOf(settings, bootstrap()),
   };
 }
 
 function connect(settings: Settings, bootstrap: Bootstrap | undefined) {
-  if (bootstrap === undefined) {
-    throw new NoServer(`no bootstrap.json in ${settings.data}: start the server first, or give its folder with --data`);
-  }
+  if (bootstrap === undefined) throw noBootstrap(settings);
   trust(bootstrap.caCertificate);
   const { userName, password } = bootstrap.owner;
   const origin = settings.server ?? bootstrap.endpoints.management;
@@ -82,6 +89,26 @@ function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): S
     origin: settings.server ?? bootstrap?.endpoints.management,
     caCertificate: bootstrap?.caCertificate,
   };
+}
+
+function noBootstrap({ data }: Settings): NoServer {
+  return new NoServer(`no bootstrap.json in ${data}: start the server first, or give its folder with --data`);
+}
+
+/** Writes the file of authorities anew each time: the public ones change with the machine. */
+function cloudOf(settings: Settings, bootstrap: Bootstrap | undefined): CloudSurroundings {
+  if (bootstrap === undefined) throw noBootstrap(settings);
+  const { endpoints, tenantId, owner, registry, caCertificate } = bootstrap;
+  const caBundle = new DataFolder(settings.data).caBundle;
+  const authorities = [
+    ...getCACertificates('system'),
+    ...getCACertificates('bundled'),
+    readFileSync(caCertificate, 'utf8'),
+  ];
+  writeFileSync(caBundle, `${[...new Set(authorities.map((pem) => pem.trim()))].join('\n')}\n`);
+  const loginServerSuffix = registry.loginServer.slice(registry.loginServer.indexOf('.'));
+  const origin = settings.server ?? endpoints.management;
+  return { origin, domain: settings.domain, loginServerSuffix, caBundle, tenantId, owner, registry };
 }
 
 /** Has `fetch` believe certificates of the private authority, beside the public ones. */

@@ -15,6 +15,8 @@ export type CommandContext = {
   readonly serve: () => Promise<ExitCode>;
   readonly settings: () => readonly SettingLine[];
   readonly surroundings: () => Surroundings;
+  /** Throws NoServer before the first start. */
+  readonly cloud: () => CloudSurroundings;
 };
 
 export type SettingLine = {
@@ -35,6 +37,21 @@ export type Surroundings = {
   /** Where commands reach the server; undefined before the first start. */
   readonly origin: string | undefined;
   readonly caCertificate: string | undefined;
+};
+
+/** What `az-cloud` tells the Azure CLI. */
+export type CloudSurroundings = {
+  /** Of management, login and Graph. */
+  readonly origin: string;
+  readonly domain: string;
+  /** `.berth.localhost:5443`. */
+  readonly loginServerSuffix: string;
+  /** Path of a file with the public authorities and ours: the Azure CLI believes nothing but one file. */
+  readonly caBundle: string;
+  /** GUID. */
+  readonly tenantId: string;
+  readonly owner: { readonly clientId: string; readonly clientSecret: string };
+  readonly registry: { readonly loginServer: string };
 };
 
 /** No server is known to speak to. */
