@@ -1,3 +1,4 @@
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import type { Context } from 'hono';
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
 import type { Log } from '../../platform/log.ts';
@@ -15,6 +16,8 @@ export function renderFailure(log: Log): (failure: unknown, c: Context<Env>) => 
     if (failure instanceof ClientGone) return c.body(null, 400);
     const error = failure instanceof BerthError ? failure : new BerthError('internal', undefined, { cause: failure });
     if (errorCatalogue[error.error].status >= 500) logFault(log, c, error);
+    // Content found damaged in the middle: the answer has begun, and has been cut short.
+    if (c.env?.outgoing?.headersSent) return RESPONSE_ALREADY_SENT;
     return render(c, error);
   };
 }

@@ -214,7 +214,11 @@ async function* startingWith(
   first: IteratorResult<Uint8Array>,
   source: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
-  for (let next = first; next.done !== true; next = await source.next()) yield next.value;
+  try {
+    for (let next = first; next.done !== true; next = await source.next()) yield next.value;
+  } finally {
+    await source.return?.();
+  }
 }
 
 async function* noBytes(): AsyncGenerator<Uint8Array> {}
