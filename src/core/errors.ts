@@ -370,6 +370,13 @@ export const errorCatalogue = {
     message: 'the resource is not in the version that the request names',
     remedy: 'Read the resource again and decide anew.',
   },
+  resourceNeeded: {
+    code: 'CONFLICT',
+    arm: 'OperationNotAllowed',
+    status: 409,
+    message: 'the installation itself needs the resource',
+    remedy: 'Keep it, and delete other resources of its group one by one.',
+  },
   moveUnsupported: {
     code: 'CONFLICT',
     arm: 'ResourceMoveNotSupported',

@@ -20,6 +20,7 @@ import { answerOperationResult, answerOperationStatus } from './operation-answer
 import { pageOf } from './paging.ts';
 import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { genericView, resourceView } from './resource-view.ts';
+import { answerTags, taggedSegments } from './tag-answers.ts';
 import { locationView, providerViews, subscriptionView, tenantView } from './tenant-answers.ts';
 
 export type ArmParts = ResourceRequestParts &
@@ -101,6 +102,8 @@ async function answerInSubscription(
     default:
       throw refuse('resourceTypeUnknown', { message: `'${first}' is not known below a subscription.` });
   }
+  const tagged = taggedSegments(call.segments);
+  if (tagged !== undefined) return await answerTags(parts, call, tagged);
   return await answerTarget(parts, call, parseTarget(call.segments, subscriptionId, parts.types.find));
 }
 

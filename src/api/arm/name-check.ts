@@ -24,7 +24,9 @@ export async function checkRegistryName(
 ): Promise<NameCheck> {
   const asked = parseProperties(nameCheckRequestSchema, body, '');
   const { name } = asked;
-  const problem = problemOf(name, asked.type ?? registryType);
+  const type = asked.type ?? registryType;
+  const isKnownType = type.toLowerCase() === registryType.toLowerCase();
+  const problem = isKnownType ? registryNameProblem(name) : `The resource type '${type.slice(0, 100)}' is invalid.`;
   if (problem !== undefined) return { nameAvailable: false, reason: 'Invalid', message: problem };
   if (await isNameTaken(parts.database.read, name))
     return { nameAvailable: false, reason: 'AlreadyExists', message: `The registry ${name} is already in use.` };
@@ -33,8 +35,8 @@ export async function checkRegistryName(
   return { nameAvailable: true, availableLoginServerName: parts.loginServerOf(label) };
 }
 
-function problemOf(name: string, type: string): string | undefined {
-  if (type.toLowerCase() !== registryType.toLowerCase()) return `The resource type '${type.slice(0, 100)}' is invalid.`;
+/** Why no registry can have that name; undefined when one can. */
+export function registryNameProblem(name: string): string | undefined {
   if (reservedRegistryNames.includes(registryKey(name)))
     return `The name '${name}' is reserved for the installation itself.`;
   try {

@@ -1,4 +1,3 @@
-import { parseRegistryName } from '../../core/registry-name.ts';
 import {
   type AdminAccountParts,
   regenerateAdminPassword,
@@ -20,6 +19,7 @@ import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import { regenerateSchema } from '../../wire/arm/registry-schema.ts';
 import type { ArmAction, ArmType } from './arm-type.ts';
+import { registryNameProblem } from './name-check.ts';
 import { registryProperties } from './registry-view.ts';
 
 export type RegistryTypeParts = AdminAccountParts &
@@ -41,7 +41,8 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     hasLocation: true,
     hasSystemData: true,
     checkName: (name) => {
-      parseRegistryName(name);
+      const problem = registryNameProblem(name);
+      if (problem !== undefined) throw refuse('registryNameInvalid', { message: problem, target: 'name' });
     },
     validate: validateRegistry,
     settle: (tx, change) => settleRegistry(parts, tx, change),
@@ -51,7 +52,7 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     },
     refuseRemoval: (resource) => {
       if (resource.name.toLowerCase() !== parts.defaultRegistryName.toLowerCase()) return;
-      throw refuse('resourceInvalid', {
+      throw refuse('resourceNeeded', {
         message: `The registry '${resource.name}' answers on localhost and cannot be deleted.`,
         target: resource.id,
       });
