@@ -94,3 +94,17 @@ export async function linkBlob(
     .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
     .execute();
 }
+
+/** Sets a copy aside whose bytes are missing, wrong or cannot be read: the next push of its digest replaces it. */
+export async function markDamaged(
+  tx: Transaction,
+  copy: { readonly registryUid: string; readonly digest: Digest; readonly storageKey: StorageKey },
+): Promise<void> {
+  await tx
+    .updateTable('blobs')
+    .set({ state: 'damaged' })
+    .where('registry_uid', '=', copy.registryUid)
+    .where('digest', '=', copy.digest)
+    .where('storage_key', '=', copy.storageKey)
+    .execute();
+}

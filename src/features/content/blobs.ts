@@ -11,7 +11,7 @@ import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { AuthorizedChange } from './authorized-change.ts';
-import { linkBlob } from './blob-commit.ts';
+import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
@@ -168,15 +168,7 @@ export class Blobs {
   async #markDamaged(blob: StoredBlob): Promise<void> {
     const { database, log } = this.#parts;
     log.error('stored blob is damaged', { digest: blob.digest, registryUid: blob.registryUid });
-    await database.transaction(async (tx) => {
-      await tx
-        .updateTable('blobs')
-        .set({ state: 'damaged' })
-        .where('registry_uid', '=', blob.registryUid)
-        .where('digest', '=', blob.digest)
-        .where('storage_key', '=', blob.storageKey)
-        .execute();
-    });
+    await database.transaction(async (tx) => await markDamaged(tx, blob));
   }
 
   /** A client that is told a blob is here may skip its upload: what nothing references yet must stay for a while longer. */

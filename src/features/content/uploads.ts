@@ -1,20 +1,19 @@
 import { algorithmOf, type Digest, type DigestAlgorithm } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import { BlobMissing, type BlobStore, type StorageKey } from '../../platform/blob-store/blob-store.ts';
+import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { Database } from '../../platform/database/database.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { AuthorizedChange } from './authorized-change.ts';
-import { type CommitTarget, CopyGone, commitBlob, linkCopy } from './blob-commit.ts';
+import { BlobIntake } from './blob-intake.ts';
 import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
 import { IncomingDigest } from './incoming-digest.ts';
 import { OpenDigests } from './open-digests.ts';
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
-import { sameBytes } from './same-bytes.ts';
 import { createUploadQueries, type UploadQueries } from './upload-queries.ts';
 import {
   claimUpload,
@@ -57,11 +56,6 @@ export type ChunkRange = { readonly start: number; readonly lengthBytes: number 
 /** One chunk of an upload. */
 export type Chunk = { readonly body: IncomingBytes; readonly range: ChunkRange | undefined };
 
-type Target = { readonly place: Place; readonly authority: Authority; readonly upload?: Upload };
-/** Bytes that were sent and are not yet a blob. */
-type Sent = Pick<Upload, 'handle' | 'tokens'>;
-type Content = { readonly wanted: Digest; readonly hashed: IncomingDigest };
-
 /**
  * Blob uploads: sessions, chunks, and the step that makes a finished upload a blob of its registry.
  *
@@ -73,11 +67,13 @@ type Content = { readonly wanted: Digest; readonly hashed: IncomingDigest };
 export class Uploads {
   readonly #parts: UploadParts;
   readonly #queries: UploadQueries;
+  readonly #intake: BlobIntake;
   readonly #digests = new OpenDigests();
 
   constructor(parts: UploadParts) {
     this.#parts = parts;
     this.#queries = createUploadQueries(parts.database);
+    this.#intake = new BlobIntake({ ...parts, graceMs: parts.limits.graceMs });
   }
 
   /** Begins a session; stores nothing. Resolves to its ticket and uid. */
@@ -124,20 +120,24 @@ export class Uploads {
       if (digest.sizeBytes < upload.offset) throw await this.#discard(upload, new BerthError('uploadUnknown'));
       if (digest.finish() !== wanted)
         throw await this.#discard(upload, new BerthError('digestInvalid', { digest: wanted }));
-      await this.#store({ place: session.place, authority, upload }, { ...upload, tokens }, { wanted, hashed: digest });
+      const target = { place: session.place, authority, upload };
+      await this.#intake.keep(target, { ...upload, tokens }, { wanted, hashed: digest });
     });
   }
 
   /** A blob in one request, without a session. Throws `digestInvalid`, `sizeInvalid`, `blobTooLarge`. */
   async push(place: Place, authority: Authority, wanted: Digest, body: IncomingBytes): Promise<void> {
     const { store } = this.#parts;
+    const target = { place, authority };
+    const unknown = await this.#intake.linkSame(target, wanted, body);
+    if (unknown === undefined) return;
     const handle = await store.begin();
     const digest = new IncomingDigest(algorithmOf(wanted));
     await this.#orAbort(handle, async () => {
-      const { part } = whole(await this.#receive({ handle, offset: 0, tokens: [] }, body, digest));
+      const { part } = whole(await this.#receive({ handle, offset: 0, tokens: [] }, unknown, digest));
       if (digest.finish() !== wanted) throw new BerthError('digestInvalid', { digest: wanted });
       const tokens = await this.#partsOf(handle, part);
-      await this.#store({ place, authority }, { handle, tokens }, { wanted, hashed: digest });
+      await this.#intake.keep(target, { handle, tokens }, { wanted, hashed: digest });
     });
   }
 
@@ -240,80 +240,6 @@ export class Uploads {
     if (before.length > 0) return before;
     const empty = await this.#parts.store.part(handle, { number: 1, offset: 0 }, noBytes());
     return [empty.token];
-  }
-
-  /**
-   * Makes checked bytes a blob of the registry. Where it holds the digest already, the stored copy is compared byte for byte
-   * with what was sent, and linked when it is good: nothing is written a second time, and a bad copy is replaced.
-   */
-  async #store(target: Target, sent: Sent, content: Content): Promise<void> {
-    const { database, store } = this.#parts;
-    const at = { registry: target.place.registryUid, digest: content.wanted };
-    const copy = await this.#queries.copy(database.read, at);
-    if (copy !== undefined && copy.size === content.hashed.sizeBytes && (await this.#isGood(copy.storageKey, sent))) {
-      if (await this.#link(target, content.wanted, copy.storageKey)) return await store.abort(sent.handle);
-    }
-    await this.#commit(target, content, await this.#complete(sent), copy?.storageKey);
-  }
-
-  /** A copy that is missing or cannot be read is no good; what was sent takes its place. */
-  async #isGood(storageKey: StorageKey, sent: Sent): Promise<boolean> {
-    const { store, log } = this.#parts;
-    try {
-      return await sameBytes(store.read(storageKey), store.readUnfinished(sent.handle, sent.tokens));
-    } catch (error) {
-      log.warn('a stored copy could not be compared', { error });
-      return false;
-    }
-  }
-
-  async #complete({ handle, tokens }: Sent): Promise<StorageKey> {
-    try {
-      return await this.#parts.store.complete(handle, tokens);
-    } catch (cause) {
-      if (cause instanceof BlobMissing) throw new BerthError('uploadUnknown', undefined, { cause });
-      throw cause;
-    }
-  }
-
-  /** False when the copy went away meanwhile; the session is still open then. */
-  async #link(target: Target, digest: Digest, storageKey: StorageKey): Promise<boolean> {
-    try {
-      await this.#change(target, async (tx, commit) => await linkCopy(tx, commit, digest, storageKey));
-      return true;
-    } catch (error) {
-      if (error instanceof CopyGone) return false;
-      throw error;
-    }
-  }
-
-  async #commit(
-    target: Target,
-    content: Content,
-    storageKey: StorageKey,
-    badKey: StorageKey | undefined,
-  ): Promise<void> {
-    const { failpoint, store } = this.#parts;
-    const { wanted, hashed } = content;
-    const finished = { digest: wanted, storageKey, sizeBytes: hashed.sizeBytes, checksums: hashed.checksums.finish() };
-    await failpoint('blob.commit.before');
-    const inUse = await this.#change(target, async (tx, commit) => await commitBlob(tx, commit, finished, badKey));
-    await failpoint('blob.commit.after');
-    const surplus = inUse === storageKey ? badKey : storageKey;
-    if (surplus !== undefined) await store.removeMany([surplus]);
-  }
-
-  /** The last transaction of an upload: ends its session, if it has one, and makes sure of the repository. */
-  async #change<T>(target: Target, work: (tx: Transaction, commit: CommitTarget) => Promise<T>): Promise<T> {
-    const { change, ids, limits } = this.#parts;
-    const { place, authority, upload } = target;
-    return await change(place, authority, async ({ tx, repositoryUid }) => {
-      const nowMicros = this.#now();
-      if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
-      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
-      const graceUntilMicros = nowMicros + limits.graceMs * 1000;
-      return await work(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, graceUntilMicros });
-    });
   }
 
   /** A cancelled session without a row gets one that says it ended, so that its ticket is of no further use. */
