@@ -47,7 +47,7 @@ for (const name of names) {
     assert.deepEqual(errorListSchema.parse(body), { errors: [{ code, message, detail: { about: 'x' } }] });
     assert(!JSON.stringify(body).includes('inner'));
     assert.equal(answer.headers.get('retry-after'), null);
-    const isChallenged = name === 'unauthorized' || name === 'insufficientScope';
+    const isChallenged = ['unauthorized', 'credentialsWrong', 'insufficientScope'].includes(name);
     assert.equal(answer.headers.get('www-authenticate') !== null, isChallenged);
   });
 }
