@@ -35,8 +35,8 @@ import { OutsideIssuers } from './features/identity/outside-issuers.ts';
 import { createSignIn, type SignIn } from './features/identity/sign-in.ts';
 import { SignInSessions } from './features/identity/sign-in-sessions.ts';
 import { SigningKeys } from './features/identity/signing-keys.ts';
-import { createTenantCaller, createTenantCaller } from './features/identity/tenant-caller.ts';
-import { TenantTokens, TenantTokens } from './features/identity/tenant-tokens.ts';
+import { createTenantCaller } from './features/identity/tenant-caller.ts';
+import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
@@ -200,14 +200,6 @@ async function composeFeatures(settings: Settings, data: Data) {
   const { accessLog } = data;
   const authorize = createAuthorize({ callers, directory, accessLog });
   const issueTokens = createIssueTokens({ callers, directory, tokens, accessLog });
-  const tenantTokens = new TenantTokens({
-    keys: new SigningKeys({ ...data, tenantUid, purpose: 'tenantToken' }),
-    clock,
-    ids,
-    tenantId: data.installation.tenantId,
-    domain: settings.domain,
-    lifetimeSeconds: lifetimes.accessTokenSeconds,
-  });
 
   const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
   const limits = {
@@ -222,8 +214,6 @@ async function composeFeatures(settings: Settings, data: Data) {
     registries,
     authorize,
     issueTokens,
-    tenantTokens,
-    tenantCaller: createTenantCaller({ ...data, tenantTokens }),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
     uploads: new Uploads({
       ...content,
