@@ -521,7 +521,7 @@ forEachDatabase((_, open) => {
   });
 });
 
-/** Content of every kind: 300 blobs of 1,000 bytes, one manifest of 2 bytes with a tag, an upload. */
+/** Content of every kind: 300 blobs of 1,000 bytes, one manifest of 2 bytes with a tag, an upload that nobody holds. */
 async function fill(database: Database, registry_uid: string): Promise<void> {
   const [created_at, changed_at, repository_uid] = [1, 1, ids.uid()];
   const digests = Array.from({ length: 300 }, () => `sha256:${Buffer.from(ids.bytes(32)).toString('hex')}`);
@@ -537,7 +537,7 @@ async function fill(database: Database, registry_uid: string): Promise<void> {
         digests.map((each) => ({
           registry_uid,
           digest: each,
-          storage_key: ids.uid(),
+          storage_key: newKey(),
           size: 1_000,
           stored_size: 1_000,
           format: 'plain' as const,
@@ -576,5 +576,29 @@ async function fill(database: Database, registry_uid: string): Promise<void> {
       .insertInto('tags')
       .values({ repository_uid, name: 'v1', digest, hybrid_time: 1, region: 'home', created_at, changed_at })
       .execute();
+    await tx
+      .insertInto('uploads')
+      .values({
+        uid: ids.uid(),
+        registry_uid,
+        repository_uid,
+        principal: 'olivia',
+        algorithm: 'sha256',
+        handle: newKey(),
+        offset: 0,
+        parts: '[]',
+        lease_owner: null,
+        lease_until: 0,
+        fence: 0,
+        created_at,
+        changed_at,
+        expires_at: Number.MAX_SAFE_INTEGER,
+      })
+      .execute();
   });
+}
+
+/** The form of the folder store's keys. */
+function newKey(): string {
+  return Buffer.from(ids.bytes(16)).toString('hex');
 }
