@@ -3,7 +3,7 @@ import { mediaTypes } from '../../core/media-types.ts';
 import { type BlobAnswer, sendBlob } from '../middleware/streams.ts';
 import { parseRange } from './byte-range.ts';
 import { etagOf, isHeld } from './etag.ts';
-import type { AtContent, OciRequest } from './oci-route.ts';
+import { type AtContent, emptyBody, type OciRequest } from './oci-route.ts';
 
 const cacheForever = 'private, max-age=31536000, immutable';
 
@@ -39,5 +39,5 @@ export async function blobGet({ c, parts, authority, at }: OciRequest<AtContent>
 export async function blobDelete({ c, parts, authority, at }: OciRequest<AtContent>): Promise<Response> {
   const digest = parseDigest(at.rest);
   await parts.blobs.remove(at.place, authority, digest);
-  return c.body(null, 202, { 'Docker-Content-Digest': digest });
+  return c.body(null, 202, { 'Docker-Content-Digest': digest, ...emptyBody });
 }

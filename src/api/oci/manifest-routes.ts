@@ -5,7 +5,7 @@ import type { StoredManifest } from '../../features/content/manifest-store.ts';
 import { bodyIn, bytesIn } from '../middleware/streams.ts';
 import { wantsPlatformImage } from './accept.ts';
 import { etagOf, isHeld } from './etag.ts';
-import { type AtContent, type OciRequest, recordPull } from './oci-route.ts';
+import { type AtContent, emptyBody, type OciRequest, recordPull } from './oci-route.ts';
 
 /** More tags in one push than any release line has. */
 const maxTags = 100;
@@ -45,6 +45,7 @@ export async function manifestPut({ c, parts, authority, at }: OciRequest<AtCont
     Location: `/v2/${at.place.repository}/manifests/${digest}`,
     'Docker-Content-Digest': digest,
     ...(subject === undefined ? {} : { 'OCI-Subject': subject }),
+    ...emptyBody,
   });
 }
 
@@ -52,7 +53,8 @@ export async function manifestPut({ c, parts, authority, at }: OciRequest<AtCont
 export async function manifestDelete({ c, parts, authority, at }: OciRequest<AtContent>): Promise<Response> {
   const reference = parseReference(at.rest);
   await parts.manifests.remove(at.place, authority, reference);
-  return c.body(null, 202, reference.kind === 'digest' ? { 'Docker-Content-Digest': reference.digest } : {});
+  const digest = reference.kind === 'digest' ? { 'Docker-Content-Digest': reference.digest } : {};
+  return c.body(null, 202, { ...digest, ...emptyBody });
 }
 
 function tagsAsked(texts: readonly string[]): Tag[] {

@@ -47,6 +47,9 @@ export type OciRoute<At> = {
   readonly handle: (request: OciRequest<At>) => Promise<Response> | Response;
 };
 
+/** An answer without a body says so: without a length it would go out in chunks, of which there are none. */
+export const emptyBody = { 'Content-Length': '0' };
+
 /** Notes a pull; HEAD requests are no pulls. */
 export function recordPull(
   { c, parts, authority }: OciRequest<unknown>,

@@ -7,7 +7,7 @@ import type { Chunk } from '../../features/content/uploads.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, type TransferLimits } from '../middleware/streams.ts';
 import { parseContentRange } from './byte-range.ts';
-import type { AtContent, InRepository, OciRequest } from './oci-route.ts';
+import { type AtContent, emptyBody, type InRepository, type OciRequest } from './oci-route.ts';
 
 /**
  * Begins a push: mounts a blob of another repository, takes a whole blob, or opens a session.
@@ -28,7 +28,7 @@ export async function uploadPost(request: OciRequest<InRepository>): Promise<Res
     return created(c, at.place, wanted);
   }
   const { ticket, uid } = parts.uploads.begin(at.place, authority, algorithmAsked(c));
-  return c.body(null, 202, sessionHeaders(at.place, ticket, { uid, offset: 0 }));
+  return c.body(null, 202, { ...sessionHeaders(at.place, ticket, { uid, offset: 0 }), ...emptyBody });
 }
 
 /** How far a session is. Source: OCI distribution specification, "Pushing a blob in chunks". */
@@ -44,7 +44,7 @@ export async function uploadPatch({ c, parts, authority, at }: OciRequest<AtCont
   const offset = await recoverable(c, at, session.uid, () =>
     parts.uploads.append(session, authority, chunkIn(c, parts.transfer)),
   );
-  return c.body(null, 202, sessionHeaders(at.place, at.rest, { uid: session.uid, offset }));
+  return c.body(null, 202, { ...sessionHeaders(at.place, at.rest, { uid: session.uid, offset }), ...emptyBody });
 }
 
 /** Ends a session; the body may hold the last chunk, or the whole blob. */
@@ -110,5 +110,5 @@ function sessionHeaders(
 
 function created(c: Context<Env>, place: Place, digest: Digest): Response {
   const Location = `/v2/${place.repository}/blobs/${digest}`;
-  return c.body(null, 201, { Location, 'Docker-Content-Digest': digest });
+  return c.body(null, 201, { Location, 'Docker-Content-Digest': digest, ...emptyBody });
 }
