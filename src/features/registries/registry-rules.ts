@@ -1,4 +1,4 @@
-import { type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
+import { type JsonObject, parseJsonObject } from '../../wire/arm/json.ts';
 import {
   identitySchema,
   type RegistryProperties,
@@ -53,7 +53,7 @@ export function propertiesOf({ properties, name }: Pick<Resource, 'properties' |
 
 /** Without what is undefined. */
 export function plainJson(value: object): JsonObject {
-  return jsonObjectSchema.parse(JSON.parse(JSON.stringify(value)));
+  return parseJsonObject(JSON.stringify(value));
 }
 
 function fixedOf(existing: Resource): Partial<RegistryProperties> {

@@ -3,13 +3,12 @@ import { z } from 'zod';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
-import { jsonObjectSchema } from '../../wire/arm/json.ts';
+import { isJsonObject, type JsonObject, parseJsonObject } from '../../wire/arm/json.ts';
 import { type Author, idKey, type Resource } from './resource.ts';
 
 type Row = Selectable<Schema['resources']>;
 
 const authorSchema = z.object({ uid: z.string(), name: z.string(), kind: z.enum(['User', 'Application']) });
-const envelopeSchema = z.object({ sku: jsonObjectSchema.exactOptional(), identity: jsonObjectSchema.exactOptional() });
 const tagsSchema = z.record(z.string(), z.string());
 
 /** Answers false when a resource of that id exists. */
@@ -187,7 +186,7 @@ function changingColumns(resource: Resource) {
 }
 
 function resourceOf(row: Row): Resource {
-  const envelope = envelopeSchema.parse(JSON.parse(row.envelope));
+  const { sku, identity } = parseJsonObject(row.envelope);
   return {
     uid: row.uid,
     tenantUid: row.tenant_uid,
@@ -199,9 +198,9 @@ function resourceOf(row: Row): Resource {
     name: row.name,
     location: row.location ?? undefined,
     tags: tagsSchema.parse(JSON.parse(row.tags)),
-    sku: envelope.sku,
-    identity: envelope.identity,
-    properties: jsonObjectSchema.parse(JSON.parse(row.properties)),
+    sku: objectOf(sku),
+    identity: objectOf(identity),
+    properties: parseJsonObject(row.properties),
     state: row.state,
     etag: row.etag,
     createdAtMicros: row.created_at,
@@ -209,6 +208,10 @@ function resourceOf(row: Row): Resource {
     changedAtMicros: row.changed_at,
     changedBy: authorOf(row.changed_by),
   };
+}
+
+function objectOf(value: unknown): JsonObject | undefined {
+  return isJsonObject(value) ? value : undefined;
 }
 
 function authorOf(text: string): Author {
