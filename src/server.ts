@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { loginServerOf, ownNames } from './addresses.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
+import { graphRoutes } from './api/graph/graph-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -36,6 +37,7 @@ import { createSignIn, type SignIn } from './features/identity/sign-in.ts';
 import { SignInSessions } from './features/identity/sign-in-sessions.ts';
 import { SigningKeys } from './features/identity/signing-keys.ts';
 import { createTenantCaller } from './features/identity/tenant-caller.ts';
+import { TenantDirectory } from './features/identity/tenant-directory.ts';
 import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
@@ -241,6 +243,7 @@ function composeTenant(settings: Settings, data: Data, signIn: SignIn) {
     deviceCodes: new DeviceCodes(data),
     authorizationCodes: new AuthorizationCodes(data),
     findClient: createFindClient(data.database, tenantUid),
+    tenantDirectory: new TenantDirectory({ ...data, tenantUid }),
   };
 }
 
@@ -285,6 +288,7 @@ function composeApp(
   );
   app.route('/', ociRoutes(parts));
   app.route('/', tokenRoutes(parts));
+  app.route('/', graphRoutes(parts));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
