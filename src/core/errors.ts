@@ -464,6 +464,14 @@ export const errorCatalogue = {
     message: 'the redirect URI is not registered for this application',
     remedy: 'Register it with az ad app update, or use http://localhost.',
   },
+  crossSite: {
+    code: 'DENIED',
+    status: 403,
+    oauth: 'access_denied',
+    aadsts: 165000,
+    message: 'the form did not come from a page of this server in this browser',
+    remedy: 'Open the page again, allow its cookie, and send the form from there.',
+  },
   devicePending: {
     code: 'BAD_REQUEST',
     status: 400,

@@ -1,6 +1,8 @@
 import { Hono } from 'hono';
 import type { Env } from '../middleware/env.ts';
+import { authorizePage } from './authorize-page.ts';
 import { deviceEndpoint } from './device-endpoint.ts';
+import { devicePage } from './device-page.ts';
 import { discoveryRoutes } from './discovery-routes.ts';
 import type { LoginParts } from './login-parts.ts';
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts';
@@ -10,7 +12,14 @@ import { tokenEndpoint } from './token-endpoint.ts';
 /** The sign-in of the tenant. Open to everyone: these routes are where people show who they are. */
 export function loginRoutes(parts: LoginParts & MetadataParts): Hono<Env> {
   const routes = new Hono<Env>();
-  for (const group of [discoveryRoutes(parts), tokenEndpoint(parts), deviceEndpoint(parts), metadataRoutes(parts)]) {
+  for (const group of [
+    discoveryRoutes(parts),
+    tokenEndpoint(parts),
+    deviceEndpoint(parts),
+    devicePage(parts),
+    authorizePage(parts),
+    metadataRoutes(parts),
+  ]) {
     group.onError(renderLoginError(parts));
     routes.route('/', group);
   }

@@ -2,12 +2,12 @@ import type { Context } from 'hono';
 import { Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import { objectIdOf } from '../../features/identity/object-id.ts';
-import { parseResource, parseScopes, type TenantResource } from '../../features/identity/tenant-resource.ts';
+import type { AskedScopes } from '../../features/identity/tenant-resource.ts';
 import { signInWithPassword, signInWithSecret } from '../../features/identity/tenant-sign-in.ts';
 import type { SignedIn } from '../../features/identity/tenant-tokens.ts';
 import { type LoginTokenAnswer, type LoginTokenForm, loginTokenForm } from '../../wire/login/login-messages.ts';
 import type { Env } from '../middleware/env.ts';
-import { placeOf } from '../middleware/host-name.ts';
+import { whatFor, whatForResource } from './asked-resource.ts';
 import { type Authority, type AuthorityStyle, authorityOf, tenantOf, tenantPattern } from './authority.ts';
 import { formLimit, formOf, fromOf, parseParameters } from './login-form.ts';
 import type { LoginParts } from './login-parts.ts';
@@ -30,15 +30,19 @@ export function tokenEndpoint(parts: LoginParts): Hono<Env> {
 
 async function answer(parts: LoginParts, c: Context<Env>, authority: Authority): Promise<LoginTokenAnswer> {
   const form = readForm(await formOf(c));
-  const asked = whatFor(parts, c, form);
+  // Before anything is used up, where the form says it.
+  const asked = askedBy(parts, c, form);
   const granted = await grant(parts, c, authority, form);
-  const access = await parts.tenantTokens.issueAccess(granted.who, asked.resource);
+  const scope = form.scope === '' ? (granted.scope ?? '') : form.scope;
+  const { resource, wantsIdToken } = asked ?? whatFor(c, parts.domain, scope);
+  const access = await parts.tenantTokens.issueAccess(granted.who, resource);
   recordIssue(parts, c, granted.who);
   const isV1 = form.resource !== undefined;
   const seconds = isV1 ? String(access.expiresInSeconds) : access.expiresInSeconds;
+  const isPerson = granted.who.principal.kind === 'user';
   return {
     token_type: 'Bearer',
-    scope: form.scope,
+    scope,
     expires_in: seconds,
     ext_expires_in: seconds,
     ...(form.resource === undefined
@@ -49,16 +53,27 @@ async function answer(parts: LoginParts, c: Context<Env>, authority: Authority):
           resource: form.resource,
         }),
     access_token: access.token,
-    ...(granted.who.principal.kind === 'user' ? await forPerson(parts, authority, form, granted, asked) : {}),
+    ...(isPerson ? await forPerson(parts, authority, { ...form, scope }, granted, wantsIdToken) : {}),
   };
+}
+
+/** Undefined where the client said it when it asked for its code. Throws `audienceUnknown`, `loginRequestInvalid`. */
+function askedBy({ domain }: LoginParts, c: Context<Env>, form: LoginTokenForm): AskedScopes | undefined {
+  if (form.resource !== undefined) return whatForResource(c, domain, form.resource);
+  const hasCode = 'code' in form || 'device_code' in form;
+  return hasCode && form.scope === '' ? undefined : whatFor(c, domain, form.scope);
 }
 
 type Granted = {
   readonly who: SignedIn;
+  /** What was asked for with the code. */
+  readonly scope: string | undefined;
   readonly nonce: string | undefined;
   /** The one that was shown, which stays good. */
   readonly refreshToken: string | undefined;
 };
+
+const nothingElse = { scope: undefined, nonce: undefined, refreshToken: undefined };
 
 /** Id token, refresh token and the hint about the account, which only the sign-in of a person has. */
 async function forPerson(
@@ -66,7 +81,7 @@ async function forPerson(
   authority: Authority,
   form: LoginTokenForm,
   { who, nonce, refreshToken }: Granted,
-  { wantsIdToken }: { readonly wantsIdToken: boolean },
+  wantsIdToken: boolean,
 ): Promise<Partial<LoginTokenAnswer>> {
   const isV1 = form.resource !== undefined;
   const wantsRefreshToken = isV1 || /(^|\s)offline_access(\s|$)/i.test(form.scope);
@@ -88,32 +103,10 @@ function readForm(parameters: URLSearchParams): LoginTokenForm {
   return parseParameters(loginTokenForm, parameters);
 }
 
-/** Throws `audienceUnknown`. */
-function whatFor({ domain }: LoginParts, c: Context<Env>, form: LoginTokenForm): Asked {
-  const here = new URL(c.var.call.origin).hostname;
-  const isOurName = (name: string) =>
-    name === here || name === domain || name === `login.${domain}` || isControl(name, domain);
-  if (form.resource === undefined) {
-    const asked = parseScopes(form.scope, isOurName);
-    if (asked === undefined) throw new BerthError('audienceUnknown', form.scope.slice(0, 500));
-    return asked;
-  }
-  const resource = parseResource(form.resource, isOurName);
-  if (resource === undefined) throw new BerthError('audienceUnknown', form.resource.slice(0, 500));
-  return { resource, wantsIdToken: true };
-}
-
-type Asked = { readonly resource: TenantResource; readonly wantsIdToken: boolean };
-
-function isControl(name: string, domain: string): boolean {
-  const kind = placeOf(name, domain)?.kind;
-  return kind === 'local' || kind === 'management';
-}
-
 async function grant(parts: LoginParts, c: Context<Env>, authority: Authority, form: LoginTokenForm): Promise<Granted> {
   const client = clientOf(c, form);
   const from = fromOf(c);
-  const byPerson = (who: SignedIn) => ({ who, nonce: undefined, refreshToken: undefined });
+  const byPerson = (who: SignedIn) => ({ who, ...nothingElse });
   switch (form.grant_type) {
     case 'client_credentials':
       return byPerson(await signInClient(parts, c, authority, client));
@@ -127,14 +120,14 @@ async function grant(parts: LoginParts, c: Context<Env>, authority: Authority, f
         await signInClient(parts, c, authority, client);
       const who = await parts.sessions.resume(form.refresh_token, client.id.toLowerCase());
       if (who === undefined) throw new BerthError('grantExpired');
-      return { who, nonce: undefined, refreshToken: form.refresh_token };
+      return { who, ...nothingElse, refreshToken: form.refresh_token };
     }
     case 'authorization_code':
       return await redeemCode(parts, c, authority, client, form);
     case 'device_code':
-      return byPerson(await parts.deviceCodes.poll(form.code, client.id.toLowerCase()));
+      return { ...nothingElse, ...(await parts.deviceCodes.poll(form.code, client.id.toLowerCase())) };
     default:
-      return byPerson(await parts.deviceCodes.poll(form.device_code, client.id.toLowerCase()));
+      return { ...nothingElse, ...(await parts.deviceCodes.poll(form.device_code, client.id.toLowerCase())) };
   }
 }
 

@@ -14,6 +14,7 @@ const lifetimeMicros = 300 * 1_000_000;
 const codeSchema = z.object({
   by: signedInSchema,
   redirectUri: z.string(),
+  scope: z.string(),
   /** Base64url SHA-256 of what the client shows with the code; absent only for clients that have a secret. */
   challenge: z.string().exactOptional(),
   nonce: z.string().exactOptional(),
@@ -21,6 +22,7 @@ const codeSchema = z.object({
 
 export type CodeRequest = {
   readonly redirectUri: string;
+  readonly scope: string;
   readonly challenge: string | undefined;
   readonly nonce: string | undefined;
 };
@@ -42,13 +44,14 @@ export class AuthorizationCodes {
     this.#findStanding = createFindStanding(parts.database.read);
   }
 
-  async issue(by: SignedIn, { redirectUri, challenge, nonce }: CodeRequest): Promise<string> {
+  async issue(by: SignedIn, { redirectUri, scope, challenge, nonce }: CodeRequest): Promise<string> {
     const { database, clock, ids } = this.#parts;
     const code = newSecret(ids);
     const nowMicros = clock.nowMicros();
     const payload: z.infer<typeof codeSchema> = {
       by: keepSignIn(by),
       redirectUri,
+      scope,
       ...(challenge === undefined ? {} : { challenge }),
       ...(nonce === undefined ? {} : { nonce }),
     };
@@ -60,16 +63,16 @@ export class AuthorizationCodes {
   /** Undefined unless client, redirect URI and verifier are those of the code; a wrong try uses the code up. */
   async redeem(
     asked: RedeemRequest,
-  ): Promise<{ readonly who: SignedIn; readonly nonce: string | undefined } | undefined> {
+  ): Promise<{ readonly who: SignedIn; readonly scope: string; readonly nonce: string | undefined } | undefined> {
     const { database, clock } = this.#parts;
     const key = stateKey('code', asked.code);
     const payload = await database.transaction((tx) => takeState(tx, key, clock.nowMicros()));
     if (payload === undefined) return undefined;
-    const { by, redirectUri, challenge, nonce } = codeSchema.parse(JSON.parse(payload));
+    const { by, redirectUri, scope, challenge, nonce } = codeSchema.parse(JSON.parse(payload));
     const shown = asked.verifier === undefined ? undefined : s256(asked.verifier);
     if (by.clientId !== asked.clientId || redirectUri !== asked.redirectUri || challenge !== shown) return undefined;
     const who = await resumeSignIn({ findStanding: this.#findStanding, clock }, by);
-    return who && { who, nonce };
+    return who && { who, scope, nonce };
   }
 }
 

@@ -19,6 +19,7 @@ const userCodeLength = 8;
 
 const deviceSchema = z.object({
   clientId: z.string(),
+  scope: z.string(),
   userCodeKey: z.string(),
   polledAt: z.int(),
   outcome: z.discriminatedUnion('kind', [
@@ -41,13 +42,14 @@ export class DeviceCodes {
     this.#findStanding = createFindStanding(parts.database.read);
   }
 
-  async begin(clientId: string): Promise<BegunDevice> {
+  /** `scope` is what the client asks for now: it does not say so again. */
+  async begin(clientId: string, scope: string): Promise<BegunDevice> {
     const { database, clock, ids } = this.#parts;
     const begun = { deviceCode: newSecret(ids), userCode: newUserCode(ids) };
     const nowMicros = clock.nowMicros();
     const expiresAtMicros = nowMicros + deviceCodeSeconds * 1_000_000;
     const [deviceKey, userCodeKey] = [stateKey('device', begun.deviceCode), stateKey('userCode', begun.userCode)];
-    const device: Device = { clientId, userCodeKey, polledAt: 0, outcome: { kind: 'pending' } };
+    const device: Device = { clientId, scope, userCodeKey, polledAt: 0, outcome: { kind: 'pending' } };
     await database.transaction(async (tx) => {
       const pointer = { payload: deviceKey, expiresAtMicros };
       if (!(await insertState(tx, userCodeKey, pointer, nowMicros))) throw new BerthError('tooManyRequests');
@@ -74,7 +76,7 @@ export class DeviceCodes {
   }
 
   /** Who approved it, once. Throws `devicePending`, `deviceTooFast`, `deviceDeclined` and `deviceExpired`. */
-  async poll(deviceCode: string, clientId: string): Promise<SignedIn> {
+  async poll(deviceCode: string, clientId: string): Promise<{ readonly who: SignedIn; readonly scope: string }> {
     const device = await this.#ask(stateKey('device', deviceCode), clientId);
     switch (device?.outcome.kind) {
       case 'pending':
@@ -85,7 +87,7 @@ export class DeviceCodes {
         const { clock } = this.#parts;
         const who = await resumeSignIn({ findStanding: this.#findStanding, clock }, device.outcome.by);
         if (who === undefined) throw new BerthError('deviceExpired');
-        return who;
+        return { who, scope: device.scope };
       }
       default:
         throw new BerthError('deviceExpired');

@@ -8,8 +8,8 @@ const client = {
   client_assertion_type: z.literal(assertionType).exactOptional(),
   client_assertion: z.string().exactOptional(),
   /** Version 2.0 of the endpoint; `resource` is its counterpart in version 1.0. */
-  scope: z.string().default(''),
-  resource: z.string().exactOptional(),
+  scope: z.string().max(4096).default(''),
+  resource: z.string().max(2048).exactOptional(),
   /** MSAL wants to know whose token it is: `1`. */
   client_info: z.string().exactOptional(),
 };
@@ -59,7 +59,11 @@ export const loginTokenAnswer = z.object({
 export type LoginTokenAnswer = z.infer<typeof loginTokenAnswer>;
 
 /** Form of the device endpoint. */
-export const deviceForm = z.object({ client_id: z.string(), scope: z.string().default('') });
+export const deviceForm = z.object({
+  client_id: z.string(),
+  scope: z.string().max(4096).default(''),
+  resource: z.string().max(2048).exactOptional(),
+});
 
 /** Source: RFC 8628, section 3.2; `message` is what the Azure CLI prints. */
 export const deviceAnswer = z.object({
