@@ -472,6 +472,23 @@ forEachDatabase((_, open) => {
     assert.notEqual((await labelled('randomly', 'NoReuse')).properties.loginServer, random.properties.loginServer);
   });
 
+  test('of many creations of one name at once, in two groups, one succeeds', async () => {
+    const berth = `${subscription}/resourceGroups/berth`;
+    const body = { location: 'eastus', sku: { name: 'Basic' } };
+    const answers = await Promise.all(
+      [group, berth, group, berth].map((base) => here.send('PUT', registry('raced', base), body)),
+    );
+    const statuses = answers.map(({ status }) => status);
+    assert.equal(statuses.filter((status) => status === 201).length, 1, statuses.join());
+    assert(
+      statuses.every((status) => [200, 201, 409].includes(status)),
+      statuses.join(),
+    );
+    assert.deepEqual(await names(`${subscription}/resources?$filter=${encodeURIComponent("name eq 'raced'")}`), [
+      'raced',
+    ]);
+  });
+
   test('names are checked before they are used', async () => {
     const check = async (name: string) => {
       const path = `${subscription}/providers/Microsoft.ContainerRegistry/checkNameAvailability`;

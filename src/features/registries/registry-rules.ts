@@ -66,18 +66,18 @@ function refuseGates(name: string, sku: Sku, properties: RegistryProperties, exi
   if (closed.length === 0) return;
   const details = closed.map(({ member, feature, from }) => ({
     code: 'SkuNotSupported',
-    message: `${feature} needs the ${from} SKU`,
+    message: `${feature} (from ${from} on)`,
     target: `properties.${member}`,
   }));
   const list = details.map((each) => each.message).join('; ');
   if (existing !== undefined && isSmaller(sku, skuOf(existing)))
     throw refuse('skuBlocked', {
-      message: `The registry '${name}' cannot become ${sku} while it uses: ${list}. Turn these off first.`,
+      message: `The registry '${name}' cannot become ${sku} while it uses: ${list}. Turn off what is listed first.`,
       target: 'sku.name',
       details,
     });
   throw refuse('skuTooSmall', {
-    message: `The registry '${name}' is of the ${sku} SKU: ${list}.`,
+    message: `The registry '${name}' is of the ${sku} SKU, which does not have: ${list}.`,
     ...(details[0] && { target: details[0].target }),
     details,
   });

@@ -18,6 +18,8 @@ export type SettlingParts = {
   readonly tenantId: string;
 };
 
+const maxIdentities = 20;
+
 /**
  * Settles what only the database and the moment know: the label of the login server, times of policies, ids of identities,
  * and whether what is there fits a smaller SKU. Throws `skuBlocked`, `resourceInvalid`.
@@ -85,6 +87,11 @@ async function settleIdentity(
     throw refuse('resourceInvalid', {
       message: `The identity type '${type}' needs at least one entry in userAssignedIdentities.`,
       target: 'identity.userAssignedIdentities',
+    });
+  if (wanted.length > maxIdentities)
+    throw refuse('quotaExceeded', {
+      message: `A registry has at most ${maxIdentities} managed identities.`,
+      target: 'identity',
     });
   const known = await Promise.all(wanted.map(async (id) => await userAssigned(tx, tenantUid, id)));
   return { type, ...system, userAssignedIdentities: Object.fromEntries(known) };
