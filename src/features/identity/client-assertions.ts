@@ -124,7 +124,8 @@ export class ClientAssertions {
   async #useOnce({ jti, exp = 0 }: JWTPayload, { principal }: Login, { address }: SignInFrom): Promise<void> {
     const { database, clock } = this.#parts;
     const nowMicros = clock.nowMicros();
-    const expiresAtMicros = (exp + clockSkewSeconds) * 1_000_000;
+    // MSAL counts parts of a second.
+    const expiresAtMicros = Math.ceil((exp + clockSkewSeconds) * 1_000_000);
     if (typeof jti !== 'string') throw new BerthError('assertionInvalid', 'it has no jti');
     if (expiresAtMicros > nowMicros + maxLifeSeconds * 1_000_000)
       throw new BerthError('assertionInvalid', 'it lives longer than a day');
