@@ -110,7 +110,7 @@ forEachDatabase((_, open) => {
     assert.equal(here.directory.epoch(), epoch + 3);
     const events = await here.journal.after(start, 10);
     assert.deepEqual(
-      events.map(({ type, actor, data }) => [type, actor, data['uid'], isAdminEnabled(data)]),
+      events.map(({ type, actor, data }) => [type, actor, data.uid, isAdminEnabled(data)]),
       [
         ['resource.created', 'test', registryUid, false],
         ['resource.updated', 'olivia', registryUid, true],
