@@ -54,6 +54,7 @@ export const testGroups: readonly TestGroup[] = [
     1,
     { BERTH_TEST_DATABASE: 'postgres' },
   ),
+  files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
     ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],
     ...['--sequence', '^(Push|Pull).* 1MB$'],
