@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 
 /** Bytes; each block of a stored blob has its own CRC-32, so that a read checks what it is about to send. */
-export const blockBytes = 1024 * 1024;
+export const blockBytes = 256 * 1024;
 const checksumBytes = 4;
 
 /** CRC-32 of each block, gathered while bytes arrive in chunks of any length. */

@@ -57,7 +57,7 @@ export type BlobStore = {
   readonly complete: (handle: StoreHandle, tokens: readonly PartToken[]) => Promise<StorageKey>;
   /** Frees an unfinished blob; nothing happens when it is gone already. */
   readonly abort: (handle: StoreHandle) => Promise<void>;
-  /** Chunks of at most 1 MiB; without a range from the first byte to the last. Opened lazily at the first pull; closed on return. */
+  /** Chunks of at most 256 KiB; without a range from the first byte to the last. Opened lazily at the first pull; closed on return. */
   readonly read: (key: StorageKey, range?: ByteRange, options?: ReadOptions) => AsyncIterable<Uint8Array>;
   /** Removes blobs; keys that are gone already are fine. */
   readonly removeMany: (keys: readonly StorageKey[]) => Promise<void>;

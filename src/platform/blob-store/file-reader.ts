@@ -5,32 +5,46 @@ import type { ByteRange } from './blob-store.ts';
 const read = promisify(readCallback);
 
 /** Reads end at multiples of this many bytes: the blocks that checksums are kept of. */
-const blockBytes = 1024 * 1024;
-const maxFreeBlocks = 32;
+const blockBytes = 256 * 1024;
+const maxFreeBlocks = 128;
+/** With more streams than this a block is read only when it is asked for: readers that stall hold one block each, not two. */
+const maxReadingAhead = 64;
 
 /** Where blocks are read into. */
 export type Blocks = {
   /** Memory for at least so many bytes, at most a block. */
   readonly take: (sizeBytes: number) => Buffer;
   readonly give: (memory: Buffer) => void;
+  /** Whether there is memory for a block that nobody has asked for yet. */
+  readonly mayReadAhead: () => boolean;
 };
 
 /** Memory that the consumer keeps. */
-export const freshBlocks: Blocks = { take: (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes), give: () => {} };
+export const freshBlocks: Blocks = {
+  take: (sizeBytes) => Buffer.allocUnsafeSlow(sizeBytes),
+  give: () => {},
+  mayReadAhead: () => true,
+};
 
 /** Memory that is used again: new pages and their collection cost more than reading into them. */
 export function createReusedBlocks(): Blocks {
   const free: Buffer[] = [];
+  let taken = 0;
   return {
-    take: () => free.pop() ?? Buffer.allocUnsafeSlow(blockBytes),
+    take: () => {
+      taken += 1;
+      return free.pop() ?? Buffer.allocUnsafeSlow(blockBytes);
+    },
     give: (memory) => {
+      taken -= 1;
       if (free.length < maxFreeBlocks) free.push(memory);
     },
+    mayReadAhead: () => taken < maxReadingAhead,
   };
 }
 
 /**
- * Yields a range of an open file in chunks that end at block boundaries, reading one block ahead. A chunk's memory goes back
+ * Yields a range of an open file in chunks that end at block boundaries, reading one block ahead while memory is plentiful. A chunk's memory goes back
  * to `blocks` when the next one is asked for. A file that ends before the range does ends the stream early.
  */
 export async function* readStream(
@@ -41,17 +55,17 @@ export async function* readStream(
   const size = fstatSync(fd).size;
   const end = Math.min(range?.end ?? size, size);
   let position = range?.start ?? 0;
-  const ahead = () => {
+  const begin = () => {
     const reading = readBlock(fd, position, end, blocks);
     // Awaited at the next pull; without this a fault while the consumer pauses would count as unhandled.
     reading.catch(() => {});
     return reading;
   };
-  let next = ahead();
+  let ahead: Promise<Read | undefined> | undefined;
   try {
-    for (let read = await next; read !== undefined; read = await next) {
+    for (let read = await begin(); read !== undefined; read = await (ahead ?? begin())) {
       position += read.chunk.length;
-      next = ahead();
+      ahead = blocks.mayReadAhead() ? begin() : undefined;
       try {
         yield read.chunk;
       } finally {
@@ -60,7 +74,7 @@ export async function* readStream(
     }
   } finally {
     // The file must not be closed, nor the memory used again, while a read is under way.
-    const unused = await next.catch(() => undefined);
+    const unused = await ahead?.catch(() => undefined);
     if (unused !== undefined) blocks.give(unused.memory);
   }
 }

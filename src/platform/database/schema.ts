@@ -274,7 +274,7 @@ type BlobTable = {
   created_at: number;
   /** Not collected before then although nothing references it. */
   grace_until: number;
-  /** CRC-32 of each 1 MiB block, four bytes each, big-endian. Last, so that reading the other columns does not touch it. */
+  /** CRC-32 of each 256 KiB block, four bytes each, big-endian. Last, so that reading the other columns does not touch it. */
   checksums: Uint8Array;
 };
 
