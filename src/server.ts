@@ -288,7 +288,7 @@ function composeApp(
   );
   app.route('/', ociRoutes(parts));
   app.route('/', tokenRoutes(parts));
-  app.route('/', graphRoutes(parts));
+  app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));

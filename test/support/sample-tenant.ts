@@ -67,11 +67,13 @@ export async function sampleTenant(
   const outsideIssuers = new OutsideIssuers(outside(pages), clock);
   const app = new Hono<Env>();
   app.use(async (c, next) => {
+    // As the outermost middleware has it, for the host of the request.
+    const { hostname } = new URL(c.req.url);
     const registry = sampleRegistry(tenantUid);
     c.set('call', {
       correlationId: 'sample',
       address: '192.0.2.1',
-      origin: sampleOrigin,
+      origin: sampleOrigin.replace('localhost', hostname),
       userAgent: undefined,
       registry,
     });
@@ -79,7 +81,10 @@ export async function sampleTenant(
   });
   const tenantCaller = createTenantCaller({ ...parts, tenantTokens });
   const transfer = { minBytesPerSecond: 1, windowMs: 60_000 };
-  app.route('/', graphRoutes({ ...parts, tenantCaller, tenantDirectory, tenantTokens, transfer }));
+  app.route(
+    '/',
+    graphRoutes({ ...parts, tenantCaller, tenantDirectory, tenantTokens, transfer, domain: 'berth.test' }),
+  );
   app.route(
     '/',
     loginRoutes({

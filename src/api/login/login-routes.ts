@@ -1,6 +1,8 @@
 import { Hono } from 'hono';
 import type { Env } from '../middleware/env.ts';
+import { tenantPattern } from './authority.ts';
 import { authorizePage } from './authorize-page.ts';
+import { onControlHost } from './control-host.ts';
 import { deviceEndpoint } from './device-endpoint.ts';
 import { devicePage } from './device-page.ts';
 import { discoveryRoutes } from './discovery-routes.ts';
@@ -12,6 +14,8 @@ import { tokenEndpoint } from './token-endpoint.ts';
 /** The sign-in of the tenant. Open to everyone: these routes are where people show who they are. */
 export function loginRoutes(parts: LoginParts & MetadataParts): Hono<Env> {
   const routes = new Hono<Env>();
+  routes.onError(renderLoginError(parts));
+  for (const path of ['/adfs/*', `/${tenantPattern}/*`, '/metadata/*']) routes.use(path, onControlHost(parts.domain));
   for (const group of [
     discoveryRoutes(parts),
     tokenEndpoint(parts),
@@ -20,7 +24,6 @@ export function loginRoutes(parts: LoginParts & MetadataParts): Hono<Env> {
     authorizePage(parts),
     metadataRoutes(parts),
   ]) {
-    group.onError(renderLoginError(parts));
     routes.route('/', group);
   }
   // MSAL asks whether a user signs in elsewhere, before it sends a password: nobody does.
