@@ -4,6 +4,7 @@ import { hotQuery } from '../../platform/database/hot-query.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Place } from './place.ts';
+import { fromRepository } from './repository-store.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
 export type Change = {
@@ -36,14 +37,9 @@ class StaleAuthority extends Error {
  */
 export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
   const epochAndRepository = hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
-    queries
-      .selectFrom('registries as g')
-      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-      .leftJoin('repositories as r', (join) =>
-        join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', parameter('repository')),
-      )
-      .where('g.uid', '=', parameter('registry'))
-      .select(['t.access_epoch as epoch', 'r.uid as repositoryUid']),
+    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select(
+      'r.uid as repositoryUid',
+    ),
   );
   return async (place, authority, work) => {
     while (true) {

@@ -1,16 +1,12 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, type Digest, digestOf } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import { BlobMissing, type BlobStore, type StorageKey } from '../../platform/blob-store/blob-store.ts';
-import type { Clock } from '../../platform/clock.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
-import type { Failpoint } from '../../platform/failpoints.ts';
-import type { Ids } from '../../platform/ids.ts';
-import type { Log } from '../../platform/log.ts';
+import { BlobMissing, type StorageKey } from '../../platform/blob-store/blob-store.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { AuthorizedChange } from './authorized-change.ts';
 import { type CommitTarget, CopyGone, commitBlob, linkCopy, markDamaged } from './blob-commit.ts';
 import { ByteCursor } from './byte-cursor.ts';
+import type { ContentParts } from './content-parts.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
 import type { IncomingDigest } from './incoming-digest.ts';
 import type { Place } from './place.ts';
@@ -19,14 +15,7 @@ import { areSame, sameBytes } from './same-bytes.ts';
 import { createUploadQueries, type UploadQueries } from './upload-queries.ts';
 import { endUpload, type Upload } from './upload-store.ts';
 
-export type BlobIntakeParts = {
-  readonly database: Database;
-  readonly change: AuthorizedChange;
-  readonly store: BlobStore;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly log: Log;
-  readonly failpoint: Failpoint;
+export type BlobIntakeParts = ContentParts & {
   /** How long a blob that nothing references is kept at least. */
   readonly graceMs: number;
 };

@@ -1,20 +1,16 @@
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
-import { BlobMissing, type BlobStore, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
-import type { Clock } from '../../platform/clock.ts';
+import { BlobMissing, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
-import type { Failpoint } from '../../platform/failpoints.ts';
-import type { Ids } from '../../platform/ids.ts';
-import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
-import type { AuthorizedChange } from './authorized-change.ts';
 import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
+import type { ContentParts } from './content-parts.ts';
 import type { Place } from './place.ts';
-import { ensureRepository } from './repository-store.ts';
+import { ensureRepository, fromRepository } from './repository-store.ts';
 
 /** A blob that a repository shows. */
 export type StoredBlob = {
@@ -25,14 +21,7 @@ export type StoredBlob = {
   readonly registryUid: string;
 };
 
-export type BlobParts = {
-  readonly database: Database;
-  readonly change: AuthorizedChange;
-  readonly store: BlobStore;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly log: Log;
-  readonly failpoint: Failpoint;
+export type BlobParts = ContentParts & {
   /** How long a blob that nothing references is kept at least, from the last time a client was told it is here. */
   readonly graceMs: number;
   /** Whether reads check each block before sending it. */
@@ -193,19 +182,12 @@ const mountSources = 100;
 /** A blob through a repository's link, beside the tenant's current access epoch; one row whenever the registry exists. */
 function createFind(database: Database) {
   return hotQuery(database.read, ['registry', 'repository', 'digest'], (queries, parameter) =>
-    queries
-      .selectFrom('registries as g')
-      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-      .leftJoin('repositories as r', (join) =>
-        join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', parameter('repository')),
-      )
+    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') })
       .leftJoin('blob_links as l', (join) =>
         join.onRef('l.repository_uid', '=', 'r.uid').on('l.digest', '=', parameter('digest')),
       )
       .leftJoin('blobs as b', (join) => join.onRef('b.registry_uid', '=', 'g.uid').onRef('b.digest', '=', 'l.digest'))
-      .where('g.uid', '=', parameter('registry'))
       .select([
-        't.access_epoch as epoch',
         'b.storage_key as storageKey',
         'b.size as sizeBytes',
         'b.state',

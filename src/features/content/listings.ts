@@ -4,7 +4,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Place } from './place.ts';
-import { listRepositories } from './repository-store.ts';
+import { fromRepository, listRepositories } from './repository-store.ts';
 
 /** `last` is exclusive: the last name of the page before, or empty. */
 export type Page = { readonly limit: number; readonly last: string };
@@ -100,15 +100,8 @@ export class Listings {
     at: { readonly registryUid: string; readonly repository: string | undefined },
     authority: Authority,
   ): Promise<string> {
-    const row = await this.#queries
-      .selectFrom('registries as g')
-      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-      .leftJoin('repositories as r', (join) =>
-        join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', at.repository ?? ''),
-      )
-      .where('g.uid', '=', at.registryUid)
-      .select(['t.access_epoch as epoch', 'r.uid as repositoryUid'])
-      .executeTakeFirst();
+    const from = { registry: at.registryUid, repository: at.repository ?? '' };
+    const row = await fromRepository(this.#queries, from).select('r.uid as repositoryUid').executeTakeFirst();
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
     return row.repositoryUid ?? '';

@@ -5,6 +5,7 @@ import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { fromRepository } from './repository-store.ts';
 
 /** A manifest as pushed. */
 export type StoredManifest = {
@@ -13,37 +14,27 @@ export type StoredManifest = {
   readonly body: Uint8Array;
 };
 
+const manifestColumns = ['m.digest', 'm.media_type as mediaType', 'm.body'] as const;
+
 /** One manifest by tag or by digest, beside the tenant's current access epoch; one row whenever the registry exists. */
 export function createManifestQueries(database: Database) {
   return {
     byTag: hotQuery(database.read, ['registry', 'repository', 'tag'], (queries, parameter) =>
-      queries
-        .selectFrom('registries as g')
-        .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-        .leftJoin('repositories as r', (join) =>
-          join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', parameter('repository')),
-        )
+      fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') })
         .leftJoin('tags as n', (join) =>
           join.onRef('n.repository_uid', '=', 'r.uid').on('n.name', '=', parameter('tag')),
         )
         .leftJoin('manifests as m', (join) =>
           join.onRef('m.repository_uid', '=', 'r.uid').onRef('m.digest', '=', 'n.digest'),
         )
-        .where('g.uid', '=', parameter('registry'))
-        .select(['t.access_epoch as epoch', 'm.digest', 'm.media_type as mediaType', 'm.body']),
+        .select(manifestColumns),
     ),
     byDigest: hotQuery(database.read, ['registry', 'repository', 'digest'], (queries, parameter) =>
-      queries
-        .selectFrom('registries as g')
-        .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-        .leftJoin('repositories as r', (join) =>
-          join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', parameter('repository')),
-        )
+      fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') })
         .leftJoin('manifests as m', (join) =>
           join.onRef('m.repository_uid', '=', 'r.uid').on('m.digest', '=', parameter('digest')),
         )
-        .where('g.uid', '=', parameter('registry'))
-        .select(['t.access_epoch as epoch', 'm.digest', 'm.media_type as mediaType', 'm.body']),
+        .select(manifestColumns),
     ),
   };
 }

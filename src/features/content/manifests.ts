@@ -3,14 +3,10 @@ import { algorithmOf, type Digest, type DigestAlgorithm, digestOf, parseDigest }
 import { BerthError } from '../../core/errors.ts';
 import { type Manifest, parseManifest } from '../../core/manifest.ts';
 import type { Reference, Tag } from '../../core/reference.ts';
-import type { Clock } from '../../platform/clock.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import type { Failpoint } from '../../platform/failpoints.ts';
-import type { Ids } from '../../platform/ids.ts';
 import { type NewEvent, streamOf } from '../../platform/journal/journal.ts';
-import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
-import type { AuthorizedChange } from './authorized-change.ts';
+import type { ContentParts } from './content-parts.ts';
 import {
   createManifestQueries,
   deleteManifest,
@@ -24,13 +20,7 @@ import {
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
 
-export type ManifestParts = {
-  readonly database: Database;
-  readonly change: AuthorizedChange;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly failpoint: Failpoint;
-  readonly log: Log;
+export type ManifestParts = Omit<ContentParts, 'store'> & {
   /** Region of origin of what is written here. */
   readonly region: string;
   /** Whether manifests may name blobs and children that were never pushed. Source: the specification's sparse manifests. */

@@ -2,6 +2,21 @@ import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Visible } from '../access/decision.ts';
 import type { Place } from './place.ts';
 
+/**
+ * What every query of content begins with: the registry beside its tenant's current access epoch, and the repository where it
+ * exists. One row whenever the registry does.
+ */
+export function fromRepository(queries: Queries, at: { readonly registry: string; readonly repository: string }) {
+  return queries
+    .selectFrom('registries as g')
+    .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+    .leftJoin('repositories as r', (join) =>
+      join.onRef('r.registry_uid', '=', 'g.uid').on('r.name', '=', at.repository),
+    )
+    .where('g.uid', '=', at.registry)
+    .select('t.access_epoch as epoch');
+}
+
 /** The repository's uid, made when `known` is undefined; two who make it at once get the same one. */
 export async function ensureRepository(
   tx: Transaction,

@@ -110,15 +110,16 @@ async function removeUnnamed(
   if (entries.length === 0) return;
   const keys = entries.map((entry) => entry.key);
   const handles = entries.flatMap((entry) => entry.handle ?? []);
+  const uploads =
+    handles.length === 0
+      ? []
+      : await database.read.selectFrom('uploads').select('handle').where('handle', 'in', handles).execute();
+  // After the uploads: an upload that is finished meanwhile has its name here by then.
   const blobs = await database.read
     .selectFrom('blobs')
     .select('storage_key')
     .where('storage_key', 'in', keys)
     .execute();
-  const uploads =
-    handles.length === 0
-      ? []
-      : await database.read.selectFrom('uploads').select('handle').where('handle', 'in', handles).execute();
   const named = new Set([...blobs.map((row) => row.storage_key), ...uploads.map((row) => row.handle)]);
   const orphans = entries.filter((entry) => !named.has(entry.key) && !named.has(entry.handle ?? ''));
   if (orphans.length === 0) return;

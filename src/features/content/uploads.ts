@@ -1,14 +1,9 @@
 import { algorithmOf, type Digest, type DigestAlgorithm } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
-import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
-import type { Failpoint } from '../../platform/failpoints.ts';
-import type { Ids } from '../../platform/ids.ts';
-import type { Log } from '../../platform/log.ts';
+import { BlobMissing } from '../../platform/blob-store/blob-store.ts';
 import type { Authority } from '../access/authority.ts';
-import type { AuthorizedChange } from './authorized-change.ts';
 import { BlobIntake } from './blob-intake.ts';
+import type { ContentParts } from './content-parts.ts';
 import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
 import { IncomingDigest } from './incoming-digest.ts';
 import { OpenDigests } from './open-digests.ts';
@@ -38,14 +33,7 @@ export type UploadLimits = {
   readonly graceMs: number;
 };
 
-export type UploadParts = {
-  readonly database: Database;
-  readonly change: AuthorizedChange;
-  readonly store: BlobStore;
-  readonly clock: Clock;
-  readonly ids: Ids;
-  readonly log: Log;
-  readonly failpoint: Failpoint;
+export type UploadParts = ContentParts & {
   readonly tickets: UploadTickets;
   readonly limits: UploadLimits;
 };
