@@ -72,7 +72,7 @@ export async function sampleTenant(
     const registry = sampleRegistry(tenantUid);
     c.set('call', {
       correlationId: 'sample',
-      address: '192.0.2.1',
+      address: c.req.header('x-sample-address') ?? '192.0.2.1',
       origin: sampleOrigin.replace('localhost', hostname),
       userAgent: undefined,
       registry,

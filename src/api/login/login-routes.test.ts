@@ -1,7 +1,9 @@
+import 'reflect-metadata';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { before, beforeEach, describe, test } from 'node:test';
-import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import { X509CertificateGenerator } from '@peculiar/x509';
+import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, SignJWT } from 'jose';
 import { z } from 'zod';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleOrigin as origin, type SampleTenant, sampleTenant } from '../../../test/support/sample-tenant.ts';
@@ -378,11 +380,71 @@ forEachDatabase((_, open) => {
     await assert.rejects(tenant.tenantCaller(`Bearer ${text}`, 'resourceManager'), { error: 'unauthorized' });
   });
 
+  test('a certificate signs for its application: to us, for its time, and from one address', async () => {
+    const { privateKey, certificate } = await selfSigned(clock.nowMicros());
+    const { applications, servicePrincipals } = tenant.tenantDirectory;
+    const key = {
+      keyId: undefined,
+      key: certificate,
+      displayName: undefined,
+      startsAtMicros: undefined,
+      expiresAtMicros: undefined,
+    };
+    const uid = await applications.create({ displayName: 'signer', properties: {}, keys: [key], actor: 'test' });
+    const { appId } = (await applications.find(uid)) ?? assert.fail();
+    await servicePrincipals.create(appId, { isEnabled: true, actor: 'test' });
+    const now = Math.floor(clock.nowMicros() / 1_000_000);
+    const claims = { iss: appId, sub: appId, aud: `${origin}/adfs/oauth2/token`, jti: 'one', nbf: now, exp: now + 600 };
+    const send = async (change: Readonly<Record<string, unknown>>, alg = 'PS256', address?: string) =>
+      await post(
+        '/adfs/oauth2/token',
+        {
+          grant_type: 'client_credentials',
+          client_id: appId,
+          client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+          client_assertion: await new SignJWT({ ...claims, ...change })
+            .setProtectedHeader({ alg, x5t: 'any' })
+            .sign(privateKey[alg] ?? assert.fail()),
+          scope: `${origin}/.default`,
+        },
+        address === undefined ? {} : { 'x-sample-address': address },
+      );
+    assert.equal(tenantAccessClaims.parse(claimsOf((await answer(await send({}))).access_token)).appidacr, '2');
+    await answer(await send({}));
+    await answer(await send({ jti: 'two', exp: now + 600.5 }, 'RS256'));
+    const wrong: readonly Readonly<Record<string, unknown>>[] = [
+      { aud: 'https://login.microsoftonline.com/x' },
+      { exp: now - 120 },
+      { exp: now + 100_000 },
+      { nbf: now + 120 },
+      { jti: undefined },
+      { iss: 'someone' },
+    ];
+    for (const change of wrong)
+      assert.equal((await failure(await send({ jti: 'three', ...change }))).code, 700027, JSON.stringify(change));
+    assert.equal((await failure(await send({}, 'PS256', '198.51.100.7'))).code, 700027, 'from another address');
+  });
+
   async function bearer(form: Fields): Promise<Fields> {
     const { access_token: text } = await answer(await token({ ...form, scope: `${origin}/graph/.default` }));
     return { authorization: `Bearer ${text}`, 'content-type': 'application/json' };
   }
 });
+
+/** The same RSA key for each algorithm, as Web Cryptography binds one to the other. */
+async function selfSigned(nowMicros: number) {
+  const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true });
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: 'CN=signer',
+    notBefore: new Date(nowMicros / 1000 - 60_000),
+    notAfter: new Date(nowMicros / 1000 + 3_600_000),
+    keys: { privateKey, publicKey },
+    signingAlgorithm: { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' },
+  });
+  const pkcs8 = await exportPKCS8(privateKey);
+  const keys: Readonly<Record<string, CryptoKey>> = { RS256: privateKey, PS256: await importPKCS8(pkcs8, 'PS256') };
+  return { privateKey: keys, certificate: Buffer.from(certificate.rawData).toString('base64') };
+}
 
 function claimsOf(token: string): unknown {
   return JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString());
