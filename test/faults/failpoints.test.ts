@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
+import { utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { type FailpointName, failpointNames } from '../../src/platform/failpoints.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -10,8 +12,12 @@ import { Trial } from './trial.ts';
 const passes = count(1, 20);
 const dyingMs = 15_000;
 
-/** Background work, which runs by itself once its time has come. */
-const upkeepPoints: readonly FailpointName[] = ['expiry.abort.after', 'sweep.remove.before'];
+/** Background work: how to have it come by while the server runs, and at which visit to kill. */
+const upkeep: Readonly<Partial<Record<FailpointName, { readonly settings: Settings; readonly hit: number }>>> = {
+  'expiry.abort.after': { settings: { 'upload-idle-expiry': '4s' }, hit: 3 },
+  'sweep.remove.before': { settings: { 'blob-grace': '20s', 'upload-idle-expiry': '20s' }, hit: 1 },
+};
+type Settings = Readonly<Record<string, string>>;
 
 test(`F-02: a kill at each named step, ${passes} times, loses nothing that was acknowledged`, async (t) => {
   await using trial = new Trial();
@@ -30,14 +36,20 @@ test(`F-02: a kill at each named step, ${passes} times, loses nothing that was a
 
 /** Proves that the point is in the program: the server dies of it. */
 async function killAt(trial: Trial, name: FailpointName): Promise<void> {
-  const isUpkeep = upkeepPoints.includes(name);
-  if (isUpkeep) letTimePass(trial.dataFolder);
-  const hit = isUpkeep ? 1 : randomInt(1, 20);
-  // Short, so that what earlier kills left behind is old enough to be swept; long enough for the pushes of this load.
-  const settings = isUpkeep ? { settings: { 'blob-grace': '4s' } } : {};
-  await trial.start({ env: { FAILPOINT: `${name}:abort@${hit}` }, ...settings });
+  const { settings, hit } = upkeep[name] ?? { settings: {}, hit: randomInt(1, 20) };
+  if (name in upkeep) letTimePass(trial.dataFolder);
+  await trial.start({ env: { FAILPOINT: `${name}:abort@${hit}` }, settings });
+  if (name === 'sweep.remove.before') addOrphan(trial.dataFolder);
   await trial.loadDuring(async (server) => {
     await waitFor(`the server dies at ${name}`, dyingMs, () => !server.running);
     assert.equal(await server.exited, 137);
   });
+}
+
+/** Bytes of a push that was killed an hour ago. */
+function addOrphan(dataFolder: string): void {
+  const path = join(dataFolder, 'blob-store/incoming', randomBytes(16).toString('hex'));
+  writeFileSync(path, 'left behind');
+  const hourAgo = Date.now() / 1000 - 3_600;
+  utimesSync(path, hourAgo, hourAgo);
 }
