@@ -55,6 +55,15 @@ export const testGroups: readonly TestGroup[] = [
     { BERTH_TEST_DATABASE: 'postgres' },
   ),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
+  files(
+    'az-errors',
+    'wrong requests to the control plane, by REST and az',
+    2,
+    ['test/end-to-end/az-errors.test.ts'],
+    1,
+  ),
+  // With an empty cache it also installs that CLI from PyPI: 70 seconds and 400 MB on disk.
+  files('az-newest', 'a new release of the Azure CLI', 6, ['test/end-to-end/az-newest.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
     ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],
     ...['--sequence', '^(Push|Pull).* 1MB$'],
