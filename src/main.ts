@@ -60,12 +60,18 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       const { serve } = await import('./server.ts');
       const failpoints = process.env.FAILPOINT;
       await serve(settings, { print, version: versionOf(), command: commandOf(), failpoints });
+      exitSoon();
       return exitCodes.done;
     },
     settings: () => linesOf(loaded),
     surroundings: () => surroundingsOf(settings, bootstrap()),
     cloud: () => cloudOf(settings, bootstrap()),
   };
+}
+
+/** A log reader that has stalled would keep the process alive for ever; what it has not taken by then is lost. */
+function exitSoon(): void {
+  setTimeout(() => process.exit(), 1_000).unref();
 }
 
 function connect(settings: Settings, bootstrap: Bootstrap | undefined) {

@@ -38,5 +38,6 @@ function signIn(settings: Settings, command: string, { registry }: Bootstrap, ho
       'Sign in',
       `${command} credential show ${registry.name} --value --data ${settings.data} | docker login ${host} -u ${registry.username} --password-stdin`,
     ],
+    ...(settings.https ? [['Azure CLI', `eval "$(${command} az-cloud --data ${settings.data})"`]] : []),
   ];
 }

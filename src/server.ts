@@ -355,7 +355,8 @@ function derivedKey([{ bytes }]: MasterKeys, purpose: string): Uint8Array {
 
 function upkeepTimes({ uploadIdleExpiry, blobGrace }: Settings) {
   return {
-    orphanGraceMs: blobGrace,
+    // An upload may be closed long after its last chunk: its bytes are older than their blob.
+    orphanGraceMs: Math.max(blobGrace, uploadIdleExpiry),
     expiryEveryMs: Math.max(1_000, Math.min(600_000, uploadIdleExpiry / 4)),
     sweepEveryMs: Math.max(1_000, Math.min(3_600_000, blobGrace / 4)),
   };

@@ -13,8 +13,14 @@ export type ArmCallerParts = {
   readonly accessLog: AccessLog;
 };
 
-/** Who calls the resource manager, if they may administer the installation; everyone else is refused and written down. */
-export function createArmCaller({ tenantCaller, accessLog }: ArmCallerParts): (c: Context<Env>) => Promise<Principal> {
+/** Who calls the resource manager, and whether they may administer the installation. */
+export type ArmCaller = { readonly principal: Principal; readonly mayAdminister: boolean };
+
+/**
+ * Finds out who calls. Who may not administer is refused and written down, but for the lists a sign-in begins with: there the
+ * answer is what they have. Throws `unauthorized`, `denied`.
+ */
+export function createArmCaller({ tenantCaller, accessLog }: ArmCallerParts): (c: Context<Env>) => Promise<ArmCaller> {
   return async (c) => {
     const { registry, address, correlationId, userAgent } = c.var.call;
     const deny = (identity: string, status: number, reason: string) =>
@@ -31,13 +37,19 @@ export function createArmCaller({ tenantCaller, accessLog }: ArmCallerParts): (c
     const principal = await signedIn(c, tenantCaller, () => deny('unknown', 401, 'not a valid token of the tenant'));
     const circumstances = { address, surface: 'arm', correlationId, userAgent } as const;
     const decision = decide(rightsOf(principal, registry), 'administer', { kind: 'installation' }, circumstances);
-    if (decision.kind === 'allowed') return principal;
-    deny(principal.uid, 403, `administer: ${decision.reason}`);
+    const mayAdminister = decision.kind === 'allowed';
+    if (mayAdminister || isSignInList(c)) return { principal, mayAdminister };
+    deny(principal.uid, 403, `administer: ${decision.kind === 'denied' ? decision.reason : ''}`);
     const action = `${c.req.method} ${c.req.path.slice(0, 300)}`;
     throw refuse('denied', {
       message: `The client '${principal.name}' does not have authorization to perform action '${action}'. Ask an owner.`,
     });
   };
+}
+
+/** `az login` asks for the tenants and subscriptions of whoever signs in, and fails when it is refused. */
+function isSignInList(c: Context<Env>): boolean {
+  return c.req.method === 'GET' && /^\/(tenants|subscriptions)\/?$/i.test(c.req.path);
 }
 
 async function signedIn(

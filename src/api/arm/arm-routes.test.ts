@@ -171,6 +171,18 @@ forEachDatabase((_, open) => {
     }
   });
 
+  test('whoever has signed in sees the tenant, and no subscription without a right on it', async () => {
+    const asVictor = async (path: string) => {
+      const answer = await here.send('GET', path, undefined, { authorization: 'Bearer Victor' });
+      return {
+        status: answer.status,
+        count: z.object({ value: z.array(z.unknown()) }).parse(await answer.json()).value.length,
+      };
+    };
+    assert.deepEqual(await asVictor('/tenants'), { status: 200, count: 1 });
+    assert.deepEqual(await asVictor('/subscriptions'), { status: 200, count: 0 });
+  });
+
   test('registries of the first start and of the admin API are resources, and follow each other', async () => {
     assert.deepEqual(await names(`${subscription}/providers/Microsoft.ContainerRegistry/registries`), [
       'Contoso',

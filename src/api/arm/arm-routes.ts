@@ -1,8 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
-import type { Principal } from '../../features/identity/principal.ts';
 import { refuse } from '../../features/resources/refuse.ts';
-import type { ResourceName } from '../../features/resources/resource.ts';
+import type { Resource, ResourceName } from '../../features/resources/resource.ts';
 import { parseResourceFilter } from '../../features/resources/resource-filter.ts';
 import { groupType, lockType } from '../../features/resources/resource-names.ts';
 import { findResource } from '../../features/resources/resource-store.ts';
@@ -12,9 +11,11 @@ import { listSubscriptions, type Subscription } from '../../features/resources/s
 import type { Env } from '../middleware/env.ts';
 import { parseApiVersion } from './api-version.ts';
 import { type ArmCall, bodyOf } from './arm-call.ts';
+import type { ArmCaller } from './arm-caller.ts';
 import { isArmPath, segmentsOf } from './arm-path.ts';
 import { type ArmTarget, parseTarget, subscriptionScope } from './arm-target.ts';
 import type { ArmType } from './arm-type.ts';
+import { answerDeployments, type DeploymentRouteParts, deploymentSegments } from './deployments-routes.ts';
 import { checkRegistryName, type NameCheckParts } from './name-check.ts';
 import { answerOperationResult, answerOperationStatus } from './operation-answers.ts';
 import { pageOf } from './paging.ts';
@@ -24,13 +25,14 @@ import { answerTags, taggedSegments } from './tag-answers.ts';
 import { locationView, providerViews, subscriptionView, tenantView } from './tenant-answers.ts';
 
 export type ArmParts = ResourceRequestParts &
+  DeploymentRouteParts &
   NameCheckParts & {
     readonly types: ResourceTypes<ArmType>;
     /** GUID. */
     readonly tenantId: string;
     readonly domain: string;
-    /** Who calls, if they may use the control plane. Throws `unauthorized`, `denied`. */
-    readonly armCaller: (c: Context<Env>) => Promise<Principal>;
+    /** Throws `unauthorized`, `denied`. */
+    readonly armCaller: (c: Context<Env>) => Promise<ArmCaller>;
   };
 
 /** The resource manager: every ARM route, decided once before anything else is looked at. */
@@ -38,13 +40,19 @@ export function armRoutes(parts: ArmParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.all('*', async (c, next) => {
     if (!isArmPath(c.req.path)) return await next();
-    const { uid, name, kind } = await parts.armCaller(c);
+    const { principal, mayAdminister } = await parts.armCaller(c);
+    const { uid, name, kind } = principal;
     const apiVersion = parseApiVersion(c.req.query('api-version'));
     const segments = segmentsOf(new URL(c.req.url).pathname);
     const author = { uid, name, kind: kind === 'user' ? 'User' : 'Application' } as const;
+    if (!mayAdminister) return c.json({ value: segments[0]?.toLowerCase() === 'tenants' ? tenants(parts) : [] });
     return await answer(parts, { c, author, apiVersion, segments });
   });
   return routes;
+}
+
+function tenants({ tenantId, domain }: ArmParts) {
+  return [tenantView(tenantId, domain)];
 }
 
 async function answer(parts: ArmParts, call: ArmCall): Promise<Response> {
@@ -53,7 +61,7 @@ async function answer(parts: ArmParts, call: ArmCall): Promise<Response> {
   switch (root.toLowerCase()) {
     case 'tenants':
       if (subscriptionId !== undefined) throw new BerthError('resourceTypeUnknown');
-      return readOnly(c, () => ({ value: [tenantView(parts.tenantId, parts.domain)] }));
+      return readOnly(c, () => ({ value: tenants(parts) }));
     case 'providers':
       return readOnly(c, () => providers(parts, undefined, subscriptionId));
   }
@@ -101,6 +109,11 @@ async function answerInSubscription(
       break;
     default:
       throw refuse('resourceTypeUnknown', { message: `'${first}' is not known below a subscription.` });
+  }
+  const deployments = deploymentSegments(rest);
+  if (deployments !== undefined) {
+    const at = { group: await groupScope(parts, call), subscription, rest: deployments };
+    return await answerDeployments(parts, call, at);
   }
   const tagged = taggedSegments(call.segments);
   if (tagged !== undefined) return await answerTags(parts, call, tagged);
@@ -160,7 +173,7 @@ function placeOf({ tenantUid }: ArmParts, { subscriptionId }: ResourceName) {
   return { tenantUid, subscriptionId };
 }
 
-async function groupScope(parts: ArmParts, call: ArmCall): Promise<ResourceName> {
+async function groupScope(parts: ArmParts, call: ArmCall): Promise<Resource> {
   const id = `/${call.segments.slice(0, 4).join('/')}`;
   const group = await findResource(parts.database.read, parts.tenantUid, id);
   if (group === undefined) throw missing(id);

@@ -4,11 +4,13 @@ import { Removals } from '../../features/resources/removal.ts';
 import { resourceTypes } from '../../features/resources/resource-type.ts';
 import { Resources } from '../../features/resources/resources.ts';
 import type { JobKind, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
+import { createDeployments } from './deployments-composition.ts';
 import { resourceGroupType } from './group-type.ts';
 import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
@@ -16,6 +18,9 @@ import { containerRegistryType, type RegistryTypeParts } from './registry-type.t
 export type CreateArmParts = RegistryTypeParts &
   ArmCallerParts & {
     readonly tenantUid: string;
+    /** GUID. */
+    readonly tenantId: string;
+    readonly sealer: Sealer;
     readonly jobs: Pick<Jobs, 'add'>;
     readonly log: Log;
     readonly transfer: TransferLimits;
@@ -30,13 +35,14 @@ export type Arm = { readonly routes: Hono<Env>; readonly jobKinds: readonly JobK
 export function createArm(parts: CreateArmParts): Arm {
   const types = resourceTypes([resourceGroupType, resourceLockType, containerRegistryType(parts)]);
   const removals = new Removals({ ...parts, types });
-  const routes = armRoutes({
+  const engine = {
     ...parts,
     types,
     removals,
     resources: new Resources(parts),
     locations: createLocations(parts.locationNames),
-    armCaller: createArmCaller(parts),
-  });
-  return { routes, jobKinds: removals.jobKinds() };
+  };
+  const deployments = createDeployments(engine);
+  const routes = armRoutes({ ...engine, deployments, armCaller: createArmCaller(parts) });
+  return { routes, jobKinds: [...removals.jobKinds(), ...deployments.jobKinds()] };
 }

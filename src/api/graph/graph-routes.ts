@@ -7,7 +7,6 @@ import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
-import { onControlHost } from '../login/control-host.ts';
 import { fromOf } from '../login/login-form.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
@@ -36,7 +35,6 @@ export function graphRoutes(parts: GraphParts): Hono<Env> {
   const { ids, clock, transfer, tenantCaller, tenantDirectory: directory } = parts;
   const { tenantId } = parts.tenantTokens;
   const routes = new Hono<Env>();
-  routes.use('/graph/*', onControlHost(parts.domain));
   routes.onError(renderGraphError(parts));
   const all: readonly GraphRoute[] = [
     ...groupRoutes,

@@ -92,20 +92,6 @@ forEachDatabase((_, open) => {
       assert.deepEqual(await failure(await get(other)), { status: 400, error: 'invalid_request', code: 90002 });
     });
 
-    test('the name of a registry has no sign-in and no directory; the names of the control plane have', async () => {
-      for (const [host, status] of [
-        ['contoso.berth.test', 404],
-        ['login.berth.test', 200],
-        ['management.berth.test', 200],
-      ] as const) {
-        const at = async (path: string) => (await tenant.app.request(`https://${host}${path}`)).status;
-        assert.equal(await at('/adfs/.well-known/openid-configuration'), status, host);
-        assert.equal(await at('/common/v2.0/.well-known/openid-configuration'), status, host);
-        assert.equal(await at('/metadata/clouds'), status, host);
-        assert.equal(await at('/graph/v1.0/users'), status === 200 ? 401 : 404, host);
-      }
-    });
-
     test('cloud metadata has both shapes', async () => {
       const old = z.looseObject({
         graphEndpoint: z.string(),

@@ -2,7 +2,6 @@ import { Hono } from 'hono';
 import type { Env } from '../middleware/env.ts';
 import { tenantPattern } from './authority.ts';
 import { authorizePage } from './authorize-page.ts';
-import { onControlHost } from './control-host.ts';
 import { deviceEndpoint } from './device-endpoint.ts';
 import { devicePage } from './device-page.ts';
 import { discoveryRoutes } from './discovery-routes.ts';
@@ -15,7 +14,6 @@ import { tokenEndpoint } from './token-endpoint.ts';
 export function loginRoutes(parts: LoginParts & MetadataParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.onError(renderLoginError(parts));
-  for (const path of ['/adfs/*', `/${tenantPattern}/*`, '/metadata/*']) routes.use(path, onControlHost(parts.domain));
   for (const group of [
     discoveryRoutes(parts),
     tokenEndpoint(parts),

@@ -5,6 +5,7 @@ import type { Directory } from '../../features/registries/directory.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { isArmPath } from '../arm/arm-path.ts';
+import { isTenantPath } from '../login/tenant-path.ts';
 import { correlationHeader, correlationIdOf } from './correlation-id.ts';
 import type { Env } from './env.ts';
 import { clientBehind, type Peer } from './forwarded.ts';
@@ -82,10 +83,10 @@ async function lookUpRegistry({ directory }: ExchangeParts, host: string | undef
   return registry;
 }
 
-/** The control plane answers on `management.<domain>`, registries on their names, and both on localhost. */
+/** The control plane answers on `management.<domain>` and `login.<domain>`, registries on their names, and both on localhost. */
 function isServed(place: Place, path: string): boolean {
-  const isControl = path.startsWith('/admin/') || isArmPath(path);
-  return place.kind === 'local' || isControl === (place.kind === 'management');
+  const isControl = path.startsWith('/admin/') || isArmPath(path) || isTenantPath(path);
+  return place.kind === 'local' || isControl === (place.kind === 'control');
 }
 
 function peerOf(c: Context<Env>): Peer {

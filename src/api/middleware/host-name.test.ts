@@ -26,6 +26,6 @@ test('a name stands for a part of the installation, or for nothing', () => {
   const kindOf = (name: string) => placeOf(name, 'berth.example')?.kind;
   assert.deepEqual(['localhost', '192.0.2.1', '::1'].map(kindOf), ['local', 'local', 'local']);
   assert.equal(kindOf('team.berth.example'), 'registry');
-  assert.equal(kindOf('management.berth.example'), 'management');
+  assert.deepEqual(['management.berth.example', 'login.berth.example'].map(kindOf), ['control', 'control']);
   assert.deepEqual(['berth.example', 'teamberth.example', 'example'].map(kindOf), [undefined, undefined, undefined]);
 });

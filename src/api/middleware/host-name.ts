@@ -3,10 +3,13 @@ import { isIP } from 'node:net';
 /** A Host header taken apart. `name` is in lower case, without the brackets of an IPv6 address. */
 export type HostName = { readonly name: string; readonly port: number | undefined };
 
+/** Both hosts of the control plane answer all of it: the two names are there for the endpoints clients are given. */
+const controlLabels = ['management', 'login'];
+
 /** Which part of the installation a host stands for (house plan, "Hosts"). */
 export type Place =
   /** `localhost` or an address: every surface, and the default registry. */
-  { readonly kind: 'local' } | { readonly kind: 'management' } | { readonly kind: 'registry' };
+  { readonly kind: 'local' } | { readonly kind: 'control' } | { readonly kind: 'registry' };
 
 /** Undefined for anything but a host name or address with an optional port. Source: RFC 9110, section 7.2. */
 export function parseHostName(text: string): HostName | undefined {
@@ -21,7 +24,8 @@ export function parseHostName(text: string): HostName | undefined {
 export function placeOf(name: string, domain: string): Place | undefined {
   if (name === 'localhost' || isIP(name) !== 0) return { kind: 'local' };
   if (!name.endsWith(`.${domain}`)) return undefined;
-  return { kind: name === `management.${domain}` ? 'management' : 'registry' };
+  const isControl = controlLabels.some((label) => name === `${label}.${domain}`);
+  return { kind: isControl ? 'control' : 'registry' };
 }
 
 /** Whether a Host header names this machine rather than a name of the installation. */
