@@ -62,7 +62,7 @@ import {
 } from './platform/keys/master-keys.ts';
 import { createPasswordHasher } from './platform/keys/password-hasher.ts';
 import { createSealer } from './platform/keys/sealer.ts';
-import { createLineSink } from './platform/line-sink.ts';
+import { createLineSink, type LineSink } from './platform/line-sink.ts';
 import { createLog, type Log } from './platform/log.ts';
 import { createOutbound } from './platform/outbound/outbound.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
@@ -91,7 +91,8 @@ export type Program = {
  */
 export async function serve(settings: Settings, program: Program): Promise<void> {
   checkRuntime(process.versions);
-  const log = openLog(settings);
+  const sink = createLineSink(process.stderr);
+  const log = openLog(settings, sink);
   guardProcess(log);
   const stopped = stopSignal();
   await using opened = new AsyncDisposableStack();
@@ -124,7 +125,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
     registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
   });
 
-  const metrics = createMetrics();
+  const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
   let isStopping = false;
   const app = composeApp(settings, data, { ...features, arm }, metrics, () => isStopping);
   opened.use(await listen(settings, app, metrics, certificates));
@@ -321,9 +322,9 @@ async function listen(
   }
 }
 
-function openLog({ logFormat, logLevel }: Settings): Log {
+function openLog({ logFormat, logLevel }: Settings, sink: LineSink): Log {
   const format = logFormat === 'auto' ? (process.stderr.isTTY ? 'pretty' : 'json') : logFormat;
-  return createLog({ sink: createLineSink(process.stderr), format, level: logLevel });
+  return createLog({ sink, format, level: logLevel });
 }
 
 /** Servers that share a database need the same key, so it comes from outside. */

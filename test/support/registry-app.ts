@@ -45,7 +45,16 @@ export async function registryApp(database: Database, options: RegistryAppOption
   const accessLog = createAccessLog({ database, clock, ids, log });
   const content = contentProcess({ ...options, database, folder: join(folder.path, 'data') });
   const transfer = options.transfer ?? { minBytesPerSecond: 1024, windowMs: 30_000 };
-  const parts = { ...content, ...access, clock, ids, log, accessLog, transfer, metrics: createMetrics() };
+  const parts = {
+    ...content,
+    ...access,
+    clock,
+    ids,
+    log,
+    accessLog,
+    transfer,
+    metrics: createMetrics({ droppedLogLines: () => 0 }),
+  };
   const app = new Hono<Env>();
   app.onError(renderFailure(log));
   app.notFound(renderNotFound);

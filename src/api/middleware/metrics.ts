@@ -22,11 +22,24 @@ export type Metrics = {
 const bucketsSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600];
 const methods = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE'];
 
+export type MetricsSources = {
+  /** Log lines that nobody took in time, since the start. */
+  readonly droppedLogLines: () => number;
+};
+
 /** Counts and times requests, beside Node's own figures. */
-export function createMetrics(): Metrics {
+export function createMetrics({ droppedLogLines }: MetricsSources): Metrics {
   const register = new Registry();
   const registers = [register];
   collectDefaultMetrics({ register });
+  new Gauge({
+    name: 'berth_log_dropped_lines',
+    help: 'Log lines dropped because their reader was gone or too slow',
+    registers,
+    collect() {
+      this.set(droppedLogLines());
+    },
+  });
   const inFlight = new Gauge({ name: 'berth_http_in_flight', help: 'Requests being answered', registers });
   const labelNames = ['method', 'route', 'status'] as const;
   const duration = new Histogram({
