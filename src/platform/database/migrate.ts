@@ -3,6 +3,7 @@ import type { Database } from './database.ts';
 import { registryMigration } from './migrations/001-registry.ts';
 import { resourcesMigration } from './migrations/002-resources.ts';
 import { directoryMigration } from './migrations/003-directory.ts';
+import { deploymentsMigration } from './migrations/004-deployments.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -11,6 +12,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '001-registry': registryMigration(kind),
     '002-resources': resourcesMigration(kind),
     '003-directory': directoryMigration(kind),
+    '004-deployments': deploymentsMigration(kind),
   };
 }
 

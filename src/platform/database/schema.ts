@@ -12,6 +12,7 @@ export type Schema = {
   subscriptions: SubscriptionTable;
   resources: ResourceTable;
   operations: OperationTable;
+  deployments: DeploymentTable;
   principals: PrincipalTable;
   secrets: SecretTable;
   signing_keys: SigningKeyTable;
@@ -121,6 +122,34 @@ type OperationTable = {
   error: string | null;
   created_at: number;
   changed_at: number;
+};
+
+/** The last deployment of each name in a resource group. */
+type DeploymentTable = {
+  uid: string;
+  tenant_uid: string;
+  /** Uid of the resource group: a new group of the same name has none of these. */
+  group_uid: string;
+  name: string;
+  name_key: string;
+  mode: 'Incremental' | 'Complete';
+  state: 'Accepted' | 'Running' | 'Succeeded' | 'Failed' | 'Canceled';
+  /** JSON, as given. */
+  template: string;
+  /** JSON of `{ name: { type, value } }`; secure ones without a value. Outputs likewise. */
+  parameters: string;
+  outputs: string;
+  /** JSON list of how each resource went. */
+  operations: string;
+  /** JSON of the ARM error of a failed one. */
+  error: string | null;
+  /** JSON of who deploys. */
+  author: string;
+  correlation_id: string;
+  created_at: number;
+  changed_at: number;
+  /** Sealed values of all parameters; null once it has ended. */
+  input: Uint8Array | null;
 };
 
 type PrincipalTable = {
