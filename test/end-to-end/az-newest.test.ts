@@ -3,9 +3,8 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { newestAz, newestAzVersion } from '../support/az-newest.ts';
+import { azSetUp } from '../support/az-set-up.ts';
 import { useWorkbench } from './workbench.ts';
-
-const berth = join(import.meta.dirname, '../../bin/berth');
 
 /** What people type, with the newest release; Debian's 2.45 has a file of its own. Source: az wire document, 1.1 to 2.10. */
 describe(`az ${newestAzVersion}: set-up, groups, registries`, () => {
@@ -21,18 +20,17 @@ describe(`az ${newestAzVersion}: set-up, groups, registries`, () => {
     const { server, folder } = bench();
     environment.PATH = `${await newestAz()}:${process.env.PATH}`;
     environment.AZURE_CONFIG_DIR = join(folder, 'az');
-    const set = `eval "$('${berth}' az-cloud --data '${server.dataFolder}')"; echo "$REQUESTS_CA_BUNDLE"`;
-    environment.REQUESTS_CA_BUNDLE = (await type(set)).trim();
+    environment.REQUESTS_CA_BUNDLE = (await type(azSetUp(server))).trim();
   });
 
   test('the lines of berth az-cloud register the cloud and sign the owner in, and may be run again', async () => {
     const version = z.looseObject({ 'azure-cli': z.literal(newestAzVersion) });
     version.parse(await json('az version'));
     assert.equal(await type('az cloud show --query name -o tsv'), 'Berth\n');
-    const { bootstrap, dataFolder } = bench().server;
+    const { bootstrap } = bench().server;
     const account = z.looseObject({ id: z.literal(bootstrap.subscriptionId), tenantId: z.literal(bootstrap.tenantId) });
     account.parse(await json('az account show'));
-    await type(`eval "$('${berth}' az-cloud --data '${dataFolder}')"`);
+    await type(azSetUp(bench().server));
     assert.match(await type('az account list-locations -o table'), /West Europe +westeurope/);
   });
 
