@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { isJsonObject, type Json, type JsonObject } from '../../wire/arm/json.ts';
 import { refuse } from '../resources/refuse.ts';
 import { Arguments, isJsonList, type TemplateFunctions } from './arguments.ts';
@@ -14,8 +15,11 @@ export type PlaceFunction = (args: Arguments) => Json | Promise<Json>;
 /** By lower-cased name. */
 export type PlaceFunctions = Readonly<Record<string, PlaceFunction>>;
 
-/** Calls that one deployment may make. */
-const maxCalls = 200_000;
+/** Values that one deployment may look at; large arguments count as several. */
+const maxSteps = 300_000;
+const sizePerStep = 64;
+/** After so many steps other requests have their turn. */
+const stepsPerTurn = 1_024;
 /** Characters and values that one result may hold. */
 const maxSize = 1024 * 1024;
 
@@ -28,9 +32,9 @@ const pureFunctions: TemplateFunctions = {
 };
 
 /** What may still be computed for a deployment: shared by everything in it. */
-export type Budget = { calls: number };
+export type Budget = { steps: number };
 export function newBudget(): Budget {
-  return { calls: maxCalls };
+  return { steps: maxSteps };
 }
 
 /** Computes the values of a template. Expressions are walked as data; only the functions of tables are ever called. */
@@ -51,6 +55,7 @@ export class Evaluator {
 
   /** Evaluates every expression in a value. `where` names its place for errors. Throws `templateInvalid`. */
   async evaluate(value: Json, where: string): Promise<Json> {
+    await this.#spend(1, where);
     const result = await this.#walk(value, where);
     this.#weigh(result, where);
     return result;
@@ -162,8 +167,6 @@ export class Evaluator {
   }
 
   async #call({ name, args }: Expression & { readonly kind: 'call' }, where: string): Promise<Json> {
-    this.#budget.calls -= 1;
-    if (this.#budget.calls < 0) throw new ExpressionError('the template computes too much');
     const key = name.toLowerCase();
     // Only the branch that counts is computed.
     if (key === 'if') return await this.#branch(args, where);
@@ -172,6 +175,7 @@ export class Evaluator {
     if (place === undefined) throw new ExpressionError(`the function '${name}' is not known`);
     const values: Json[] = [];
     for (const arg of args) values.push(await this.#compute(arg, where));
+    await this.#spend(1 + Math.floor(this.#sizeOf(values) / sizePerStep), where);
     const result = await place(new Arguments(name, values));
     this.#weigh(result, where);
     return result;
@@ -198,6 +202,13 @@ export class Evaluator {
       if (value !== null) return value;
     }
     return null;
+  }
+
+  async #spend(steps: number, where: string): Promise<void> {
+    const before = this.#budget.steps;
+    this.#budget.steps -= steps;
+    if (this.#budget.steps < 0) throw templateInvalid('the template computes too much', where);
+    if (Math.floor(before / stepsPerTurn) !== Math.floor(this.#budget.steps / stepsPerTurn)) await setImmediate();
   }
 
   #weigh(value: Json, where: string): void {

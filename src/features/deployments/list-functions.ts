@@ -103,8 +103,10 @@ function union(args: Arguments): Json {
 
 function intersection(args: Arguments): Json {
   if (isJsonList(args.value(0))) {
-    const others = args.all.slice(1).map((_, index) => args.list(index + 1));
-    return distinct(args.list(0)).filter((each) => others.every((other) => other.some((one) => isSame(each, one))));
+    const others = args.all
+      .slice(1)
+      .map((_, index) => new Set(args.list(index + 1).map((each) => JSON.stringify(each))));
+    return distinct(args.list(0)).filter((each) => others.every((other) => other.has(JSON.stringify(each))));
   }
   const others = args.all.slice(1).map((_, index) => args.object(index + 1));
   const isShared = ([name, value]: [string, Json]) =>

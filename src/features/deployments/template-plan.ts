@@ -167,7 +167,7 @@ async function placeOf(
   const { where } = definition;
   if (definition.scope !== undefined) {
     const scope = await evaluator.text(definition.scope, `${where}.scope`);
-    return scope.startsWith('/') ? scope.replace(/\/+$/, '') : `${group.id}/providers/${scope}`;
+    return scope.startsWith('/') ? scope : `${group.id}/providers/${scope}`;
   }
   const { subscriptionId = subscription.subscriptionId, resourceGroup = group.name } = definition;
   const inSubscription = await evaluator.text(subscriptionId, `${where}.subscriptionId`);

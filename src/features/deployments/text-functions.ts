@@ -3,20 +3,21 @@ import { type Arguments, isJsonList, plainText, type TemplateFunctions } from '.
 
 const many = Number.POSITIVE_INFINITY;
 const maxPadding = 10_000;
+const maxLength = 1024 * 1024;
 
 /** Functions over text, by lower-cased name. Source: Azure Resource Manager, "String functions for ARM templates". */
 export const textFunctions: TemplateFunctions = {
   tolower: (args) => args.count(1).plain(0).toLowerCase(),
   toupper: (args) => args.count(1).plain(0).toUpperCase(),
   trim: (args) => args.count(1).plain(0).trim(),
-  replace: (args) => args.count(3).text(0).split(separator(args, 1)).join(args.plain(2)),
+  replace: (args) => joined(args.count(3), args.text(0).split(separator(args, 1)), args.plain(2)),
   split: (args) => split(args.count(2)),
   join: (args) =>
-    args
-      .count(2)
-      .list(0)
-      .map((each) => plainText(each) ?? JSON.stringify(each))
-      .join(args.text(1)),
+    joined(
+      args.count(2),
+      args.list(0).map((each) => plainText(each) ?? JSON.stringify(each)),
+      args.text(1),
+    ),
   concat: (args) => concat(args.count(1, many)),
   format: (args) => format(args.count(1, many)),
   substring: (args) => substring(args.count(1, 3)),
@@ -39,6 +40,12 @@ export const textFunctions: TemplateFunctions = {
   uricomponent: (args) => encodeURIComponent(args.count(1).text(0)),
   uricomponenttostring: (args) => decodedUri(args),
 };
+
+function joined(args: Arguments, parts: readonly string[], between: string): string {
+  const length = parts.reduce((sum, part) => sum + part.length + between.length, 0);
+  if (length > maxLength) throw args.fail('the text becomes too long');
+  return parts.join(between);
+}
 
 function separator(args: Arguments, index: number): string {
   const text = args.text(index);
@@ -80,11 +87,17 @@ function substring(args: Arguments): Json {
 
 /** `{0}` stands for the first value, `{0:D3}` for it with three digits, `{{` for a brace. */
 function format(args: Arguments): Json {
+  let length = 0;
+  const bounded = (text: string) => {
+    length += text.length;
+    if (length > maxLength) throw args.fail('the text becomes too long');
+    return text;
+  };
   return args.text(0).replace(/\{\{|\}\}|\{(\d{1,3})(?::([^{}]{0,20}))?\}|[{}]/g, (mark, index, form) => {
     if (mark === '{{' || mark === '}}') return mark.slice(1);
     if (index === undefined) throw args.fail(`'${mark}' stands alone; write it twice for the character itself`);
     const value = args.value(Number(index) + 1);
-    return form === undefined ? (plainText(value) ?? JSON.stringify(value)) : formatted(args, value, form);
+    return bounded(form === undefined ? (plainText(value) ?? JSON.stringify(value)) : formatted(args, value, form));
   });
 }
 
