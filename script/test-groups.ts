@@ -34,7 +34,7 @@ const clients = [
 ];
 
 /** Those run again on PostgreSQL: what they do together touches every table. */
-const clientsOnPostgres = ['crane', 'skopeo', 'oras'];
+const clientsOnPostgres = ['crane', 'skopeo', 'oras', 'azure-sdk', 'az-errors'];
 
 /** All groups in the order in which they run: what fails soonest first. */
 export const testGroups: readonly TestGroup[] = [
@@ -49,11 +49,12 @@ export const testGroups: readonly TestGroup[] = [
   files(
     'postgres-clients',
     `${clientsOnPostgres.join(', ')} against a server on PostgreSQL`,
-    3,
+    4,
     clientsOnPostgres.map((name) => `test/end-to-end/${name}.test.ts`),
     1,
     { BERTH_TEST_DATABASE: 'postgres' },
   ),
+  files('az', "Debian's Azure CLI 2.45: groups, registries", 3, ['test/end-to-end/az-control-plane.test.ts'], 1),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   files(
     'az-errors',
