@@ -311,7 +311,6 @@ const typed: readonly (readonly [line: string, exitCode: number, read: RegExp])[
   ['az acr update -n frozen --tags a=b', 1, /\(ScopeLocked\).*still/s],
   ['az acr delete -n locked -y', 1, /\(ScopeLocked\).*keep/s],
   ['az acr delete -n local -y', 1, /\(OperationNotAllowed\).*answers on localhost/s],
-  [1, /\(InvalidParameter\).*retentionPolicy\.days/s],
   ['az acr network-rule add -n gifted --ip-address 1.2.3', 1, /\(InvalidParameter\).*ipRules/s],
 ];
 
