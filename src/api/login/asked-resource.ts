@@ -24,6 +24,6 @@ function ourNames(c: Context<Env>, domain: string): (name: string) => boolean {
   const here = new URL(c.var.call.origin).hostname;
   return (name) => {
     const kind = placeOf(name, domain)?.kind;
-    return [here, domain, `login.${domain}`].includes(name) || kind === 'local' || kind === 'management';
+    return [here, domain, `login.${domain}`].includes(name) || kind === 'local' || kind === 'control';
   };
 }

@@ -1,6 +1,5 @@
 import { Hono } from 'hono';
 import type { Env } from '../middleware/env.ts';
-import { tenantPattern } from './authority.ts';
 import { authorizePage } from './authorize-page.ts';
 import { deviceEndpoint } from './device-endpoint.ts';
 import { devicePage } from './device-page.ts';
