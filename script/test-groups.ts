@@ -55,6 +55,8 @@ export const testGroups: readonly TestGroup[] = [
     { BERTH_TEST_DATABASE: 'postgres' },
   ),
   files('az', "Debian's Azure CLI 2.45: groups, registries", 3, ['test/end-to-end/az-control-plane.test.ts'], 1),
+  files('az-sign-in', "Debian's Azure CLI 2.45: sign-in, directory", 3, ['test/end-to-end/az-sign-in.test.ts'], 1),
+  files('az-deployments', "Debian's Azure CLI 2.45: ARM templates", 5, ['test/end-to-end/az-deployments.test.ts'], 1),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   files(
     'az-errors',
