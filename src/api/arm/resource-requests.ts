@@ -97,7 +97,12 @@ async function remove(parts: ResourceRequestParts, call: ArmCall, { type, name }
 }
 
 /** A PUT says everything: what it leaves out has its default. */
-export function whole(locations: Locations, type: ArmType, body: ResourceRequest, existing: Resource | undefined): Desired {
+export function whole(
+  locations: Locations,
+  type: ArmType,
+  body: ResourceRequest,
+  existing: Resource | undefined,
+): Desired {
   return {
     location: type.hasLocation ? locationOf(locations, body, existing) : undefined,
     tags: body.tags ?? {},
