@@ -4,7 +4,13 @@ import { connect, createServer, type NetConnectOpts } from 'node:net';
 import { type Command, type CommandContext, exitCodes, type Surroundings } from './command.ts';
 
 /** One thing looked at; `advice` says what to do where it is not well. */
-type Finding = { readonly what: string; readonly isWell: boolean; readonly advice?: string };
+type Finding = {
+  readonly what: string;
+  readonly isWell: boolean;
+  readonly advice?: string;
+  /** Nothing is wrong, and it is worth knowing all the same. */
+  readonly isNote?: true;
+};
 
 const timeoutMs = 5_000;
 
@@ -14,22 +20,24 @@ export const doctorCommands: readonly Command[] = [
     purpose: 'look for what keeps the server or its clients from working, and say what to do',
     run: async (context) => {
       const findings = await examine(context);
-      for (const { what, isWell, advice } of findings) {
-        context.print(
-          `${isWell ? 'ok    ' : 'WRONG '} ${what}${isWell || advice === undefined ? '' : `\n       ${advice}`}`,
-        );
-      }
+      for (const finding of findings) context.print(lineOf(finding));
       return findings.every(({ isWell }) => isWell) ? exitCodes.done : exitCodes.failed;
     },
   },
 ];
+
+function lineOf({ what, isWell, advice, isNote }: Finding): string {
+  if (!isWell) return `WRONG  ${what}${advice === undefined ? '' : `\n       ${advice}`}`;
+  return `${isNote ? 'note  ' : 'ok    '} ${what}`;
+}
 
 async function examine(context: CommandContext): Promise<Finding[]> {
   const around = context.surroundings();
   const health = around.origin === undefined ? undefined : await readiness(around.origin);
   const server = health === undefined ? await stoppedServer(around) : runningServer(health);
   const names = await Promise.all((await namesOf(context, around, health !== undefined)).map(resolves));
-  return [dataFolder(around.dataFolder), ...server, ...names];
+  const settings = health === undefined ? [] : await unenforced(context);
+  return [dataFolder(around.dataFolder), ...server, ...names, ...settings];
 }
 
 function dataFolder(path: string): Finding {
@@ -128,6 +136,19 @@ async function namesOf(context: CommandContext, around: Surroundings, isRunning:
   const registries = isRunning ? await (await context.connect()).registryList() : [];
   const loginServers = registries.map(({ loginServer }) => loginServer.replace(/:\d+$/, ''));
   return ['localhost', `management.${around.domain}`, ...loginServers];
+}
+
+/** Settings of registries that are accepted and do nothing yet. */
+async function unenforced(context: CommandContext): Promise<Finding[]> {
+  const registries = await (await context.connect()).unenforcedList();
+  if (registries.length === 0) return [{ what: 'every setting of the registries is enforced', isWell: true }];
+  return registries.flatMap(({ name, settings }) =>
+    settings.map(({ setting, until }) => ({
+      what: `registry ${name}: ${setting} is stored and not enforced yet: ${until}`,
+      isWell: true,
+      isNote: true,
+    })),
+  );
 }
 
 async function resolves(name: string): Promise<Finding> {

@@ -6,6 +6,7 @@ import {
   registryListSchema,
   registrySchema,
 } from '../wire/admin/registry-schema.ts';
+import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
 import { type Connection, send } from './http.ts';
 
 /** What an owner can do over the admin API. Every function throws ClientError. */
@@ -14,6 +15,8 @@ export type AdminClient = {
   readonly registryCreate: (registry: RegistryCreate) => Promise<RegistryView>;
   readonly registryShow: (name: string) => Promise<RegistryView>;
   readonly registryUpdate: (name: string, update: RegistryUpdate) => Promise<RegistryView>;
+  /** Settings of registries that are kept and do nothing yet. */
+  readonly unenforcedList: () => Promise<UnenforcedView['registries']>;
   readonly credentialShow: (registry: string) => Promise<CredentialView>;
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
 };
@@ -25,6 +28,7 @@ export function createAdminClient(connection: Connection): AdminClient {
     registryCreate: (body) => send(connection, 'POST', '/admin/registries', registrySchema, body),
     registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),
     registryUpdate: (name, update) => send(connection, 'PATCH', registry(name), registrySchema, update),
+    unenforcedList: async () => (await send(connection, 'GET', '/admin/unenforced', unenforcedSchema)).registries,
     credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),

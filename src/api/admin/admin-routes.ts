@@ -11,10 +11,13 @@ import type { Principal } from '../../features/identity/principal.ts';
 import type { Directory } from '../../features/registries/directory.ts';
 import type { Registries } from '../../features/registries/registries.ts';
 import type { Registry } from '../../features/registries/registry.ts';
+import { unenforcedOf } from '../../features/registries/unenforced.ts';
+import { findByUid } from '../../features/resources/resource-store.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import { type CredentialView, credentialRenewSchema } from '../../wire/admin/credential-schema.ts';
 import { type RegistryView, registryCreateSchema, registryUpdateSchema } from '../../wire/admin/registry-schema.ts';
+import type { UnenforcedView } from '../../wire/admin/unenforced-schema.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
 
@@ -92,7 +95,22 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
       return await credential(c, registry);
     }),
   );
+  routes.get(
+    '/admin/unenforced',
+    asOwner(async (c) => c.json(await unenforcedIn(parts))),
+  );
   return routes;
+}
+
+async function unenforcedIn({ directory, database }: AdminParts): Promise<UnenforcedView> {
+  const registries: UnenforcedView['registries'] = [];
+  for (const { uid, name } of directory.list()) {
+    const resource = await findByUid(database.read, uid);
+    const settings = resource === undefined ? [] : unenforcedOf(resource);
+    if (settings.length > 0)
+      registries.push({ name, settings: settings.map(({ setting, until }) => ({ setting, until })) });
+  }
+  return { registries };
 }
 
 /** Reads the newest access epoch first, so that the directory is not older than the request. */

@@ -1,0 +1,67 @@
+import { isJsonObject, type Json, type JsonObject } from '../../wire/arm/json.ts';
+import { registryPropertiesSchema } from '../../wire/arm/registry-schema.ts';
+import type { Resource } from '../resources/resource.ts';
+import { plainJson, propertiesOf } from './registry-rules.ts';
+
+/** Something a registry keeps and shows, and nothing acts on yet. */
+export type Unenforced = {
+  /** Where it stands in `properties` of the registry; `identity.type` stands beside them. */
+  readonly path: string;
+  /** As people call it. */
+  readonly setting: string;
+  /** What is so in spite of the setting. */
+  readonly until: string;
+};
+
+const everyAddress = 'every address may connect';
+const nothingByItself = 'nothing is deleted by itself, kept after a delete, held back or refused';
+const namesOnly = 'the names are shown, and content is sent by the login server';
+const shownAsSet = 'shown as set';
+
+/** All of them; a feature that acts on a setting takes its row away, here and in docs/guides/use-the-az-cli.md. */
+export const unenforced: readonly Unenforced[] = [
+  row('networkRuleSet.ipRules', 'network rules', everyAddress),
+  row('networkRuleSet.virtualNetworkRules', 'virtual network rules', everyAddress),
+  row('networkRuleSet.defaultAction', 'default action', everyAddress),
+  row('publicNetworkAccess', 'public network access', everyAddress),
+  row('networkRuleBypassOptions', 'trusted services', everyAddress),
+  row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', everyAddress),
+  row('policies.retentionPolicy.status', 'retention policy', nothingByItself),
+  row('policies.softDeletePolicy.status', 'soft delete policy', nothingByItself),
+  row('policies.quarantinePolicy.status', 'quarantine policy', nothingByItself),
+  row('policies.trustPolicy.status', 'content trust policy', nothingByItself),
+  row('policies.exportPolicy.status', 'export policy', nothingByItself),
+  row(
+    'policies.azureADAuthenticationAsArmPolicy.status',
+    'authentication as ARM',
+    'registry tokens are given for registry audiences only',
+  ),
+  row('identity.type', 'managed identity', 'it has its ids, and nobody can sign in as it'),
+  row('encryption.status', 'customer-managed key', 'content is stored as without one'),
+  row('dataEndpointEnabled', 'data endpoints', namesOnly),
+  row('regionalEndpoints', 'regional endpoints', namesOnly),
+  row('endpointProtocol', 'IPv6', namesOnly),
+  row('zoneRedundancy', 'zone redundancy', shownAsSet),
+  row('metadataSearch', 'metadata search', shownAsSet),
+  row('writableCacheRepos', 'writable cache repositories', shownAsSet),
+  row('roleAssignmentMode', 'role assignment mode', shownAsSet),
+];
+
+const defaults = plainJson({ ...registryPropertiesSchema.parse({}), identity: { type: 'None' } });
+
+/** Those that a registry has set to something other than what a new one has. */
+export function unenforcedOf(resource: Pick<Resource, 'name' | 'properties' | 'identity'>): readonly Unenforced[] {
+  const identity = resource.identity ?? { type: 'None' };
+  const current = plainJson({ ...propertiesOf(resource), identity });
+  return unenforced.filter(({ path }) => textAt(current, path) !== textAt(defaults, path));
+}
+
+function textAt(object: JsonObject, path: string): string | undefined {
+  let value: Json | undefined = object;
+  for (const member of path.split('.')) value = isJsonObject(value) ? value[member] : undefined;
+  return JSON.stringify(value);
+}
+
+function row(path: string, setting: string, until: string): Unenforced {
+  return { path, setting, until };
+}
