@@ -20,9 +20,15 @@ export function reachable({ host, port }: Address): string {
   return `${everywhere ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
+/** As `localOrigin`, for the control plane, which may have a listener of its own. */
+function controlOrigin(settings: Settings): string | undefined {
+  const { management } = settings;
+  return management === undefined ? localOrigin(settings) : `https://${reachable(management)}`;
+}
+
 /** Management, login, Graph and portal share one origin on this machine (house plan, "Hosts"). */
 export function endpointsOf(settings: Settings, registryName: string): Bootstrap['endpoints'] {
-  const origin = localOrigin(settings) ?? '';
+  const origin = controlOrigin(settings) ?? '';
   const scheme = settings.https === undefined && settings.trustedProxies.length === 0 ? 'http' : 'https';
   const registry = `${scheme}://${loginServerOf(settings, registryName)}`;
   return { management: origin, login: origin, graph: origin, portal: origin, registry };

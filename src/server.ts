@@ -9,7 +9,8 @@ import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
 import { exchange } from './api/middleware/exchange.ts';
 import { healthRoutes, metricsApp } from './api/middleware/health-routes.ts';
-import { startHttpServers } from './api/middleware/http-servers.ts';
+import type { Part } from './api/middleware/host-name.ts';
+import { type HttpServers, type Listener, startHttpServers } from './api/middleware/http-servers.ts';
 import { createMetrics, type Metrics } from './api/middleware/metrics.ts';
 import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
 import { statusPage } from './api/middleware/status-page.ts';
@@ -127,8 +128,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 
   const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
   let isStopping = false;
-  const app = composeApp(settings, data, { ...features, arm }, metrics, () => isStopping);
-  opened.use(await listen(settings, app, metrics, certificates));
+  const appOf = (part?: Part) => composeApp(settings, data, { ...features, arm }, metrics, () => isStopping, part);
+  opened.use(await listen(settings, appOf, metrics, certificates));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
   program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
 
@@ -273,6 +274,7 @@ function composeApp(
   features: Features & { readonly arm: Arm },
   metrics: Metrics,
   isStopping: () => boolean,
+  part: Part | undefined,
 ): Hono<Env> {
   const { trustedProxies, domain } = settings;
   const checks = { database: () => data.database.nowMicros(), store: () => data.store.check() };
@@ -284,6 +286,7 @@ function composeApp(
     exchange({
       ...parts,
       domain,
+      ...(part && { part }),
       trustedProxies: trustedProxies.length === 0 ? undefined : blockListOf(trustedProxies),
     }),
   );
@@ -301,25 +304,29 @@ function composeApp(
 /** Stops accepting and finishes what is in flight when disposed. */
 async function listen(
   settings: Settings,
-  app: Hono<Env>,
+  appOf: (part?: Part) => Hono<Env>,
   metrics: Metrics,
   certificates: Certificates,
 ): Promise<AsyncDisposable> {
-  const { http, https } = settings;
-  const opened = new AsyncDisposableStack();
-  const listeners = [...(http ? [http] : []), ...(https ? [{ ...https, certificates }] : [])];
-  const main = await startHttpServers({ listeners, answer: answerWith(app), clock });
-  opened.defer(() => main.stop(stopGraceMs));
-  if (settings.metrics === undefined) return opened;
+  const { http, https, management } = settings;
+  const started: { readonly servers: HttpServers; readonly graceMs: number }[] = [];
+  const start = async (listeners: readonly Listener[], app: Hono<Env>, graceMs: number) => {
+    started.push({ servers: await startHttpServers({ listeners, answer: answerWith(app), clock }), graceMs });
+  };
+  // Together, so that the grace of one is not added to that of the next.
+  const stop = async () => {
+    await Promise.all(started.map(({ servers, graceMs }) => servers.stop(graceMs)));
+  };
+  const main = [...(http ? [http] : []), ...(https ? [{ ...https, certificates }] : [])];
   try {
-    const answer = answerWith(metricsApp(metrics));
-    const own = await startHttpServers({ listeners: [settings.metrics], answer, clock });
-    opened.defer(() => own.stop(0));
-    return opened;
+    await start(main, appOf(management && 'registry'), stopGraceMs);
+    if (management) await start([{ ...management, certificates }], appOf('control'), stopGraceMs);
+    if (settings.metrics) await start([settings.metrics], metricsApp(metrics), 0);
   } catch (error) {
-    await opened.disposeAsync();
+    await stop();
     throw error;
   }
+  return { [Symbol.asyncDispose]: stop };
 }
 
 function openLog({ logFormat, logLevel }: Settings, sink: LineSink): Log {

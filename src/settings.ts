@@ -44,6 +44,12 @@ export const settingsSchema = z.strictObject({
     default: 'localhost:5443',
     meaning: 'Where HTTPS is served.',
   }),
+  management: setting(optional(address), {
+    unit: 'host:port',
+    default: '',
+    meaning:
+      'Own HTTPS listener of the control plane; registries answer on the others only. Without it all serve both.',
+  }),
   publicPort: setting(optional(port), {
     unit: 'port',
     default: '',

@@ -9,7 +9,7 @@ import { isTenantPath } from '../login/tenant-path.ts';
 import { correlationHeader, correlationIdOf } from './correlation-id.ts';
 import type { Env } from './env.ts';
 import { clientBehind, type Peer } from './forwarded.ts';
-import { type Place, parseHostName, placeOf } from './host-name.ts';
+import { type Part, type Place, parseHostName, placeOf } from './host-name.ts';
 import { type ObserveParts, observe } from './observe.ts';
 import { refuseRest } from './refuse-rest.ts';
 import { setStandardHeaders } from './standard-headers.ts';
@@ -17,6 +17,8 @@ import { setStandardHeaders } from './standard-headers.ts';
 export type ExchangeParts = ObserveParts & {
   readonly ids: Ids;
   readonly domain: string;
+  /** What the listener serves; both parts when absent. */
+  readonly part?: Part;
   readonly directory: Pick<Directory, 'byHost' | 'lookUp' | 'defaultRegistry'>;
   readonly trustedProxies: BlockList | undefined;
   readonly isStopping: () => boolean;
@@ -66,7 +68,7 @@ function findRegistry(parts: ExchangeParts, host: string | undefined, path: stri
   const name = host === undefined ? undefined : parseHostName(host)?.name;
   const place = name === undefined ? undefined : placeOf(name, parts.domain);
   if (host === undefined || place === undefined) throw new BerthError('hostUnknown');
-  if (!isServed(place, path)) throw new BerthError('routeUnknown');
+  if (!isServed(parts.part, place, path)) throw new BerthError('routeUnknown');
   return place.kind === 'registry' ? parts.directory.byHost(host) : defaultRegistry(parts);
 }
 
@@ -84,9 +86,10 @@ async function lookUpRegistry({ directory }: ExchangeParts, host: string | undef
 }
 
 /** The control plane answers on `management.<domain>` and `login.<domain>`, registries on their names, and both on localhost. */
-function isServed(place: Place, path: string): boolean {
+function isServed(part: Part | undefined, place: Place, path: string): boolean {
   const isControl = path.startsWith('/admin/') || isArmPath(path) || isTenantPath(path);
-  return place.kind === 'local' || isControl === (place.kind === 'control');
+  const asked: Part = isControl ? 'control' : 'registry';
+  return (part ?? asked) === asked && (place.kind === 'local' || place.kind === asked);
 }
 
 function peerOf(c: Context<Env>): Peer {

@@ -6,10 +6,13 @@ export type HostName = { readonly name: string; readonly port: number | undefine
 /** Both hosts of the control plane answer all of it: the two names are there for the endpoints clients are given. */
 const controlLabels = ['management', 'login'];
 
+/** The control plane (resources, sign-in, directory, administration), or registries with their content. */
+export type Part = 'control' | 'registry';
+
 /** Which part of the installation a host stands for (house plan, "Hosts"). */
 export type Place =
   /** `localhost` or an address: every surface, and the default registry. */
-  { readonly kind: 'local' } | { readonly kind: 'control' } | { readonly kind: 'registry' };
+  { readonly kind: 'local' } | { readonly kind: Part };
 
 /** Undefined for anything but a host name or address with an optional port. Source: RFC 9110, section 7.2. */
 export function parseHostName(text: string): HostName | undefined {
