@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Bootstrap } from './bootstrap-file.ts';
 import { type RegistryName, registryKey } from './core/registry-name.ts';
 import { type Address, publicPortOf, type Settings } from './settings.ts';
@@ -38,4 +39,11 @@ export function endpointsOf(settings: Settings, registryName: string): Bootstrap
 export function ownNames(settings: Settings): readonly string[] {
   const { domain } = settings;
   return ['localhost', domain, `management.${domain}`, `login.${domain}`, `portal.${domain}`];
+}
+
+/** Every address that it certifies besides those of localhost: where clients reach HTTPS without a name. */
+export function ownIpAddresses({ https, management }: Settings): readonly string[] {
+  const hosts = [https, management].flatMap((address) => (address === undefined ? [] : [address.host]));
+  const known = ['127.0.0.1', '::1', '0.0.0.0', '::'];
+  return [...new Set(hosts)].filter((host) => isIP(host) !== 0 && !known.includes(host));
 }

@@ -12,9 +12,11 @@ import { run } from '../test/support/run.ts';
 
 let server: BerthServer;
 let management: number;
+/** Of this machine, and not what localhost stands for. */
+const managementHost = '127.0.0.2';
 before(async () => {
   management = await freePort();
-  server = await startBerth({ database: 'sqlite', settings: { management: `localhost:${management}` } });
+  server = await startBerth({ database: 'sqlite', settings: { management: `${managementHost}:${management}` } });
 });
 after(async () => {
   await server.remove();
@@ -25,7 +27,7 @@ type Answer = { readonly status: number; readonly body: string };
 /** Over TLS that the private authority vouches for. */
 async function ask(port: number, host: string, path: string): Promise<Answer> {
   const sent = request({
-    ...{ host: '127.0.0.1', port, path, agent: false, servername: host },
+    ...{ host: port === management ? managementHost : '127.0.0.1', port, path, agent: false, servername: host },
     ca: readFileSync(server.caPath),
     headers: { host: `${host}:${port}` },
   });
@@ -79,12 +81,12 @@ test('probes are answered by all', async () => {
 
 test('clients are told the address of each', async () => {
   const { endpoints, registry } = server.bootstrap;
-  const origin = `https://localhost:${management}`;
+  const origin = `https://${managementHost}:${management}`;
   for (const name of ['management', 'login', 'graph']) assert.equal(endpoints[name], origin, name);
   assert.equal(registry.loginServer, `local.berth.localhost:${server.ports.https}`);
   assert.equal(endpoints.registry, `https://${registry.loginServer}`);
   const [cloud] = JSON.parse((await ask(management, 'localhost', '/metadata/clouds')).body);
-  assert.equal(cloud.resourceManager, origin);
+  assert.equal(cloud.resourceManager, `https://localhost:${management}`);
   assert.equal(cloud.suffixes.acrLoginServer, `berth.localhost:${server.ports.https}`);
 });
 
@@ -96,6 +98,6 @@ test('commands and the Azure CLI reach it there', async () => {
   assert.match((await berth('registry', 'list')).stdout, /local\.berth\.localhost/);
   assert.match((await berth('doctor')).stdout, /server answers, certificate trusted/);
   const { stdout } = await berth('az-cloud', '--cloud-only');
-  assert.ok(stdout.includes(`"resourceManager":"https://localhost:${management}"`), stdout);
+  assert.ok(stdout.includes(`"resourceManager":"https://${managementHost}:${management}"`), stdout);
   assert.ok(stdout.includes(`"acrLoginServerEndpoint":".berth.localhost:${server.ports.https}"`), stdout);
 });

@@ -1,6 +1,6 @@
 import { hkdfSync } from 'node:crypto';
 import { Hono } from 'hono';
-import { loginServerOf, ownNames } from './addresses.ts';
+import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
@@ -111,6 +111,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   const certificates = await createCertificates({
     folder: data.folder.certificates,
     own: settings.tlsCertificates,
+    addresses: ownIpAddresses(settings),
     isOurName: async (name) => ownNames(settings).includes(name) || (await directory.lookUp(name)) !== undefined,
     clock,
     ids,

@@ -5,37 +5,39 @@ import { azRest } from '../../test/support/az-rest.ts';
 import { startBerth } from '../../test/support/berth-server.ts';
 import { tryRun } from '../../test/support/run.ts';
 
-test('doctor names the settings of each registry that do nothing yet', async () => {
-  await using server = await startBerth({ database: 'sqlite' });
-  // Settings of the tests are not settings of the program.
-  const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
-  const program = join(import.meta.dirname, '../../bin/berth');
-  const doctor = async () => {
-    const args = [...ours.flatMap((name) => ['-u', name]), program, 'doctor', '--data', server.dataFolder];
-    return (await tryRun('env', args)).stdout.split('\n').filter((line) => /enforced/.test(line));
-  };
-  assert.deepEqual(await doctor(), ['ok     every setting of the registries is enforced']);
+for (const database of ['sqlite', 'postgres'] as const) {
+  test(`doctor names the settings of each registry that do nothing yet, on ${database}`, async () => {
+    await using server = await startBerth({ database });
+    // Settings of the tests are not settings of the program.
+    const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
+    const program = join(import.meta.dirname, '../../bin/berth');
+    const doctor = async () => {
+      const args = [...ours.flatMap((name) => ['-u', name]), program, 'doctor', '--data', server.dataFolder];
+      return (await tryRun('env', args)).stdout.split('\n').filter((line) => /enforced/.test(line));
+    };
+    assert.deepEqual(await doctor(), ['ok     every setting of the registries is enforced']);
 
-  const rest = await azRest(server);
-  const group = `${rest.subscription}/resourceGroups/demo`;
-  const registries = `${group}/providers/Microsoft.ContainerRegistry/registries`;
-  const location = 'eastus';
-  await rest.done('PUT', group, { location });
-  const properties = {
-    adminUserEnabled: true,
-    networkRuleSet: { defaultAction: 'Deny' },
-    policies: { retentionPolicy: { days: 10, status: 'enabled' } },
-  };
-  await rest.done('PUT', `${registries}/contoso`, { location, sku: { name: 'Premium' }, properties });
-  await rest.done('PUT', `${registries}/plain`, { location, sku: { name: 'Basic' } });
-  await rest.done('PUT', `${registries}/named`, {
-    ...{ location, sku: { name: 'Premium' } },
-    identity: { type: 'SystemAssigned' },
+    const rest = await azRest(server);
+    const group = `${rest.subscription}/resourceGroups/demo`;
+    const registries = `${group}/providers/Microsoft.ContainerRegistry/registries`;
+    const location = 'eastus';
+    await rest.done('PUT', group, { location });
+    const properties = {
+      adminUserEnabled: true,
+      networkRuleSet: { defaultAction: 'Deny' },
+      policies: { retentionPolicy: { days: 10, status: 'enabled' } },
+    };
+    await rest.done('PUT', `${registries}/contoso`, { location, sku: { name: 'Premium' }, properties });
+    await rest.done('PUT', `${registries}/plain`, { location, sku: { name: 'Basic' } });
+    await rest.done('PUT', `${registries}/named`, {
+      ...{ location, sku: { name: 'Premium' } },
+      identity: { type: 'SystemAssigned' },
+    });
+    const stored = 'is stored and not enforced yet';
+    assert.deepEqual(await doctor(), [
+      `note   registry contoso: default action ${stored}: every address may connect`,
+      `note   registry contoso: retention policy ${stored}: nothing is deleted by itself, kept after a delete, held back or refused`,
+      `note   registry named: managed identity ${stored}: it has its ids, and nobody can sign in as it`,
+    ]);
   });
-  const stored = 'is stored and not enforced yet';
-  assert.deepEqual(await doctor(), [
-    `note   registry contoso: default action ${stored}: every address may connect`,
-    `note   registry contoso: retention policy ${stored}: nothing is deleted by itself, kept after a delete, held back or refused`,
-    `note   registry named: managed identity ${stored}: it has its ids, and nobody can sign in as it`,
-  ]);
-});
+}
