@@ -33,7 +33,10 @@ import { AuthorizationCodes } from './features/identity/authorization-codes.ts';
 import { ClientAssertions } from './features/identity/client-assertions.ts';
 import { createFindClient } from './features/identity/clients.ts';
 import { DeviceCodes } from './features/identity/device-codes.ts';
+import { OutsideAccounts } from './features/identity/outside-accounts.ts';
 import { OutsideIssuers } from './features/identity/outside-issuers.ts';
+import { OutsideProvider } from './features/identity/outside-provider.ts';
+import { OutsideSignIn } from './features/identity/outside-sign-in.ts';
 import { createSignIn, type SignIn } from './features/identity/sign-in.ts';
 import { SignInSessions } from './features/identity/sign-in-sessions.ts';
 import { SigningKeys } from './features/identity/signing-keys.ts';
@@ -245,9 +248,29 @@ function composeTenant(settings: Settings, data: Data, signIn: SignIn) {
     sessions: new SignInSessions(data),
     deviceCodes: new DeviceCodes(data),
     authorizationCodes: new AuthorizationCodes(data),
+    outsideSignIn: composeOutsideSignIn(settings, data),
     findClient: createFindClient(data.database, tenantUid),
     tenantDirectory: new TenantDirectory({ ...data, tenantUid }),
   };
+}
+
+/** Sign-in through an outside provider; undefined when none is set. */
+function composeOutsideSignIn(settings: Settings, data: Data): OutsideSignIn | undefined {
+  const { oidcIssuer: issuer, oidcClientId: clientId, oidcClientSecret: clientSecret } = settings;
+  if (issuer === undefined) return undefined;
+  if (clientId === undefined) throw new Error('sign-in through an OpenID provider needs a client id: --oidc-client-id');
+  const outsideProvider = new OutsideProvider(data, {
+    issuer,
+    clientId,
+    clientSecret,
+    name: settings.oidcName,
+    scopes: settings.oidcScopes,
+    userClaim: settings.oidcUserClaim,
+    groupsClaim: settings.oidcGroupsClaim,
+  });
+  const { tenantUid } = data.installation;
+  const outsideAccounts = new OutsideAccounts({ ...data, tenantUid }, settings.oidcGroups);
+  return new OutsideSignIn({ ...data, outsideProvider, outsideAccounts });
 }
 
 /** The control plane; its types reach over several features. */

@@ -175,6 +175,48 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Locations that resources of the control plane can be in; public stands for the names of the public Azure regions.',
   }),
+  oidcIssuer: setting(optional(oidcIssuer), {
+    unit: 'URL',
+    default: '',
+    meaning: 'OpenID provider that people can sign in through as well; off unless set. https, or http on this machine.',
+  }),
+  oidcClientId: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    meaning: 'What the OpenID provider knows this installation by.',
+  }),
+  oidcClientSecret: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'Secret of that client; a public client has none.',
+  }),
+  oidcName: setting(String, {
+    unit: 'text',
+    default: 'your organization',
+    meaning: 'What the sign-in page calls the OpenID provider: Sign in with ...',
+  }),
+  oidcScopes: setting(oidcScopes, {
+    unit: 'scope ...',
+    default: 'openid profile email',
+    meaning: 'What the OpenID provider is asked for, parted by spaces; openid is needed.',
+  }),
+  oidcUserClaim: setting(String, {
+    unit: 'claim',
+    default: 'preferred_username',
+    meaning: 'Claim of the ID token that names a user who is made at the first sign-in.',
+  }),
+  oidcGroupsClaim: setting(String, {
+    unit: 'claim',
+    default: 'groups',
+    meaning: 'Claim of the ID token that lists the groups of the user.',
+  }),
+  oidcGroups: setting(groupPairs, {
+    unit: 'outside group=our group, ...',
+    default: '',
+    meaning: 'Which group here, by name or object id, a group of the OpenID provider stands for; owner makes owners.',
+  }),
   server: setting(optional(url), {
     unit: 'URL',
     default: '',
@@ -265,6 +307,32 @@ function url(text: string): string {
   if (protocol !== 'http:' && protocol !== 'https:')
     throw new RangeError('the address begins with http:// or https://');
   return origin;
+}
+
+/** The path counts: it is part of the name of an issuer. */
+function oidcIssuer(text: string): string {
+  const { protocol, hostname, search, hash, username } = new URL(text);
+  const isHere = /^(localhost|.+\.localhost|127\.0\.0\.1|\[::1\])$/.test(hostname);
+  if (protocol !== 'https:' && !(protocol === 'http:' && isHere))
+    throw new RangeError('an issuer begins with https://; http:// is for this machine only');
+  if (search !== '' || hash !== '' || username !== '') throw new RangeError('an issuer has no query and no user');
+  return text;
+}
+
+function oidcScopes(text: string): string {
+  const scopes = text.split(/\s+/).filter((scope) => scope !== '');
+  if (!scopes.includes('openid')) throw new RangeError('openid has to be among the scopes');
+  return scopes.join(' ');
+}
+
+/** The last `=` parts them: outside groups may be names of LDAP, whose commas cannot be written here. */
+function groupPairs(text: string): { readonly outside: string; readonly ours: string }[] {
+  return list(text).map((pair) => {
+    const at = pair.lastIndexOf('=');
+    const [outside, ours] = [pair.slice(0, Math.max(at, 0)).trim(), pair.slice(at + 1).trim()];
+    if (outside === '' || ours === '') throw new RangeError(`${pair} is not of the form outside group=our group`);
+    return { outside, ours };
+  });
 }
 
 function databaseUrl(text: string): string {

@@ -490,6 +490,30 @@ export const errorCatalogue = {
     message: 'the resource that the scope names is not known to this installation',
     remedy: 'Ask for the resource manager, Graph or https://containerregistry.azure.net.',
   },
+  outsideRefused: {
+    code: 'DENIED',
+    status: 403,
+    oauth: 'access_denied',
+    aadsts: 50105,
+    message: 'the sign-in with the outside provider was refused',
+    remedy: 'Ask the operator, or sign in with a user name and password.',
+  },
+  // Not 5xx: those are faults of this server.
+  outsideUnreachable: {
+    code: 'BAD_REQUEST',
+    status: 400,
+    oauth: 'temporarily_unavailable',
+    message: 'the outside provider does not answer',
+    remedy: 'Try again later, or sign in with a user name and password.',
+  },
+  outsideExpired: {
+    code: 'BAD_REQUEST',
+    status: 400,
+    oauth: 'invalid_grant',
+    aadsts: 50089,
+    message: 'this sign-in is not under way in this browser any more',
+    remedy: 'Begin again in the program that asked you to sign in.',
+  },
   tenantUnknown: {
     code: 'BAD_REQUEST',
     status: 400,

@@ -8,7 +8,14 @@ import type { Env } from '../middleware/env.ts';
 import { tenantOf, tenantPattern } from './authority.ts';
 import { formLimit, formOf, parseParameters } from './login-form.ts';
 import type { LoginParts } from './login-parts.ts';
-import { checkCsrf, credentialFields, csrfField, pageAnswer } from './page.ts';
+import {
+  forgetOutsidePerson,
+  otherAccountButton,
+  outsideLink,
+  outsidePersonOf,
+  personFields,
+} from './outside-pages.ts';
+import { checkCsrf, csrfField, pageAnswer } from './page.ts';
 import { pageSignIn } from './page-sign-in.ts';
 
 type Asked = { readonly query: AuthorizeQuery; readonly client: Client };
@@ -57,6 +64,11 @@ async function decide(parts: LoginParts, c: Context<Env>): Promise<Response> {
   const { query, client } = asked;
   if (form.get('decision') === 'cancel')
     return redirect(c, query, { error: 'access_denied', error_description: 'AADSTS65004: the user declined' });
+  if (form.get('decision') === 'other') {
+    await forgetOutsidePerson(parts, c);
+    const { pathname, search } = new URL(c.req.url);
+    return c.redirect(`${pathname}${search}`, 303);
+  }
   const userName = (form.get('username') ?? '').slice(0, 320);
   const signedIn = await pageSignIn(parts, c, form, client.clientId);
   if ('wrong' in signedIn) return await show(parts, c, asked, { userName, ...signedIn });
@@ -86,12 +98,13 @@ async function show(parts: LoginParts, c: Context<Env>, { query, client }: Asked
   const { search, pathname } = new URL(c.req.url);
   const { wrong, userName, status } = filled;
   const place = new URL(query.redirect_uri);
+  const person = await outsidePersonOf(parts, c, client.clientId);
   const body = html`${wrong === undefined ? '' : html`<p class="wrong" role="alert">${wrong}</p>`}
 <p>${client.name} at ${place.host} asks you to sign in.</p>
 <form method="post" action="${pathname}${search}">${csrfField(c, parts.ids)}
-${credentialFields(userName)}
-<button name="decision" value="signIn">Sign in</button><button class="plain" name="decision" value="cancel" formnovalidate>Cancel</button>
-</form>`;
+${personFields(person, userName)}
+<button name="decision" value="signIn">Sign in</button><button class="plain" name="decision" value="cancel" formnovalidate>Cancel</button>${otherAccountButton(person)}
+</form>${outsideLink(parts.outsideSignIn, person, `${pathname}${search}`)}`;
   // Browsers hold the redirect after a form to its policy as well.
   return await pageAnswer(c, {
     title: 'Sign in',

@@ -6,7 +6,14 @@ import type { Env } from '../middleware/env.ts';
 import { devicePagePath } from './device-endpoint.ts';
 import { formLimit, formOf } from './login-form.ts';
 import type { LoginParts } from './login-parts.ts';
-import { checkCsrf, credentialFields, csrfField, pageAnswer } from './page.ts';
+import {
+  forgetOutsidePerson,
+  otherAccountButton,
+  outsideLink,
+  outsidePersonOf,
+  personFields,
+} from './outside-pages.ts';
+import { checkCsrf, csrfField, pageAnswer } from './page.ts';
 import { pageSignIn } from './page-sign-in.ts';
 
 /** Nobody is asked which program it is for: the code knows. */
@@ -34,6 +41,10 @@ async function decide(parts: LoginParts, c: Context<Env>): Promise<Response> {
   const form = await formOf(c);
   checkCsrf(c, form);
   const code = (form.get('code') ?? '').slice(0, 20);
+  if (form.get('decision') === 'other') {
+    await forgetOutsidePerson(parts, c);
+    return c.redirect(placeOf(code), 303);
+  }
   const userName = (form.get('username') ?? '').slice(0, 320);
   const signedIn = await pageSignIn(parts, c, form, noClient);
   if ('wrong' in signedIn) return await show(parts, c, { code, userName, ...signedIn });
@@ -47,18 +58,19 @@ async function decide(parts: LoginParts, c: Context<Env>): Promise<Response> {
   return await pageAnswer(c, { title: said, body: html`<p>You can close this page.</p>` });
 }
 
-async function show(
-  { ids }: LoginParts,
-  c: Context<Env>,
-  { code, userName, wrong, status }: Filled,
-): Promise<Response> {
+async function show(parts: LoginParts, c: Context<Env>, { code, userName, wrong, status }: Filled): Promise<Response> {
+  const person = await outsidePersonOf(parts, c, noClient);
   const body = html`${wrong === undefined ? '' : html`<p class="wrong" role="alert">${wrong}</p>`}
 <p>Enter only a code that you asked for yourself, on a device of yours.</p>
-<form method="post" action="${devicePagePath}">${csrfField(c, ids)}
+<form method="post" action="${devicePagePath}">${csrfField(c, parts.ids)}
 <label for="code">Code</label>
 <input id="code" name="code" required maxlength="20" autocomplete="off" value="${code}">
-${credentialFields(userName)}
-<button name="decision" value="approve">Sign in</button><button class="plain" name="decision" value="decline">Refuse</button>
-</form>`;
+${personFields(person, userName)}
+<button name="decision" value="approve">Sign in</button><button class="plain" name="decision" value="decline">Refuse</button>${otherAccountButton(person)}
+</form>${outsideLink(parts.outsideSignIn, person, placeOf(code))}`;
   return await pageAnswer(c, { title: 'Sign in a device', body, ...(status === undefined ? {} : { status }) });
+}
+
+function placeOf(code: string): string {
+  return code === '' ? devicePagePath : `${devicePagePath}?${new URLSearchParams({ otc: code }).toString()}`;
 }

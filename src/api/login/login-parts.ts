@@ -2,6 +2,7 @@ import type { AuthorizationCodes } from '../../features/identity/authorization-c
 import type { ClientAssertions } from '../../features/identity/client-assertions.ts';
 import type { FindClient } from '../../features/identity/clients.ts';
 import type { DeviceCodes } from '../../features/identity/device-codes.ts';
+import type { OutsideSignIn } from '../../features/identity/outside-sign-in.ts';
 import type { SignIn } from '../../features/identity/sign-in.ts';
 import type { SignInSessions } from '../../features/identity/sign-in-sessions.ts';
 import type { TenantTokens } from '../../features/identity/tenant-tokens.ts';
@@ -18,6 +19,8 @@ export type LoginParts = {
   readonly sessions: SignInSessions;
   readonly deviceCodes: DeviceCodes;
   readonly authorizationCodes: AuthorizationCodes;
+  /** Undefined when no outside provider is set. */
+  readonly outsideSignIn?: OutsideSignIn | undefined;
   readonly findClient: FindClient;
   readonly accessLog: AccessLog;
   readonly clock: Clock;

@@ -6,6 +6,7 @@ import { devicePage } from './device-page.ts';
 import { discoveryRoutes } from './discovery-routes.ts';
 import type { LoginParts } from './login-parts.ts';
 import { type MetadataParts, metadataRoutes } from './metadata-routes.ts';
+import { outsidePages } from './outside-pages.ts';
 import { renderLoginError } from './render-login-error.ts';
 import { tokenEndpoint } from './token-endpoint.ts';
 
@@ -19,6 +20,7 @@ export function loginRoutes(parts: LoginParts & MetadataParts): Hono<Env> {
     deviceEndpoint(parts),
     devicePage(parts),
     authorizePage(parts),
+    outsidePages(parts),
     metadataRoutes(parts),
   ]) {
     routes.route('/', group);

@@ -20,8 +20,11 @@ export type NewPrincipal = {
 
 /** Secrets that are shown at sign-in, with a hash as verifier. */
 const secretNames = ['password', 'password2', 'clientSecret'] as const;
-/** What else proves who one is: the verifier of a certificate or of an outside issuer's tokens is JSON. */
-export type CredentialName = (typeof secretNames)[number] | 'certificate' | 'federated';
+/**
+ * What else proves who one is: the verifier of a certificate or of an outside issuer's tokens is JSON. `outsideLink` is whom
+ * an outside provider knows, and what the mapping gave; the sessions of such a person hang on `outside`.
+ */
+export type CredentialName = (typeof secretNames)[number] | 'certificate' | 'federated' | 'outsideLink' | 'outside';
 
 /** A secret to be written: rows never change, so a secret's uid stands for the secret itself. */
 export type NewSecret = {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 
-export type SignInStateKind = 'device' | 'userCode' | 'code' | 'session' | 'assertion';
+export type SignInStateKind = 'device' | 'userCode' | 'code' | 'session' | 'assertion' | 'outside' | 'outsideTicket';
 
 export type SignInState = { readonly payload: string; readonly expiresAtMicros: number };
 

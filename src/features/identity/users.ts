@@ -78,7 +78,7 @@ export class Users {
   async create(asked: NewUser): Promise<string> {
     const { ids, clock, tenantUid, passwords } = this.#parts;
     const { userPrincipalName, displayName, isEnabled } = asked;
-    if (!namePattern.test(userPrincipalName) || isGuid(userPrincipalName))
+    if (!isUserName(userPrincipalName))
       throw new BerthError(
         'directoryObjectInvalid',
         'userPrincipalName: a name of letters, digits and . _ + - is needed',
@@ -116,7 +116,7 @@ export class Users {
         .where('uid', '=', uid)
         .execute();
       if (verifier === undefined) return;
-      await tx.deleteFrom('secrets').where('principal_uid', '=', uid).execute();
+      await tx.deleteFrom('secrets').where('principal_uid', '=', uid).where('name', '!=', 'outsideLink').execute();
       const secret = { uid: ids.uid(), name: 'password', verifier, sealed: undefined } as const;
       await insertSecret(tx, uid, secret, clock.nowMicros());
     });
@@ -141,7 +141,7 @@ export class Users {
       const query = this.#query(tx).where('uid', '=', uid);
       const row = await lockedForUpdate(this.#parts.database.kind, query).executeTakeFirst();
       if (row === undefined) throw new BerthError('directoryObjectUnknown');
-      if (row.is_owner === 1) throw new BerthError('directoryObjectFixed');
+      if (row.is_owner === 1 && !(await isOutside(tx, uid))) throw new BerthError('directoryObjectFixed');
       const user = userOf(row);
       await work(tx, user);
       return { value: undefined, event: { type, data: { uid, userPrincipalName: user.userPrincipalName } } };
@@ -156,6 +156,22 @@ export class Users {
       .where('kind', '=', 'user')
       .where('registry_uid', 'is', null);
   }
+}
+
+/** Whether people may be called that. */
+export function isUserName(text: string): boolean {
+  return namePattern.test(text) && !isGuid(text);
+}
+
+/** Owners by the mapping of an outside provider can be disabled and removed, as nothing here made them owners. */
+async function isOutside(tx: Transaction, uid: string): Promise<boolean> {
+  const link = await tx
+    .selectFrom('secrets')
+    .where('principal_uid', '=', uid)
+    .where('name', '=', 'outsideLink')
+    .select('uid')
+    .executeTakeFirst();
+  return link !== undefined;
 }
 
 function checkPassword(password: string): void {

@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import { BerthError } from '../../core/errors.ts';
+import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Ids } from '../../platform/ids.ts';
+import { newSecret } from './new-secret.ts';
+import type { OutsideAccounts } from './outside-accounts.ts';
+import type { OutsideProvider } from './outside-provider.ts';
+import { createFindStanding, type FindStanding, type Standing } from './principal-store.ts';
+import type { SignInFrom } from './sign-in.ts';
+import { keepSignIn, resumeSignIn, signedInSchema } from './sign-in-sessions.ts';
+import { findState, insertState, stateKey, takeState } from './sign-in-state-store.ts';
+import { signedIn } from './tenant-sign-in.ts';
+import type { SignedIn } from './tenant-tokens.ts';
+
+/** For the way to the provider and back, and then for the page that the person came from. */
+export const outsideSignInSeconds = 600;
+
+const begunSchema = z.object({
+  nonce: z.string(),
+  verifier: z.string(),
+  redirectUri: z.string(),
+  returnTo: z.string(),
+});
+
+export type OutsideSignInParts = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly accessLog: AccessLog;
+  readonly outsideProvider: OutsideProvider;
+  readonly outsideAccounts: OutsideAccounts;
+};
+
+/**
+ * Sign-ins through the outside provider: on the way there a state good once and in one browser only, afterwards a ticket
+ * with which the sign-in pages know for ten minutes who is there. Both are kept as hashes.
+ */
+export class OutsideSignIn {
+  readonly #parts: OutsideSignInParts;
+  readonly #findStanding: FindStanding;
+
+  constructor(parts: OutsideSignInParts) {
+    this.#parts = parts;
+    this.#findStanding = createFindStanding(parts.database.read);
+  }
+
+  /** What people call the provider. */
+  get name(): string {
+    return this.#parts.outsideProvider.name;
+  }
+
+  /** Answers where the browser goes and what it has to bring back beside the answer. Throws `outsideUnreachable`. */
+  async begin(redirectUri: string, returnTo: string): Promise<{ readonly url: string; readonly binding: string }> {
+    const { ids, outsideProvider } = this.#parts;
+    const { url, checks } = await outsideProvider.begin(redirectUri);
+    const binding = newSecret(ids);
+    const { state, nonce, verifier } = checks;
+    const begun: z.infer<typeof begunSchema> = { nonce, verifier, redirectUri, returnTo };
+    await this.#keep(stateKey('outside', `${state} ${binding}`), begun);
+    return { url, binding };
+  }
+
+  /**
+   * The browser is back with `answer`, the query. Answers a ticket and the page to go on with. Throws `outsideExpired` for an answer that
+   * nobody waits for in this browser, `outsideUnreachable` and `outsideRefused`.
+   */
+  async finish(
+    answer: URLSearchParams,
+    binding: string,
+    from: SignInFrom,
+  ): Promise<{ readonly ticket: string; readonly returnTo: string }> {
+    const { database, clock, ids, outsideProvider, outsideAccounts } = this.#parts;
+    const state = answer.get('state') ?? '';
+    const key = stateKey('outside', `${state} ${binding}`);
+    const payload = await database.transaction((tx) => takeState(tx, key, clock.nowMicros()));
+    if (payload === undefined) throw new BerthError('outsideExpired');
+    const { nonce, verifier, redirectUri, returnTo } = begunSchema.parse(JSON.parse(payload));
+    const returned = new URL(redirectUri);
+    returned.search = answer.toString();
+    try {
+      const identity = await outsideProvider.finish(returned, { state, nonce, verifier });
+      const standing = await outsideAccounts.signIn(identity);
+      this.#record(from, standing.principal.uid, 200);
+      return { ticket: await this.#ticket(standing, newSecret(ids)), returnTo };
+    } catch (error) {
+      this.#record(from, 'unknown', 401);
+      throw error;
+    }
+  }
+
+  /** Whom a ticket stands for; undefined when it is wrong or over, or the account is disabled since. */
+  async resume(ticket: string, clientId: string): Promise<SignedIn | undefined> {
+    const { database, clock } = this.#parts;
+    const state = await findState(database.read, stateKey('outsideTicket', ticket), clock.nowMicros());
+    if (state === undefined) return undefined;
+    const kept = { ...signedInSchema.parse(JSON.parse(state.payload)), clientId: clientId.toLowerCase() };
+    return await resumeSignIn({ findStanding: this.#findStanding, clock }, kept);
+  }
+
+  /** The person asks for another account. */
+  async forget(ticket: string): Promise<void> {
+    const { database, clock } = this.#parts;
+    await database.transaction((tx) => takeState(tx, stateKey('outsideTicket', ticket), clock.nowMicros()));
+  }
+
+  async #ticket(standing: Standing, ticket: string): Promise<string> {
+    await this.#keep(stateKey('outsideTicket', ticket), keepSignIn(signedIn(standing, '', 'none')));
+    return ticket;
+  }
+
+  async #keep(key: string, payload: unknown): Promise<void> {
+    const { database, clock } = this.#parts;
+    const nowMicros = clock.nowMicros();
+    const state = {
+      payload: JSON.stringify(payload),
+      expiresAtMicros: nowMicros + outsideSignInSeconds * 1_000_000,
+    };
+    await database.transaction((tx) => insertState(tx, key, state, nowMicros));
+  }
+
+  #record({ address, correlationId, userAgent }: SignInFrom, identity: string, status: number): void {
+    const common = { kind: 'signIn', identity, address, correlationId, status } as const;
+    this.#parts.accessLog.record({ ...common, ...(userAgent === undefined ? {} : { userAgent }) });
+  }
+}
