@@ -84,11 +84,11 @@ function connect(settings: Settings, bootstrap: Bootstrap | undefined) {
 
 function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): Surroundings {
   if (bootstrap !== undefined) trust(bootstrap.caCertificate);
-  const { http, https, metrics } = settings;
+  const { http, https, management, metrics } = settings;
   return {
     dataFolder: settings.data,
     domain: settings.domain,
-    listeners: Object.entries({ http, https, metrics }).flatMap(([name, address]) =>
+    listeners: Object.entries({ http, https, management, metrics }).flatMap(([name, address]) =>
       address === undefined ? [] : [{ name, ...address }],
     ),
     databaseUrl: settings.database,

@@ -12,8 +12,12 @@ export type ReadyParts = {
 
 /** What a person wants to know when the server has started. */
 export function readyMessage({ settings, program, bootstrap, caPath }: ReadyParts): string {
-  const { http, https } = settings;
-  const origins = [...(http ? [`http://${reachable(http)}`] : []), ...(https ? [`https://${reachable(https)}`] : [])];
+  const { http, https, management } = settings;
+  const origins = [
+    ...(http ? [`http://${reachable(http)}`] : []),
+    ...(https ? [`https://${reachable(https)}`] : []),
+    ...(management ? [`https://${reachable(management)} (control plane)`] : []),
+  ];
   const host = http ?? https;
   const lines = [
     ['Addresses', origins.join('  ')],
@@ -38,6 +42,8 @@ function signIn(settings: Settings, command: string, { registry }: Bootstrap, ho
       'Sign in',
       `${command} credential show ${registry.name} --value --data ${settings.data} | docker login ${host} -u ${registry.username} --password-stdin`,
     ],
-    ...(settings.https ? [['Azure CLI', `eval "$(${command} az-cloud --data ${settings.data})"`]] : []),
+    ...(settings.https || settings.management
+      ? [['Azure CLI', `eval "$(${command} az-cloud --data ${settings.data})"`]]
+      : []),
   ];
 }
