@@ -10,7 +10,8 @@ import { count, isLong } from './length.ts';
 import { Trial } from './trial.ts';
 
 const passes = count(1, 20);
-const dyingMs = 15_000;
+/** A job that an earlier kill caught at work runs again when its lease of a minute has ended. */
+const dyingMs = 90_000;
 
 /** Background work: how to have it come by while the server runs, and at which visit to kill. */
 const upkeep: Readonly<Partial<Record<FailpointName, { readonly settings: Settings; readonly hit: number }>>> = {
