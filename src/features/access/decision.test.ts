@@ -57,15 +57,26 @@ test('a denial names what is missing, and an allowance what gave it', () => {
   assert.deepEqual(allowed, { kind: 'allowed', by: 'owner of the installation' });
 });
 
-test('a grant on one repository holds there alone, and lists show that one', () => {
-  const repository = parseRepositoryName('team/app');
-  const at: Scope = { kind: 'repository', registryUid: 'closed', repository };
-  const rights: Rights = { principal: user, grants: [{ by: 'test', actions: ['pull'], at }] };
-  const elsewhere: Scope = { ...at, repository: parseRepositoryName('team/app2') };
-  const abroad: Scope = { ...at, registryUid: 'open' };
-  const outcomes = [at, elsewhere, abroad].map((scope) => decide(rights, 'pull', scope, circumstances('oci')).kind);
-  assert.deepEqual(outcomes, ['allowed', 'denied', 'denied']);
-  assert.deepEqual(visible(rights, 'pull', 'closed'), { kind: 'some', names: ['team/app'], prefixes: [] });
+test('a grant on some repositories holds there alone, and lists show those', () => {
+  const place = { kind: 'repositories', registryUid: 'closed', names: ['team/app'], prefixes: ['lib/'] } as const;
+  const rights: Rights = { principal: user, grants: [{ by: 'test', actions: ['pull'], at: place }] };
+  const on = (registryUid: string, name: string): Scope => {
+    return { kind: 'repository', registryUid, repository: parseRepositoryName(name) };
+  };
+  const asked: readonly [Scope, string][] = [
+    [on('closed', 'team/app'), 'allowed'],
+    [on('closed', 'team/app2'), 'denied'],
+    [on('closed', 'lib/zlib'), 'allowed'],
+    [on('closed', 'library'), 'denied'],
+    [on('open', 'team/app'), 'denied'],
+    [{ kind: 'registry', registryUid: 'closed' }, 'denied'],
+  ];
+  const outcomes = asked.map(([scope]) => decide(rights, 'pull', scope, circumstances('oci')).kind);
+  assert.deepEqual(
+    outcomes,
+    asked.map(([, outcome]) => outcome),
+  );
+  assert.deepEqual(visible(rights, 'pull', 'closed'), { kind: 'some', names: ['team/app'], prefixes: ['lib/'] });
   assert.deepEqual(visible(rights, 'pull', 'open'), { kind: 'none' });
 });
 

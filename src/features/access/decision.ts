@@ -40,8 +40,17 @@ export type Grant = {
   /** What gives it, as an explanation names it. */
   readonly by: string;
   readonly actions: readonly Action[];
-  /** It holds there and on everything inside. */
-  readonly at: Scope;
+  readonly at: Place;
+};
+
+/** Where a grant holds, with everything inside: the installation, one registry, or some of its repositories. */
+export type Place = Exclude<Scope, { kind: 'repository' }> | ({ readonly kind: 'repositories' } & SomeRepositories);
+
+export type SomeRepositories = {
+  readonly registryUid: string;
+  readonly names: readonly string[];
+  /** With the slash at the end; the empty text is every repository. */
+  readonly prefixes: readonly string[];
 };
 
 /** A principal with everything it was given. */
@@ -64,14 +73,23 @@ export function decide(rights: Rights, action: Action, scope: Scope, circumstanc
 export function visible(rights: Rights, action: RepositoryAction | 'catalogList', registryUid: string): Visible {
   const grants = rights.grants.filter((each) => each.actions.includes(action));
   if (grants.some((each) => holdsAt(each, { kind: 'registry', registryUid }))) return { kind: 'all' };
-  const names = grants.flatMap(({ at }) =>
-    at.kind === 'repository' && at.registryUid === registryUid ? [at.repository] : [],
-  );
-  return names.length === 0 ? { kind: 'none' } : { kind: 'some', names, prefixes: [] };
+  const places = grants.flatMap(({ at }) => (at.kind === 'repositories' && at.registryUid === registryUid ? [at] : []));
+  const names = unique(places.flatMap((place) => place.names));
+  const prefixes = unique(places.flatMap((place) => place.prefixes));
+  if (prefixes.includes('')) return { kind: 'all' };
+  return names.length + prefixes.length === 0 ? { kind: 'none' } : { kind: 'some', names, prefixes };
 }
 
 function holdsAt({ at }: Grant, scope: Scope): boolean {
   if (at.kind === 'installation') return true;
   if (scope.kind === 'installation' || scope.registryUid !== at.registryUid) return false;
-  return at.kind === 'registry' || (scope.kind === 'repository' && scope.repository === at.repository);
+  return at.kind === 'registry' || (scope.kind === 'repository' && isAmong(at, scope.repository));
+}
+
+function isAmong({ names, prefixes }: SomeRepositories, repository: string): boolean {
+  return names.includes(repository) || prefixes.some((prefix) => repository.startsWith(prefix));
+}
+
+function unique(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)];
 }

@@ -7,7 +7,7 @@ import type { Principal } from './principal.ts';
 export type NewPrincipal = {
   readonly uid: string;
   readonly tenantUid: string;
-  readonly kind: 'user' | 'servicePrincipal' | 'registryAdmin';
+  readonly kind: Exclude<Principal['kind'], 'anonymous'>;
   readonly loginName: string;
   readonly displayName: string;
   readonly registryUid: string | undefined;

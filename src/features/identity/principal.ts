@@ -1,6 +1,6 @@
 /** Who asks. `uid` is what journal, uploads and audit keep; `name` what a person reads. */
 export type Principal = {
-  readonly kind: 'anonymous' | 'registryAdmin' | 'user' | 'servicePrincipal';
+  readonly kind: 'anonymous' | 'user' | 'servicePrincipal' | 'managedIdentity' | 'registryAdmin' | 'repositoryToken';
   readonly uid: string;
   readonly name: string;
   /** Full rights over the installation. */

@@ -4,6 +4,7 @@ import { registryMigration } from './migrations/001-registry.ts';
 import { resourcesMigration } from './migrations/002-resources.ts';
 import { directoryMigration } from './migrations/003-directory.ts';
 import { deploymentsMigration } from './migrations/004-deployments.ts';
+import { accessMigration } from './migrations/005-access.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -13,6 +14,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '002-resources': resourcesMigration(kind),
     '003-directory': directoryMigration(kind),
     '004-deployments': deploymentsMigration(kind),
+    '005-access': accessMigration(kind),
   };
 }
 

@@ -20,6 +20,10 @@ export type Schema = {
   user_groups: UserGroupTable;
   directory_links: DirectoryLinkTable;
   sign_in_states: SignInStateTable;
+  role_assignments: RoleAssignmentTable;
+  custom_roles: CustomRoleTable;
+  scope_maps: ScopeMapTable;
+  repository_tokens: RepositoryTokenTable;
   repositories: RepositoryTable;
   manifests: ManifestTable;
   manifest_references: ManifestReferenceTable;
@@ -67,6 +71,11 @@ type RegistryTable = {
   host_label: Generated<string>;
   /** 1 while its content leaves: the name stays taken, and nobody reaches it. */
   is_deleting: Generated<number>;
+  permission_mode: Generated<'LegacyRegistryPermissions' | 'AbacRepositoryPermissions'>;
+  /** JSON: public access, default action, address ranges, bypass. */
+  network_rules: Generated<string>;
+  /** JSON list of repository names and `prefix/*` that strangers may pull; empty for all, where anonymous pull is on. */
+  anonymous_repositories: Generated<string>;
 };
 
 type SubscriptionTable = {
@@ -155,7 +164,7 @@ type DeploymentTable = {
 type PrincipalTable = {
   uid: string;
   tenant_uid: string;
-  kind: 'user' | 'servicePrincipal' | 'registryAdmin';
+  kind: 'user' | 'servicePrincipal' | 'managedIdentity' | 'registryAdmin' | 'repositoryToken';
   /** What a person types as the user name, lower-cased: user name, application id, or registry name. Unique within tenant and registry. */
   login_key: string;
   /** Set on principals that live inside one registry. */
@@ -243,6 +252,51 @@ type SignInStateTable = {
   /** JSON. */
   payload: string;
   expires_at: number;
+};
+
+/** Who has which role where; derived from the resources of type roleAssignments. */
+type RoleAssignmentTable = {
+  /** The resource's. */
+  uid: string;
+  tenant_uid: string;
+  /** Id of subscription, group or resource in lower case; `/` for the installation. */
+  scope_key: string;
+  /** Uid of a user, group, service principal or managed identity. */
+  principal_uid: string;
+  /** GUID of the role definition, in lower case. */
+  role_key: string;
+  /** As written; null without one. */
+  condition: string | null;
+};
+
+/** Derived from the resources of type roleDefinitions. */
+type CustomRoleTable = {
+  /** The resource's. */
+  uid: string;
+  tenant_uid: string;
+  /** GUID, in lower case. */
+  role_key: string;
+  name_key: string;
+  /** JSON: permissions and assignable scopes. */
+  definition: string;
+};
+
+/** Scope maps that people made; those of the system are known by name. */
+type ScopeMapTable = {
+  /** The resource's. */
+  uid: string;
+  registry_uid: string;
+  name_key: string;
+  /** JSON list: `repositories/app/content/read`. */
+  actions: string;
+};
+
+/** What a repository-scoped token may do. */
+type RepositoryTokenTable = {
+  principal_uid: string;
+  registry_uid: string;
+  /** Name of its scope map, in lower case. */
+  scope_map_key: string;
 };
 
 type RepositoryTable = {
