@@ -18,6 +18,8 @@ export const failpointNames = [
   'delete.commit.after',
   'expiry.abort.after',
   'sweep.remove.before',
+  'gc.commit.before',
+  'gc.commit.after',
   'response.before',
 ] as const;
 export type FailpointName = (typeof failpointNames)[number];

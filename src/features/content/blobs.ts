@@ -10,6 +10,7 @@ import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { ContentParts } from './content-parts.ts';
 import type { Place } from './place.ts';
+import { releaseBlob } from './released-blobs.ts';
 import { ensureRepository, fromRepository } from './repository-store.ts';
 
 /** A blob that a repository shows. */
@@ -115,7 +116,7 @@ export class Blobs {
    * after the link is locked, so that a push of such a manifest either misses the link or is seen here.
    */
   async remove(place: Place, authority: Authority, digest: Digest): Promise<void> {
-    const { change, failpoint } = this.#parts;
+    const { change, clock, failpoint } = this.#parts;
     await failpoint('delete.commit.before');
     await change(place, authority, async ({ tx, repositoryUid }) => {
       const removed = await tx
@@ -135,6 +136,7 @@ export class Blobs {
         .executeTakeFirst();
       if (reference !== undefined)
         throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
+      await releaseBlob(tx, { repositoryUid: repositoryUid ?? '', digest }, clock.nowMicros());
     });
     await failpoint('delete.commit.after');
   }

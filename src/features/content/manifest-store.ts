@@ -5,6 +5,7 @@ import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { releaseBlobsOf } from './released-blobs.ts';
 import { fromRepository } from './repository-store.ts';
 
 /** A manifest as pushed. */
@@ -128,7 +129,13 @@ export async function lockManifest(
 }
 
 /** Removes a manifest and its references; its tags must be gone. */
-export async function deleteManifest(tx: Transaction, repositoryUid: string, digest: Digest): Promise<void> {
+export async function deleteManifest(
+  tx: Transaction,
+  repositoryUid: string,
+  digest: Digest,
+  nowMicros: number,
+): Promise<void> {
+  await releaseBlobsOf(tx, { repositoryUid, digest }, nowMicros);
   await tx
     .deleteFrom('manifest_references')
     .where('repository_uid', '=', repositoryUid)

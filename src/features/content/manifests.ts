@@ -106,15 +106,16 @@ export class Manifests {
 
   /** Removes a tag, or a manifest with every tag on it. Throws `manifestUnknown`, `manifestReferenced`. */
   async remove(place: Place, authority: Authority, reference: Reference): Promise<void> {
-    const { change, database, failpoint } = this.#parts;
+    const { change, clock, database, failpoint } = this.#parts;
     await failpoint('delete.commit.before');
     await change(place, authority, async ({ tx, append, repositoryUid }) => {
       if (repositoryUid === undefined) throw unknown(place, reference);
       const event = eventsOf(place, authority, this.#parts.region);
+      const nowMicros = clock.nowMicros();
       const events =
         reference.kind === 'tag'
           ? await removeTag(tx, repositoryUid, reference.tag, event)
-          : await removeManifest(tx, database.kind, { repositoryUid, digest: reference.digest }, event);
+          : await removeManifest(tx, database.kind, { repositoryUid, digest: reference.digest, nowMicros }, event);
       if (events.length === 0) throw unknown(place, reference);
       for (const entry of events) append(entry);
     });
@@ -167,7 +168,7 @@ async function removeTag(tx: Transaction, repositoryUid: string, tag: Tag, event
 async function removeManifest(
   tx: Transaction,
   kind: Database['kind'],
-  at: { readonly repositoryUid: string; readonly digest: Digest },
+  at: { readonly repositoryUid: string; readonly digest: Digest; readonly nowMicros: number },
   event: EventOf,
 ): Promise<NewEvent[]> {
   const { repositoryUid, digest } = at;
@@ -187,7 +188,7 @@ async function removeManifest(
     .where('digest', '=', digest)
     .returning('name')
     .execute();
-  await deleteManifest(tx, repositoryUid, digest);
+  await deleteManifest(tx, repositoryUid, digest, at.nowMicros);
   return [event('manifest.deleted', { digest, tags: tags.map((tag) => tag.name) })];
 }
 

@@ -36,6 +36,7 @@ export type Schema = {
   journal_cursors: JournalCursorTable;
   access_batches: AccessBatchTable;
   jobs: JobTable;
+  walks: WalkTable;
 };
 
 /** One row: what the first start made. */
@@ -111,7 +112,7 @@ type ResourceTable = {
   envelope: string;
   /** JSON object. */
   properties: string;
-  state: 'Succeeded' | 'Deleting' | 'Failed';
+  state: 'Creating' | 'Updating' | 'Succeeded' | 'Failed' | 'Deleting';
   etag: string;
   created_at: number;
   /** JSON: uid, name and kind of who made it. */
@@ -445,5 +446,13 @@ type JobTable = {
   fence: number;
   last_error: string | null;
   created_at: number;
+  changed_at: number;
+};
+
+/** How far background walks over many rows have come. */
+type WalkTable = {
+  name: string;
+  /** JSON. */
+  position: string;
   changed_at: number;
 };
