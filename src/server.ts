@@ -45,6 +45,7 @@ import { TenantDirectory } from './features/identity/tenant-directory.ts';
 import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
+import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName, openInstallation } from './installation.ts';
 import { createAccessLog } from './platform/access-log/create-access-log.ts';
@@ -108,7 +109,11 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   if (settings.database === undefined) await features.uploads.releaseAll();
   const jobs = createJobs({ database: data.database, clock, ids, log });
   const arm = composeArm(settings, data, features, jobs);
-  jobs.start([...upkeepJobs({ ...data, ...upkeepTimes(settings) }), ...arm.jobKinds]);
+  jobs.start([
+    ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
+    ...retentionJobs({ ...data, collectEveryMs: settings.gcInterval, graceMs: settings.blobGrace }),
+    ...arm.jobKinds,
+  ]);
   opened.defer(() => jobs.stop());
 
   const certificates = await createCertificates({

@@ -149,6 +149,11 @@ export const settingsSchema = z.strictObject({
     default: '24h',
     meaning: 'A blob that no manifest references is kept this long after its push or last check.',
   }),
+  gcInterval: setting(parseDuration, {
+    unit: 'duration',
+    default: '30s',
+    meaning: 'How often blobs that nothing references are looked for; costs little where there are none.',
+  }),
   minBodyRate: setting(parseByteSize, {
     unit: 'size per second',
     default: '1KiB',
