@@ -10,6 +10,7 @@ import type { Place } from '../../src/features/content/place.ts';
 import { UploadTickets } from '../../src/features/content/upload-tickets.ts';
 import { type UploadLimits, Uploads } from '../../src/features/content/uploads.ts';
 import { raiseAccessEpoch } from '../../src/features/identity/access-epoch.ts';
+import { openAccess } from '../../src/features/registries/registry.ts';
 import { insertRegistry } from '../../src/features/registries/registry-store.ts';
 import { createFolderStore } from '../../src/platform/blob-store/folder-store.ts';
 import type { Clock } from '../../src/platform/clock.ts';
@@ -71,7 +72,13 @@ export function contentProcess(options: ContentOptions) {
 export async function sampleRegistries(database: Database) {
   const tenantUid = ids.uid();
   const registries = { registryUid: ids.uid(), otherUid: ids.uid() };
-  const common = { tenantUid, sku: 'Premium', isAdminEnabled: false, isAnonymousPullEnabled: false } as const;
+  const common = {
+    tenantUid,
+    sku: 'Premium',
+    isAdminEnabled: false,
+    isAnonymousPullEnabled: false,
+    ...openAccess,
+  } as const;
   await database.transaction(async (tx) => {
     await tx
       .insertInto('tenants')

@@ -15,7 +15,7 @@ import { SigningKeys } from '../../src/features/identity/signing-keys.ts';
 import { createTenantCaller } from '../../src/features/identity/tenant-caller.ts';
 import { TenantDirectory } from '../../src/features/identity/tenant-directory.ts';
 import { TenantTokens } from '../../src/features/identity/tenant-tokens.ts';
-import type { Registry } from '../../src/features/registries/registry.ts';
+import { openAccess, type Registry } from '../../src/features/registries/registry.ts';
 import type { Clock } from '../../src/platform/clock.ts';
 import type { Database } from '../../src/platform/database/database.ts';
 import type { HeldClock } from '../../src/platform/held-clock.ts';
@@ -113,6 +113,7 @@ function sampleRegistry(tenantUid: string): Registry {
     sku: 'Premium',
     isAdminEnabled: false,
     isAnonymousPullEnabled: false,
+    ...openAccess,
   };
 }
 

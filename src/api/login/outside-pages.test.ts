@@ -20,6 +20,7 @@ import { OutsideSignIn } from '../../features/identity/outside-sign-in.ts';
 import { createSignIn } from '../../features/identity/sign-in.ts';
 import { SignInSessions } from '../../features/identity/sign-in-sessions.ts';
 import { TenantTokens } from '../../features/identity/tenant-tokens.ts';
+import { openAccess } from '../../features/registries/registry.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { createJournal } from '../../platform/journal/create-journal.ts';
@@ -129,6 +130,7 @@ forEachDatabase((_, open) => {
           sku: 'Premium',
           isAdminEnabled: false,
           isAnonymousPullEnabled: false,
+          ...openAccess,
         },
       });
       await next();

@@ -12,6 +12,7 @@ import { openSocket, parseAnswer, rawHttp, readToEnd } from '../../../test/suppo
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseRegistryName } from '../../core/registry-name.ts';
+import { openAccess } from '../../features/registries/registry.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { answerWith } from './answer.ts';
 import type { Env } from './env.ts';
@@ -74,6 +75,7 @@ app.use(async (c, next) => {
       sku: 'Premium',
       isAdminEnabled: false,
       isAnonymousPullEnabled: false,
+      ...openAccess,
     },
   });
   try {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { Hono } from 'hono';
 import { BerthError, type ErrorDetail, type ErrorName, errorCatalogue } from '../../core/errors.ts';
 import { parseRegistryName } from '../../core/registry-name.ts';
+import { openAccess } from '../../features/registries/registry.ts';
 import { errorListSchema } from '../../wire/oci/lists.ts';
 import type { Env } from '../middleware/env.ts';
 import { renderOciError } from './render-error.ts';
@@ -20,6 +21,7 @@ const call: Env['Variables']['call'] = {
     sku: 'Premium',
     isAdminEnabled: true,
     isAnonymousPullEnabled: false,
+    ...openAccess,
   },
 };
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { parseRegistryName } from '../../core/registry-name.ts';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import { anonymous, type Principal } from '../identity/principal.ts';
-import type { Registry } from '../registries/registry.ts';
+import { openAccess, type Registry } from '../registries/registry.ts';
 import { type Action, type Circumstances, decide, type Rights, type Scope, visible } from './decision.ts';
 import { rightsOf } from './rights.ts';
 
@@ -15,6 +15,7 @@ const open: Registry = {
   sku: 'Premium',
   isAdminEnabled: true,
   isAnonymousPullEnabled: true,
+  ...openAccess,
 };
 const closed: Registry = { ...open, uid: 'closed', isAnonymousPullEnabled: false };
 

@@ -28,14 +28,23 @@ export function takenMessage(name: string): string {
 }
 
 function rowsOf(resource: Resource): NewRegistry {
-  const { hostLabel, adminUserEnabled, anonymousPullEnabled } = propertiesOf(resource);
+  const properties = propertiesOf(resource);
+  const { networkRuleSet, policies } = properties;
   return {
     uid: resource.uid,
     tenantUid: resource.tenantUid,
     name: parseRegistryName(resource.name),
-    hostLabel,
+    hostLabel: properties.hostLabel,
     sku: skuOf(resource),
-    isAdminEnabled: adminUserEnabled,
-    isAnonymousPullEnabled: anonymousPullEnabled,
+    isAdminEnabled: properties.adminUserEnabled,
+    isAnonymousPullEnabled: properties.anonymousPullEnabled,
+    anonymousRepositories: properties.anonymousPullRepositories,
+    network: {
+      isPublic: properties.publicNetworkAccess === 'Enabled',
+      defaultAction: networkRuleSet.defaultAction,
+      allowed: networkRuleSet.ipRules.map((rule) => rule.value),
+      admitsTrustedServices: properties.networkRuleBypassOptions === 'AzureServices',
+    },
+    acceptsArmTokens: policies.azureADAuthenticationAsArmPolicy.status === 'enabled',
   };
 }

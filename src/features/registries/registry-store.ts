@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import type { RegistryName } from '../../core/registry-name.ts';
 import { parseRegistryName, registryKey } from '../../core/registry-name.ts';
 import type { Queries, Transaction } from '../../platform/database/database.ts';
-import type { Registry, Sku } from './registry.ts';
+import { type NetworkRules, openAccess, type Registry, type Sku } from './registry.ts';
 
 /** The text clients address a registry by: `<label>.<domain>`, with the port unless it is 443, in lower case. */
 export type LoginServerOf = (hostLabel: string) => string;
@@ -15,7 +16,20 @@ export type NewRegistry = {
   readonly sku: Sku;
   readonly isAdminEnabled: boolean;
   readonly isAnonymousPullEnabled: boolean;
+  readonly anonymousRepositories: readonly string[];
+  readonly network: NetworkRules;
+  readonly acceptsArmTokens: boolean;
 };
+
+/** The column `network_rules`. */
+const networkSchema = z.object({
+  isPublic: z.boolean().default(openAccess.network.isPublic),
+  defaultAction: z.enum(['Allow', 'Deny']).default(openAccess.network.defaultAction),
+  allowed: z.array(z.string()).default([]),
+  admitsTrustedServices: z.boolean().default(openAccess.network.admitsTrustedServices),
+  acceptsArmTokens: z.boolean().default(openAccess.acceptsArmTokens),
+});
+const namesSchema = z.array(z.string());
 
 /** Writes nothing and answers false when the name is taken. */
 export async function insertRegistry(tx: Transaction, registry: NewRegistry, nowMicros: number): Promise<boolean> {
@@ -27,9 +41,7 @@ export async function insertRegistry(tx: Transaction, registry: NewRegistry, now
       name: registry.name,
       name_key: registryKey(registry.name),
       host_label: registry.hostLabel ?? registryKey(registry.name),
-      sku: registry.sku,
-      is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
-      is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
+      ...changingColumns(registry),
       created_at: nowMicros,
     })
     .onConflict((conflict) => conflict.column('name_key').doNothing())
@@ -39,19 +51,23 @@ export async function insertRegistry(tx: Transaction, registry: NewRegistry, now
 }
 
 /** Writes what may change of a registry. */
-export async function updateRegistry(
-  tx: Transaction,
-  registry: Pick<NewRegistry, 'uid' | 'sku' | 'isAdminEnabled' | 'isAnonymousPullEnabled'>,
-): Promise<void> {
+export async function updateRegistry(tx: Transaction, registry: NewRegistry): Promise<void> {
   await tx
     .updateTable('registries')
-    .set({
-      sku: registry.sku,
-      is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
-      is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
-    })
+    .set(changingColumns(registry))
     .where('uid', '=', registry.uid)
     .executeTakeFirstOrThrow();
+}
+
+function changingColumns(registry: NewRegistry) {
+  const { network, acceptsArmTokens } = registry;
+  return {
+    sku: registry.sku,
+    is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
+    is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
+    network_rules: JSON.stringify({ ...network, acceptsArmTokens }),
+    anonymous_repositories: JSON.stringify(registry.anonymousRepositories),
+  };
 }
 
 /** From now on nobody reaches it, and its name stays taken. */
@@ -98,9 +114,12 @@ type RegistryRow = {
   readonly sku: Sku;
   readonly is_admin_enabled: number;
   readonly is_anonymous_pull_enabled: number;
+  readonly network_rules: string;
+  readonly anonymous_repositories: string;
 };
 
 function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
+  const { acceptsArmTokens, ...network } = networkSchema.parse(JSON.parse(row.network_rules));
   return {
     uid: row.uid,
     tenantUid: row.tenant_uid,
@@ -109,5 +128,8 @@ function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
     sku: row.sku,
     isAdminEnabled: row.is_admin_enabled === 1,
     isAnonymousPullEnabled: row.is_anonymous_pull_enabled === 1,
+    anonymousRepositories: namesSchema.parse(JSON.parse(row.anonymous_repositories)),
+    network,
+    acceptsArmTokens,
   };
 }

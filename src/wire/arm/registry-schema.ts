@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isRepositoryName } from '../../core/repository-name.ts';
 
 /** Values are compared without regard to case and shown as spelled here, as ARM does. */
 function choice<const Values extends readonly [string, ...string[]]>(...values: Values) {
@@ -15,10 +16,10 @@ export const skuSchema = z.object({ name: choice(...skuNames) });
 const switchSchema = choice('enabled', 'disabled');
 const capitalSwitchSchema = choice('Enabled', 'Disabled');
 
-/** IPv4 address or network, without host bits being checked: clients send either. */
+/** Address or network, without host bits being checked: clients send either. IPv6 is ours. */
 const ipRuleSchema = z.object({
   action: choice('Allow').default('Allow'),
-  value: z.union([z.ipv4(), z.cidrv4()]).describe('an IPv4 address or network such as 203.0.113.0/24'),
+  value: z.union([z.ipv4(), z.cidrv4(), z.ipv6(), z.cidrv6()]).describe('an address or network such as 203.0.113.0/24'),
 });
 const virtualNetworkRuleSchema = z.object({
   action: choice('Allow').default('Allow'),
@@ -53,6 +54,14 @@ export const encryptionSchema = z.object({
     .nullish(),
 });
 
+/** Ours: a repository, or everything below one as `samples/*`. */
+const repositoryPatternSchema = z
+  .string()
+  .max(255)
+  .refine((text) => isRepositoryName(text.endsWith('/*') ? text.slice(0, -2) : text), {
+    error: 'a repository such as samples/hello, or samples/* for everything below samples, is expected',
+  });
+
 /**
  * What can be set of a registry, with the defaults of a new one; other members are ignored.
  * Source: Microsoft.ContainerRegistry/registries, and ACR semantics, "Properties".
@@ -60,6 +69,7 @@ export const encryptionSchema = z.object({
 export const registryPropertiesSchema = z.object({
   adminUserEnabled: z.boolean().default(false),
   anonymousPullEnabled: z.boolean().default(false),
+  anonymousPullRepositories: z.array(repositoryPatternSchema).max(100).default([]),
   publicNetworkAccess: capitalSwitchSchema.default('Enabled'),
   networkRuleSet: networkRuleSetSchema.prefault({}),
   networkRuleBypassOptions: choice('AzureServices', 'None').default('AzureServices'),
