@@ -356,6 +356,13 @@ export const errorCatalogue = {
     message: 'a lock forbids this',
     remedy: 'Remove the lock with az lock delete, then try again.',
   },
+  resourceFailed: {
+    code: 'CONFLICT',
+    arm: 'ResourceDeploymentFailure',
+    status: 409,
+    message: 'the resource was written and could not be brought about',
+    remedy: 'Read the details, mend what they name, and send the same request again.',
+  },
   resourceLeaving: {
     code: 'CONFLICT',
     arm: 'ResourceBeingDeleted',

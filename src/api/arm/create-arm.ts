@@ -1,4 +1,5 @@
 import type { Hono } from 'hono';
+import { convergenceJob } from '../../features/resources/convergence.ts';
 import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
 import { resourceTypes } from '../../features/resources/resource-type.ts';
@@ -10,10 +11,12 @@ import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
+import type { ArmType } from './arm-type.ts';
 import { createDeployments } from './deployments-composition.ts';
 import { resourceGroupType } from './group-type.ts';
 import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
+import { armErrorBody } from './render-arm-error.ts';
 
 export type CreateArmParts = RegistryTypeParts &
   ArmCallerParts & {
@@ -31,9 +34,14 @@ export type CreateArmParts = RegistryTypeParts &
 /** The control plane: its routes and its background work. */
 export type Arm = { readonly routes: Hono<Env>; readonly jobKinds: readonly JobKind[] };
 
-/** Puts the resource manager together; a new resource type is one more line here. */
+/** The resource manager with every type of resource; a new one is one more line here. */
 export function createArm(parts: CreateArmParts): Arm {
-  const types = resourceTypes([resourceGroupType, resourceLockType, containerRegistryType(parts)]);
+  return armOf(parts, [resourceGroupType, resourceLockType, containerRegistryType(parts)]);
+}
+
+/** Puts the resource manager together. */
+export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
+  const types = resourceTypes(list);
   const removals = new Removals({ ...parts, types });
   const engine = {
     ...parts,
@@ -44,5 +52,6 @@ export function createArm(parts: CreateArmParts): Arm {
   };
   const deployments = createDeployments(engine);
   const routes = armRoutes({ ...engine, deployments, armCaller: createArmCaller(parts) });
-  return { routes, jobKinds: [...removals.jobKinds(), ...deployments.jobKinds()] };
+  const convergence = convergenceJob({ ...engine, errorOf: (error) => armErrorBody(error).error });
+  return { routes, jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds()] };
 }

@@ -3,6 +3,7 @@ import type { Forecast } from '../../features/deployments/deployments.ts';
 import type { Hosted, HostedGroup, HostedWrite, ResourceHost } from '../../features/deployments/resource-host.ts';
 import { comparable, deltaOf, isOpen, type ResourceChange } from '../../features/deployments/what-if.ts';
 import { refuseLocked } from '../../features/resources/locks.ts';
+import { findOperation, type Operation } from '../../features/resources/operation-store.ts';
 import { parseProperties } from '../../features/resources/parse-properties.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { Author, Resource } from '../../features/resources/resource.ts';
@@ -11,6 +12,7 @@ import { findResource } from '../../features/resources/resource-store.ts';
 import type { ResourceTypes } from '../../features/resources/resource-type.ts';
 import { missing, type WriteRequest, type Written } from '../../features/resources/resources.ts';
 import { listSubscriptions } from '../../features/resources/subscription-store.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import { type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
 import { resourceRequestSchema } from '../../wire/arm/resource-schema.ts';
@@ -22,20 +24,56 @@ import type { ArmType } from './arm-type.ts';
 import { type ResourceRequestParts, whole } from './resource-requests.ts';
 import { resourceView } from './resource-view.ts';
 
-export type HostParts = ResourceRequestParts & { readonly types: ResourceTypes<ArmType>; readonly journal: Journal };
+export type HostParts = ResourceRequestParts & {
+  readonly types: ResourceTypes<ArmType>;
+  readonly journal: Journal;
+  readonly clock: Clock;
+};
+
+/** Between two looks at a write that goes on as a job. */
+const pollMs = 500;
 
 /** The resource manager as the templates of one person use it: the same engine as for single requests. */
 export function deploymentHost(parts: HostParts, author: Author): ResourceHost {
   return {
-    put: async (write) => {
+    put: async (write, refuseStopped) => {
       const { request, apiVersion } = await requestOf(parts, author, write);
-      const { resource } = await parts.resources.write(request);
+      const resource = await broughtAbout(parts, await parts.resources.write(request), refuseStopped);
       return { view: viewOf(request.type, resource, apiVersion), isKnown: true };
     },
     read: async (id, apiVersion) => await read(parts, id, apiVersion),
     act: async (id, action, apiVersion, body) => await act(parts, author, { id, action, apiVersion, body }),
     group: async (subscriptionId, name) => await groupOf(parts, subscriptionId, name),
   };
+}
+
+/** Waits for the end of a write that goes on as a job. Throws `resourceFailed`, `resourceUnknown`. */
+async function broughtAbout(
+  { database, tenantUid, clock }: HostParts,
+  { resource, operationUid }: Written,
+  refuseStopped: () => Promise<void>,
+): Promise<Resource> {
+  if (operationUid === undefined) return resource;
+  for (;;) {
+    await refuseStopped();
+    const operation = await findOperation(database.read, tenantUid, operationUid);
+    if (operation?.state !== 'InProgress') {
+      if (operation?.error !== undefined) throw notBroughtAbout(resource, operation.error);
+      const current = await findResource(database.read, tenantUid, resource.id);
+      if (current === undefined) throw missing(resource.id);
+      return current;
+    }
+    await clock.sleep(pollMs);
+  }
+}
+
+function notBroughtAbout({ id, name }: Resource, error: NonNullable<Operation['error']>): BerthError {
+  const { code, message } = error;
+  return refuse('resourceFailed', {
+    message: `The write of '${name}' did not complete: its provisioning state is 'Failed'. ${message}`,
+    target: id,
+    details: [{ code, message }],
+  });
 }
 
 /** Foretells: every write is tried in a transaction that is taken back. */

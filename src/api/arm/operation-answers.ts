@@ -13,9 +13,16 @@ export type OperationParts = { readonly database: Database; readonly tenantUid: 
 export function acceptedAnswer(call: ArmCall, subscriptionId: string, operationUid: string): Response {
   return call.c.body(null, 202, {
     Location: operationAddress(call, subscriptionId, 'operationresults', operationUid),
+    ...operationHeaders(call, subscriptionId, operationUid),
+  });
+}
+
+/** Beside a resource whose write goes on as a job. */
+export function operationHeaders(call: ArmCall, subscriptionId: string, operationUid: string): Record<string, string> {
+  return {
     'Azure-AsyncOperation': operationAddress(call, subscriptionId, 'operationstatuses', operationUid),
     'Retry-After': pollSeconds,
-  });
+  };
 }
 
 /** `GET …/operationstatuses/{id}`. Throws `operationUnknown`. */

@@ -6,14 +6,14 @@ import { refuse } from '../../features/resources/refuse.ts';
 import type { Removals } from '../../features/resources/removal.ts';
 import type { Desired, Resource, ResourceName } from '../../features/resources/resource.ts';
 import { findResource } from '../../features/resources/resource-store.ts';
-import { missing, type Resources } from '../../features/resources/resources.ts';
+import { missing, type Resources, type Written } from '../../features/resources/resources.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { type JsonObject, mergeJson } from '../../wire/arm/json.ts';
 import { type ResourceRequest, resourceRequestSchema } from '../../wire/arm/resource-schema.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import { type ArmCall, bodyOf, preconditionsOf, withoutNulls } from './arm-call.ts';
 import type { ArmType } from './arm-type.ts';
-import { acceptedAnswer } from './operation-answers.ts';
+import { acceptedAnswer, operationHeaders } from './operation-answers.ts';
 import { resourceView } from './resource-view.ts';
 
 export type ResourceRequestParts = {
@@ -31,7 +31,7 @@ type On = { readonly type: ArmType; readonly name: ResourceName };
 export async function answerResource(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
   switch (call.c.req.method) {
     case 'GET':
-      return show(call, on.type, await known(parts, on.name), 200);
+      return show(call, on.type, { resource: await known(parts, on.name) }, 200);
     case 'HEAD':
       return (await find(parts, on.name)) === undefined ? call.c.body(null, 404) : call.c.body(null, 204);
     case 'PUT':
@@ -68,7 +68,7 @@ async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: O
     author: call.author,
     desire: (existing) => whole(parts.locations, type, body, existing),
   });
-  return show(call, type, written.resource, written.isNew ? 201 : 200);
+  return show(call, type, written, written.isNew ? 201 : 200);
 }
 
 async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
@@ -83,7 +83,7 @@ async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }:
       return merged(body, existing);
     },
   });
-  return show(call, type, written.resource, 200);
+  return show(call, type, written, 200);
 }
 
 async function remove(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
@@ -141,8 +141,17 @@ function requestOf(body: JsonObject): ResourceRequest {
   return parseProperties(resourceRequestSchema, body, '');
 }
 
-function show({ c, apiVersion }: ArmCall, type: ArmType, resource: Resource, status: 200 | 201): Response {
-  return c.json(resourceView(type, resource, apiVersion), status, { ETag: `"${resource.etag}"` });
+function show(
+  call: ArmCall,
+  type: ArmType,
+  { resource, operationUid }: Pick<Written, 'resource' | 'operationUid'>,
+  status: 200 | 201,
+): Response {
+  const { subscriptionId, etag } = resource;
+  return call.c.json(resourceView(type, resource, call.apiVersion), status, {
+    ETag: `"${etag}"`,
+    ...(operationUid === undefined ? {} : operationHeaders(call, subscriptionId, operationUid)),
+  });
 }
 
 async function known(parts: ResourceRequestParts, name: ResourceName): Promise<Resource> {

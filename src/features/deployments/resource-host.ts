@@ -22,8 +22,8 @@ export type HostedGroup = {
  * what it would do. Everything throws what the resource manager refuses.
  */
 export type ResourceHost = {
-  /** Creates or changes. */
-  readonly put: (write: HostedWrite) => Promise<Hosted>;
+  /** Creates or changes, to the end of what goes on as a job; `refuseStopped` is asked while it waits. Throws `resourceFailed`. */
+  readonly put: (write: HostedWrite, refuseStopped: () => Promise<void>) => Promise<Hosted>;
   /** Undefined when there is none. */
   readonly read: (id: string, apiVersion: string) => Promise<JsonObject | undefined>;
   /** `listCredentials` and the like. */

@@ -127,7 +127,8 @@ export class TemplateRun {
   async #putResource(item: PlannedResource, evaluator: Evaluator): Promise<Hosted> {
     this.#ids.push(item.id);
     const body = objectOf(await evaluator.evaluate(item.body, item.where));
-    return await this.parts.host.put({ id: item.id, apiVersion: item.apiVersion, body });
+    const { id, apiVersion } = item;
+    return await this.parts.host.put({ id, apiVersion, body }, this.parts.refuseStopped);
   }
 
   async #fail({ id, type, name }: PlannedResource, error: ArmErrorPart): Promise<void> {

@@ -55,6 +55,19 @@ export async function findOperation(queries: Queries, tenantUid: string, uid: st
   };
 }
 
+/** The last one under way on a resource. */
+export async function activeOperation(queries: Queries, resourceUid: string): Promise<string | undefined> {
+  const row = await queries
+    .selectFrom('operations')
+    .select('uid')
+    .where('resource_uid', '=', resourceUid)
+    .where('state', '=', 'InProgress')
+    .orderBy('created_at', 'desc')
+    .orderBy('uid')
+    .executeTakeFirst();
+  return row?.uid;
+}
+
 /** Ends every operation under way on a resource. */
 export async function endOperations(
   tx: Transaction,

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { Transaction } from '../../platform/database/database.ts';
-import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
+import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Append } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
+import { isConvergenceRunning } from './convergence.ts';
 import { refuseLocked } from './locks.ts';
 import { endOperations, forgetOperations, insertOperation } from './operation-store.ts';
 import type { Author, Resource } from './resource.ts';
@@ -14,7 +15,6 @@ import { type Preconditions, type ResourcesParts, refuseUnmatched } from './reso
 
 export type RemovalParts = ResourcesParts & {
   readonly types: ResourceTypes;
-  readonly jobs: Pick<Jobs, 'add'>;
   readonly log: Log;
 };
 
@@ -33,6 +33,7 @@ const slice = 100;
 const maxMembers = 100_000;
 /** After so many failed runs the caller is told; the job goes on trying. */
 const attemptsUntilFailed = 5;
+const convergencePollMs = 250;
 const operationsKeptMicros = 24 * 3_600 * 1_000_000;
 
 /**
@@ -101,10 +102,20 @@ export class Removals {
       }
       await job.renew();
     }
-    await this.#typeOf(resource).clear?.(resource, job);
+    const type = this.#typeOf(resource);
+    if (type.converge !== undefined) await this.#convergenceEnded(resource, job);
+    await type.clear?.(resource, job);
     await this.#parts.journal.transaction(async (tx, append) => {
       await this.#forgetTree(tx, append, resource);
     });
+  }
+
+  /** What a run makes before it sees that its resource is leaving is there for `clear` to find. */
+  async #convergenceEnded({ uid }: Resource, { signal, renew }: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    while (await isConvergenceRunning(this.#parts.database.read, uid)) {
+      await this.#parts.clock.sleep(convergencePollMs, signal);
+      await renew();
+    }
   }
 
   async #run(job: JobRun): Promise<void> {

@@ -21,6 +21,29 @@ export type Change = {
 /** The transaction that writes a resource. */
 export type Writing = { readonly tx: Transaction; readonly append: Append };
 
+/** One run of the long part of a write. */
+export type ConvergeRun = Pick<JobRun, 'attempt' | 'signal'> & {
+  /** Keeps the run's lease; throws when the resource was written or withdrawn since: then there is nothing more to do. */
+  readonly renew: () => Promise<void>;
+  /**
+   * Writes how far it is: `step` runs in a transaction in which nobody else changes the resource, and gives the properties
+   * that it then has. Throws as `renew`.
+   */
+  readonly write: (step: (writing: Writing, resource: Resource) => Promise<Resource['properties']>) => Promise<void>;
+};
+
+/**
+ * The long part of creating or changing a resource, as a job: the resource is `Creating` or `Updating` until it ends. A
+ * write meanwhile is taken, and the next run sees its state; two runs for one resource never overlap, and `clear` begins
+ * only after the last.
+ */
+export type Converge = {
+  /** Whether a write has a long part; asked in its transaction. One that follows an unfinished or failed one always has. */
+  readonly isNeeded: (change: Change) => boolean;
+  /** Runs again from the start after a crash. A BerthError below 500 ends it as `Failed` and is shown; anything else is tried again. */
+  readonly run: (resource: Resource, run: ConvergeRun) => Promise<void>;
+};
+
 /**
  * One type of resource: what is true of it alone. The engine does the rest once for all types (house plan, idea 6).
  * Implementations are one file each of `api/arm`.
@@ -39,6 +62,7 @@ export type ResourceType = {
   readonly settle?: (tx: Transaction, change: Change) => Promise<Desired>;
   /** Brings derived rows in line, in the transaction that writes the resource. */
   readonly apply?: (writing: Writing, change: Change) => Promise<void>;
+  readonly converge?: Converge;
   /** Throws when this resource has to stay; asked of everything in a group that is to go. */
   readonly refuseRemoval?: (resource: Resource) => void;
   /** Begins removal: from its transaction on nobody can use the resource. */

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../../wire/arm/json.ts';
 
 /** Source: Azure resource provider contract, "provisioningState". */
-export type ProvisioningState = 'Succeeded' | 'Deleting' | 'Failed';
+export type ProvisioningState = 'Creating' | 'Updating' | 'Succeeded' | 'Failed' | 'Deleting';
 
 /** Who changed a resource, as `systemData` shows it. */
 export type Author = {
@@ -46,6 +46,11 @@ export type Resource = ResourceName &
     readonly changedAtMicros: number;
     readonly changedBy: Author;
   };
+
+/** Written, while a job still brings about what was asked for. */
+export function isConverging({ state }: Pick<Resource, 'state'>): boolean {
+  return state === 'Creating' || state === 'Updating';
+}
 
 /** Ids are compared without regard to case. */
 export function idKey(id: string): string {

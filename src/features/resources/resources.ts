@@ -2,11 +2,14 @@ import type { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
+import type { Jobs } from '../../platform/jobs/jobs.ts';
 import { canonicalJson } from '../../platform/journal/canonical-json.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
+import { beginConvergence, stateOf } from './convergence.ts';
 import { refuseLocked } from './locks.ts';
+import { activeOperation } from './operation-store.ts';
 import { refuse } from './refuse.ts';
-import { type Author, type Desired, idKey, type Resource, type ResourceName } from './resource.ts';
+import { type Author, type Desired, idKey, isConverging, type Resource, type ResourceName } from './resource.ts';
 import { tellResource } from './resource-events.ts';
 import { findForShare, findForUpdate, insertResource, updateResource } from './resource-store.ts';
 import type { Change, ResourceType } from './resource-type.ts';
@@ -17,6 +20,7 @@ export type ResourcesParts = {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly tenantUid: string;
+  readonly jobs: Pick<Jobs, 'add'>;
 };
 
 /** What the request's headers ask for before anything is written. Source: RFC 9110, sections 13.1.1 and 13.1.2. */
@@ -35,7 +39,12 @@ export type WriteRequest = Preconditions & {
   readonly author: Author;
 };
 
-export type Written = { readonly resource: Resource; readonly isNew: boolean };
+export type Written = {
+  readonly resource: Resource;
+  readonly isNew: boolean;
+  /** Set when the write goes on as a job: where its end is told. */
+  readonly operationUid?: string;
+};
 
 /** Writes resources of every type: the one place that creates and changes them (house plan, idea 6). */
 export class Resources {
@@ -97,7 +106,7 @@ export class Resources {
     if (!(await insertResource(tx, resource))) return undefined;
     await type.apply?.({ tx, append }, { resource, previous: undefined, author });
     tellResource(append, 'resource.created', resource);
-    return { resource, isNew: true };
+    return { resource, isNew: true, ...(await beginConvergence(this.#parts, tx, resource)) };
   }
 
   async #change(tx: Transaction, append: Append, request: WriteRequest, existing: Resource): Promise<Written> {
@@ -107,13 +116,13 @@ export class Resources {
     const desired = type.validate({ name: existing, desired: request.desire(existing), existing });
     const nowMicros = this.#parts.clock.nowMicros();
     const changed = { etag: this.#parts.ids.guid(), changedAtMicros: nowMicros, changedBy: author };
-    const draft: Resource = { ...existing, ...desired, ...changed, state: 'Succeeded' };
+    const draft: Resource = { ...existing, ...desired, ...changed };
     const resource = await settled(tx, type, { resource: draft, previous: existing, author });
-    if (existing.state === 'Succeeded' && wantsSame(resource, existing)) return { resource: existing, isNew: false };
+    if (existing.state !== 'Failed' && wantsSame(resource, existing)) return await unchanged(tx, existing);
     await updateResource(tx, resource);
     await type.apply?.({ tx, append }, { resource, previous: existing, author });
     tellResource(append, 'resource.updated', resource);
-    return { resource, isNew: false };
+    return { resource, isNew: false, ...(await beginConvergence(this.#parts, tx, resource)) };
   }
 
   /** The name as its parent spells it; the parent stays until the transaction ends. */
@@ -171,7 +180,15 @@ function tagsOf(header: string): string[] {
 }
 
 async function settled(tx: Transaction, type: ResourceType, change: Change): Promise<Resource> {
-  return type.settle === undefined ? change.resource : { ...change.resource, ...(await type.settle(tx, change)) };
+  const desired = type.settle === undefined ? change.resource : await type.settle(tx, change);
+  const resource = { ...change.resource, ...desired };
+  return { ...resource, state: stateOf(type, { ...change, resource }) };
+}
+
+/** Nothing to write; a long part that is under way goes on. */
+async function unchanged(tx: Transaction, resource: Resource): Promise<Written> {
+  const operationUid = isConverging(resource) ? await activeOperation(tx, resource.uid) : undefined;
+  return { resource, isNew: false, ...(operationUid === undefined ? {} : { operationUid }) };
 }
 
 function wantsSame(a: Desired, b: Desired): boolean {
