@@ -13,7 +13,9 @@ import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
 import type { ArmType } from './arm-type.ts';
 import { createDeployments } from './deployments-composition.ts';
+import { federatedCredentialType } from './federated-credential-type.ts';
 import { resourceGroupType } from './group-type.ts';
+import { userAssignedIdentityType } from './identity-type.ts';
 import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
 import { armErrorBody } from './render-arm-error.ts';
@@ -36,7 +38,13 @@ export type Arm = { readonly routes: Hono<Env>; readonly jobKinds: readonly JobK
 
 /** The resource manager with every type of resource; a new one is one more line here. */
 export function createArm(parts: CreateArmParts): Arm {
-  return armOf(parts, [resourceGroupType, resourceLockType, containerRegistryType(parts)]);
+  return armOf(parts, [
+    resourceGroupType,
+    resourceLockType,
+    containerRegistryType(parts),
+    userAssignedIdentityType(parts),
+    federatedCredentialType(parts),
+  ]);
 }
 
 /** Puts the resource manager together. */

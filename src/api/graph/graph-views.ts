@@ -60,7 +60,7 @@ export function servicePrincipalView(principal: ServicePrincipal, tenantId: stri
     createdDateTime: timeOf(principal.createdAtMicros),
     displayName: principal.displayName,
     servicePrincipalNames: [principal.appId],
-    servicePrincipalType: 'Application',
+    servicePrincipalType: principal.kind === 'managedIdentity' ? 'ManagedIdentity' : 'Application',
     signInAudience: 'AzureADMyOrg',
     ...credentialLists(principal.credentials.filter((each) => !each.isOfApplication)),
   };

@@ -157,9 +157,9 @@ export async function addFederated(
   tx: Transaction,
   principalUid: string,
   { name, issuer, subject, audiences, description }: FederatedRequest,
+  uid = ids.uid(),
 ): Promise<string> {
   await checkCount(tx, principalUid);
-  const uid = ids.uid();
   const verifier = JSON.stringify({ issuer, subject, audiences, description });
   await insertSecret(
     tx,

@@ -9,7 +9,7 @@ import { changeDirectory, type DirectoryParts, type Page } from './directory-cha
 import { removeLinksOf } from './directory-links.ts';
 import { insertPrincipal, loginKey } from './principal-store.ts';
 
-/** An application as it acts in the tenant. */
+/** An application as it acts in the tenant, or a managed identity. */
 export type ServicePrincipal = {
   readonly uid: string;
   /** GUID. */
@@ -18,6 +18,8 @@ export type ServicePrincipal = {
   readonly isEnabled: boolean;
   /** Made by the installation, and not to be changed. */
   readonly isOwner: boolean;
+  /** `managedIdentity`: changes and goes with its resource. */
+  readonly kind: 'application' | 'managedIdentity';
   readonly properties: JsonObject;
   readonly createdAtMicros: number;
   readonly credentials: readonly Credential[];
@@ -129,6 +131,8 @@ export class ServicePrincipals {
         'p',
       ).executeTakeFirst();
       if (locked === undefined) throw new BerthError('directoryObjectUnknown');
+      if (locked.kind === 'managedIdentity')
+        throw new BerthError('directoryObjectFixed', 'a managed identity changes and goes with its resource');
       if (locked.is_owner === 1 && options.isForOwnerToo !== true) throw new BerthError('directoryObjectFixed');
       const value = await work(tx, servicePrincipalOf(locked));
       return { value, event: { type, data: { uid, appId: locked.login_key } } };
@@ -173,7 +177,7 @@ export class ServicePrincipals {
       .selectFrom('principals as p')
       .leftJoin('applications as a', 'a.principal_uid', 'p.uid')
       .where('p.tenant_uid', '=', this.#parts.tenantUid)
-      .where('p.kind', '=', 'servicePrincipal')
+      .where('p.kind', 'in', ['servicePrincipal', 'managedIdentity'])
       .where('p.registry_uid', 'is', null)
       .where((eb) => eb.or([eb('a.uid', 'is', null), eb('a.is_provisioned', '=', 1)]))
       .selectAll('p');
@@ -195,6 +199,7 @@ function servicePrincipalOf(row: Selectable<Schema['principals']>): Omit<Service
     displayName: row.display_name,
     isEnabled: row.is_enabled === 1,
     isOwner: row.is_owner === 1,
+    kind: row.kind === 'managedIdentity' ? 'managedIdentity' : 'application',
     properties: jsonObjectSchema.parse(JSON.parse(row.properties)),
     createdAtMicros: row.created_at,
   };
