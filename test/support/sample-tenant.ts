@@ -113,6 +113,7 @@ function sampleRegistry(tenantUid: string): Registry {
     sku: 'Premium',
     isAdminEnabled: false,
     isAnonymousPullEnabled: false,
+    resourceKey: '/subscriptions/s/resourcegroups/g/providers/microsoft.containerregistry/registries/contoso',
     ...openAccess,
   };
 }

@@ -130,6 +130,7 @@ forEachDatabase((_, open) => {
           sku: 'Premium',
           isAdminEnabled: false,
           isAnonymousPullEnabled: false,
+          resourceKey: '/subscriptions/s/resourcegroups/g/providers/microsoft.containerregistry/registries/contoso',
           ...openAccess,
         },
       });

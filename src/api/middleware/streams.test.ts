@@ -75,6 +75,7 @@ app.use(async (c, next) => {
       sku: 'Premium',
       isAdminEnabled: false,
       isAnonymousPullEnabled: false,
+      resourceKey: '/subscriptions/s/resourcegroups/g/providers/microsoft.containerregistry/registries/contoso',
       ...openAccess,
     },
   });

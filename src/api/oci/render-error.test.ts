@@ -21,6 +21,7 @@ const call: Env['Variables']['call'] = {
     sku: 'Premium',
     isAdminEnabled: true,
     isAnonymousPullEnabled: false,
+    resourceKey: '/subscriptions/s/resourcegroups/g/providers/microsoft.containerregistry/registries/contoso',
     ...openAccess,
   },
 };

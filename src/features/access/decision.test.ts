@@ -15,6 +15,7 @@ const open: Registry = {
   sku: 'Premium',
   isAdminEnabled: true,
   isAnonymousPullEnabled: true,
+  resourceKey: '/subscriptions/s/resourcegroups/g/providers/microsoft.containerregistry/registries/contoso',
   ...openAccess,
 };
 const closed: Registry = { ...open, uid: 'closed', isAnonymousPullEnabled: false };

@@ -19,8 +19,8 @@ export async function createRegistryRows(parts: AdminAccountParts, tx: Transacti
 
 /** Brings the rows in line with a registry that changed. */
 export async function changeRegistryRows(tx: Transaction, resource: Resource): Promise<void> {
-  await updateRegistry(tx, rowsOf(resource));
   await raiseAccessEpoch(tx, resource.tenantUid);
+  await updateRegistry(tx, rowsOf(resource));
 }
 
 export function takenMessage(name: string): string {
@@ -45,6 +45,7 @@ function rowsOf(resource: Resource): NewRegistry {
       allowed: networkRuleSet.ipRules.map((rule) => rule.value),
       admitsTrustedServices: properties.networkRuleBypassOptions === 'AzureServices',
     },
+    permissionMode: properties.roleAssignmentMode,
     acceptsArmTokens: policies.azureADAuthenticationAsArmPolicy.status === 'enabled',
   };
 }

@@ -1,8 +1,10 @@
+import type { Selectable } from 'kysely';
 import { z } from 'zod';
 import type { RegistryName } from '../../core/registry-name.ts';
 import { parseRegistryName, registryKey } from '../../core/registry-name.ts';
 import type { Queries, Transaction } from '../../platform/database/database.ts';
-import { type NetworkRules, openAccess, type Registry, type Sku } from './registry.ts';
+import type { Schema } from '../../platform/database/schema.ts';
+import { type NetworkRules, openAccess, type PermissionMode, type Registry, type Sku } from './registry.ts';
 
 /** The text clients address a registry by: `<label>.<domain>`, with the port unless it is 443, in lower case. */
 export type LoginServerOf = (hostLabel: string) => string;
@@ -19,6 +21,7 @@ export type NewRegistry = {
   readonly anonymousRepositories: readonly string[];
   readonly network: NetworkRules;
   readonly acceptsArmTokens: boolean;
+  readonly permissionMode: PermissionMode;
 };
 
 /** The column `network_rules`. */
@@ -50,11 +53,22 @@ export async function insertRegistry(tx: Transaction, registry: NewRegistry, now
   return inserted !== undefined;
 }
 
-/** Writes what may change of a registry. */
+/**
+ * Writes what may change of a registry. Another permission mode ends tokens that were issued before the tenant's epoch,
+ * which the caller has raised.
+ */
 export async function updateRegistry(tx: Transaction, registry: NewRegistry): Promise<void> {
   await tx
     .updateTable('registries')
-    .set(changingColumns(registry))
+    .set((eb) => ({
+      ...changingColumns(registry),
+      credentials_epoch: eb
+        .case()
+        .when('permission_mode', '!=', registry.permissionMode)
+        .then(eb.selectFrom('tenants').where('tenants.uid', '=', registry.tenantUid).select('access_epoch'))
+        .else(eb.ref('credentials_epoch'))
+        .end(),
+    }))
     .where('uid', '=', registry.uid)
     .executeTakeFirstOrThrow();
 }
@@ -65,6 +79,7 @@ function changingColumns(registry: NewRegistry) {
     sku: registry.sku,
     is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
     is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
+    permission_mode: registry.permissionMode,
     network_rules: JSON.stringify({ ...network, acceptsArmTokens }),
     anonymous_repositories: JSON.stringify(registry.anonymousRepositories),
   };
@@ -96,27 +111,18 @@ export async function listRegistries(
   loginServerOf: LoginServerOf,
 ): Promise<Registry[]> {
   const rows = await queries
-    .selectFrom('registries')
-    .where('tenant_uid', '=', tenantUid)
-    .where('is_deleting', '=', 0)
-    .orderBy('name_key')
-    .selectAll()
+    .selectFrom('registries as r')
+    .innerJoin('resources as o', 'o.uid', 'r.uid')
+    .where('r.tenant_uid', '=', tenantUid)
+    .where('r.is_deleting', '=', 0)
+    .orderBy('r.name_key')
+    .selectAll('r')
+    .select('o.id_key as resource_key')
     .execute();
   return rows.map((row) => registryOf(row, loginServerOf));
 }
 
-type RegistryRow = {
-  readonly uid: string;
-  readonly tenant_uid: string;
-  readonly name: string;
-  readonly name_key: string;
-  readonly host_label: string;
-  readonly sku: Sku;
-  readonly is_admin_enabled: number;
-  readonly is_anonymous_pull_enabled: number;
-  readonly network_rules: string;
-  readonly anonymous_repositories: string;
-};
+type RegistryRow = Selectable<Schema['registries']> & { readonly resource_key: string };
 
 function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
   const { acceptsArmTokens, ...network } = networkSchema.parse(JSON.parse(row.network_rules));
@@ -124,10 +130,13 @@ function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
     uid: row.uid,
     tenantUid: row.tenant_uid,
     name: parseRegistryName(row.name),
+    resourceKey: row.resource_key,
     loginServer: loginServerOf(row.host_label === '' ? row.name_key : row.host_label),
     sku: row.sku,
     isAdminEnabled: row.is_admin_enabled === 1,
     isAnonymousPullEnabled: row.is_anonymous_pull_enabled === 1,
+    permissionMode: row.permission_mode,
+    credentialsEpoch: row.credentials_epoch,
     anonymousRepositories: namesSchema.parse(JSON.parse(row.anonymous_repositories)),
     network,
     acceptsArmTokens,

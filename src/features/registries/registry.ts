@@ -46,7 +46,12 @@ export type NetworkRules = {
 };
 
 /** As a new registry has it: whoever has the right may connect from anywhere. */
-export const openAccess: Pick<Registry, 'anonymousRepositories' | 'network' | 'acceptsArmTokens'> = {
+export const openAccess: Pick<
+  Registry,
+  'permissionMode' | 'credentialsEpoch' | 'anonymousRepositories' | 'network' | 'acceptsArmTokens'
+> = {
+  permissionMode: 'LegacyRegistryPermissions',
+  credentialsEpoch: 0,
   anonymousRepositories: [],
   network: { isPublic: true, defaultAction: 'Allow', allowed: [], admitsTrustedServices: true },
   acceptsArmTokens: true,

@@ -73,6 +73,8 @@ type RegistryTable = {
   /** 1 while its content leaves: the name stays taken, and nobody reaches it. */
   is_deleting: Generated<number>;
   permission_mode: Generated<'LegacyRegistryPermissions' | 'AbacRepositoryPermissions'>;
+  /** Tokens issued at an older access epoch are refused: the permission mode changed then. */
+  credentials_epoch: Generated<number>;
   /** JSON: public access, default action, address ranges, bypass. */
   network_rules: Generated<string>;
   /** JSON list of repository names and `prefix/*` that strangers may pull; empty for all, where anonymous pull is on. */

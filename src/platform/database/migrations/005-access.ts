@@ -72,4 +72,9 @@ async function extendRegistries(db: Kysely<unknown>, kind: Database['kind']): Pr
       .addColumn(column, text, (built) => built.notNull().defaultTo(initial))
       .execute();
   }
+  const int64 = kind === 'sqlite' ? sql`integer` : sql`bigint`;
+  await db.schema
+    .alterTable('registries')
+    .addColumn('credentials_epoch', int64, (built) => built.notNull().defaultTo(0))
+    .execute();
 }
