@@ -1,4 +1,4 @@
-import type { Principal, Visible } from './decision.ts';
+import type { Circumstances, Principal, Visible } from './decision.ts';
 
 /**
  * The right to do one thing, decided at an access epoch (house plan, idea 5). Content operations compare the tenant's
@@ -7,6 +7,8 @@ import type { Principal, Visible } from './decision.ts';
  */
 export type Authority = {
   readonly principal: Principal;
+  /** The request it was decided for; work that no request asked for has none. */
+  readonly circumstances?: Circumstances;
   /** The access epoch this was decided at; `confirm` moves it. */
   readonly epoch: () => number;
   /** Nothing when the epoch is the one decided at; else decides again and throws `unauthorized` or `denied`. */

@@ -117,6 +117,10 @@ class CheckedAuthority implements Authority {
     return this.#checked.rights.principal;
   }
 
+  get circumstances() {
+    return this.#check.request.circumstances;
+  }
+
   epoch(): number {
     return this.#checked.epoch;
   }

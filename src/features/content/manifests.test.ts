@@ -300,6 +300,7 @@ forEachDatabase((_, open) => {
     const events = (await here.journal.after(cursor, 100)).map(({ type, actor, data }) => ({ type, actor, data }));
     const repository = place.repository;
     const { digest } = image;
+    const last = { mediaType: image.mediaType, sizeBytes: image.bytes.length };
     const tag = (name: string, at: number) => ({
       repository,
       tag: name,
@@ -318,12 +319,13 @@ forEachDatabase((_, open) => {
           sizeBytes: image.bytes.length,
           artifactType: configType,
           subject: sampleBlob('subject').digest,
+          tags: ['a', 'b'],
         },
       },
       { type: 'tag.set', actor: 'me', data: tag('a', 0) },
       { type: 'tag.set', actor: 'me', data: tag('b', 1) },
       { type: 'tag.deleted', actor: 'me', data: { repository, tag: 'a', digest } },
-      { type: 'manifest.deleted', actor: 'me', data: { repository, digest, tags: ['b'] } },
+      { type: 'manifest.deleted', actor: 'me', data: { repository, digest, ...last, tags: ['b'] } },
     ]);
     assert(times.every((time) => typeof time === 'number'));
   });

@@ -94,7 +94,7 @@ export class Manifests {
       await this.#checkReferences(tx, place, uid, manifest);
       await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
       const event = eventsOf(place, authority, region);
-      append(event('manifest.pushed', describe(stored, manifest)));
+      append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       for (const tag of tags) {
         const { hybridTime } = await setTag(tx, uid, { tag, digest, region, nowMicros });
         append(event('tag.set', { tag, digest, hybridTime, region }));
@@ -151,7 +151,15 @@ type EventOf = (type: string, data: Readonly<Record<string, unknown>>) => NewEve
 function eventsOf(place: Place, authority: Authority, region: string): EventOf {
   const stream = streamOf(place.registryUid, region);
   const actor = authority.principal.uid;
-  return (type, data) => ({ stream, type, version: 1, actor, data: { repository: place.repository, ...data } });
+  const common = { repository: place.repository, ...requestOf(authority) };
+  return (type, data) => ({ stream, type, version: 1, actor, data: { ...common, ...data } });
+}
+
+/** Who asked, from where: what those who are told of the change want to know. */
+function requestOf({ circumstances, principal }: Authority): Readonly<Record<string, unknown>> {
+  if (circumstances === undefined) return {};
+  const { correlationId: id, address, userAgent } = circumstances;
+  return { request: { id, address, name: principal.name, ...(userAgent === undefined ? {} : { userAgent }) } };
 }
 
 async function removeTag(tx: Transaction, repositoryUid: string, tag: Tag, event: EventOf): Promise<NewEvent[]> {
@@ -188,8 +196,14 @@ async function removeManifest(
     .where('digest', '=', digest)
     .returning('name')
     .execute();
+  const last = await tx
+    .selectFrom('manifests')
+    .select(['media_type as mediaType', 'size as sizeBytes'])
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .executeTakeFirst();
   await deleteManifest(tx, repositoryUid, digest, at.nowMicros);
-  return [event('manifest.deleted', { digest, tags: tags.map((tag) => tag.name) })];
+  return [event('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) })];
 }
 
 function describe(stored: StoredManifest, manifest: Manifest): Readonly<Record<string, unknown>> {
