@@ -31,13 +31,13 @@ for (const database of ['sqlite', 'postgres'] as const) {
     await rest.done('PUT', `${registries}/plain`, { location, sku: { name: 'Basic' } });
     await rest.done('PUT', `${registries}/named`, {
       ...{ location, sku: { name: 'Premium' } },
-      identity: { type: 'SystemAssigned' },
+      properties: { zoneRedundancy: 'Enabled' },
     });
     const stored = 'is stored and not enforced yet';
     assert.deepEqual(await doctor(), [
       `note   registry contoso: default action ${stored}: every address may connect`,
       `note   registry contoso: retention policy ${stored}: nothing is deleted by itself, kept after a delete, held back or refused`,
-      `note   registry named: managed identity ${stored}: it has its ids, and nobody can sign in as it`,
+      `note   registry named: zone redundancy ${stored}: shown as set`,
     ]);
   });
 }

@@ -4,6 +4,7 @@ import {
   showAdminCredentials,
 } from '../../features/identity/admin-account.ts';
 import { registryType } from '../../features/registries/registry.ts';
+import { changeRegistryIdentity, forgetRegistryIdentity } from '../../features/registries/registry-identity.ts';
 import { clearRegistry, forgetRegistry, withdrawRegistry } from '../../features/registries/registry-removal.ts';
 import { changeRegistryRows, createRegistryRows } from '../../features/registries/registry-rows.ts';
 import { propertiesOf, skuOf, validateRegistry } from '../../features/registries/registry-rules.ts';
@@ -46,9 +47,10 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     },
     validate: validateRegistry,
     settle: (tx, change) => settleRegistry(parts, tx, change),
-    apply: async ({ tx }, { resource, previous }) => {
-      if (previous === undefined) await createRegistryRows(parts, tx, resource);
-      else await changeRegistryRows(tx, resource);
+    apply: async (writing, { resource, previous }) => {
+      if (previous === undefined) await createRegistryRows(parts, writing.tx, resource);
+      else await changeRegistryRows(writing.tx, resource);
+      await changeRegistryIdentity(parts, writing, { resource, previous });
     },
     refuseRemoval: (resource) => {
       if (resource.name.toLowerCase() !== parts.defaultRegistryName.toLowerCase()) return;
@@ -59,7 +61,10 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     },
     withdraw: ({ tx }, resource) => withdrawRegistry(tx, resource),
     clear: (resource, job) => clearRegistry(parts, resource, job),
-    forget: ({ tx }, resource) => forgetRegistry(tx, resource),
+    forget: async (writing, resource) => {
+      await forgetRegistryIdentity(writing, resource);
+      await forgetRegistry(writing.tx, resource);
+    },
     properties: (resource, apiVersion) => registryProperties(parts, resource, apiVersion),
     actions: {
       listcredentials: credentialsAction(parts),

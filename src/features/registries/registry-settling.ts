@@ -1,7 +1,9 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
+import { userAssignedIdentityTypeName } from '../../wire/arm/identity-schema.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
 import { identitySchema, type RegistryProperties } from '../../wire/arm/registry-schema.ts';
+import { objectIdOf } from '../identity/object-id.ts';
 import { parseProperties } from '../resources/parse-properties.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { Desired, Resource } from '../resources/resource.ts';
@@ -77,7 +79,7 @@ async function settleIdentity(
   if (type === 'None') return undefined;
   const before = previous?.identity?.principalId;
   const system = type.includes('SystemAssigned')
-    ? { principalId: typeof before === 'string' ? before : ids.guid(), tenantId }
+    ? { principalId: typeof before === 'string' ? before : objectIdOf(ids.uid()), tenantId }
     : {};
   if (!type.includes('UserAssigned')) return { type, ...system };
   const wanted = Object.entries(userAssignedIdentities ?? {})
@@ -99,7 +101,7 @@ async function settleIdentity(
 
 async function userAssigned(queries: Queries, tenantUid: string, id: string): Promise<[string, JsonObject]> {
   const found = await findResource(queries, tenantUid, id);
-  const isIdentity = found?.type.toLowerCase() === 'microsoft.managedidentity/userassignedidentities';
+  const isIdentity = found?.type.toLowerCase() === userAssignedIdentityTypeName.toLowerCase();
   const { principalId, clientId } = found?.properties ?? {};
   if (found === undefined || !isIdentity || typeof principalId !== 'string' || typeof clientId !== 'string')
     throw refuse('resourceInvalid', {

@@ -5,8 +5,8 @@ import { test } from 'node:test';
 import { registryPropertiesSchema } from '../../wire/arm/registry-schema.ts';
 import { unenforced, unenforcedOf } from './unenforced.ts';
 
-const settingsOf = (properties: Parameters<typeof unenforcedOf>[0]['properties'], type = 'None') =>
-  unenforcedOf({ name: 'contoso', properties, identity: { type } }).map(({ setting }) => setting);
+const settingsOf = (properties: Parameters<typeof unenforcedOf>[0]['properties']) =>
+  unenforcedOf({ name: 'contoso', properties }).map(({ setting }) => setting);
 
 test('what stands as in a new registry is not told', () => {
   assert.deepEqual(settingsOf({}), []);
@@ -19,10 +19,7 @@ test('each setting that does nothing yet is told by its name', () => {
   assert.deepEqual(settingsOf({ networkRuleSet: rules }), ['network rules', 'default action']);
   const policies = { retentionPolicy: { status: 'enabled' }, exportPolicy: { status: 'disabled' } };
   assert.deepEqual(settingsOf({ policies }), ['retention policy', 'export policy']);
-  assert.deepEqual(settingsOf({ zoneRedundancy: 'Enabled' }, 'SystemAssigned'), [
-    'managed identity',
-    'zone redundancy',
-  ]);
+  assert.deepEqual(settingsOf({ zoneRedundancy: 'Enabled' }), ['zone redundancy']);
 });
 
 test('every property takes effect or is in the list', () => {

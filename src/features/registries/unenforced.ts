@@ -5,7 +5,7 @@ import { plainJson, propertiesOf } from './registry-rules.ts';
 
 /** Something a registry keeps and shows, and nothing acts on yet. */
 export type Unenforced = {
-  /** Where it stands in `properties` of the registry; `identity.type` stands beside them. */
+  /** Where it stands in `properties` of the registry. */
   readonly path: string;
   /** As people call it. */
   readonly setting: string;
@@ -36,7 +36,6 @@ export const unenforced: readonly Unenforced[] = [
     'authentication as ARM',
     'registry tokens are given for registry audiences only',
   ),
-  row('identity.type', 'managed identity', 'it has its ids, and nobody can sign in as it'),
   row('encryption.status', 'customer-managed key', 'content is stored as without one'),
   row('dataEndpointEnabled', 'data endpoints', namesOnly),
   row('regionalEndpoints', 'regional endpoints', namesOnly),
@@ -47,12 +46,11 @@ export const unenforced: readonly Unenforced[] = [
   row('roleAssignmentMode', 'role assignment mode', shownAsSet),
 ];
 
-const defaults = plainJson({ ...registryPropertiesSchema.parse({}), identity: { type: 'None' } });
+const defaults = plainJson(registryPropertiesSchema.parse({}));
 
 /** Those that a registry has set to something other than what a new one has. */
-export function unenforcedOf(resource: Pick<Resource, 'name' | 'properties' | 'identity'>): readonly Unenforced[] {
-  const identity = resource.identity ?? { type: 'None' };
-  const current = plainJson({ ...propertiesOf(resource), identity });
+export function unenforcedOf(resource: Pick<Resource, 'name' | 'properties'>): readonly Unenforced[] {
+  const current = plainJson(propertiesOf(resource));
   return unenforced.filter(({ path }) => textAt(current, path) !== textAt(defaults, path));
 }
 
