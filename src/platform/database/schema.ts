@@ -36,6 +36,9 @@ export type Schema = {
   journal_cursors: JournalCursorTable;
   access_batches: AccessBatchTable;
   jobs: JobTable;
+  webhooks: WebhookTable;
+  webhook_cursors: WebhookCursorTable;
+  webhook_deliveries: WebhookDeliveryTable;
   walks: WalkTable;
 };
 
@@ -449,6 +452,51 @@ type JobTable = {
   last_error: string | null;
   created_at: number;
   changed_at: number;
+};
+
+/** Who is told of changes of a registry; derived from resources such as webhooks. */
+type WebhookTable = {
+  /** The resource's. */
+  uid: string;
+  registry_uid: string;
+  /** How events are written for it. */
+  form: 'acr' | 'eventGrid' | 'cloudEvents';
+  is_enabled: number;
+  /** JSON: what it wants to hear of. */
+  filter: string;
+  /** JSON of address, headers and signing key, sealed. */
+  sealed_target: Uint8Array;
+  /** Attempts that failed one after the other; none is made before `retry_at`. */
+  failures: number;
+  retry_at: number;
+  created_at: number;
+  changed_at: number;
+};
+
+/** How far a webhook has been told a stream of the journal. */
+type WebhookCursorTable = {
+  webhook_uid: string;
+  stream: string;
+  incarnation: string;
+  seq: number;
+  /** Notifications of the event after `seq` that were delivered already. */
+  part: number;
+};
+
+/** What was sent last, and what is kept to be sent again. */
+type WebhookDeliveryTable = {
+  webhook_uid: string;
+  /** GUID; the same for every attempt. */
+  event_id: string;
+  /** `waiting`: to be sent outside the order, such as a ping; `failing`: the next attempt is to come; `dead`: given up. */
+  state: 'waiting' | 'failing' | 'delivered' | 'dead';
+  occurred_at: number;
+  attempts: number;
+  tried_at: number;
+  /** JSON: the body, with its type. */
+  payload: string;
+  /** JSON of the last attempt: request, answer or fault. */
+  outcome: string;
 };
 
 /** How far background walks over many rows have come. */
