@@ -4,7 +4,7 @@ import { refuse } from '../../features/resources/refuse.ts';
 import type { Resource, ResourceName } from '../../features/resources/resource.ts';
 import { parseResourceFilter } from '../../features/resources/resource-filter.ts';
 import { groupType, lockType } from '../../features/resources/resource-names.ts';
-import { findResource } from '../../features/resources/resource-store.ts';
+import { findResource, listHeads, listResources } from '../../features/resources/resource-store.ts';
 import type { ResourceTypes } from '../../features/resources/resource-type.ts';
 import { missing } from '../../features/resources/resources.ts';
 import { listSubscriptions, type Subscription } from '../../features/resources/subscription-store.ts';
@@ -153,7 +153,8 @@ async function listOfType(
     type: type.type,
   };
   const filter = parseResourceFilter(isAtScope ? undefined : text);
-  return await pageOf(c, parts.database.read, query, { filter, view: (each) => resourceView(type, each, apiVersion) });
+  const view = (each: Resource) => resourceView(type, each, apiVersion);
+  return await pageOf(c, { list: (page) => listResources(parts.database.read, page), query, filter, view });
 }
 
 /** `az resource list`: every resource but groups and what is attached. Source: Azure Resource Manager, "Resources - List". */
@@ -166,7 +167,12 @@ async function listGeneric(parts: ArmParts, c: Context<Env>, scope: ResourceName
     ...(groupName === undefined ? {} : { groupName }),
     ...(filter.type === undefined ? { withoutTypes: [groupType, lockType] } : { type: filter.type }),
   };
-  return await pageOf(c, parts.database.read, query, { filter, view: genericView });
+  return await pageOf(c, {
+    list: (page) => listHeads(parts.database.read, page),
+    query,
+    filter,
+    view: genericView,
+  });
 }
 
 function placeOf({ tenantUid }: ArmParts, { subscriptionId }: ResourceName) {

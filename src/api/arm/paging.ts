@@ -1,45 +1,51 @@
 import type { Context } from 'hono';
 import { refuse } from '../../features/resources/refuse.ts';
-import type { Resource } from '../../features/resources/resource.ts';
+import type { ResourceHead } from '../../features/resources/resource.ts';
 import type { ResourceFilter } from '../../features/resources/resource-filter.ts';
-import { type ListQuery, listResources } from '../../features/resources/resource-store.ts';
-import type { Queries } from '../../platform/database/database.ts';
+import type { ListQuery } from '../../features/resources/resource-store.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
 import type { Env } from '../middleware/env.ts';
 
 const defaultPage = 250;
 const largestPage = 1_000;
+/** Rows read at once where only some of them will match. */
 const readAhead = 500;
+
+/** Lists one kind of resources, picks from them, and shows them. */
+export type PageSource<Listed extends ResourceHead> = {
+  readonly list: (query: ListQuery) => Promise<readonly Listed[]>;
+  readonly query: Omit<ListQuery, 'after' | 'limit'>;
+  readonly filter: ResourceFilter;
+  readonly view: (resource: Listed) => JsonObject;
+};
 
 /**
  * Answers one page of resources in the order of their ids, with the address of the next. `$top` sets its length, `$skiptoken`
  * stands for where it begins. Throws `requestInvalid`.
  */
-export async function pageOf(
+export async function pageOf<Listed extends ResourceHead>(
   c: Context<Env>,
-  queries: Queries,
-  query: Omit<ListQuery, 'after' | 'limit'>,
-  options: { readonly filter: ResourceFilter; readonly view: (resource: Resource) => JsonObject },
+  { list, query, filter, view }: PageSource<Listed>,
 ): Promise<Response> {
   const length = lengthOf(c.req.query('$top'));
-  const found: Resource[] = [];
+  const found: Listed[] = [];
   let after = afterOf(c.req.query('$skiptoken'));
   let isEnd = false;
   // One more than the page tells whether there is a next one.
   while (!isEnd && found.length <= length) {
-    const limit = Math.max(readAhead, length + 1);
-    const rows = await listResources(queries, { ...query, ...(after === undefined ? {} : { after }), limit });
-    found.push(...rows.filter(options.filter.matches));
+    const limit = filter.isExact ? length + 1 : Math.max(readAhead, length + 1);
+    const rows = await list({ ...query, ...(after === undefined ? {} : { after }), limit });
+    found.push(...rows.filter(filter.matches));
     after = rows.at(-1)?.id.toLowerCase();
     isEnd = rows.length < limit;
   }
   const page = found.slice(0, length);
   const last = page.at(-1);
   const nextLink = found.length > length && last !== undefined ? nextLinkOf(c, last) : undefined;
-  return c.json({ value: page.map(options.view), ...(nextLink === undefined ? {} : { nextLink }) });
+  return c.json({ value: page.map(view), ...(nextLink === undefined ? {} : { nextLink }) });
 }
 
-function nextLinkOf(c: Context<Env>, last: Resource): string {
+function nextLinkOf(c: Context<Env>, last: ResourceHead): string {
   const { pathname, searchParams } = new URL(c.req.url);
   searchParams.set('$skiptoken', Buffer.from(last.id.toLowerCase()).toString('base64url'));
   return `${c.var.call.origin}${pathname}?${searchParams}`;

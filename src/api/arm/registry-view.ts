@@ -12,20 +12,21 @@ const lastWithVirtualNetworkRules = '2021-99';
 
 /** `properties` of a registry. Source: az wire document, 2.4. */
 export function registryProperties(parts: RegistryViewParts, resource: Resource, apiVersion: string): JsonObject {
-  const { hostLabel, policies, networkRuleSet, ...stored } = propertiesOf(resource);
+  const { hostLabel, policies, networkRuleSet, encryption, ...stored } = propertiesOf(resource);
   const { virtualNetworkRules, ...rules } = networkRuleSet;
   const region = resource.location ?? '';
   return {
     loginServer: parts.loginServerOf(hostLabel),
     creationDate: isoTime(resource.createdAtMicros),
     provisioningState: resource.state,
-    ...(plainJson(stored) satisfies JsonObject),
-    networkRuleSet: plainJson({
+    ...stored,
+    encryption: plainJson(encryption),
+    networkRuleSet: {
       ...rules,
       ...(apiVersion < lastWithVirtualNetworkRules || virtualNetworkRules.length > 0 ? { virtualNetworkRules } : {}),
-    }),
+    },
     policies: {
-      ...plainJson(policies),
+      ...policies,
       retentionPolicy: timed(resource, policies.retentionPolicy, 'retentionPolicy'),
       softDeletePolicy: timed(resource, policies.softDeletePolicy, 'softDeletePolicy'),
     },
@@ -36,9 +37,9 @@ export function registryProperties(parts: RegistryViewParts, resource: Resource,
   };
 }
 
-function timed({ properties, createdAtMicros }: Resource, policy: object, name: string): JsonObject {
+function timed({ properties, createdAtMicros }: Resource, policy: JsonObject, name: string): JsonObject {
   return {
-    ...plainJson(policy),
+    ...policy,
     lastUpdatedTime: isoTime(policyTimeOf(properties.policyTimes, name) ?? createdAtMicros),
   };
 }

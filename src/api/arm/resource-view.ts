@@ -1,4 +1,4 @@
-import type { Author, Resource } from '../../features/resources/resource.ts';
+import type { Author, Resource, ResourceHead } from '../../features/resources/resource.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
 
@@ -12,7 +12,7 @@ export function resourceView(type: ArmType, resource: Resource, apiVersion: stri
 }
 
 /** A resource in the list of all resources: without its properties. */
-export function genericView(resource: Resource): JsonObject {
+export function genericView(resource: ResourceHead): JsonObject {
   return head(resource);
 }
 
@@ -20,7 +20,7 @@ export function isoTime(micros: number): string {
   return new Date(micros / 1_000).toISOString();
 }
 
-function head({ id, name, type, location, tags, sku, identity }: Resource): JsonObject {
+function head({ id, name, type, location, tags, sku, identity }: ResourceHead): JsonObject {
   return {
     id,
     name,

@@ -75,3 +75,17 @@ test('what every match has is known for the database, and nothing else', () => {
   const negated = parseResourceFilter("resourceType ne 'a/b'");
   assert.equal(negated.type, undefined);
 });
+
+for (const [text, isExact] of [
+  ["resourceType eq 'Microsoft.ContainerRegistry/registries'", true],
+  ["resourceType eq 'a/b' and resourceGroup eq 'demo'", true],
+  ["resourceType eq 'a/b' or resourceType eq 'a/c'", false],
+  ["resourceType eq 'a/b' and resourceType eq 'a/c'", false],
+  ["resourceType eq 'a/b' and name eq 'x'", false],
+  ["resourceType ne 'a/b'", false],
+  ["tagName eq 'a'", false],
+] as const) {
+  test(`the database alone ${isExact ? 'can' : 'cannot'} answer ${text}`, () => {
+    assert.equal(parseResourceFilter(text).isExact, isExact);
+  });
+}

@@ -1,9 +1,11 @@
 import { refuse } from './refuse.ts';
-import type { Resource } from './resource.ts';
+import type { ResourceHead } from './resource.ts';
 
 /** A `$filter` of a list of resources or groups. */
 export type ResourceFilter = {
-  readonly matches: (resource: Resource) => boolean;
+  readonly matches: (resource: ResourceHead) => boolean;
+  /** `type` and `groupName` say all of it. */
+  readonly isExact: boolean;
   /** A type and group that every match has, for the database. */
   readonly type: string | undefined;
   readonly groupName: string | undefined;
@@ -12,10 +14,15 @@ export type ResourceFilter = {
 const maxLength = 4_000;
 const maxDepth = 20;
 
-type Term = (resource: Resource) => boolean;
+type Term = (resource: ResourceHead) => boolean;
 type Compare = { readonly field: string; readonly value: string };
 
-const everything: ResourceFilter = { matches: () => true, type: undefined, groupName: undefined };
+const everything: ResourceFilter = {
+  matches: () => true,
+  isExact: true,
+  type: undefined,
+  groupName: undefined,
+};
 
 /**
  * Reads comparisons (`eq`, `ne`), `substringof`, `startswith`, `and`, `or` and parentheses; values compare without regard to
@@ -30,6 +37,7 @@ export function parseResourceFilter(text: string | undefined): ResourceFilter {
 class FilterReader {
   readonly #tokens: string[];
   #next = 0;
+  #terms = 0;
 
   constructor(text: string) {
     if (text.length > maxLength) throw invalid('it is too long');
@@ -41,7 +49,11 @@ class FilterReader {
     const matches = this.#any(0, facts);
     if (this.#next < this.#tokens.length) throw invalid(`'${this.#tokens[this.#next]}' is not expected`);
     const fact = (field: string) => facts.find((each) => each.field === field)?.value;
-    return { matches, type: fact('resourcetype'), groupName: fact('resourcegroup') };
+    const type = fact('resourcetype');
+    const groupName = fact('resourcegroup');
+    // Each term adds at most one fact, so as many of these as terms leave nothing else to look at.
+    const isExact = this.#terms === [type, groupName].filter((each) => each !== undefined).length;
+    return { matches, isExact, type, groupName };
   }
 
   #any(depth: number, facts: Compare[]): Term {
@@ -70,6 +82,7 @@ class FilterReader {
       this.#expect(')');
       return inner;
     }
+    this.#terms += 1;
     const word = (this.#tokens[this.#next++] ?? '').toLowerCase();
     if (word === 'substringof' || word === 'startswith') return this.#textTerm(word);
     const operator = (this.#tokens[this.#next++] ?? '').toLowerCase();
@@ -133,7 +146,7 @@ function tagTerm({ name, value }: { readonly name?: string; readonly value?: str
     );
 }
 
-function fieldOf(field: string): (resource: Resource) => string {
+function fieldOf(field: string): (resource: ResourceHead) => string {
   switch (field) {
     case 'resourcetype':
       return ({ type }) => type;

@@ -47,6 +47,9 @@ export type Resource = ResourceName &
     readonly changedBy: Author;
   };
 
+/** A resource as the list of all resources tells of it. */
+export type ResourceHead = ResourceName & Omit<Desired, 'properties'>;
+
 /** Written, while a job still brings about what was asked for. */
 export function isConverging({ state }: Pick<Resource, 'state'>): boolean {
   return state === 'Creating' || state === 'Updating';
