@@ -20,12 +20,15 @@ const upkeep: Readonly<Partial<Record<FailpointName, { readonly settings: Settin
 };
 type Settings = Readonly<Record<string, string>>;
 
+/** Those of garbage collection need shorter graces than this trial's clients count on: collection.test.ts has them. */
+const points = failpointNames.filter((name) => !name.startsWith('gc.'));
+
 test(`F-02: a kill at each named step, ${passes} times, loses nothing that was acknowledged`, async (t) => {
   await using trial = new Trial();
   await trial.start();
   await trial.stop();
   for (let pass = 1; pass <= passes; pass += 1) {
-    for (const name of failpointNames) await killAt(trial, name);
+    for (const name of points) await killAt(trial, name);
     await trial.start();
     const verdict = await trial.verify();
     if (isLong) t.diagnostic(`pass ${pass}: ${JSON.stringify(verdict)}`);

@@ -7,7 +7,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { History } from './history.ts';
 import { faultsInDatabase, leftoversIn, letTimePass } from './leftovers.ts';
 import { RegistryClient } from './registry-client.ts';
-import { type Verdict, verify } from './verify.ts';
+import { type Verdict, type VerifyOptions, verify } from './verify.ts';
 import { usualSize, Workload, type WorkloadSize } from './workload.ts';
 
 export type TrialOptions = Pick<BerthOptions, 'settings' | 'env'> & {
@@ -87,8 +87,8 @@ export class Trial {
   }
 
   /** Fails the test unless everything that clients were told still holds. */
-  async verify(): Promise<Verdict> {
-    const verdict = await verify(this.client, this.history);
+  async verify(options?: VerifyOptions): Promise<Verdict> {
+    const verdict = await verify(this.client, this.history, options);
     assert.deepEqual(verdict.violations, []);
     return verdict;
   }
