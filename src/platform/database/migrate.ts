@@ -5,6 +5,7 @@ import { resourcesMigration } from './migrations/002-resources.ts';
 import { directoryMigration } from './migrations/003-directory.ts';
 import { deploymentsMigration } from './migrations/004-deployments.ts';
 import { accessMigration } from './migrations/005-access.ts';
+import { attributesMigration } from './migrations/006-attributes.ts';
 import { webhooksMigration } from './migrations/007-webhooks.ts';
 import { retentionMigration } from './migrations/010-retention.ts';
 import type { Schema } from './schema.ts';
@@ -17,6 +18,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '003-directory': directoryMigration(kind),
     '004-deployments': deploymentsMigration(kind),
     '005-access': accessMigration(kind),
+    '006-attributes': attributesMigration(kind),
     '007-webhooks': webhooksMigration(kind),
     '010-retention': retentionMigration(kind),
   };

@@ -27,9 +27,12 @@ export type Schema = {
   repositories: RepositoryTable;
   manifests: ManifestTable;
   manifest_references: ManifestReferenceTable;
+  manifest_facts: ManifestFactsTable;
   tags: TagTable;
   blobs: BlobTable;
   blob_links: BlobLinkTable;
+  referenced_blobs: ReferencedBlobTable;
+  registry_usage: RegistryUsageTable;
   uploads: UploadTable;
   journal_heads: JournalHeadTable;
   journal_events: JournalEventTable;
@@ -82,6 +85,8 @@ type RegistryTable = {
   network_rules: Generated<string>;
   /** JSON list of repository names and `prefix/*` that strangers may pull; empty for all, where anonymous pull is on. */
   anonymous_repositories: Generated<string>;
+  /** JSON list of the rules for tags that are written once. */
+  immutable_tags: Generated<string>;
 };
 
 type SubscriptionTable = {
@@ -311,6 +316,8 @@ type RepositoryTable = {
   name: string;
   created_at: number;
   changed_at: number;
+  /** Bits of the attributes that are off: 1 read, 2 write, 4 delete, 8 list. */
+  locks: Generated<number>;
 };
 
 type ManifestTable = {
@@ -325,8 +332,18 @@ type ManifestTable = {
   annotations: string | null;
   created_at: number;
   changed_at: number;
-  /** Exactly as pushed. Last, so that reading the other columns does not touch it. */
+  /** Exactly as pushed. After the columns above, so that reading those does not touch it. */
   body: Uint8Array;
+  /** As in repositories. */
+  locks: Generated<number>;
+};
+
+/** What a manifest and its configuration say, as lists show it; written when it is first asked for. */
+type ManifestFactsTable = {
+  repository_uid: string;
+  digest: string;
+  /** JSON. */
+  facts: string;
 };
 
 type ManifestReferenceTable = {
@@ -346,6 +363,8 @@ type TagTable = {
   region: string;
   created_at: number;
   changed_at: number;
+  /** As in repositories. */
+  locks: Generated<number>;
 };
 
 type BlobTable = {
@@ -371,6 +390,19 @@ type BlobLinkTable = {
   repository_uid: string;
   digest: string;
   created_at: number;
+};
+
+/** The blobs that a manifest of a repository references which shows them; each counts once. */
+type ReferencedBlobTable = {
+  registry_uid: string;
+  digest: string;
+  size: number;
+};
+
+/** Sum of the referenced blobs and the manifests of a registry. */
+type RegistryUsageTable = {
+  registry_uid: string;
+  bytes: number;
 };
 
 type UploadTable = {
