@@ -1,14 +1,9 @@
 import { type Context, Hono } from 'hono';
-import type { z } from 'zod';
-import { BerthError } from '../../core/errors.ts';
-import type { Authorize } from '../../features/access/access.ts';
 import {
   type AdminAccountParts,
   regenerateAdminPassword,
   showAdminCredentials,
 } from '../../features/identity/admin-account.ts';
-import type { Principal } from '../../features/identity/principal.ts';
-import type { Directory } from '../../features/registries/directory.ts';
 import type { Registries } from '../../features/registries/registries.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import { unenforcedOf } from '../../features/registries/unenforced.ts';
@@ -19,30 +14,20 @@ import { type CredentialView, credentialRenewSchema } from '../../wire/admin/cre
 import { type RegistryView, registryCreateSchema, registryUpdateSchema } from '../../wire/admin/registry-schema.ts';
 import type { UnenforcedView } from '../../wire/admin/unenforced-schema.ts';
 import type { Env } from '../middleware/env.ts';
-import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
+import { type AdminCallParts, asOwner, bodyOf, registryNamed } from './admin-call.ts';
 
-export type AdminParts = AdminAccountParts & {
-  readonly authorize: Authorize;
-  readonly database: Database;
-  readonly journal: Journal;
-  readonly directory: Directory;
-  readonly registries: Registries;
-  readonly transfer: TransferLimits;
-};
-
-const maxBodyBytes = 1024 * 1024;
-
-type Handler = (c: Context<Env>, by: Principal) => Promise<Response>;
+export type AdminParts = AdminAccountParts &
+  AdminCallParts & {
+    readonly database: Database;
+    readonly journal: Journal;
+    readonly registries: Registries;
+  };
 
 /** The admin API: what `berth` commands call. Owners only; each route is decided as `administer`. */
 export function adminRoutes(parts: AdminParts): Hono<Env> {
   const { registries, directory } = parts;
-  const asOwner = (handle: Handler) => async (c: Context<Env>) => await handle(c, await decide(parts, c));
-  const named = async (c: Context<Env>): Promise<Registry> => {
-    const registry = directory.byName(c.req.param('name') ?? '');
-    if (registry === undefined) throw new BerthError('registryUnknown', { name: c.req.param('name') ?? '' });
-    return registry;
-  };
+  const owner = (handle: Parameters<typeof asOwner>[1]) => asOwner(parts, handle);
+  const named = (c: Context<Env>) => registryNamed(parts, c);
   const credential = async (c: Context<Env>, registry: Registry): Promise<Response> => {
     const { userName, passwords } = await showAdminCredentials(parts, parts.database.read, registry.uid);
     const view: CredentialView = { username: userName, passwords: [...passwords] };
@@ -52,11 +37,11 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.get(
     '/admin/registries',
-    asOwner(async (c) => c.json({ registries: directory.list().map(viewOf) })),
+    owner(async (c) => c.json({ registries: directory.list().map(viewOf) })),
   );
   routes.post(
     '/admin/registries',
-    asOwner(async (c, by) => {
+    owner(async (c, by) => {
       const { name, sku } = await bodyOf(parts, c, registryCreateSchema);
       const request = { name, sku, isAdminEnabled: false, isAnonymousPullEnabled: false, actor: by.uid };
       return c.json(viewOf(await registries.create(request)), 201);
@@ -64,13 +49,13 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
   );
   routes.get(
     '/admin/registries/:name',
-    asOwner(async (c) => c.json(viewOf(await named(c)))),
+    owner(async (c) => c.json(viewOf(named(c)))),
   );
   routes.patch(
     '/admin/registries/:name',
-    asOwner(async (c, by) => {
+    owner(async (c, by) => {
       const update = await bodyOf(parts, c, registryUpdateSchema);
-      let registry = await named(c);
+      let registry = named(c);
       const change = { registryUid: registry.uid, actor: by.uid };
       if (update.adminUserEnabled !== undefined) {
         registry = await registries.setAdminEnabled({ ...change, isOn: update.adminUserEnabled });
@@ -83,13 +68,13 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
   );
   routes.get(
     '/admin/registries/:name/credential',
-    asOwner(async (c) => await credential(c, await named(c))),
+    owner(async (c) => await credential(c, named(c))),
   );
   routes.post(
     '/admin/registries/:name/credential/renew',
-    asOwner(async (c, by) => {
+    owner(async (c, by) => {
       const { name } = await bodyOf(parts, c, credentialRenewSchema);
-      const registry = await named(c);
+      const registry = named(c);
       const { uid: registryUid, tenantUid } = registry;
       await regenerateAdminPassword(parts, parts.journal, { tenantUid, registryUid, name, actor: by.uid });
       return await credential(c, registry);
@@ -97,7 +82,7 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
   );
   routes.get(
     '/admin/unenforced',
-    asOwner(async (c) => c.json(await unenforcedIn(parts))),
+    owner(async (c) => c.json(await unenforcedIn(parts))),
   );
   return routes;
 }
@@ -111,36 +96,6 @@ async function unenforcedIn({ directory, database }: AdminParts): Promise<Unenfo
       registries.push({ name, settings: settings.map(({ setting, until }) => ({ setting, until })) });
   }
   return { registries };
-}
-
-/** Reads the newest access epoch first, so that the directory is not older than the request. */
-async function decide({ authorize }: AdminParts, c: Context<Env>): Promise<Principal> {
-  const { registry, address, correlationId, userAgent } = c.var.call;
-  const { principal } = await authorize({
-    registry,
-    authorization: c.req.header('authorization'),
-    action: 'administer',
-    circumstances: { address, surface: 'admin', correlationId, userAgent },
-  });
-  return principal;
-}
-
-/** Throws `bodyTooLarge` and `requestInvalid`. */
-async function bodyOf<T>({ transfer }: AdminParts, c: Context<Env>, schema: z.ZodType<T>): Promise<T> {
-  const bytes = await bytesIn(bodyIn(c, transfer), maxBodyBytes, () => new BerthError('bodyTooLarge'));
-  const result = schema.safeParse(parseJson(new TextDecoder().decode(bytes)));
-  if (result.success) return result.data;
-  const problems = result.error.issues.map(({ path, message }) => ({ field: path.join('.'), message }));
-  throw new BerthError('requestInvalid', problems);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    // The schema refuses it and says what is expected.
-    return undefined;
-  }
 }
 
 function viewOf(registry: Registry): RegistryView {
