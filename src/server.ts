@@ -20,6 +20,7 @@ import { DataFolder } from './data-folder.ts';
 import { createAuthorize } from './features/access/authorize.ts';
 import { Callers } from './features/access/callers.ts';
 import { RegistryTokens } from './features/access/registry-tokens.ts';
+import { createRightsSource } from './features/access/rights-source.ts';
 import { createIssueTokens } from './features/access/token-service.ts';
 import { createAuthorizedChange } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
@@ -160,7 +161,7 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
   const failpoint = createFailpoints(program.failpoints, clock);
   const database =
     settings.database === undefined
-      ? await openSqlite({ file: folder.database, clock, ids })
+      ? await openSqlite({ file: folder.database, clock, ids, log, isFirst: true, onSyncFailed: endNow })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
   const store = createFolderStore({ folder: blobsFolderOf(settings), ids, failpoint });
@@ -211,7 +212,8 @@ async function composeFeatures(settings: Settings, data: Data) {
   const signIn = createSignIn({ ...data, tenantUid });
   const callers = new Callers({ ...data, directory, signIn, tokens });
   const { accessLog } = data;
-  const authorize = createAuthorize({ callers, directory, accessLog });
+  const rightsSource = createRightsSource(data);
+  const authorize = createAuthorize({ callers, directory, rightsSource, accessLog });
   const issueTokens = createIssueTokens({ callers, directory, tokens, accessLog });
 
   const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
@@ -383,6 +385,11 @@ function defaultRegistryUid({ directory }: Features): string {
 function portSuffixOf(settings: Settings): string {
   const port = publicPortOf(settings);
   return port === 443 ? '' : `:${port}`;
+}
+
+/** What is told to nobody is undone by the next start. */
+function endNow(): never {
+  process.exit(1);
 }
 
 /** The same in every process of the installation. */

@@ -4,6 +4,7 @@ import { createAuthorize } from '../../src/features/access/authorize.ts';
 import { Callers } from '../../src/features/access/callers.ts';
 import type { Circumstances } from '../../src/features/access/decision.ts';
 import { RegistryTokens } from '../../src/features/access/registry-tokens.ts';
+import { createRightsSource } from '../../src/features/access/rights-source.ts';
 import { createIssueTokens } from '../../src/features/access/token-service.ts';
 import { showAdminCredentials } from '../../src/features/identity/admin-account.ts';
 import { prepareOwner } from '../../src/features/identity/owner.ts';
@@ -82,6 +83,7 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
   const lifetimes = { accessTokenSeconds: 4500, refreshTokenSeconds: 10_800 };
   const tokens = new RegistryTokens({ keys, clock, ids, lifetimes });
   const signIn = createSignIn({ database, tenantUid, passwords, accessLog, clock });
+  const rightsSource = createRightsSource({ database });
   const callers = new Callers({ database, clock, ids, directory, signIn, tokens });
   return {
     directory,
@@ -89,7 +91,7 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
     keys,
     tokens,
     signIn,
-    authorize: createAuthorize({ callers, directory, accessLog }),
+    authorize: createAuthorize({ callers, directory, rightsSource, accessLog }),
     issueTokens: createIssueTokens({ callers, directory, tokens, accessLog }),
     registries: createRegistries({ clock, ids, sealer, journal, directory, tenantUid }),
     account: { clock, ids, sealer },

@@ -8,12 +8,13 @@ import { parseAuthorization } from './authorization-header.ts';
 import type { Caller } from './caller.ts';
 import type { Callers } from './callers.ts';
 import { type Action, type Decision, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
-import { rightsOf } from './rights.ts';
+import type { RightsAt, RightsSource } from './rights-source.ts';
 import { tokenHolds } from './token-access.ts';
 
 export type AuthorizeParts = {
   readonly callers: Callers;
   readonly directory: Directory;
+  readonly rightsSource: RightsSource;
   readonly accessLog: AccessLog;
 };
 
@@ -45,14 +46,7 @@ class AccessCheck {
 
   /** Throws `unauthorized`, `insufficientScope`, `denied` or `registryUnknown`. */
   async run(): Promise<Checked> {
-    const { directory } = this.#parts;
-    const identity = await this.caller.identity(directory.epoch());
-    if (identity === undefined)
-      throw this.#refuse('credentialsWrong', 'the credentials have expired or were withdrawn');
-    // Nothing is awaited from here on: registry and epoch are read together.
-    const registry = directory.byUid(this.request.registry.uid);
-    if (registry === undefined) throw new BerthError('registryUnknown');
-    const rights = rightsOf(identity.principal, registry);
+    const { rights, epoch } = await this.#rights();
     const { action, repository } = this.request;
     const isConnecting = this.caller.kind === 'none' && action === 'connect';
     if (isConnecting) throw this.#refuse('unauthorized', 'no credentials', rights);
@@ -60,7 +54,22 @@ class AccessCheck {
     const decision = this.#decide(rights, action, repository);
     if (decision.kind === 'denied')
       throw this.#refuse(rights.principal.kind === 'anonymous' ? 'unauthorized' : 'denied', decision.reason, rights);
-    return { rights, epoch: Math.min(identity.epoch, directory.epoch()) };
+    return { rights, epoch };
+  }
+
+  /** Of one registry as it stood at one epoch: begins anew when that moved while something was read. */
+  async #rights(): Promise<RightsAt> {
+    const { directory, rightsSource } = this.#parts;
+    while (true) {
+      const epoch = directory.epoch();
+      const registry = directory.byUid(this.request.registry.uid);
+      if (registry === undefined) throw new BerthError('registryUnknown');
+      const identity = await this.caller.identity(epoch);
+      if (identity === undefined)
+        throw this.#refuse('credentialsWrong', 'the credentials have expired or were withdrawn');
+      const { rights } = await rightsSource.of(identity.principal, registry, epoch);
+      if (directory.epoch() === epoch) return { rights, epoch };
+    }
   }
 
   /** `run` at this epoch or a newer one. */

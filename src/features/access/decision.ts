@@ -6,9 +6,15 @@ export type { Principal } from '../identity/principal.ts';
 
 /**
  * `connect`: be someone at all, which `GET /v2/` asks; `catalogList`: list the registry's repositories;
- * `administer`: change the installation.
+ * `quarantine_read`, `quarantine_write`: see and release what is held back; `administer`: change the installation.
  */
-export type Action = RepositoryAction | 'connect' | 'catalogList' | 'administer';
+export type Action =
+  | RepositoryAction
+  | 'connect'
+  | 'catalogList'
+  | 'quarantine_read'
+  | 'quarantine_write'
+  | 'administer';
 
 /** What is acted on: one repository, one registry, or the installation. */
 export type Scope =
@@ -32,7 +38,7 @@ export type Decision =
 /** Which repositories of a registry list queries may show: the same rules as `decide`, in a form that goes into SQL. */
 export type Visible =
   | { readonly kind: 'all' }
-  | { readonly kind: 'some'; readonly names: readonly string[]; readonly prefixes: readonly string[] }
+  | ({ readonly kind: 'some' } & Omit<SomeRepositories, 'registryUid'>)
   | { readonly kind: 'none' };
 
 /** One reason why a principal may do something. */
@@ -51,6 +57,8 @@ export type SomeRepositories = {
   readonly names: readonly string[];
   /** With the slash at the end; the empty text is every repository. */
   readonly prefixes: readonly string[];
+  /** Which of these it really is, where names and prefixes cannot say it: asked of each name that a query found. */
+  readonly matches?: (repository: string) => boolean;
 };
 
 /** A principal with everything it was given. */
@@ -64,7 +72,9 @@ export function decide(rights: Rights, action: Action, scope: Scope, circumstanc
       reason: 'the installation is administered through its own surfaces only',
       missing: action,
     };
-  const grant = rights.grants.find((each) => each.actions.includes(action) && holdsAt(each, scope));
+  const grant = rights.grants.find(
+    (each) => each.actions.includes(action) && (holdsAt(each, scope) || isPartOfCatalog(each, action, scope)),
+  );
   if (grant !== undefined) return { kind: 'allowed', by: grant.by };
   return { kind: 'denied', reason: `nothing gives ${rights.principal.name} this action here`, missing: action };
 }
@@ -76,8 +86,10 @@ export function visible(rights: Rights, action: RepositoryAction | 'catalogList'
   const places = grants.flatMap(({ at }) => (at.kind === 'repositories' && at.registryUid === registryUid ? [at] : []));
   const names = unique(places.flatMap((place) => place.names));
   const prefixes = unique(places.flatMap((place) => place.prefixes));
-  if (prefixes.includes('')) return { kind: 'all' };
-  return names.length + prefixes.length === 0 ? { kind: 'none' } : { kind: 'some', names, prefixes };
+  if (places.some((place) => place.matches === undefined && place.prefixes.includes(''))) return { kind: 'all' };
+  if (names.length + prefixes.length === 0) return { kind: 'none' };
+  if (places.every((place) => place.matches === undefined)) return { kind: 'some', names, prefixes };
+  return { kind: 'some', names, prefixes, matches: (name) => places.some((place) => isAmong(place, name)) };
 }
 
 function holdsAt({ at }: Grant, scope: Scope): boolean {
@@ -86,8 +98,19 @@ function holdsAt({ at }: Grant, scope: Scope): boolean {
   return at.kind === 'registry' || (scope.kind === 'repository' && isAmong(at, scope.repository));
 }
 
-function isAmong({ names, prefixes }: SomeRepositories, repository: string): boolean {
-  return names.includes(repository) || prefixes.some((prefix) => repository.startsWith(prefix));
+/** Whoever may list some repositories may ask for the list: it shows those. */
+function isPartOfCatalog({ at }: Grant, action: Action, scope: Scope): boolean {
+  return (
+    action === 'catalogList' &&
+    at.kind === 'repositories' &&
+    scope.kind === 'registry' &&
+    at.registryUid === scope.registryUid
+  );
+}
+
+function isAmong({ names, prefixes, matches }: SomeRepositories, repository: string): boolean {
+  const isNamed = names.includes(repository) || prefixes.some((prefix) => repository.startsWith(prefix));
+  return isNamed && (matches === undefined || matches(repository));
 }
 
 function unique(texts: readonly string[]): readonly string[] {

@@ -1,16 +1,27 @@
 import { repositoryActions } from '../../core/scope.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Registry } from '../registries/registry.ts';
-import type { Action, Grant, Rights } from './decision.ts';
+import type { Action, Grant, Place, Rights } from './decision.ts';
 
-const everyAction: readonly Action[] = [...repositoryActions, 'connect', 'catalogList', 'administer'];
-const wholeRegistry: readonly Action[] = [...repositoryActions, 'connect', 'catalogList'];
+const wholeRegistry: readonly Action[] = [
+  ...repositoryActions,
+  'connect',
+  'catalogList',
+  'quarantine_read',
+  'quarantine_write',
+];
+const everyAction: readonly Action[] = [...wholeRegistry, 'administer'];
 /** Source: ACR semantics, "Anonymous pull": reads of all repositories, listing them included. */
 const anonymousReading: readonly Action[] = ['connect', 'pull', 'metadata_read', 'catalogList'];
 
-/** What a principal was given on a registry. */
+/** What a principal may do on a registry without roles and scope maps. */
 export function rightsOf(principal: Principal, registry: Registry): Rights {
-  return { principal, grants: [...ownGrants(principal), ...anonymousGrants(registry)] };
+  return { principal, grants: inherentGrants(principal, registry) };
+}
+
+/** What a principal has on a registry by being who it is, before any role or scope map. */
+export function inherentGrants(principal: Principal, registry: Registry): readonly Grant[] {
+  return [...ownGrants(principal), ...anonymousGrants(registry)];
 }
 
 /** Whoever has signed in may say so; roles come on top of it. */
@@ -24,8 +35,24 @@ function ownGrants({ kind, isOwner, registryUid }: Principal): readonly Grant[] 
   return [{ by: isOwner ? 'owner of the installation' : 'having signed in', actions, at: { kind: 'installation' } }];
 }
 
-function anonymousGrants({ isAnonymousPullEnabled, uid }: Registry): readonly Grant[] {
-  return isAnonymousPullEnabled
-    ? [{ by: 'anonymous pull', actions: anonymousReading, at: { kind: 'registry', registryUid: uid } }]
-    : [];
+function anonymousGrants({ isAnonymousPullEnabled, anonymousRepositories, uid }: Registry): readonly Grant[] {
+  if (!isAnonymousPullEnabled) return [];
+  const by = 'anonymous pull';
+  const whole: Place = { kind: 'registry', registryUid: uid };
+  if (anonymousRepositories.length === 0) return [{ by, actions: anonymousReading, at: whole }];
+  return [
+    { by, actions: ['connect'], at: whole },
+    { by, actions: anonymousReading, at: { kind: 'repositories', registryUid: uid, ...named(anonymousRepositories) } },
+  ];
+}
+
+/** Names, and `prefix/*` for everything below; `*` alone is everything. */
+function named(patterns: readonly string[]): {
+  readonly names: readonly string[];
+  readonly prefixes: readonly string[];
+} {
+  return {
+    names: patterns.filter((each) => !each.endsWith('*')),
+    prefixes: patterns.filter((each) => each.endsWith('*')).map((each) => each.slice(0, -1)),
+  };
 }
