@@ -1,58 +1,48 @@
 import { BerthError } from '../../core/errors.ts';
-import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
-import { tenantStreamOf } from '../../platform/journal/journal.ts';
-import type { Sealer } from '../../platform/keys/sealer.ts';
-import type { Log } from '../../platform/log.ts';
+import type { JobKind } from '../../platform/jobs/jobs.ts';
 import { deploymentRequestSchema } from '../../wire/arm/deployment-schema.ts';
 import type { ArmErrorPart } from '../../wire/arm/error-schema.ts';
-import { type Json, type JsonObject, parseJsonObject } from '../../wire/arm/json.ts';
+import type { Json, JsonObject } from '../../wire/arm/json.ts';
 import { refuseLocked } from '../resources/locks.ts';
 import { parseProperties } from '../resources/parse-properties.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { Author, Resource } from '../resources/resource.ts';
 import { extensionName } from '../resources/resource-names.ts';
-import { findByUid, listBelow } from '../resources/resource-store.ts';
-import { type ResourcesParts, refuseLeaving } from '../resources/resources.ts';
+import { refuseLeaving } from '../resources/resources.ts';
 import type { Subscription } from '../resources/subscription-store.ts';
-import type { Deployment, DeploymentOperation } from './deployment.ts';
+import type { Deployment } from './deployment.ts';
 import {
   cancelDeployment,
   deleteDeployment,
-  findActive,
   findDeployment,
   forgetOrphans,
   listDeployments,
   replaceDeployment,
-  standingOf,
-  writeProgress,
 } from './deployment-store.ts';
+import {
+  DeploymentWork,
+  type DeploymentWorkParts,
+  deploymentJob,
+  othersIn,
+  purposeOf,
+  scopeOf,
+} from './deployment-work.ts';
 import { newBudget } from './evaluator.ts';
 import { checkVariables, type PreparedTemplate, prepareTemplate } from './prepared-template.ts';
+import { eventOf } from './progression.ts';
 import type { ResourceHost } from './resource-host.ts';
 import { parseTemplate } from './template.ts';
 import { isSecure, shownValues } from './template-parameters.ts';
-import { deploymentType, objectOf } from './template-plan.ts';
-import { type NestedEnd, type RunParts, type RunResult, TemplateRun } from './template-run.ts';
-import type { TemplateScope } from './template-scope.ts';
+import { deploymentType } from './template-plan.ts';
+import { type RunParts, type RunResult, TemplateRun } from './template-run.ts';
 import type { ResourceChange } from './what-if.ts';
 
 /** Foretells what a deployment would do. */
 export type Forecast = { readonly host: ResourceHost; readonly changes: readonly ResourceChange[] };
 
-export type DeploymentsParts = ResourcesParts & {
-  readonly sealer: Sealer;
-  readonly jobs: Pick<Jobs, 'add'>;
-  readonly log: Log;
-  /** The resource manager, with the authority of whoever deploys. */
-  readonly hostOf: (author: Author) => ResourceHost;
+export type DeploymentsParts = DeploymentWorkParts & {
   readonly forecastOf: (author: Author) => Forecast;
-  /** Whether a deployment in mode Complete deletes it when the template does not have it. */
-  readonly isReplaceable: (resource: Resource) => boolean;
-  readonly remove: (id: string, author: Author) => Promise<void>;
   readonly describe: (resource: Resource) => JsonObject;
-  readonly errorOf: (error: BerthError) => ArmErrorPart;
-  readonly tenantId: string;
-  readonly environment: JsonObject;
 };
 
 export type DeploymentRequestTo = {
@@ -64,14 +54,7 @@ export type DeploymentRequestTo = {
   readonly correlationId: string;
 };
 
-const jobKind = 'deployments.run';
-const leaseMs = 120_000;
-const maxAttempts = 5;
-const maxMembers = 10_000;
 export const maxListed = 800;
-
-/** What a template's run ends with when the deployment was cancelled or taken by another process. */
-class Ended extends Error {}
 
 /** Deployments of ARM templates to resource groups: what people ask for at once, the deploying itself as a job. */
 export class Deployments {
@@ -104,7 +87,7 @@ export class Deployments {
       refuseLeaving(group);
       await refuseLocked(tx, tenantUid, extensionName(group, deploymentType, name), 'write');
       if (!(await replaceDeployment(tx, deployment, input))) throw new BerthError('deploymentActive');
-      await jobs.add(tx, { kind: jobKind, key: uid, payload: { uid } });
+      await jobs.add(tx, { kind: deploymentJob, key: uid, payload: { uid } });
       append(eventOf('deployment.begun', deployment));
     });
     return deployment;
@@ -116,7 +99,7 @@ export class Deployments {
   ): Promise<{ readonly prepared: PreparedTemplate; readonly mode: Deployment['mode'] }> {
     const { prepared, mode } = await this.#prepare(request, this.#parts.ids.guid());
     const { host } = this.#parts.forecastOf(request.author);
-    const { errors } = await this.#runOf(this.#foretelling(host), this.#scopeOf(request), prepared).run();
+    const { errors } = await this.#foretell(host, request, prepared);
     if (errors.length > 0) throw rejected(request.name, errors);
     return { prepared, mode };
   }
@@ -127,9 +110,9 @@ export class Deployments {
   ): Promise<{ readonly changes: readonly ResourceChange[]; readonly secrets: readonly string[] }> {
     const { prepared, mode } = await this.#prepare(request, this.#parts.ids.guid());
     const { host, changes } = this.#parts.forecastOf(request.author);
-    const { errors, ids } = await this.#runOf(this.#foretelling(host), this.#scopeOf(request), prepared).run();
+    const { errors, ids } = await this.#foretell(host, request, prepared);
     if (errors.length > 0) throw rejected(request.name, errors);
-    const others = await this.#others(request.group, ids);
+    const others = await othersIn(this.#parts, request.group, ids);
     const rest = others.map((each): ResourceChange => {
       const changeType = mode === 'Complete' && this.#parts.isReplaceable(each) ? 'Delete' : 'Ignore';
       return { resourceId: each.id, changeType, before: this.#parts.describe(each) };
@@ -175,7 +158,7 @@ export class Deployments {
   jobKinds(): JobKind[] {
     const { database } = this.#parts;
     return [
-      { kind: jobKind, run: (job) => this.#run(job), leaseMs, maxAttempts },
+      new DeploymentWork(this.#parts).jobKind(),
       {
         kind: 'deployments.forget',
         run: async () => await database.transaction((tx) => forgetOrphans(tx)),
@@ -186,127 +169,16 @@ export class Deployments {
     ];
   }
 
-  async #run(job: JobRun): Promise<void> {
-    const found = await findActive(this.#parts.database.read, String(job.payload.uid));
-    if (found === undefined) return;
-    const progress = new Progression(this.#parts, found.deployment, job);
-    try {
-      await this.#deploy(found, progress);
-    } catch (error) {
-      if (error instanceof Ended) return;
-      if (error instanceof BerthError) return await progress.end({ errors: [this.#parts.errorOf(error)], outputs: {} });
-      if (!job.signal.aborted && job.attempt >= maxAttempts) await this.#giveUp(progress, found.deployment, error);
-      throw error;
-    }
-  }
-
-  async #giveUp(progress: Progression, { name }: Deployment, error: unknown): Promise<void> {
-    this.#parts.log.error('deployment fails', { deployment: name, error });
-    const message = 'The server failed while it deployed. Deploy again: what is there already stays as it is.';
-    await progress.end({ errors: [{ code: 'InternalServerError', message }], outputs: {} });
-  }
-
-  async #deploy(
-    { deployment, input }: NonNullable<Awaited<ReturnType<typeof findActive>>>,
-    progress: Progression,
-  ): Promise<void> {
-    const { sealer, database, hostOf } = this.#parts;
-    const group = await findByUid(database.read, deployment.groupUid);
-    if (group === undefined) throw refuse('resourceGroupUnknown', { message: 'The resource group has been deleted.' });
-    const { seed, given } = parseJsonObject(sealer.openText(purposeOf(deployment.uid), input));
-    const scope = this.#scopeOf({
-      group,
-      name: deployment.name,
-      subscription: { subscriptionId: group.subscriptionId, displayName: 'Berth' },
-    });
-    const shared = { budget: newBudget(), nowMicros: deployment.createdAtMicros, seed: String(seed) };
-    const template = parseTemplate(deployment.template, 'properties.template');
-    const prepared = await prepareTemplate({ template, given: objectOf(given), scope, ...shared });
+  /** Everything but the writing. */
+  async #foretell(host: ResourceHost, request: DeploymentRequestTo, prepared: PreparedTemplate): Promise<RunResult> {
     const parts: RunParts = {
-      ...shared,
-      host: hostOf(deployment.author),
-      errorOf: this.#parts.errorOf,
-      report: (step) => progress.report(step),
-      refuseStopped: () => progress.refuseStopped(),
-      nestedEnded: (end) => this.#keepNested(deployment, end),
-    };
-    const result = await this.#runOf(parts, scope, prepared).run();
-    const errors = [...result.errors, ...(await this.#removeOthers(deployment, group, result, progress))];
-    await progress.end({ errors, outputs: shownValues(template.outputs, result.outputs) });
-  }
-
-  /** Mode Complete: what the template does not have leaves. */
-  async #removeOthers(
-    deployment: Deployment,
-    group: Resource,
-    { errors, ids }: RunResult,
-    progress: Progression,
-  ): Promise<ArmErrorPart[]> {
-    if (deployment.mode !== 'Complete' || errors.length > 0) return [];
-    const failures: ArmErrorPart[] = [];
-    for (const each of await this.#others(group, ids)) {
-      if (!this.#parts.isReplaceable(each)) continue;
-      await progress.refuseStopped();
-      try {
-        await this.#parts.remove(each.id, deployment.author);
-      } catch (error) {
-        if (!(error instanceof BerthError)) throw error;
-        failures.push({ ...this.#parts.errorOf(error), target: each.id });
-      }
-    }
-    return failures;
-  }
-
-  /** What is in the group without being in the template. */
-  async #others(group: Resource, ids: readonly string[]): Promise<Resource[]> {
-    const kept = new Set(ids.map((id) => id.toLowerCase()));
-    const members = await listBelow(this.#parts.database.read, this.#parts.tenantUid, group.id, maxMembers);
-    return members.filter(
-      (each) => !kept.has(each.id.toLowerCase()) && each.id.toLowerCase().startsWith(`${group.id.toLowerCase()}/`),
-    );
-  }
-
-  /** A nested deployment is listed as one of its own. */
-  async #keepNested(root: Deployment, { scope, template, prepared, result }: NestedEnd): Promise<void> {
-    const { ids, clock, database } = this.#parts;
-    const group = await database.read
-      .selectFrom('resources')
-      .select('uid')
-      .where('id_key', '=', scope.group.id.toLowerCase())
-      .executeTakeFirst();
-    if (group === undefined) return;
-    const [first] = result.errors;
-    const nested: Deployment = {
-      ...root,
-      uid: ids.uid(),
-      groupUid: group.uid,
-      name: scope.deploymentName,
-      mode: 'Incremental',
-      state: first === undefined ? 'Succeeded' : 'Failed',
-      template,
-      parameters: shownValues(prepared.template.parameters, prepared.parameters),
-      outputs: shownValues(prepared.template.outputs, result.outputs),
-      operations: [],
-      error: first === undefined ? undefined : failure(result.errors),
-      changedAtMicros: clock.nowMicros(),
-    };
-    await database.transaction(async (tx) => {
-      await replaceDeployment(tx, nested, null);
-    });
-  }
-
-  #foretelling(host: ResourceHost): RunParts {
-    return {
       ...{ host, budget: newBudget(), nowMicros: this.#parts.clock.nowMicros(), seed: this.#parts.ids.guid() },
       errorOf: this.#parts.errorOf,
       report: async () => {},
       refuseStopped: async () => {},
       nestedEnded: async () => {},
     };
-  }
-
-  #runOf(parts: RunParts, scope: TemplateScope, prepared: PreparedTemplate): TemplateRun {
-    return new TemplateRun(parts, scope, prepared);
+    return await new TemplateRun(parts, scopeOf(this.#parts, request), prepared).run();
   }
 
   async #prepare(request: DeploymentRequestTo, seed: string) {
@@ -314,107 +186,13 @@ export class Deployments {
     const { properties } = parseProperties(deploymentRequestSchema, request.body, '');
     const template = parseTemplate(properties.template, 'properties.template');
     const prepared = await prepareTemplate({
-      ...{ template, given: properties.parameters ?? {}, scope: this.#scopeOf(request), seed },
+      ...{ template, given: properties.parameters ?? {}, scope: scopeOf(this.#parts, request), seed },
       budget: newBudget(),
       nowMicros: this.#parts.clock.nowMicros(),
     });
     await checkVariables(prepared);
     return { prepared, mode: properties.mode, template: properties.template };
   }
-
-  #scopeOf({ group, name, subscription }: Pick<DeploymentRequestTo, 'group' | 'name' | 'subscription'>): TemplateScope {
-    const { id, location = '', tags } = group;
-    return {
-      tenantId: this.#parts.tenantId,
-      environment: this.#parts.environment,
-      subscription,
-      group: { id, name: group.name, location, tags },
-      deploymentName: name,
-    };
-  }
-}
-
-/** Writes how far one deployment is. */
-class Progression {
-  readonly #parts: DeploymentsParts;
-  readonly #deployment: Deployment;
-  readonly #job: JobRun;
-  readonly #operations: DeploymentOperation[] = [];
-
-  constructor(parts: DeploymentsParts, deployment: Deployment, job: JobRun) {
-    this.#parts = parts;
-    this.#deployment = deployment;
-    this.#job = job;
-  }
-
-  /** Asked before each step: an ended deployment stops, a server that stops leaves the rest to its next start. Throws `denied`. */
-  async refuseStopped(): Promise<void> {
-    this.#job.signal.throwIfAborted();
-    await this.#job.renew();
-    const standing = await standingOf(this.#parts.database.read, this.#deployment);
-    if (!standing.isActive) throw new Ended();
-    if (!standing.isAllowed) throw new BerthError('denied');
-  }
-
-  async report(step: Omit<DeploymentOperation, 'atMicros'>): Promise<void> {
-    const changedAtMicros = this.#parts.clock.nowMicros();
-    this.#operations.push({ ...step, atMicros: changedAtMicros });
-    const { uid } = this.#deployment;
-    const { database } = this.#parts;
-    const state = {
-      uid,
-      state: 'Running',
-      outputs: {},
-      operations: this.#operations,
-      error: undefined,
-      changedAtMicros,
-    } as const;
-    if (!(await database.transaction((tx) => writeProgress(tx, state)))) throw new Ended();
-  }
-
-  async end({
-    errors,
-    outputs,
-  }: {
-    readonly errors: readonly ArmErrorPart[];
-    readonly outputs: JsonObject;
-  }): Promise<void> {
-    const ended: Deployment = {
-      ...this.#deployment,
-      state: errors.length === 0 ? 'Succeeded' : 'Failed',
-      outputs,
-      operations: this.#operations,
-      error: errors.length === 0 ? undefined : failure(errors),
-      changedAtMicros: this.#parts.clock.nowMicros(),
-    };
-    await this.#parts.journal.transaction(async (tx, append) => {
-      if (await writeProgress(tx, ended)) append(eventOf('deployment.ended', ended));
-    });
-  }
-}
-
-/** Outputs and parameters stay out of the journal: it is kept for good. */
-function eventOf(type: 'deployment.begun' | 'deployment.ended' | 'deployment.deleted', deployment: Deployment) {
-  const { uid, groupUid, name, mode, state, correlationId, author, tenantUid } = deployment;
-  return {
-    stream: tenantStreamOf(tenantUid),
-    type,
-    version: 1,
-    actor: author.uid,
-    data: { uid, groupUid, name, mode, state, correlationId },
-  };
-}
-
-function failure(errors: readonly ArmErrorPart[]) {
-  return {
-    code: 'DeploymentFailed',
-    message: 'At least one resource deployment operation failed. Please list deployment operations for details.',
-    details: errors.map(({ code, message, target }) => ({
-      code,
-      message,
-      ...(target === undefined ? {} : { target }),
-    })),
-  };
 }
 
 function rejected(name: string, errors: readonly ArmErrorPart[]): BerthError {
@@ -441,8 +219,4 @@ function checkName(name: string): void {
     message: `The deployment name '${name.slice(0, 100)}' is invalid: use 1 to 64 letters, digits, and - _ . ( ).`,
     target: 'name',
   });
-}
-
-function purposeOf(uid: string): string {
-  return `deployment/${uid}`;
 }
