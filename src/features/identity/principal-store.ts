@@ -22,9 +22,16 @@ export type NewPrincipal = {
 const secretNames = ['password', 'password2', 'clientSecret'] as const;
 /**
  * What else proves who one is: the verifier of a certificate or of an outside issuer's tokens is JSON. `outsideLink` is whom
- * an outside provider knows, and what the mapping gave; the sessions of such a person hang on `outside`.
+ * an outside provider knows, and what the mapping gave; the sessions of such a person hang on `outside`. `binding` is which
+ * machines a managed identity was given to.
  */
-export type CredentialName = (typeof secretNames)[number] | 'certificate' | 'federated' | 'outsideLink' | 'outside';
+export type CredentialName =
+  | (typeof secretNames)[number]
+  | 'certificate'
+  | 'federated'
+  | 'outsideLink'
+  | 'outside'
+  | 'binding';
 
 /** A secret to be written: rows never change, so a secret's uid stands for the secret itself. */
 export type NewSecret = {
