@@ -95,16 +95,22 @@ export async function linkBlob(
     .execute();
 }
 
-/** Sets a copy aside whose bytes are missing, wrong or cannot be read: the next push of its digest replaces it. */
+/**
+ * Sets a copy aside whose bytes are missing, wrong or cannot be read: the next push of its digest replaces it. False when that
+ * copy is no longer in use, or was set aside before.
+ */
 export async function markDamaged(
   tx: Transaction,
   copy: { readonly registryUid: string; readonly digest: Digest; readonly storageKey: StorageKey },
-): Promise<void> {
-  await tx
+): Promise<boolean> {
+  const row = await tx
     .updateTable('blobs')
     .set({ state: 'damaged' })
     .where('registry_uid', '=', copy.registryUid)
     .where('digest', '=', copy.digest)
     .where('storage_key', '=', copy.storageKey)
-    .execute();
+    .where('state', '=', 'ready')
+    .returning('digest')
+    .executeTakeFirst();
+  return row !== undefined;
 }

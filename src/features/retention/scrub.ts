@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto';
+import { sql } from 'kysely';
+import { z } from 'zod';
+import { algorithmOf, type Digest, digestOf, parseDigest } from '../../core/digest.ts';
+import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
+import { type Journal, streamOf } from '../../platform/journal/journal.ts';
+import type { Log } from '../../platform/log.ts';
+import { markDamaged } from '../content/blob-commit.ts';
+import { saveWalk, walkPosition } from './walk-store.ts';
+
+export type ScrubParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly store: BlobStore;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Region of origin of the events about damage. */
+  readonly region: string;
+  /** Bytes read per second. */
+  readonly bytesPerSecond: number;
+  /** From the beginning of one walk over all blobs to that of the next. */
+  readonly everyMs: number;
+};
+
+const walkName = 'scrub';
+const slice = 50;
+const actor = 'scrub';
+
+const positionSchema = z.object({
+  registryUid: z.string(),
+  digest: z.string(),
+  beganAtMicros: z.number(),
+  /** Undefined while the walk goes on. */
+  endedAtMicros: z.number().optional(),
+  blobs: z.number(),
+  bytes: z.number(),
+  damaged: z.number(),
+});
+
+/** How far the present walk has come, or what the last one found. */
+export type ScrubProgress = z.infer<typeof positionSchema>;
+
+type Row = {
+  readonly registryUid: string;
+  readonly digest: string;
+  readonly storageKey: string;
+  readonly size: number;
+};
+
+/**
+ * Reads every stored blob again and compares it with its digest, at the rate that is set; goes on after a restart where it
+ * was. A blob whose bytes are wrong or missing is set aside, never served, and told as `blob.damaged`; the next push of its
+ * digest replaces it. A store that cannot be reached proves nothing: the walk stops there and tries again later.
+ */
+export async function scrub(parts: ScrubParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<ScrubProgress> {
+  const { database, clock } = parts;
+  let progress = await startOf(parts);
+  while (progress.endedAtMicros === undefined && !job.signal.aborted) {
+    const rows = await nextBlobs(database.read, progress);
+    for (const row of rows) {
+      if (job.signal.aborted) break;
+      const isGood = await check(parts, row, job);
+      progress = {
+        ...progress,
+        registryUid: row.registryUid,
+        digest: row.digest,
+        blobs: progress.blobs + 1,
+        bytes: progress.bytes + row.size,
+        damaged: progress.damaged + (isGood ? 0 : 1),
+      };
+      await job.renew();
+    }
+    if (rows.length === 0) progress = { ...progress, endedAtMicros: clock.nowMicros() };
+    await save(parts, progress);
+  }
+  return progress;
+}
+
+/** Undefined before the first walk. */
+export async function scrubProgress(queries: Queries): Promise<ScrubProgress | undefined> {
+  return positionSchema.safeParse(await walkPosition(queries, walkName)).data;
+}
+
+/** Makes the next run begin at the first blob. */
+export async function restartScrub(parts: Pick<ScrubParts, 'database' | 'clock'>): Promise<ScrubProgress> {
+  const progress = freshWalk(parts.clock.nowMicros());
+  await save(parts, progress);
+  return progress;
+}
+
+async function startOf({ database, clock, everyMs }: ScrubParts): Promise<ScrubProgress> {
+  const known = await scrubProgress(database.read);
+  const nowMicros = clock.nowMicros();
+  if (known === undefined) return freshWalk(nowMicros);
+  const isDue = known.endedAtMicros !== undefined && known.beganAtMicros + everyMs * 1000 <= nowMicros;
+  return isDue ? freshWalk(nowMicros) : known;
+}
+
+function freshWalk(beganAtMicros: number): ScrubProgress {
+  return { registryUid: '', digest: '', beganAtMicros, blobs: 0, bytes: 0, damaged: 0 };
+}
+
+async function save(
+  { database, clock }: Pick<ScrubParts, 'database' | 'clock'>,
+  position: ScrubProgress,
+): Promise<void> {
+  const nowMicros = clock.nowMicros();
+  await database.transaction(async (tx) => await saveWalk(tx, { name: walkName, position, nowMicros }));
+}
+
+async function nextBlobs(queries: Queries, after: ScrubProgress): Promise<Row[]> {
+  return await queries
+    .selectFrom('blobs')
+    .where(sql<boolean>`(registry_uid, digest) > (${after.registryUid}, ${after.digest})`)
+    .where('state', '=', 'ready')
+    .orderBy('registry_uid')
+    .orderBy('digest')
+    .select(['registry_uid as registryUid', 'digest', 'storage_key as storageKey', 'size'])
+    .limit(slice)
+    .execute();
+}
+
+async function check(parts: ScrubParts, row: Row, job: Pick<JobRun, 'signal' | 'renew'>): Promise<boolean> {
+  const digest = parseDigest(row.digest);
+  const found = await digestOfBytes(parts, row, job);
+  if (found === digest || job.signal.aborted) return true;
+  return !(await setAside(
+    parts,
+    row,
+    digest,
+    found === undefined ? 'its bytes are missing' : `its bytes are ${found}`,
+  ));
+}
+
+/** Undefined for bytes that are not there. */
+async function digestOfBytes(
+  parts: ScrubParts,
+  row: Row,
+  job: Pick<JobRun, 'signal' | 'renew'>,
+): Promise<Digest | undefined> {
+  const { store, clock, bytesPerSecond } = parts;
+  const algorithm = algorithmOf(parseDigest(row.digest));
+  const hash = createHash(algorithm);
+  const beganMs = clock.monotonicMs();
+  let bytes = 0;
+  let renewedAt = beganMs;
+  try {
+    for await (const chunk of store.read(row.storageKey, undefined, { mayReuse: true })) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      const aheadMs = (bytes / bytesPerSecond) * 1000 - (clock.monotonicMs() - beganMs);
+      if (aheadMs > 10) await clock.sleep(aheadMs, job.signal);
+      if (clock.monotonicMs() - renewedAt < renewEveryMs) continue;
+      await job.renew();
+      renewedAt = clock.monotonicMs();
+    }
+  } catch (error) {
+    if (error instanceof BlobMissing) return undefined;
+    throw error;
+  }
+  return digestOf(algorithm, hash.digest('hex'));
+}
+
+const renewEveryMs = 10_000;
+
+/** False when another copy has taken its place meanwhile, or it is gone. */
+async function setAside(parts: ScrubParts, row: Row, digest: Digest, reason: string): Promise<boolean> {
+  const { registryUid, storageKey, size } = row;
+  const isDamaged = await parts.journal.transaction(async (tx, append) => {
+    if (!(await markDamaged(tx, { registryUid, digest, storageKey }))) return false;
+    const data = { digest, sizeBytes: size, reason };
+    append({ stream: streamOf(registryUid, parts.region), type: 'blob.damaged', version: 1, actor, data });
+    return true;
+  });
+  if (isDamaged) parts.log.error('stored blob is damaged', { digest, registryUid, reason });
+  return isDamaged;
+}
