@@ -29,7 +29,7 @@ const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: tru
 /** A connection pool that connects to checked addresses alone: each name is resolved once, and what was checked is what is called. */
 export function createCheckedAgent({ isAllowed, hosts, ca, resolve = resolveBySystem }: AgentOptions): Agent {
   const trust = ca.length === 0 ? {} : { ca: [...getCACertificates(), ...ca] };
-  const options = { timeout: connectTimeoutMs, ...trust };
+  const options = { timeout: connectTimeoutMs, allowH2: false, ...trust };
   const toChosen = buildConnector(options);
   const toChecked = buildConnector({ ...options, lookup: checkedLookup(isAllowed, resolve) });
   return new Agent({

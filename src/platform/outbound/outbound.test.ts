@@ -336,6 +336,19 @@ test('a connection that breaks is a temporary fault with its cause', async () =>
   assert.ok(error.cause instanceof Error);
 });
 
+test('a server that closes its connection harms no reader that is slower', async () => {
+  const brief = await foreign((_, response) => {
+    response.writeHead(200, { 'content-length': 400_000, connection: 'close' }).end('x'.repeat(400_000));
+  });
+  const answer = await gateway().call({ url: `http://127.0.0.1:${brief.port}/`, maxBytes: 1_000_000 });
+  let total = 0;
+  for await (const chunk of answer.body) {
+    total += chunk.length;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.equal(total, 400_000);
+});
+
 test('TLS is verified for the name that was asked, and never left by a redirect', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-outbound-'));
   const authority = await openCertificateAuthority({ folder, clock: systemClock, ids: systemIds });
