@@ -2,8 +2,10 @@ import { hkdfSync } from 'node:crypto';
 import { Hono } from 'hono';
 import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
+import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
+import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -21,6 +23,7 @@ import { createAuthorize } from './features/access/authorize.ts';
 import { Callers } from './features/access/callers.ts';
 import { RegistryTokens } from './features/access/registry-tokens.ts';
 import { createRightsSource } from './features/access/rights-source.ts';
+import { createExchangeToken } from './features/access/token-exchange.ts';
 import { createIssueTokens } from './features/access/token-service.ts';
 import { createAuthorizedChange } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
@@ -34,6 +37,8 @@ import { AuthorizationCodes } from './features/identity/authorization-codes.ts';
 import { ClientAssertions } from './features/identity/client-assertions.ts';
 import { createFindClient } from './features/identity/clients.ts';
 import { DeviceCodes } from './features/identity/device-codes.ts';
+import { IdentityBindings } from './features/identity/identity-bindings.ts';
+import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import { OutsideAccounts } from './features/identity/outside-accounts.ts';
 import { OutsideIssuers } from './features/identity/outside-issuers.ts';
 import { OutsideProvider } from './features/identity/outside-provider.ts';
@@ -140,6 +145,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   let isStopping = false;
   const appOf = (part?: Part) => composeApp(settings, data, { ...features, arm }, metrics, () => isStopping, part);
   opened.use(await listen(settings, appOf, metrics, certificates));
+  opened.use(await listenForIdentities(settings, data, features));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
   program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
 
@@ -208,13 +214,14 @@ async function composeFeatures(settings: Settings, data: Data) {
     accessTokenSeconds: settings.tokenLifetime / 1_000,
     refreshTokenSeconds: settings.refreshTokenLifetime / 1_000,
   };
-  const tokens = new RegistryTokens({ keys, clock, ids, lifetimes });
+  const tokens = new RegistryTokens({ keys, clock, ids, lifetimes, tenantId: data.installation.tenantId });
   const signIn = createSignIn({ ...data, tenantUid });
   const callers = new Callers({ ...data, directory, signIn, tokens });
   const { accessLog } = data;
   const rightsSource = createRightsSource(data);
   const authorize = createAuthorize({ callers, directory, rightsSource, accessLog });
-  const issueTokens = createIssueTokens({ callers, directory, tokens, accessLog });
+  const tenant = composeTenant(settings, data, signIn);
+  const issuing = { ...data, callers, directory, rightsSource, tokens, tenantTokens: tenant.tenantTokens };
 
   const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
   const limits = {
@@ -224,11 +231,12 @@ async function composeFeatures(settings: Settings, data: Data) {
     graceMs: settings.blobGrace,
   };
   return {
-    ...composeTenant(settings, data, signIn),
+    ...tenant,
     directory,
     registries,
     authorize,
-    issueTokens,
+    issueTokens: createIssueTokens(issuing),
+    exchangeToken: createExchangeToken(issuing),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
     uploads: new Uploads({
       ...content,
@@ -258,6 +266,7 @@ function composeTenant(settings: Settings, data: Data, signIn: SignIn) {
     outsideSignIn: composeOutsideSignIn(settings, data),
     findClient: createFindClient(data.database, tenantUid),
     tenantDirectory: new TenantDirectory({ ...data, tenantUid }),
+    identityBindings: new IdentityBindings({ ...data, tenantUid }),
   };
 }
 
@@ -326,6 +335,7 @@ function composeApp(
   app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
+  app.route('/', identityBindingRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());
@@ -358,6 +368,20 @@ async function listen(
     throw error;
   }
   return { [Symbol.asyncDispose]: stop };
+}
+
+/** The endpoint of managed identities, where it is switched on. */
+async function listenForIdentities(settings: Settings, data: Data, features: Features): Promise<AsyncDisposable> {
+  const { identityEndpoint: listener, domain } = settings;
+  const parts = { ...data, ...features, domain };
+  const servers =
+    listener &&
+    (await startHttpServers({
+      listeners: [listener],
+      answer: answerWith(identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host })),
+      clock,
+    }));
+  return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };
 }
 
 function openLog({ logFormat, logLevel }: Settings, sink: LineSink): Log {

@@ -136,6 +136,31 @@ export const errorCatalogue = {
     message: 'invalid tag',
     remedy: 'Use letters, digits, and . _ - (not first), at most 128 characters.',
   },
+  tagUnknown: {
+    code: 'TAG_UNKNOWN',
+    status: 404,
+    message: 'the specified tag does not exist',
+    remedy: 'Check the tag, or push it first.',
+  },
+  contentLocked: {
+    code: 'REGISTRY_DISALLOWED_OPERATION',
+    status: 405,
+    message: 'The operation is disallowed on this registry, repository or image: it is locked.',
+    remedy:
+      'The detail names what is locked, and by which attribute; turn that on with az acr repository update, then try again.',
+  },
+  tagImmutable: {
+    code: 'REGISTRY_DISALLOWED_OPERATION',
+    status: 405,
+    message: 'The operation is disallowed on this registry, repository or image: the tag is written once.',
+    remedy: 'Use another tag; the rules are in policies.immutableTagsPolicy of the registry.',
+  },
+  storageLimitReached: {
+    code: 'REGISTRY_DISALLOWED_OPERATION',
+    status: 405,
+    message: 'The operation is disallowed on this registry, repository or image: its storage limit is reached.',
+    remedy: 'Delete what is no longer needed, upgrade the SKU, or raise the storage limit of the SKU in the settings.',
+  },
   pageInvalid: {
     code: 'PAGINATION_NUMBER_INVALID',
     status: 400,
@@ -167,6 +192,12 @@ export const errorCatalogue = {
     status: 403,
     message: 'requested access to the resource is denied',
     remedy: 'Ask an owner of the registry for the missing action.',
+  },
+  networkDenied: {
+    code: 'DENIED',
+    status: 403,
+    message: 'the network rules of the registry do not let this client address in',
+    remedy: 'Connect from an allowed address, or add yours with az acr network-rule add.',
   },
   tooManyAttempts: {
     code: 'TOOMANYREQUESTS',
@@ -676,6 +707,12 @@ export const errorCatalogue = {
     status: 503,
     message: 'the storage of the server cannot be written',
     remedy: 'Ask the operator to make the storage writable, then push again.',
+  },
+  storeAway: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the blob store is busy or cannot be reached',
+    remedy: 'Try again after the time in Retry-After.',
   },
   internal: {
     code: 'UNKNOWN',

@@ -5,11 +5,13 @@ import { Callers } from '../../src/features/access/callers.ts';
 import type { Circumstances } from '../../src/features/access/decision.ts';
 import { RegistryTokens } from '../../src/features/access/registry-tokens.ts';
 import { createRightsSource } from '../../src/features/access/rights-source.ts';
+import { createExchangeToken } from '../../src/features/access/token-exchange.ts';
 import { createIssueTokens } from '../../src/features/access/token-service.ts';
 import { showAdminCredentials } from '../../src/features/identity/admin-account.ts';
 import { prepareOwner } from '../../src/features/identity/owner.ts';
 import { createSignIn } from '../../src/features/identity/sign-in.ts';
 import { SigningKeys } from '../../src/features/identity/signing-keys.ts';
+import { TenantTokens } from '../../src/features/identity/tenant-tokens.ts';
 import { openDirectory } from '../../src/features/registries/directory.ts';
 import { createRegistries, writeRegistry } from '../../src/features/registries/registries.ts';
 import { createAccessLog } from '../../src/platform/access-log/create-access-log.ts';
@@ -81,10 +83,19 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
   });
   const keys = new SigningKeys({ database, journal, clock, ids, sealer, tenantUid, purpose: 'registryToken' });
   const lifetimes = { accessTokenSeconds: 4500, refreshTokenSeconds: 10_800 };
-  const tokens = new RegistryTokens({ keys, clock, ids, lifetimes });
+  const { tenant_id: tenantId } = await database.read
+    .selectFrom('tenants')
+    .where('uid', '=', tenantUid)
+    .select('tenant_id')
+    .executeTakeFirstOrThrow();
+  const tokens = new RegistryTokens({ keys, clock, ids, lifetimes, tenantId });
+  const tenantKeys = new SigningKeys({ database, journal, clock, ids, sealer, tenantUid, purpose: 'tenantToken' });
+  const ofTenant = { keys: tenantKeys, clock, ids, tenantId, domain: 'berth.test', lifetimeSeconds: 3600 };
+  const tenantTokens = new TenantTokens(ofTenant);
   const signIn = createSignIn({ database, tenantUid, passwords, accessLog, clock });
   const rightsSource = createRightsSource({ database });
-  const callers = new Callers({ database, clock, ids, directory, signIn, tokens });
+  const callers = new Callers({ database, clock, ids, directory, signIn, tokens, accessLog });
+  const issuing = { database, clock, callers, directory, rightsSource, tokens, tenantTokens, accessLog };
   return {
     directory,
     journal,
@@ -92,7 +103,9 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
     tokens,
     signIn,
     authorize: createAuthorize({ callers, directory, rightsSource, accessLog }),
-    issueTokens: createIssueTokens({ callers, directory, tokens, accessLog }),
+    tenantTokens,
+    issueTokens: createIssueTokens(issuing),
+    exchangeToken: createExchangeToken(issuing),
     registries: createRegistries({ clock, ids, sealer, journal, directory, tenantUid }),
     account: { clock, ids, sealer },
     accessLines: async () => {

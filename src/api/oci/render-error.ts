@@ -14,10 +14,16 @@ const challenged = ['unauthorized', 'credentialsWrong', 'insufficientScope'];
 export function renderOciError(c: Context<Env>, error: BerthError): Response {
   const { code, status, message } = errorCatalogue[error.error];
   const { detail } = error;
+  const text = error.error === 'networkDenied' ? networkText(c.get('call').address) : message;
   if (challenged.includes(error.error)) c.header('WWW-Authenticate', challenge(c, error));
   if (error.retryAfterSeconds !== undefined) c.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
-  const body: ErrorList = { errors: [{ code, message, ...(detail === undefined ? {} : { detail }) }] };
+  const body: ErrorList = { errors: [{ code, message: text, ...(detail === undefined ? {} : { detail }) }] };
   return c.json(body, toStatus(status));
+}
+
+/** As clients and their guides know it. Source: ACR semantics, "Errors seen by users". */
+function networkText(address: string): string {
+  return `client with IP '${address}' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.`;
 }
 
 function challenge(c: Context<Env>, error: BerthError): string {

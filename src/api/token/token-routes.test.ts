@@ -47,7 +47,7 @@ forEachDatabase((_, open) => {
       });
       await next();
     });
-    app.route('/', tokenRoutes({ issueTokens: here.issueTokens }));
+    app.route('/', tokenRoutes(here));
     app.onError((error) => {
       if (!(error instanceof BerthError)) throw error;
       return Response.json({ error: error.error }, { status: errorCatalogue[error.error].status });

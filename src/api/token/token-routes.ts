@@ -1,41 +1,43 @@
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
-import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import { type AccessScope, parseScopes } from '../../core/scope.ts';
+import type { ExchangeToken } from '../../features/access/token-exchange.ts';
 import type { IssueTokens, TokenCredentials } from '../../features/access/token-service.ts';
 import { type TokenAnswer, type TokenForm, tokenForm, tokenQuery } from '../../wire/token/token-messages.ts';
 import type { Call, Env } from '../middleware/env.ts';
+import { answerExchange } from './exchange-route.ts';
+import { checkService, circumstancesOf, formOf, maxFormBytes, parseParameters, refuseBody } from './token-form.ts';
 
-const maxFormBytes = 64 * 1024;
 const maxScopes = 100;
 /** Characters; a repository name has at most 255. */
 const maxScopeLength = 512;
 
-export type TokenRoutesParts = { readonly issueTokens: IssueTokens };
+export type TokenRoutesParts = { readonly issueTokens: IssueTokens; readonly exchangeToken: ExchangeToken };
 
 /**
  * The token endpoint of a registry. Source: Docker registry token authentication and OAuth2 specifications; ACR semantics,
  * "Token flow". A refresh token is answered only to a POST that asks for offline access: `docker login` would keep it in
  * place of the password, and be signed out when it ends.
  */
-export function tokenRoutes({ issueTokens }: TokenRoutesParts): Hono<Env> {
+export function tokenRoutes({ issueTokens, exchangeToken }: TokenRoutesParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.get('/oauth2/token', async (c) => {
-    const query = parse(tokenQuery, new URL(c.req.url).searchParams);
+    const query = parseParameters(tokenQuery, new URL(c.req.url).searchParams);
     const credentials = { kind: 'header', authorization: c.req.header('authorization') } as const;
     c.header('Cache-Control', 'no-store');
     return c.json(await answer(issueTokens, c.var.call, { ...query, credentials, wantsRefreshToken: false }));
   });
   routes.post('/oauth2/token', bodyLimit({ maxSize: maxFormBytes, onError: refuseBody }), async (c) => {
-    if (!/^application\/x-www-form-urlencoded\b/i.test(c.req.header('content-type') ?? ''))
-      throw new BerthError('requestInvalid', { 'Content-Type': 'application/x-www-form-urlencoded is expected' });
-    const form = parse(tokenForm, new URLSearchParams(await c.req.text()));
+    const form = await formOf(c, tokenForm);
     const wantsRefreshToken = form.access_type === 'offline';
     c.header('Cache-Control', 'no-store');
     return c.json(
       await answer(issueTokens, c.var.call, { ...form, credentials: credentialsOf(form), wantsRefreshToken }),
     );
+  });
+  routes.post('/oauth2/exchange', bodyLimit({ maxSize: maxFormBytes, onError: refuseBody }), async (c) => {
+    return await answerExchange(exchangeToken, c);
   });
   return routes;
 }
@@ -54,25 +56,13 @@ async function answer(issueTokens: IssueTokens, call: Call, asked: Asked): Promi
     credentials: asked.credentials,
     asked: scopesOf(asked.scope),
     wantsRefreshToken: asked.wantsRefreshToken,
-    circumstances: {
-      address: call.address,
-      surface: 'token',
-      correlationId: call.correlationId,
-      userAgent: call.userAgent,
-    },
+    circumstances: circumstancesOf(call),
   });
   return {
     access_token: issued.accessToken,
     expires_in: issued.expiresInSeconds,
     ...(issued.refreshToken === undefined ? {} : { refresh_token: issued.refreshToken }),
   };
-}
-
-/** A token is for this registry, whatever name the client reached it by. */
-function checkService(service: string | undefined, { registry, origin }: Call): void {
-  const names = [registry.loginServer, new URL(origin).host];
-  if (service !== undefined && !names.includes(service.toLowerCase()))
-    throw new BerthError('requestInvalid', { service: `this is the service ${registry.loginServer}` });
 }
 
 function scopesOf(texts: readonly string[]): AccessScope[] {
@@ -88,21 +78,4 @@ function credentialsOf(form: TokenForm): TokenCredentials {
   if (form.grant_type === 'refresh_token') return { kind: 'refreshToken', token: form.refresh_token };
   if (form.username === '' && form.password === '') return { kind: 'header', authorization: undefined };
   return { kind: 'password', userName: form.username, password: form.password };
-}
-
-/** Throws `requestInvalid` with the names of the wrong fields, never their values. */
-function parse<Schema extends z.ZodType>(schema: Schema, parameters: URLSearchParams): z.infer<Schema> {
-  const values = new Map<string, string | string[]>();
-  for (const name of parameters.keys()) {
-    const all = parameters.getAll(name);
-    values.set(name, all.length === 1 ? all.join() : all);
-  }
-  const parsed = schema.safeParse(Object.fromEntries(values));
-  if (parsed.success) return parsed.data;
-  const fields = parsed.error.issues.map((issue) => issue.path.join('.'));
-  throw new BerthError('requestInvalid', { fields: [...new Set(fields)] });
-}
-
-function refuseBody(): never {
-  throw new BerthError('bodyTooLarge');
 }

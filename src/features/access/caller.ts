@@ -2,6 +2,7 @@ import type { AccessScope } from '../../core/scope.ts';
 import type { Clock } from '../../platform/clock.ts';
 import { anonymous, type Principal } from '../identity/principal.ts';
 import type { FindStanding, Standing } from '../identity/principal-store.ts';
+import { clockSkewSeconds } from '../identity/signing-keys.ts';
 
 /** Who a caller is at an access epoch. */
 export type Identity = {
@@ -9,7 +10,12 @@ export type Identity = {
   /** Uid of the secret that was shown; undefined for strangers. */
   readonly credentialUid: string | undefined;
   readonly epoch: number;
+  /** When the secret or token that was shown ends, in microseconds; infinite for one that does not. */
+  readonly expiresAtMicros: number;
 };
+
+const never = Number.POSITIVE_INFINITY;
+const skewMicros = clockSkewSeconds * 1_000_000;
 
 /** Whoever sent a request. */
 export type Caller = {
@@ -17,17 +23,32 @@ export type Caller = {
   readonly kind: 'none' | 'basic' | 'token';
   /** What the access token was granted; undefined when none was shown. */
   readonly access: readonly AccessScope[] | undefined;
+  /** Access epoch at which the token that was shown was issued; undefined without one. */
+  readonly issuedAtEpoch: number | undefined;
   /** At this epoch or a newer one; undefined when the credentials have expired, or are gone since they were checked. */
   readonly identity: (epoch: number) => Promise<Identity | undefined>;
 };
 
+/** A token that was shown. */
+export type ShownToken = {
+  /** What an access token was granted; undefined for a refresh token, which stands for the secret behind it. */
+  readonly access: readonly AccessScope[] | undefined;
+  /** As the token says it; the clocks' difference is forgiven on top. */
+  readonly expiresAtMicros: number;
+  /** Access epoch at which it was issued. */
+  readonly epoch: number;
+};
+
 /** Somebody who showed nothing, or a token for anonymous pull. */
-export function stranger(token?: { readonly access: readonly AccessScope[]; readonly isLive: () => boolean }): Caller {
+export function stranger(token?: ShownToken & { readonly clock: Clock }): Caller {
+  const { expiresAtMicros = never } = token ?? {};
+  const isLive = () => token === undefined || expiresAtMicros + skewMicros > token.clock.nowMicros();
   return {
     kind: token === undefined ? 'none' : 'token',
     access: token?.access,
+    issuedAtEpoch: token?.epoch,
     identity: async (epoch) =>
-      token === undefined || token.isLive() ? { principal: anonymous, credentialUid: undefined, epoch } : undefined,
+      isLive() ? { principal: anonymous, credentialUid: undefined, epoch, expiresAtMicros } : undefined,
   };
 }
 
@@ -35,8 +56,7 @@ export type KnownCallerParts = {
   readonly clock: Clock;
   readonly findStanding: FindStanding;
   readonly standing: Standing;
-  /** Set for an access token. */
-  readonly token?: { readonly access: readonly AccessScope[]; readonly expiresAtMicros: number };
+  readonly token?: ShownToken;
 };
 
 /**
@@ -46,6 +66,7 @@ export type KnownCallerParts = {
 export class KnownCaller implements Caller {
   readonly kind: 'basic' | 'token';
   readonly access: readonly AccessScope[] | undefined;
+  readonly issuedAtEpoch: number | undefined;
   readonly #clock: Clock;
   readonly #findStanding: FindStanding;
   readonly #tokenExpiresAtMicros: number;
@@ -53,19 +74,23 @@ export class KnownCaller implements Caller {
   #reading: Promise<Standing | undefined> | undefined;
 
   constructor({ clock, findStanding, standing, token }: KnownCallerParts) {
-    this.kind = token === undefined ? 'basic' : 'token';
+    this.kind = token?.access === undefined ? 'basic' : 'token';
     this.access = token?.access;
+    this.issuedAtEpoch = token?.epoch;
     this.#clock = clock;
     this.#findStanding = findStanding;
-    this.#tokenExpiresAtMicros = token?.expiresAtMicros ?? Number.POSITIVE_INFINITY;
+    this.#tokenExpiresAtMicros = token?.expiresAtMicros ?? never;
     this.#standing = standing;
   }
 
   async identity(epoch: number): Promise<Identity | undefined> {
     const standing = this.#standing.epoch >= epoch ? this.#standing : await this.#read(epoch);
     if (standing === undefined) return undefined;
-    const expiresAtMicros = Math.min(this.#tokenExpiresAtMicros, standing.expiresAtMicros ?? Number.POSITIVE_INFINITY);
-    return expiresAtMicros > this.#clock.nowMicros() ? standing : undefined;
+    const { principal, credentialUid, expiresAtMicros: secretExpiresAtMicros = never } = standing;
+    const nowMicros = this.#clock.nowMicros();
+    if (secretExpiresAtMicros <= nowMicros || this.#tokenExpiresAtMicros + skewMicros <= nowMicros) return undefined;
+    const expiresAtMicros = Math.min(this.#tokenExpiresAtMicros, secretExpiresAtMicros);
+    return { principal, credentialUid, epoch: standing.epoch, expiresAtMicros };
   }
 
   async #read(epoch: number): Promise<Standing | undefined> {

@@ -1,18 +1,24 @@
+import { BerthError } from '../../core/errors.ts';
+import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
+import type { AccessTokenClaims, RefreshTokenClaims } from '../../wire/token/token-claims.ts';
 import { CredentialCache } from '../identity/credential-cache.ts';
 import { createFindStanding, type FindStanding } from '../identity/principal-store.ts';
 import type { SignIn } from '../identity/sign-in.ts';
-import { clockSkewSeconds } from '../identity/signing-keys.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import { parseAuthorization } from './authorization-header.ts';
-import { type Caller, KnownCaller, stranger } from './caller.ts';
+import { type Caller, type Identity, KnownCaller, type ShownToken, stranger } from './caller.ts';
 import type { Circumstances } from './decision.ts';
+import { admits } from './network-rules.ts';
 import type { RegistryTokens } from './registry-tokens.ts';
 
 const nobody = stranger();
+/** The user name that goes with a refresh token as password. Source: ACR semantics, "Methods". */
+const tokenUserName = '00000000-0000-0000-0000-000000000000';
+const guardedSurfaces: readonly Circumstances['surface'][] = ['oci', 'acr', 'token'];
 
 export type CallersParts = {
   readonly database: Database;
@@ -21,9 +27,13 @@ export type CallersParts = {
   readonly directory: Directory;
   readonly signIn: SignIn;
   readonly tokens: RegistryTokens;
+  readonly accessLog: AccessLog;
 };
 
-/** Finds out who sends a request; credentials that were right are known again without a query or a signature check. */
+/**
+ * Finds out who sends a request, from where it may come; credentials that were right are known again without a query or a
+ * signature check. Every method throws `networkDenied` before it looks at the credentials, and answers undefined for wrong ones.
+ */
 export class Callers {
   readonly #parts: CallersParts;
   readonly #findStanding: FindStanding;
@@ -35,10 +45,13 @@ export class Callers {
     this.#cache = new CredentialCache(parts.clock, parts.ids);
   }
 
-  /** Undefined for wrong credentials of any kind; throws `tooManyAttempts`. */
+  /** Throws `tooManyAttempts`. */
   async ofHeader(header: string | undefined, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
-    if (header === undefined) return nobody;
-    return await this.#cache.get(`${registry.uid} ${header}`, () => this.#check(header, registry, from));
+    this.#refuseNetwork(registry, from);
+    if (header === undefined) return this.#from(nobody, registry, from);
+    const key = `${registry.uid} ${header}`;
+    const caller = await this.#cache.get(key, () => this.#check(header, registry, from));
+    return caller && this.#from(caller, registry, from);
   }
 
   /** Like the Basic header of the same name and password. */
@@ -51,11 +64,20 @@ export class Callers {
     return await this.ofHeader(`Basic ${credentials}`, registry, from);
   }
 
-  /** Undefined for anything but a valid refresh token whose secret still stands. */
-  async ofRefreshToken(token: string, registry: Registry): Promise<Caller | undefined> {
-    const claims = await this.#parts.tokens.readRefreshToken(token, registry);
-    if (claims?.credential === undefined) return undefined;
-    return await this.#known(claims.principal, claims.credential);
+  /** Of a refresh token of the registry whose secret still stands. */
+  async ofRefreshToken(token: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
+    return await this.ofPassword({ userName: tokenUserName, password: token }, registry, from);
+  }
+
+  /** A principal with a credential that has just been checked elsewhere. */
+  async ofCredential(
+    { principalUid, credentialUid }: { readonly principalUid: string; readonly credentialUid: string },
+    registry: Registry,
+    from: Circumstances,
+  ): Promise<Caller | undefined> {
+    this.#refuseNetwork(registry, from);
+    const caller = await this.#known(principalUid, credentialUid);
+    return caller && this.#from(caller, registry, from);
   }
 
   async #check(header: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
@@ -63,6 +85,7 @@ export class Callers {
     switch (authorization.kind) {
       case 'basic': {
         const { userName, password } = authorization;
+        if (userName === tokenUserName) return await this.#ofShownRefreshToken(password, registry, from);
         const standing = await this.#parts.signIn({ registryUid: registry.uid, userName, password, from });
         return standing && new KnownCaller({ clock: this.#parts.clock, findStanding: this.#findStanding, standing });
       }
@@ -73,23 +96,77 @@ export class Callers {
     }
   }
 
+  /** One line of the access log, like every other sign-in. */
+  async #ofShownRefreshToken(text: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
+    const claims = await this.#parts.tokens.readRefreshToken(text, registry);
+    const caller =
+      claims?.credential === undefined
+        ? undefined
+        : await this.#known(claims.principal, claims.credential, shownToken(claims, undefined));
+    const { address, correlationId, userAgent } = from;
+    this.#parts.accessLog.record({
+      kind: 'signIn',
+      registryUid: registry.uid,
+      identity: claims?.principal ?? 'unknown',
+      address,
+      correlationId,
+      status: caller === undefined ? 401 : 200,
+      ...(userAgent === undefined ? {} : { userAgent }),
+    });
+    return caller;
+  }
+
   async #ofAccessToken(text: string, registry: Registry): Promise<Caller | undefined> {
     const claims = await this.#parts.tokens.readAccessToken(text, registry);
     if (claims === undefined) return undefined;
     // Another process granted it at an epoch this one has not seen yet.
     await this.#parts.directory.catchUp(claims.epoch);
-    const token = { access: claims.access, expiresAtMicros: (claims.exp + clockSkewSeconds) * 1_000_000 };
+    const token = shownToken(claims, claims.access);
     if (claims.credential !== undefined) return await this.#known(claims.principal, claims.credential, token);
-    return stranger({ ...token, isLive: () => token.expiresAtMicros > this.#parts.clock.nowMicros() });
+    return stranger({ ...token, clock: this.#parts.clock });
   }
 
-  async #known(
-    principalUid: string,
-    credentialUid: string,
-    token?: { readonly access: Caller['access'] & {}; readonly expiresAtMicros: number },
-  ): Promise<Caller | undefined> {
+  async #known(principalUid: string, credentialUid: string, token?: ShownToken): Promise<Caller | undefined> {
     const standing = await this.#findStanding(principalUid, credentialUid);
     const parts = { clock: this.#parts.clock, findStanding: this.#findStanding };
     return standing && new KnownCaller({ ...parts, standing, ...(token && { token }) });
   }
+
+  /** The caller as one request brings it: asked again at a newer epoch, what the registry says is read again too. */
+  #from(caller: Caller, registry: Registry, from: Circumstances): Caller {
+    const { kind, access, issuedAtEpoch } = caller;
+    const identity = async (asked: number): Promise<Identity | undefined> => {
+      const known = await caller.identity(asked);
+      this.#refuseNetwork(registry, from);
+      const { credentialsEpoch = 0 } = this.#parts.directory.byUid(registry.uid) ?? {};
+      if (issuedAtEpoch !== undefined && issuedAtEpoch < credentialsEpoch) return undefined;
+      // The rules that were looked at are of the directory's epoch, whatever is loaded next.
+      const epoch = this.#parts.directory.epoch();
+      return known === undefined || known.epoch <= epoch ? known : { ...known, epoch };
+    };
+    return { kind, access, issuedAtEpoch, identity };
+  }
+
+  #refuseNetwork({ uid }: Registry, from: Circumstances): void {
+    const registry = this.#parts.directory.byUid(uid);
+    if (registry === undefined || !guardedSurfaces.includes(from.surface)) return;
+    const { address, correlationId, userAgent } = from;
+    // No service of the installation connects from outside its own process yet.
+    if (admits(registry.network, { address, isTrustedService: false })) return;
+    this.#parts.accessLog.record({
+      kind: 'denial',
+      registryUid: uid,
+      identity: 'unknown',
+      address,
+      correlationId,
+      status: 403,
+      reason: 'network rules',
+      ...(userAgent === undefined ? {} : { userAgent }),
+    });
+    throw new BerthError('networkDenied');
+  }
+}
+
+function shownToken({ exp, epoch }: RefreshTokenClaims | AccessTokenClaims, access: Caller['access']): ShownToken {
+  return { access, expiresAtMicros: exp * 1_000_000, epoch };
 }

@@ -1,3 +1,4 @@
+import { BerthError } from '../../core/errors.ts';
 import type { AccessScope } from '../../core/scope.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Ids } from '../../platform/ids.ts';
@@ -25,13 +26,19 @@ export type TokenHolder = {
   readonly principal: Principal;
   readonly credentialUid: string | undefined;
   readonly epoch: number;
+  /** When what was shown ends, in microseconds: no token outlives it. */
+  readonly expiresAtMicros: number;
 };
+
+export type SignedAccessToken = { readonly token: string; readonly expiresInSeconds: number };
 
 export type RegistryTokensParts = {
   readonly keys: SigningKeys;
   readonly clock: Clock;
   readonly ids: Ids;
   readonly lifetimes: TokenLifetimes;
+  /** GUID. */
+  readonly tenantId: string;
 };
 
 /** Makes and reads the tokens of registries; what they say is who asked and for what, never what is allowed now. */
@@ -46,19 +53,22 @@ export class RegistryTokens {
     this.#parts = parts;
   }
 
-  async signAccessToken(holder: TokenHolder, access: readonly AccessScope[]): Promise<string> {
+  async signAccessToken(holder: TokenHolder, access: readonly AccessScope[]): Promise<SignedAccessToken> {
     const claims: AccessTokenClaims = {
       ...this.#claims(holder, this.lifetimes.accessTokenSeconds),
       grant_type: 'access_token',
       access: access.map(({ type, name, actions }) => ({ type, name, actions: [...actions] })),
     };
-    return await this.#parts.keys.sign(claims);
+    return { token: await this.#parts.keys.sign(claims), expiresInSeconds: claims.exp - claims.iat };
   }
 
-  async signRefreshToken(holder: TokenHolder): Promise<string> {
+  /** `actions` are what the holder may do somewhere in the registry, for whoever looks into the token. */
+  async signRefreshToken(holder: TokenHolder, actions: readonly string[]): Promise<string> {
     const claims: RefreshTokenClaims = {
       ...this.#claims(holder, this.lifetimes.refreshTokenSeconds),
       grant_type: 'refresh_token',
+      tenant: this.#parts.tenantId,
+      permissions: { actions: [...actions], notActions: [] },
     };
     return await this.#parts.keys.sign(claims);
   }
@@ -79,13 +89,16 @@ export class RegistryTokens {
     return this.#parts.keys.verify(token, { issuer: tokenIssuer, audience: registry.loginServer });
   }
 
-  #claims({ registry, principal, credentialUid, epoch }: TokenHolder, lifetimeSeconds: number) {
+  /** Throws `credentialsWrong` for what ends this very second, or ended and is forgiven the clocks' difference. */
+  #claims({ registry, principal, credentialUid, epoch, expiresAtMicros }: TokenHolder, lifetimeSeconds: number) {
     const now = Math.floor(this.#parts.clock.nowMicros() / 1_000_000);
+    const exp = Math.min(now + lifetimeSeconds, Math.floor(expiresAtMicros / 1_000_000));
+    if (exp <= now) throw new BerthError('credentialsWrong');
     return {
       jti: this.#parts.ids.guid(),
       sub: principal.name,
       nbf: now,
-      exp: now + lifetimeSeconds,
+      exp,
       iat: now,
       iss: tokenIssuer,
       aud: registry.loginServer,
@@ -95,6 +108,6 @@ export class RegistryTokens {
       principal: principal.uid,
       ...(credentialUid === undefined ? {} : { credential: credentialUid }),
       epoch,
-    } satisfies Omit<RefreshTokenClaims, 'grant_type'>;
+    } satisfies Omit<RefreshTokenClaims, 'grant_type' | 'tenant' | 'permissions'>;
   }
 }

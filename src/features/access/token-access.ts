@@ -1,6 +1,7 @@
 import { isRepositoryName } from '../../core/repository-name.ts';
 import { type AccessScope, type RepositoryAction, repositoryActions } from '../../core/scope.ts';
-import { type Action, type Circumstances, decide, type Rights, type Scope } from './decision.ts';
+import type { Registry } from '../registries/registry.ts';
+import { type Action, type Circumstances, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
 
 /** Spelled so by old command lines. Source: ACR semantics, "Token flow". */
 const oldSpellings: ReadonlyMap<string, RepositoryAction> = new Map([
@@ -8,13 +9,30 @@ const oldSpellings: ReadonlyMap<string, RepositoryAction> = new Map([
   ['metadataWrite', 'metadata_write'],
 ]);
 
-/** The part of what was asked that the rights allow, with every action by its name; scopes left empty are left out. */
-export function grantedAccess(
-  rights: Rights,
-  asked: readonly AccessScope[],
-  registryUid: string,
-  circumstances: Circumstances,
-): AccessScope[] {
+/** How a refresh token names what its holder may do. Source: sample tokens of ACR. */
+const permissionNames: Readonly<Record<RepositoryAction, string>> = {
+  pull: 'read',
+  push: 'write',
+  delete: 'delete',
+  metadata_read: 'metadata/read',
+  metadata_write: 'metadata/write',
+  deleted_read: 'deleted/read',
+  deleted_restore: 'deleted/restore/action',
+};
+
+export type AskedAccess = {
+  readonly rights: Rights;
+  readonly asked: readonly AccessScope[];
+  readonly registry: Pick<Registry, 'uid' | 'permissionMode'>;
+  readonly circumstances: Circumstances;
+};
+
+/**
+ * The part of what was asked that the rights allow, with every action by its name; scopes left empty are left out. A name
+ * such as `*` or `samples/*` holds what is allowed on everything below, but in a registry whose rights go by repository.
+ */
+export function grantedAccess({ rights, asked, registry, circumstances }: AskedAccess): AccessScope[] {
+  const { uid: registryUid } = registry;
   const isAllowed = (action: Action, scope: Scope) => decide(rights, action, scope, circumstances).kind === 'allowed';
   return asked.flatMap((each): AccessScope[] => {
     if (each.type === 'registry') {
@@ -22,11 +40,23 @@ export function grantedAccess(
       return isGranted ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : [];
     }
     const { name } = each;
-    if (!isRepositoryName(name)) return [];
-    const scope: Scope = { kind: 'repository', registryUid, repository: name };
-    const actions = namedActions(each.actions).filter((action) => isAllowed(action, scope));
+    const prefix = prefixOf(name);
+    const isWildcardRefused = prefix !== undefined && registry.permissionMode === 'AbacRepositoryPermissions';
+    if (isWildcardRefused || (prefix === undefined && !isRepositoryName(name))) return [];
+    const actions = namedActions(each.actions).filter((action) =>
+      prefix === undefined
+        ? isRepositoryName(name) && isAllowed(action, { kind: 'repository', registryUid, repository: name })
+        : coversPrefix(visible(rights, action, registryUid), prefix),
+    );
     return actions.length === 0 ? [] : [{ type: 'repository', name, actions }];
   });
+}
+
+/** What someone may do in at least one repository, in the words of refresh tokens. */
+export function permittedActions(rights: Rights, registryUid: string): string[] {
+  return repositoryActions
+    .filter((action) => visible(rights, action, registryUid).kind !== 'none')
+    .map((action) => permissionNames[action]);
 }
 
 /** Whether a token's access holds an action; `connect` needs none of it, and no token administers. */
@@ -34,7 +64,26 @@ export function tokenHolds(access: readonly AccessScope[], action: Action, repos
   if (action === 'connect') return true;
   if (action === 'administer') return false;
   if (action === 'catalogList') return access.some(isCatalog);
-  return access.some((each) => each.type === 'repository' && each.name === repository && each.actions.includes(action));
+  return access.some(
+    (each) => each.type === 'repository' && isNamed(each.name, repository ?? '') && each.actions.includes(action),
+  );
+}
+
+/** The empty text for `*`, `samples/` for `samples/*`; undefined for any other name. */
+function prefixOf(name: string): string | undefined {
+  if (name === '*') return '';
+  const above = name.endsWith('/*') ? name.slice(0, -2) : undefined;
+  return above !== undefined && isRepositoryName(above) ? `${above}/` : undefined;
+}
+
+function coversPrefix(where: Visible, prefix: string): boolean {
+  return where.kind === 'all' || (where.kind === 'some' && where.prefixes.some((each) => prefix.startsWith(each)));
+}
+
+function isNamed(name: string, repository: string): boolean {
+  if (name === repository) return true;
+  const prefix = prefixOf(name);
+  return prefix !== undefined && repository.startsWith(prefix);
 }
 
 function isCatalog(scope: AccessScope): boolean {

@@ -39,5 +39,11 @@ export const accessTokenClaims = common.extend({
 export type AccessTokenClaims = z.infer<typeof accessTokenClaims>;
 
 /** Claims of the token that only buys access tokens. */
-export const refreshTokenClaims = common.extend({ grant_type: z.literal('refresh_token') });
+export const refreshTokenClaims = common.extend({
+  grant_type: z.literal('refresh_token'),
+  /** GUID of the tenant. */
+  tenant: z.string(),
+  /** For people and clients that look; decisions never do. */
+  permissions: z.object({ actions: z.array(z.string()), notActions: z.array(z.string()) }),
+});
 export type RefreshTokenClaims = z.infer<typeof refreshTokenClaims>;

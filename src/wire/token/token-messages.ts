@@ -37,3 +37,19 @@ export const tokenAnswer = z.object({
   refresh_token: z.string().optional(),
 });
 export type TokenAnswer = z.infer<typeof tokenAnswer>;
+
+const exchange = z.object({ service: z.string().optional(), tenant: z.string().max(200).optional() });
+
+/**
+ * Form of `POST /oauth2/exchange`: the tokens in it are the tenant's. With both, the access token counts.
+ * Source: ACR semantics, "Token flow", step 2.
+ */
+export const exchangeForm = z.discriminatedUnion('grant_type', [
+  exchange.extend({ grant_type: z.enum(['access_token', 'access_token_refresh_token']), access_token: z.string() }),
+  exchange.extend({ grant_type: z.literal('refresh_token'), refresh_token: z.string() }),
+]);
+export type ExchangeForm = z.infer<typeof exchangeForm>;
+
+/** Its answer: a refresh token of the registry. */
+export const exchangeAnswer = z.object({ refresh_token: z.string() });
+export type ExchangeAnswer = z.infer<typeof exchangeAnswer>;

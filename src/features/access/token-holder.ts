@@ -1,0 +1,45 @@
+import { BerthError } from '../../core/errors.ts';
+import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Directory } from '../registries/directory.ts';
+import type { Registry } from '../registries/registry.ts';
+import type { Caller } from './caller.ts';
+import { type Circumstances, decide, type Rights } from './decision.ts';
+import type { TokenHolder } from './registry-tokens.ts';
+
+/** Who gets a token, as they stand now. Throws `credentialsWrong`, `registryUnknown`. */
+export async function holderOf(directory: Directory, caller: Caller | undefined, uid: string): Promise<TokenHolder> {
+  // An access token buys no other: it would never end.
+  if (caller === undefined || caller.kind === 'token') throw new BerthError('credentialsWrong');
+  const identity = await caller.identity(directory.epoch());
+  if (identity === undefined) throw new BerthError('credentialsWrong');
+  const registry = directory.byUid(uid);
+  if (registry === undefined) throw new BerthError('registryUnknown');
+  return { ...identity, registry, epoch: Math.min(identity.epoch, directory.epoch()) };
+}
+
+/** Throws `unauthorized`: for strangers where the registry has no anonymous pull. */
+export function requireConnection(rights: Rights, { uid: registryUid }: Registry, circumstances: Circumstances): void {
+  const decision = decide(rights, 'connect', { kind: 'registry', registryUid }, circumstances);
+  if (decision.kind === 'denied') throw new BerthError('unauthorized');
+}
+
+export function recordIssue(
+  accessLog: AccessLog,
+  { registry, principal }: TokenHolder,
+  circumstances: Circumstances,
+): void {
+  const { address, correlationId, userAgent } = circumstances;
+  accessLog.record({
+    kind: 'tokenIssue',
+    registryUid: registry.uid,
+    identity: principal.uid,
+    address,
+    correlationId,
+    status: 200,
+    ...(principal.kind === 'registryAdmin' ? { reason: adminMark } : {}),
+    ...(userAgent === undefined ? {} : { userAgent }),
+  });
+}
+
+/** Marks what the admin account did: everyone who uses it looks the same, so audits ask for it by name. */
+export const adminMark = 'admin account';
