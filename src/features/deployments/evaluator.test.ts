@@ -54,6 +54,32 @@ const good: readonly (readonly [string, Json])[] = [
   ["skip('abc', 1)", 'bc'],
   ['take(createArray(1, 2), 1)', [1]],
   ["tryGet(createObject('a', 1), 'b', 'c')", null],
+  ["map(range(1, 3), lambda('n', mul(lambdaVariables('N'), 2)))", [2, 4, 6]],
+  [
+    "map(createArray('a', 'b'), lambda('x', 'i', format('{0}{1}', lambdaVariables('x'), lambdaVariables('i'))))",
+    ['a0', 'b1'],
+  ],
+  ["filter(range(0, 6), lambda('n', equals(mod(lambdaVariables('n'), 2), 0)))", [0, 2, 4]],
+  ["filter(createArray('a', 'b'), lambda('x', 'i', greater(lambdaVariables('i'), 0)))", ['b']],
+  ["sort(createArray(3, 1, 2), lambda('a', 'b', less(lambdaVariables('a'), lambdaVariables('b'))))", [1, 2, 3]],
+  ["reduce(range(1, 4), 10, lambda('sum', 'n', add(lambdaVariables('sum'), lambdaVariables('n'))))", 20],
+  ["reduce(range(1, 3), 0, lambda('s', 'n', 'i', add(lambdaVariables('s'), lambdaVariables('i'))))", 3],
+  [
+    "toObject(createArray('a', 'b'), lambda('x', lambdaVariables('x')), lambda('x', toUpper(lambdaVariables('x'))))",
+    { a: 'A', b: 'B' },
+  ],
+  ["toObject(createArray('a'), lambda('x', lambdaVariables('x')))", { a: 'a' }],
+  ["groupBy(createArray('ab', 'ac', 'b'), lambda('x', first(lambdaVariables('x'))))", { a: ['ab', 'ac'], b: ['b'] }],
+  ["mapValues(createObject('a', 1), lambda('v', add(lambdaVariables('v'), 1)))", { a: 2 }],
+  // A lambda in a lambda still sees the names around it.
+  [
+    "map(range(1, 2), lambda('a', map(range(1, 2), lambda('b', add(lambdaVariables('a'), lambdaVariables('b'))))))",
+    [
+      [2, 3],
+      [3, 4],
+    ],
+  ],
+  ["flatten(map(createArray('x'), lambda('a', createArray(lambdaVariables('a')))))[0]", 'x'],
   // RFC 4122, version 5, of the same bytes: python3 -c "uuid.uuid5(uuid.UUID('11fb06fb-…'), 'a-b')".
   ["guid('a', 'b')", '2d796349-8c7e-55ec-9624-54ece82ed031'],
   ["dateTimeAdd('2026-01-31T00:00:00Z', 'P1D')", '2026-02-01T00:00:00Z'],
@@ -74,6 +100,18 @@ const bad: readonly (readonly [string, string, RegExp])[] = [
   ['wrong arguments', 'length(1, 2)', /takes 1 arguments, not 2/],
   ['a loop index outside loops', 'copyIndex()', /is not known/],
   ['a reference too early', "reference('a')", /is not known/],
+  ['a lambda by itself', "lambda('a', 1)", /'lambda' is not known/],
+  [
+    'a name that no lambda has',
+    "map(range(0, 1), lambda('a', lambdaVariables('b')))",
+    /no lambda around it has the name 'b'/,
+  ],
+  ['a name outside lambdas', "lambdaVariables('a')", /no lambda around it/],
+  ['a lambda with a computed name', "map(range(0, 1), lambda(concat('a'), 1))", /names of a lambda are texts/],
+  ['a lambda without an expression', 'map(range(0, 1), lambda())', /needs an expression/],
+  ['a map of no array', "map('a', lambda('a', 1))", /takes an array and a lambda/],
+  ['a map without a lambda', 'map(range(0, 1))', /takes an array and a lambda/],
+  ['a filter that gives no truth value', "filter(range(0, 1), lambda('a', 1))", /truth value/],
   ['division by 0', 'div(1, 0)', /divisor is 0/],
   ['deep nesting', `${'array('.repeat(70)}1${')'.repeat(70)}`, /nested too deeply/],
   ['a text that explodes', "replace(padLeft('', 10000, 'a'), 'a', padLeft('', 10000, 'b'))", /too long/],
@@ -116,4 +154,13 @@ test('a template that doubles a value again and again is stopped', async () => {
       value = await new Evaluator({ v: () => held }, newBudget()).evaluate('[concat(v(), v())]', 'here');
     }
   });
+});
+
+test('lambdas that compute without end are stopped, and soon', async () => {
+  const inner = "lambda('b', map(range(0, 9000), lambda('c', 1)))";
+  const text = `[map(range(0, 9000), lambda('a', map(range(0, 9000), ${inner})))]`;
+  const before = process.cpuUsage();
+  await assert.rejects(new Evaluator({}, newBudget()).evaluate(text, 'here'), { error: 'templateInvalid' });
+  const { user } = process.cpuUsage(before);
+  assert(user < 2_000_000, `${user} µs`);
 });

@@ -4,6 +4,7 @@ import { refuse } from '../resources/refuse.ts';
 import { Arguments, isJsonList, type TemplateFunctions } from './arguments.ts';
 import { type Expression, isExpression, parseExpression } from './expression.ts';
 import { ExpressionError, UnresolvedError } from './expression-error.ts';
+import { type Lambda, lambdaFunctions } from './lambda-functions.ts';
 import { listFunctions, memberOf } from './list-functions.ts';
 import { nameFunctions } from './name-functions.ts';
 import { textFunctions } from './text-functions.ts';
@@ -18,6 +19,7 @@ export type PlaceFunctions = Readonly<Record<string, PlaceFunction>>;
 /** Values that one deployment may look at; large arguments count as several. */
 const maxSteps = 300_000;
 const sizePerStep = 64;
+const stepsPerLambda = 10;
 /** After so many steps other requests have their turn. */
 const stepsPerTurn = 1_024;
 /** Characters and values that one result may hold. */
@@ -37,15 +39,25 @@ export function newBudget(): Budget {
   return { steps: maxSteps };
 }
 
+/** What a lambda's body takes over from where the lambda stands. */
+type Inherited = { readonly sizes: WeakMap<object, number>; readonly lambdaScope: ReadonlyMap<string, Json> };
+function newInherited(): Inherited {
+  return { sizes: new WeakMap(), lambdaScope: new Map() };
+}
+
 /** Computes the values of a template. Expressions are walked as data; only the functions of tables are ever called. */
 export class Evaluator {
   readonly #functions: PlaceFunctions;
   readonly #budget: Budget;
-  readonly #sizes = new WeakMap<object, number>();
+  readonly #sizes: WeakMap<object, number>;
+  /** What the lambdas around give their names, lower-cased. */
+  readonly #lambdaScope: ReadonlyMap<string, Json>;
 
-  constructor(functions: PlaceFunctions, budget: Budget) {
+  constructor(functions: PlaceFunctions, budget: Budget, inherited: Inherited = newInherited()) {
     this.#functions = functions;
     this.#budget = budget;
+    this.#sizes = inherited.sizes;
+    this.#lambdaScope = inherited.lambdaScope;
   }
 
   /** One with more functions, or others of the same names. */
@@ -171,7 +183,8 @@ export class Evaluator {
     // Only the branch that counts is computed.
     if (key === 'if') return await this.#branch(args, where);
     if (key === 'coalesce') return await this.#coalesce(args, where);
-    const place = this.#functionOf(key);
+    if (Object.hasOwn(lambdaFunctions, key)) return await this.#withLambdas(key, args, where);
+    const place = key === 'lambdavariables' ? (given: Arguments) => this.#lambdaVariable(given) : this.#functionOf(key);
     if (place === undefined) throw new ExpressionError(`the function '${name}' is not known`);
     const values: Json[] = [];
     for (const arg of args) values.push(await this.#compute(arg, where));
@@ -179,6 +192,50 @@ export class Evaluator {
     const result = await place(new Arguments(name, values));
     this.#weigh(result, where);
     return result;
+  }
+
+  async #withLambdas(key: string, args: readonly Expression[], where: string): Promise<Json> {
+    const values: Json[] = [];
+    const lambdas: Lambda[] = [];
+    for (const arg of args) {
+      if (isLambda(arg)) lambdas.push(this.#lambda(arg.args, where));
+      else values.push(await this.#compute(arg, where));
+    }
+    await this.#spend(1 + Math.floor(this.#sizeOf(values) / sizePerStep), where);
+    const result = (await lambdaFunctions[key]?.({ values, lambdas })) ?? null;
+    this.#weigh(result, where);
+    return result;
+  }
+
+  /** The last argument is what is computed, those before it name what it is given. */
+  #lambda(args: readonly Expression[], where: string): Lambda {
+    const names = args.slice(0, -1).map((arg) => {
+      if (arg.kind === 'value' && typeof arg.value === 'string') return arg.value.toLowerCase();
+      throw new ExpressionError('the names of a lambda are texts');
+    });
+    const body = args.at(-1);
+    if (body === undefined) throw new ExpressionError('a lambda needs an expression');
+    return {
+      arity: names.length,
+      apply: async (...values) => {
+        await this.#spend(stepsPerLambda, where);
+        const given = new Map(names.map((name, index) => [name, values[index] ?? null]));
+        return await this.#within(given).#compute(body, where);
+      },
+    };
+  }
+
+  /** Names of the lambdas around stay reachable. */
+  #within(given: ReadonlyMap<string, Json>): Evaluator {
+    const scope = new Map([...this.#lambdaScope, ...given]);
+    return new Evaluator(this.#functions, this.#budget, { sizes: this.#sizes, lambdaScope: scope });
+  }
+
+  #lambdaVariable(args: Arguments): Json {
+    const name = args.count(1).text(0);
+    const value = this.#lambdaScope.get(name.toLowerCase());
+    if (value === undefined) throw args.fail(`no lambda around it has the name '${name.slice(0, 100)}'`);
+    return value;
   }
 
   #functionOf(key: string): PlaceFunction | undefined {
@@ -225,6 +282,10 @@ export class Evaluator {
     this.#sizes.set(value, size);
     return size;
   }
+}
+
+function isLambda(expression: Expression): expression is Expression & { readonly kind: 'call' } {
+  return expression.kind === 'call' && expression.name.toLowerCase() === 'lambda';
 }
 
 /** An error of the template itself, with its place in it. */
