@@ -14,6 +14,7 @@ import {
 } from './cli/command.ts';
 import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
+import { identityCommands } from './cli/identity.ts';
 import { registryCommands } from './cli/registry.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
@@ -23,7 +24,14 @@ import { type LoadedSettings, loadSettings, SettingsError } from './load-setting
 import { aboutSetting, flagOf, type Settings, settingNames } from './settings.ts';
 
 const requestTimeoutMs = 30_000;
-const commands = [...serverCommands, ...doctorCommands, ...azCloudCommands, ...registryCommands, ...credentialCommands];
+const commands = [
+  ...serverCommands,
+  ...doctorCommands,
+  ...azCloudCommands,
+  ...registryCommands,
+  ...credentialCommands,
+  ...identityCommands,
+];
 
 process.stdout.on('error', () => {
   // Nobody reads what we print; a server goes on all the same.
@@ -84,12 +92,12 @@ function connect(settings: Settings, bootstrap: Bootstrap | undefined) {
 
 function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): Surroundings {
   if (bootstrap !== undefined) trust(bootstrap.caCertificate);
-  const { http, https, management, metrics } = settings;
+  const { http, https, management, metrics, identityEndpoint } = settings;
   return {
     dataFolder: settings.data,
     domain: settings.domain,
-    listeners: Object.entries({ http, https, management, metrics }).flatMap(([name, address]) =>
-      address === undefined ? [] : [{ name, ...address }],
+    listeners: Object.entries({ http, https, management, metrics, 'identity-endpoint': identityEndpoint }).flatMap(
+      ([name, address]) => (address === undefined ? [] : [{ name, ...address }]),
     ),
     databaseUrl: settings.database,
     origin: settings.server ?? bootstrap?.endpoints.management,

@@ -144,6 +144,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
   let isStopping = false;
   const appOf = (part?: Part) => composeApp(settings, data, { ...features, arm }, metrics, () => isStopping, part);
+  opened.use(await listenForIdentities(settings, data, features));
   opened.use(await listen(settings, appOf, metrics, certificates));
   opened.use(await listenForIdentities(settings, data, features));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
@@ -379,6 +380,22 @@ async function listenForIdentities(settings: Settings, data: Data, features: Fea
     (await startHttpServers({
       listeners: [listener],
       answer: answerWith(identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host })),
+      clock,
+    }));
+  return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };
+}
+
+/** The endpoint of managed identities, where it is switched on. */
+async function listenForIdentities(settings: Settings, data: Data, features: Features): Promise<AsyncDisposable> {
+  const { identityEndpoint: listener, domain } = settings;
+  const parts = { ...data, ...features, domain };
+  const servers =
+    listener &&
+    (await startHttpServers({
+      listeners: [listener],
+      answer: answerWith(
+        identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host }),
+      ),
       clock,
     }));
   return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };

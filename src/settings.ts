@@ -109,6 +109,12 @@ export const settingsSchema = z.strictObject({
     default: '',
     meaning: 'Own listener for GET /metrics; without it /metrics answers only callers on this machine.',
   }),
+  identityEndpoint: setting(optional(address), {
+    unit: 'host:port',
+    default: '',
+    meaning:
+      'Own plain HTTP listener that gives tokens of managed identities to machines bound by berth identity bind; off unless set.',
+  }),
   logLevel: setting(choice('debug', 'info', 'warn', 'error'), {
     unit: 'debug, info, warn or error',
     default: 'info',

@@ -17,6 +17,7 @@ export type CliParts = {
 const nounPurposes = new Map([
   ['registry', 'registries of this installation'],
   ['credential', "a registry's admin user"],
+  ['identity', 'managed identities of machines and workloads'],
 ]);
 
 /** Runs the command that `argv` names; answers the exit code. Throws nothing that has one. */

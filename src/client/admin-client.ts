@@ -1,5 +1,12 @@
 import { type CredentialView, credentialSchema, type PasswordName } from '../wire/admin/credential-schema.ts';
 import {
+  type IdentityBind,
+  type IdentityBindingView,
+  identityBindingListSchema,
+  identityBindingSchema,
+  identityUnboundSchema,
+} from '../wire/admin/identity-binding-schema.ts';
+import {
   type RegistryCreate,
   type RegistryUpdate,
   type RegistryView,
@@ -17,6 +24,9 @@ export type AdminClient = {
   readonly registryUpdate: (name: string, update: RegistryUpdate) => Promise<RegistryView>;
   /** Settings of registries that are kept and do nothing yet. */
   readonly unenforcedList: () => Promise<UnenforcedView['registries']>;
+  readonly identityBindingList: () => Promise<IdentityBindingView[]>;
+  readonly identityBind: (request: IdentityBind) => Promise<IdentityBindingView>;
+  readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
   readonly credentialShow: (registry: string) => Promise<CredentialView>;
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
 };
@@ -29,6 +39,11 @@ export function createAdminClient(connection: Connection): AdminClient {
     registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),
     registryUpdate: (name, update) => send(connection, 'PATCH', registry(name), registrySchema, update),
     unenforcedList: async () => (await send(connection, 'GET', '/admin/unenforced', unenforcedSchema)).registries,
+    identityBindingList: async () =>
+      (await send(connection, 'GET', '/admin/identity-bindings', identityBindingListSchema)).bindings,
+    identityBind: (body) => send(connection, 'POST', '/admin/identity-bindings', identityBindingSchema, body),
+    identityUnbind: (id) =>
+      send(connection, 'DELETE', `/admin/identity-bindings/${encodeURIComponent(id)}`, identityUnboundSchema),
     credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
