@@ -16,6 +16,7 @@ import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
 import { identityCommands } from './cli/identity.ts';
 import { registryCommands } from './cli/registry.ts';
+import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
 import { createAdminClient } from './client/admin-client.ts';
@@ -31,6 +32,7 @@ const commands = [
   ...registryCommands,
   ...credentialCommands,
   ...identityCommands,
+  ...retentionCommands,
 ];
 
 process.stdout.on('error', () => {

@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
+import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { identityEndpoint } from './api/identity/identity-endpoint.ts';
@@ -52,10 +53,11 @@ import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
+import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName, openInstallation } from './installation.ts';
+import { openBlobStore } from './open-blob-store.ts';
 import { createAccessLog } from './platform/access-log/create-access-log.ts';
-import { createFolderStore } from './platform/blob-store/folder-store.ts';
 import { type Certificates, createCertificates } from './platform/certificates/certificates.ts';
 import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
@@ -80,11 +82,13 @@ import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
 import { readyMessage } from './ready-message.ts';
-import { blobsFolderOf, blockListOf, publicPortOf, type Settings } from './settings.ts';
+import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 
 const stopGraceMs = 30_000;
 const postgresPoolSize = 16;
 const tenantTokenSeconds = 3_600;
+/** Receivers that are called at the same time; each may take its time. */
+const deliveriesAtOnce = 256;
 
 /** Who runs the server, for the lines people read. */
 export type Program = {
@@ -114,13 +118,22 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
   if (settings.database === undefined) await features.uploads.releaseAll();
   const jobs = createJobs({ database: data.database, clock, ids, log });
-  const arm = composeArm(settings, data, features, jobs);
+  const webhooks = new Webhooks({ ...data, directory, jobs });
+  const arm = composeArm(settings, data, { ...features, webhooks }, jobs);
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
-    ...retentionJobs({ ...data, collectEveryMs: settings.gcInterval, graceMs: settings.blobGrace }),
+    ...retentionJobs({
+      ...data,
+      region: data.installation.region,
+      collectEveryMs: settings.gcInterval,
+      graceMs: settings.blobGrace,
+      scrubBytesPerSecond: settings.scrubRate,
+      scrubEveryMs: settings.scrubInterval,
+    }),
     ...arm.jobKinds,
   ]);
   opened.defer(() => jobs.stop());
+  startWebhooks(webhooks, data, opened);
 
   const certificates = await createCertificates({
     folder: data.folder.certificates,
@@ -146,7 +159,6 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   const appOf = (part?: Part) => composeApp(settings, data, { ...features, arm }, metrics, () => isStopping, part);
   opened.use(await listenForIdentities(settings, data, features));
   opened.use(await listen(settings, appOf, metrics, certificates));
-  opened.use(await listenForIdentities(settings, data, features));
   log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
   program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
 
@@ -171,7 +183,8 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
       ? await openSqlite({ file: folder.database, clock, ids, log, isFirst: true, onSyncFailed: endNow })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
-  const store = createFolderStore({ folder: blobsFolderOf(settings), ids, failpoint });
+  const { store, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
+  opened.defer(closeStore);
   const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened) });
   const accessLog = createAccessLog({ database, clock, ids, log });
   opened.defer(() => accessLog.close());
@@ -202,6 +215,19 @@ function openWakes({ database }: Settings, opened: AsyncDisposableStack): { read
   const wakes = openPostgresWakes({ url: database, clock });
   opened.defer(() => wakes.close());
   return { wakes };
+}
+
+/** Receivers have a runner of their own: the slow ones among them keep no other work waiting. */
+function startWebhooks(webhooks: Webhooks, { database, log }: Data, opened: AsyncDisposableStack): void {
+  const deliveries = createJobs({ database, clock, ids, log, concurrency: deliveriesAtOnce });
+  deliveries.start(webhooks.jobKinds());
+  opened.defer(() => deliveries.stop());
+  const stop = new AbortController();
+  const following = webhooks.follow(stop.signal);
+  opened.defer(async () => {
+    stop.abort();
+    await following;
+  });
 }
 
 /** What the product does, in the order of the import rule. */
@@ -291,7 +317,7 @@ function composeOutsideSignIn(settings: Settings, data: Data): OutsideSignIn | u
 }
 
 /** The control plane; its types reach over several features. */
-function composeArm(settings: Settings, data: Data, features: Features, jobs: Jobs): Arm {
+function composeArm(settings: Settings, data: Data, features: Features & { readonly webhooks: Webhooks }, jobs: Jobs): Arm {
   return createArm({
     ...data,
     ...features,
@@ -337,6 +363,7 @@ function composeApp(
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
+  app.route('/', retentionRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());
@@ -369,20 +396,6 @@ async function listen(
     throw error;
   }
   return { [Symbol.asyncDispose]: stop };
-}
-
-/** The endpoint of managed identities, where it is switched on. */
-async function listenForIdentities(settings: Settings, data: Data, features: Features): Promise<AsyncDisposable> {
-  const { identityEndpoint: listener, domain } = settings;
-  const parts = { ...data, ...features, domain };
-  const servers =
-    listener &&
-    (await startHttpServers({
-      listeners: [listener],
-      answer: answerWith(identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host })),
-      clock,
-    }));
-  return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };
 }
 
 /** The endpoint of managed identities, where it is switched on. */

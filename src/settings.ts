@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
+import { parseStoreAddress, type StoreAddress } from './platform/blob-store/store-address.ts';
 
 /** What people read about a setting, in `berth settings` and in docs/reference/settings.md. */
 export type About = {
@@ -67,10 +68,23 @@ export const settingsSchema = z.strictObject({
     isSecret: true,
     meaning: 'postgres://user:password@host/name; without it SQLite in the data folder. PostgreSQL needs a master key.',
   }),
-  blobs: setting(optional(path), {
-    unit: 'path',
+  blobs: setting(optional(parseStoreAddress), {
+    unit: 'path or URL',
     default: '',
-    meaning: 'Folder of the blob store; <data>/blob-store unless set. Servers that share a database share it.',
+    meaning:
+      'Where blobs are: a folder (<data>/blob-store unless set), s3://bucket/prefix?region=..., or azure://account/container. Servers that share a database share it.',
+  }),
+  blobsKeyId: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    meaning: 'Access key id of the S3 store; without it the usual places of AWS are looked at.',
+  }),
+  blobsKey: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'Secret access key of the S3 store, or account key of the Azure one.',
   }),
   masterKeyFile: setting(optional(path), {
     unit: 'path',
@@ -159,6 +173,16 @@ export const settingsSchema = z.strictObject({
     unit: 'duration',
     default: '30s',
     meaning: 'How often blobs that nothing references are looked for; costs little where there are none.',
+  }),
+  scrubRate: setting(parseByteSize, {
+    unit: 'size per second',
+    default: '20MiB',
+    meaning: 'How fast stored blobs are read again to compare them with their digests.',
+  }),
+  scrubInterval: setting(parseDuration, {
+    unit: 'duration',
+    default: '30d',
+    meaning: 'From the beginning of one such walk over all blobs to that of the next.',
   }),
   minBodyRate: setting(parseByteSize, {
     unit: 'size per second',
@@ -257,8 +281,8 @@ export function variableOf(name: SettingName): string {
   return `BERTH_${flagOf(name).replaceAll('-', '_').toUpperCase()}`;
 }
 
-export function blobsFolderOf(settings: Settings): string {
-  return settings.blobs ?? join(settings.data, 'blob-store');
+export function blobsAddressOf(settings: Settings): StoreAddress {
+  return settings.blobs ?? { kind: 'folder', folder: join(settings.data, 'blob-store') };
 }
 
 /** The port that names carry. */

@@ -13,6 +13,14 @@ import {
   registryListSchema,
   registrySchema,
 } from '../wire/admin/registry-schema.ts';
+import {
+  type BlobExplanationView,
+  blobExplanationSchema,
+  type CollectedView,
+  collectedSchema,
+  type ScrubView,
+  scrubSchema,
+} from '../wire/admin/retention-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
 import { type Connection, send } from './http.ts';
 
@@ -29,6 +37,11 @@ export type AdminClient = {
   readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
   readonly credentialShow: (registry: string) => Promise<CredentialView>;
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
+  /** Frees what nothing references now; pushes and pulls go on. */
+  readonly garbageCollect: () => Promise<CollectedView>;
+  readonly blobExplain: (registry: string, digest: string) => Promise<BlobExplanationView>;
+  readonly scrubShow: () => Promise<ScrubView>;
+  readonly scrubRestart: () => Promise<ScrubView>;
 };
 
 export function createAdminClient(connection: Connection): AdminClient {
@@ -47,5 +60,10 @@ export function createAdminClient(connection: Connection): AdminClient {
     credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
+    garbageCollect: () => send(connection, 'POST', '/admin/gc', collectedSchema),
+    blobExplain: (name, digest) =>
+      send(connection, 'GET', `${registry(name)}/gc/${encodeURIComponent(digest)}`, blobExplanationSchema),
+    scrubShow: () => send(connection, 'GET', '/admin/scrub', scrubSchema),
+    scrubRestart: () => send(connection, 'POST', '/admin/scrub', scrubSchema),
   };
 }

@@ -1,8 +1,18 @@
 import { ClockJumps } from '../../platform/clock-jumps.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
+import type { Journal } from '../../platform/journal/journal.ts';
 import { type CollectionParts, collectGarbage } from './garbage-collection.ts';
+import { scrub } from './scrub.ts';
+
+/** A run leaves its place to other jobs now and then. */
+const scrubRunMs = 60_000;
+const scrubPauseMs = 10_000;
 
 export type RetentionJobParts = CollectionParts & {
+  readonly journal: Journal;
+  readonly region: string;
+  readonly scrubBytesPerSecond: number;
+  readonly scrubEveryMs: number;
   readonly collectEveryMs: number;
   /** After a jump of the clock nothing is removed for so long: what looks old then may be new. */
   readonly graceMs: number;
@@ -21,6 +31,16 @@ export function retentionJobs(parts: RetentionJobParts): JobKind[] {
       leaseMs: 60_000,
       maxAttempts: 5,
       everyMs: parts.collectEveryMs,
+    },
+    {
+      kind: 'retention.scrub',
+      run: async (job) => {
+        const rate = { bytesPerSecond: parts.scrubBytesPerSecond, everyMs: parts.scrubEveryMs, runMs: scrubRunMs };
+        await scrub({ ...parts, ...rate }, job);
+      },
+      leaseMs: 60_000,
+      maxAttempts: 5,
+      everyMs: scrubPauseMs,
     },
   ];
 }

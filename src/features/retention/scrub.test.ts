@@ -15,7 +15,7 @@ const job = { signal: new AbortController().signal, renew: async () => {} };
 forEachDatabase((_, open) => {
   let bench: ContentBench;
   let clock: HeldClock;
-  const parts = () => ({ ...bench.here, region: testRegion, bytesPerSecond: 1e12, everyMs: 30 * dayMs });
+  const parts = () => ({ ...bench.here, region: testRegion, bytesPerSecond: 1e12, everyMs: 30 * dayMs, runMs: dayMs });
   const fileOf = (key: string) => {
     const found = readdirSync(bench.folder.path, { recursive: true, encoding: 'utf8' }).find((path) =>
       path.endsWith(key),

@@ -23,6 +23,8 @@ export type ScrubParts = {
   readonly bytesPerSecond: number;
   /** From the beginning of one walk over all blobs to that of the next. */
   readonly everyMs: number;
+  /** A run ends between two blobs after so long; the next one goes on. */
+  readonly runMs: number;
 };
 
 const walkName = 'scrub';
@@ -57,11 +59,13 @@ type Row = {
  */
 export async function scrub(parts: ScrubParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<ScrubProgress> {
   const { database, clock } = parts;
+  const endMs = clock.monotonicMs() + parts.runMs;
+  const mayGoOn = () => !job.signal.aborted && clock.monotonicMs() < endMs;
   let progress = await startOf(parts);
-  while (progress.endedAtMicros === undefined && !job.signal.aborted) {
+  while (progress.endedAtMicros === undefined && mayGoOn()) {
     const rows = await nextBlobs(database.read, progress);
     for (const row of rows) {
-      if (job.signal.aborted) break;
+      if (!mayGoOn()) break;
       const isGood = await check(parts, row, job);
       progress = {
         ...progress,
