@@ -11,9 +11,10 @@ export class ClientError extends Error {
     readonly code: string;
     readonly message: string;
     readonly remedy: string;
+    readonly detail?: unknown;
     readonly correlationId: string | undefined;
   }) {
-    super(`${answer.request}: ${answer.message} (${answer.status} ${answer.code})`);
+    super(`${answer.request}: ${answer.message}${about(answer.detail)} (${answer.status} ${answer.code})`);
     this.name = 'ClientError';
     this.status = answer.status;
     this.code = answer.code;
@@ -25,4 +26,9 @@ export class ClientError extends Error {
   get canRetry(): boolean {
     return this.status === 429 || this.status === 503;
   }
+}
+
+function about(detail: unknown): string {
+  if (detail === undefined) return '';
+  return `: ${typeof detail === 'string' ? detail : JSON.stringify(detail)}`;
 }
