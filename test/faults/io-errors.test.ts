@@ -11,6 +11,7 @@ import { Trial } from './trial.ts';
 /** Where a disk can fail, and at which call it does in a short run; in a long one at the first, second, third ... until the last. */
 const sites: readonly (readonly [call: string, shortHits: readonly number[]])[] = [
   ['fsync', [1, 2, 5]],
+  ['fdatasync', [1, 4]],
   ['pwrite64', [1, 3, 10]],
   ['pwritev', [1, 3]],
   ['pread64', [1, 5]],

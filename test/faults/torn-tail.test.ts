@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomInt } from 'node:crypto';
-import { closeSync, cpSync, openSync, readdirSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readdirSync, readFileSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,16 +33,22 @@ describe('F-05: a torn end of a file is survived', () => {
     test(`the write-ahead log cut off ${(cut + 1) * sector} bytes before its end`, async () => {
       await startsWhole((data) => {
         const wal = join(data, 'berth.sqlite-wal');
-        truncateSync(wal, statSync(wal).size - (cut + 1) * sector);
+        truncateSync(wal, endOf(wal) - (cut + 1) * sector);
       });
     });
   }
 
   test('the last sectors of the write-ahead log garbled', () =>
-    startsWhole((data) => garbleEnd(join(data, 'berth.sqlite-wal'), randomInt(1, 8) * sector)));
+    startsWhole((data) => {
+      const wal = join(data, 'berth.sqlite-wal');
+      garble(wal, endOf(wal), randomInt(1, 8) * sector);
+    }));
 
   test('the index of the write-ahead log garbled', () =>
-    startsWhole((data) => garbleEnd(join(data, 'berth.sqlite-shm'), statSync(join(data, 'berth.sqlite-shm')).size)));
+    startsWhole((data) => {
+      const index = join(data, 'berth.sqlite-shm');
+      garble(index, statSync(index).size, statSync(index).size);
+    }));
 
   test('unfinished blobs cut short: their uploads are told so and a new push works', () =>
     startsWhole(
@@ -79,8 +85,14 @@ describe('F-05: a torn end of a file is survived', () => {
   }
 });
 
-function garbleEnd(path: string, sizeBytes: number): void {
+/** Behind what was written: the file is longer than that, in zeros. */
+function endOf(wal: string): number {
+  const bytes = readFileSync(wal);
+  return bytes.findLastIndex((byte) => byte !== 0) + 1;
+}
+
+function garble(path: string, end: number, sizeBytes: number): void {
   const fd = openSync(path, 'r+');
-  writeSync(fd, randomBytes(sizeBytes), 0, sizeBytes, statSync(path).size - sizeBytes);
+  writeSync(fd, randomBytes(sizeBytes), 0, sizeBytes, end - sizeBytes);
   closeSync(fd);
 }

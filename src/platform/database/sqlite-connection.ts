@@ -8,12 +8,12 @@ export type SqliteConnectionOptions = {
   /** SQLite blocks the event loop up to this long for a lock of another process. */
   readonly busyTimeoutMs: number;
   readonly cacheKibibytes: number;
+  /** Pages of 4 KiB in the WAL from which each commit tries to move them into the database file; 0 when others do that. */
+  readonly checkpointPages: number;
 };
 
 /** Statements stay prepared; the one used longest ago goes first. */
 const maxStatements = 500;
-/** Pages of 4 KiB in the WAL from which each commit tries to move them into the database file. */
-const checkpointPages = 4_000;
 /** A WAL that a burst made larger is cut back to this. */
 const walKeptBytes = 64 * 1024 * 1024;
 
@@ -27,7 +27,6 @@ type Prepared = { readonly statement: StatementSync; readonly isReader: boolean 
 export class SqliteConnection implements DatabaseConnection {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, Prepared>();
-  #waitsForDisk = true;
 
   /** Throws when the file cannot be opened or does not take the settings that durability needs. */
   constructor(options: SqliteConnectionOptions) {
@@ -41,7 +40,7 @@ export class SqliteConnection implements DatabaseConnection {
     this.#require('synchronous', full);
     this.#require('foreign_keys', 1);
     this.#require('query_only', options.isReadOnly ? 1 : 0);
-    this.#require('wal_autocheckpoint', checkpointPages);
+    this.#require('wal_autocheckpoint', options.checkpointPages);
     this.#require('journal_size_limit', walKeptBytes);
     this.#require('cache_size', -options.cacheKibibytes);
   }
@@ -50,15 +49,9 @@ export class SqliteConnection implements DatabaseConnection {
     return this.#db.isTransaction;
   }
 
-  /** Whether commits from now on wait for the disk; every connection begins so. Outside a transaction only. */
-  waitForDisk(waits: boolean): void {
-    if (this.#waitsForDisk === waits) return;
-    this.#require('synchronous', waits ? full : normal);
-    this.#waitsForDisk = waits;
-  }
-
-  get waitsForDisk(): boolean {
-    return this.#waitsForDisk;
+  /** Commits from now on do not wait for the disk: whoever commits syncs the WAL before telling anybody (`SqliteCommits`). */
+  leaveSyncToCaller(): void {
+    this.#require('synchronous', normal);
   }
 
   /** Ends the wait for locks of other processes: from now on a lock fails at once with SQLITE_BUSY. */
@@ -69,6 +62,29 @@ export class SqliteConnection implements DatabaseConnection {
   /** Runs a statement that has neither parameters nor rows. Throws what SQLite throws. */
   run(sql: string): void {
     this.#prepared(sql).statement.run();
+  }
+
+  /** Until `releaseSnapshot`, reads see what is committed now and nothing later. Outside a transaction only. */
+  holdSnapshot(): void {
+    this.run('begin');
+    // A transaction takes its snapshot at its first read.
+    this.#prepared('select 1 from sqlite_schema limit 1').statement.get();
+  }
+
+  releaseSnapshot(): void {
+    if (this.isTransaction) this.run('commit');
+  }
+
+  /** Pages of 4 KiB in the WAL that are not in the database file yet. */
+  unmovedPages(): number {
+    const { log, checkpointed } = this.#prepared('pragma wal_checkpoint(noop)').statement.get() ?? {};
+    return Number(log) - Number(checkpointed);
+  }
+
+  /** Moves the whole WAL into the database file and cuts it to nothing; false when somebody else is reading it. */
+  emptyWal(): boolean {
+    const { busy } = this.#db.prepare('pragma wal_checkpoint(truncate)').get() ?? {};
+    return busy === 0;
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {

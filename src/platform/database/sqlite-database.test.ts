@@ -1,36 +1,38 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { BerthError } from '../../core/errors.ts';
 import { systemClock } from '../system-clock.ts';
 import { systemIds } from '../system-ids.ts';
 import type { Database, Transaction } from './database.ts';
-import { openSqlite } from './sqlite-database.ts';
+import { openSqlite, type SqliteOptions } from './sqlite-database.ts';
 
 const folder = temporaryFolder('sqlite');
 after(() => folder.remove());
 let made = 0;
 
-async function openFresh(): Promise<{ readonly database: Database; readonly file: string }> {
+async function openFresh(
+  options: Partial<SqliteOptions> = {},
+): Promise<{ readonly database: Database; readonly file: string }> {
   made += 1;
   const file = join(folder.path, `${made}.sqlite`);
-  return { file, database: await openSqlite({ file, clock: systemClock, ids: systemIds }) };
+  return { file, database: await openSqlite({ file, clock: systemClock, ids: systemIds, ...options }) };
 }
 
 async function addTenant(tx: Transaction, uid: string): Promise<void> {
   await tx.insertInto('tenants').values({ uid, tenant_id: uid, access_epoch: 1, created_at: 1 }).execute();
 }
 
-test('both connections sync every commit; the reading one refuses to write', async () => {
+const pragmas = sql<{ synchronous: number; mode: string }>`
+  select synchronous, journal_mode as mode from pragma_synchronous, pragma_journal_mode`;
+
+test('the reading connection refuses to write; the file is for this user alone', async () => {
   const { database, file } = await openFresh();
-  const pragmas = sql<{ synchronous: number; mode: string }>`
-    select synchronous, journal_mode as mode from pragma_synchronous, pragma_journal_mode`;
   assert.deepEqual((await pragmas.execute(database.read)).rows, [{ synchronous: 2, mode: 'wal' }]);
-  const rows = await database.transaction(async (tx) => (await pragmas.execute(tx)).rows);
-  assert.deepEqual(rows, [{ synchronous: 2, mode: 'wal' }]);
   await assert.rejects(
     database.read.deleteFrom('tenants').execute(),
     (error) => error instanceof BerthError && error.error === 'storageReadOnly',
@@ -39,27 +41,65 @@ test('both connections sync every commit; the reading one refuses to write', asy
   await database.close();
 });
 
-test('a transaction that may be lost waits for no disk; one that may not never joins its commit', async () => {
-  const { database } = await openFresh();
-  const level = async (tx: Transaction) => {
-    const { rows } = await sql<{ synchronous: number }>`select synchronous from pragma_synchronous`.execute(tx);
-    return rows[0]?.synchronous;
-  };
-  const losable = () => database.transaction(level, { mayBeLost: true });
-  const lasting = () => database.transaction(level);
-  assert.deepEqual(await Promise.all([losable(), losable()]), [1, 1]);
-  assert.deepEqual(await Promise.all([losable(), lasting(), losable()]), [2, 2, 2]);
-  const joined: Promise<number | undefined>[] = [];
-  const first = database.transaction(
-    async (tx) => {
-      joined.push(lasting());
-      return await level(tx);
-    },
-    { mayBeLost: true },
-  );
-  assert.equal(await first, 1);
-  assert.deepEqual(await Promise.all(joined), [2]);
+test('SQLite itself syncs each commit of a file that other processes read', async () => {
+  const { database } = await openFresh({ isShared: true });
+  const rows = await database.transaction(async (tx) => (await pragmas.execute(tx)).rows);
+  assert.deepEqual(rows, [{ synchronous: 2, mode: 'wal' }]);
   await database.close();
+});
+
+for (const options of [{}, { isFirst: true }, { isShared: true }]) {
+  test(`a reader sees a commit no earlier than its writer hears of it: ${JSON.stringify(options)}`, async () => {
+    const { database } = await openFresh(options);
+    const known = async () => (await database.read.selectFrom('tenants').select('uid').execute()).length;
+    for (let told = 0; told < 30; told += 1) {
+      const state = { isTold: false };
+      const writing = database
+        .transaction((tx) => addTenant(tx, String(told)))
+        .then(() => {
+          state.isTold = true;
+        });
+      while (!state.isTold) {
+        const seen = await known();
+        assert.equal(seen, state.isTold ? told + 1 : told);
+        await nextTurn();
+      }
+      await writing;
+      assert.equal(await known(), told + 1);
+    }
+    await database.close();
+  });
+}
+
+test('a transaction that may be lost shares the commit of one that may not', async () => {
+  const { database } = await openFresh();
+  await Promise.all([
+    database.transaction((tx) => addTenant(tx, 'a'), { mayBeLost: true }),
+    database.transaction((tx) => addTenant(tx, 'b')),
+  ]);
+  await database.transaction((tx) => addTenant(tx, 'c'), { mayBeLost: true });
+  assert.equal((await database.read.selectFrom('tenants').select('uid').execute()).length, 3);
+  await database.close();
+});
+
+test('what a process left in the WAL is there for the next, which makes room for its own', async () => {
+  const { database, file } = await openFresh();
+  await database.transaction((tx) => addTenant(tx, 'a'));
+  for (const end of ['', '-wal']) copyFileSync(`${file}${end}`, `${file}.copy${end}`);
+  await database.close();
+  const next = await openSqlite({ file: `${file}.copy`, clock: systemClock, ids: systemIds, isFirst: true });
+  assert.equal(statSync(`${file}.copy-wal`).size, 20 * 1024 * 1024);
+  await next.transaction((tx) => addTenant(tx, 'b'));
+  // The zeros behind its end are no part of it: here is what a killed process leaves.
+  for (const end of ['', '-wal']) copyFileSync(`${file}.copy${end}`, `${file}.second${end}`);
+  await next.close();
+  const last = await openSqlite({ file: `${file}.second`, clock: systemClock, ids: systemIds });
+  const rows = await last.read.selectFrom('tenants').select('uid').orderBy('uid').execute();
+  assert.deepEqual(
+    rows.map((row) => row.uid),
+    ['a', 'b'],
+  );
+  await last.close();
 });
 
 test('transactions that wait together share one commit, and nobody hears of it earlier', async () => {

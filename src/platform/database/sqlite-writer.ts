@@ -5,6 +5,8 @@ import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Transaction, TransactionOptions } from './database.ts';
 import type { Schema } from './schema.ts';
+import type { SqliteCheckpoints } from './sqlite-checkpoints.ts';
+import { type SqliteCommits, SyncFailed } from './sqlite-commits.ts';
 import type { SqliteConnection } from './sqlite-connection.ts';
 import { SqliteDialect } from './sqlite-dialect.ts';
 import { busyRetrySeconds, isSqliteBusy, sqliteFault } from './sqlite-fault.ts';
@@ -23,24 +25,34 @@ type Waiting = {
   readonly mayBeLost: boolean;
 };
 
+export type SqliteWriterParts = {
+  readonly connection: SqliteConnection;
+  readonly commits: SqliteCommits;
+  readonly checkpoints: SqliteCheckpoints;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  /** Called when the disk did not take a commit: this process must write no more. */
+  readonly onSyncFailed: (error: SyncFailed) => void;
+};
+
 /**
  * The one writing connection of a process. Transactions wait in a queue; those that wait together run one after the other,
- * each in its own savepoint, and share one commit, so that one fsync serves them all; a group of which all may be lost has none. Nobody hears of success or failure before
- * that commit: what a transaction saw of an earlier one of its group is true only from then on. When the commit
- * fails, all of the group fail. A lock held by another process is waited for without blocking the event loop.
+ * each in its own savepoint, and share one commit, so that one sync serves them all; a group of which all may be lost has none.
+ * Nobody hears of success or failure before that sync: what a transaction saw of an earlier one is true only from then on. When
+ * the commit fails, all of the group fail. A lock held by another process is waited for without blocking the event loop.
  */
 export class SqliteWriter {
+  readonly #parts: SqliteWriterParts;
   readonly #connection: SqliteConnection;
   readonly #clock: Clock;
-  readonly #ids: Ids;
   readonly #waiting: Waiting[] = [];
   #draining: Promise<void> | undefined;
   #isFinished = false;
 
-  constructor(connection: SqliteConnection, clock: Clock, ids: Ids) {
-    this.#connection = connection;
-    this.#clock = clock;
-    this.#ids = ids;
+  constructor(parts: SqliteWriterParts) {
+    this.#parts = parts;
+    this.#connection = parts.connection;
+    this.#clock = parts.clock;
   }
 
   transaction<T>(work: (tx: Transaction) => Promise<T>, { mayBeLost = false }: TransactionOptions = {}): Promise<T> {
@@ -71,6 +83,7 @@ export class SqliteWriter {
     while (this.#waiting.length > 0) {
       // Lets the requests that have already arrived join the group.
       await nextTurn();
+      await this.#parts.checkpoints.beforeBegin();
       if (await this.#begin()) await this.#runGroup();
     }
     this.#draining = undefined;
@@ -82,7 +95,6 @@ export class SqliteWriter {
       this.#failOverdue();
       if (this.#waiting.length === 0) return false;
       try {
-        this.#connection.waitForDisk(!this.#waiting.every((waiting) => waiting.mayBeLost));
         this.#connection.run('begin immediate');
         return true;
       } catch (error) {
@@ -98,25 +110,27 @@ export class SqliteWriter {
     const endMs = this.#clock.monotonicMs() + maxGroupMs;
     try {
       while (group.length < maxGroup && this.#clock.monotonicMs() <= endMs) {
-        const member = this.#nextMember();
+        const member = this.#waiting.shift();
         if (member === undefined) break;
         group.push(member);
         settle.push(await this.#runMember(member));
       }
-      this.#connection.run('commit');
+      await this.#parts.commits.commit(!group.every((member) => member.mayBeLost));
     } catch (error) {
       if (this.#connection.isTransaction) this.#connection.run('rollback');
       const fault = sqliteFault(error);
       for (const member of group) member.fail(fault);
+      if (error instanceof SyncFailed) this.#giveUp(error);
       return;
     }
     for (const tell of settle) tell();
+    this.#parts.checkpoints.afterCommit(this.#connection);
   }
 
-  /** A transaction that must last does not join a group whose commit does not wait for the disk. */
-  #nextMember(): Waiting | undefined {
-    const fits = this.#connection.waitsForDisk || this.#waiting[0]?.mayBeLost === true;
-    return fits ? this.#waiting.shift() : undefined;
+  #giveUp(error: SyncFailed): void {
+    this.#isFinished = true;
+    this.#failWaiting(this.#waiting.length, error);
+    this.#parts.onSyncFailed(error);
   }
 
   /** Returns how to tell the caller once the group is committed; throws when SQLite has rolled back the whole group. */
@@ -149,7 +163,7 @@ export class SqliteWriter {
   }
 
   #jitterMs(): number {
-    const [random = 0] = this.#ids.bytes(1);
+    const [random = 0] = this.#parts.ids.bytes(1);
     return 2 + random / 16;
   }
 }
