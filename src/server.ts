@@ -118,8 +118,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
   if (settings.database === undefined) await features.uploads.releaseAll();
   const jobs = createJobs({ database: data.database, clock, ids, log });
-  const webhooks = new Webhooks({ ...data, directory, jobs });
-  const arm = composeArm(settings, data, { ...features, webhooks }, jobs);
+  const arm = composeArm(settings, data, features, jobs);
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
     ...retentionJobs({
@@ -133,7 +132,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
     ...arm.jobKinds,
   ]);
   opened.defer(() => jobs.stop());
-  startWebhooks(webhooks, data, opened);
+  startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
 
   const certificates = await createCertificates({
     folder: data.folder.certificates,
@@ -317,7 +316,7 @@ function composeOutsideSignIn(settings: Settings, data: Data): OutsideSignIn | u
 }
 
 /** The control plane; its types reach over several features. */
-function composeArm(settings: Settings, data: Data, features: Features & { readonly webhooks: Webhooks }, jobs: Jobs): Arm {
+function composeArm(settings: Settings, data: Data, features: Features, jobs: Jobs): Arm {
   return createArm({
     ...data,
     ...features,

@@ -19,6 +19,7 @@ import { userAssignedIdentityType } from './identity-type.ts';
 import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
 import { armErrorBody } from './render-arm-error.ts';
+import { registryWebhookType } from './webhook-type.ts';
 
 export type CreateArmParts = RegistryTypeParts &
   ArmCallerParts & {
@@ -44,6 +45,7 @@ export function createArm(parts: CreateArmParts): Arm {
     containerRegistryType(parts),
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
+    registryWebhookType(parts),
   ]);
 }
 

@@ -1,0 +1,246 @@
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import type { Outbound } from '../../platform/outbound/outbound.ts';
+import { type AttemptResult, attempt } from './delivery-attempt.ts';
+import type { DeliveryPace } from './delivery-pace.ts';
+import { type Delivery, noteDeliveries, trimDeliveries } from './delivery-store.ts';
+import { type Notification, notificationsOf } from './notification.ts';
+import { retryDelayMs, retryForMicros } from './retry-plan.ts';
+import type { WebhookTarget } from './webhook.ts';
+import type { Message } from './webhook-message.ts';
+import {
+  cursorsBehind,
+  findWebhook,
+  moveCursor,
+  noteFailures,
+  type WebhookCursor,
+  type WebhookRow,
+} from './webhook-store.ts';
+
+/** What a webhook wants to hear of, and how it is told. */
+export type Receiver = {
+  readonly target: WebhookTarget;
+  readonly wants: (notification: Notification) => boolean;
+  readonly messageOf: (notifications: readonly Notification[]) => Message;
+  /** Notifications that go into one request at most. */
+  readonly batchSize: number;
+};
+
+export type DeliveryRunParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly jobs: Pick<Jobs, 'add'>;
+  readonly outbound: Pick<Outbound, 'call'>;
+  readonly pace: DeliveryPace;
+  /** Undefined when the registry of the webhook is gone. */
+  readonly receiverOf: (row: WebhookRow) => Receiver | undefined;
+};
+
+export const deliverJob = 'webhooks.deliver';
+
+const pageEvents = 100;
+/** What was sent is written down after so many deliveries or so long: a crash repeats these at most. */
+const unwrittenDeliveries = 50;
+const unwrittenMs = 1_000;
+const renewEveryMs = 10_000;
+/** Then others have a turn. */
+const turnMs = 30_000;
+
+/** Notifications that belong into one request, with where the webhook stands after them. */
+type Group = { readonly notifications: readonly Notification[]; readonly end: WebhookCursor };
+
+/**
+ * Brings one webhook what it has not been told yet, in the order of the journal, as a job. It stops at the first request
+ * that fails and is tried again later, up to a day; then the event becomes a dead letter, and the next one has its turn.
+ */
+export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: JobRun): Promise<void> {
+  const row = await findWebhook(parts.database.read, webhookUid);
+  if (row === undefined || row.is_enabled === 0) return;
+  if (row.retry_at > parts.clock.nowMicros()) return await deliverLater(parts, webhookUid, row.retry_at);
+  const receiver = parts.receiverOf(row);
+  if (receiver === undefined) return;
+  const run = new DeliveryRun(parts, row, receiver, job);
+  for (const cursor of await cursorsBehind(parts.database.read, webhookUid, row.registry_uid)) {
+    const end = await run.follow(cursor);
+    if (end === 'failing') return;
+    if (end === 'turnOver') return await deliverLater(parts, webhookUid, parts.clock.nowMicros());
+  }
+}
+
+async function deliverLater({ database, jobs }: DeliveryRunParts, webhookUid: string, runAtMicros: number) {
+  await database.transaction((tx) =>
+    jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid }, runAtMicros }),
+  );
+}
+
+class DeliveryRun {
+  readonly #parts: DeliveryRunParts;
+  readonly #uid: string;
+  readonly #receiver: Receiver;
+  readonly #job: JobRun;
+  readonly #beganMs: number;
+  #failures: number;
+  #hasFailed: boolean;
+  #renewedMs: number;
+  #writtenMs: number;
+  #unwritten: Delivery[] = [];
+
+  constructor(parts: DeliveryRunParts, row: WebhookRow, receiver: Receiver, job: JobRun) {
+    this.#parts = parts;
+    this.#uid = row.uid;
+    this.#receiver = receiver;
+    this.#job = job;
+    this.#failures = row.failures;
+    this.#hasFailed = row.failures > 0;
+    this.#beganMs = parts.clock.monotonicMs();
+    this.#renewedMs = this.#beganMs;
+    this.#writtenMs = this.#beganMs;
+  }
+
+  /** To the end of one stream, the first failure, or the end of the turn. */
+  async follow(from: WebhookCursor): Promise<'told' | 'failing' | 'turnOver'> {
+    let [written, at] = [from, from];
+    const write = async () => {
+      const isOurs = await this.#write(written, at);
+      written = at;
+      return isOurs;
+    };
+    while (true) {
+      const events = await this.#parts.journal.after(at, pageEvents);
+      if (events.length === 0) return await this.#endOf(at);
+      for (const group of groupsOf(events, at, this.#receiver)) {
+        if (group.notifications.length > 0 && (await this.#send(group.notifications, write)) === 'failing')
+          return 'failing';
+        at = group.end;
+        if (this.#isFull() && !(await write())) return 'turnOver';
+      }
+      if (!(await write())) return 'turnOver';
+      if (this.#nowMs() - this.#beganMs > turnMs) return 'turnOver';
+    }
+  }
+
+  /** Sends one request, again and again only over runs: a failure ends this one, unless the event is given up. */
+  async #send(
+    notifications: readonly Notification[],
+    write: () => Promise<boolean>,
+  ): Promise<'delivered' | 'dead' | 'failing'> {
+    const { clock, pace } = this.#parts;
+    await this.#renew();
+    await pace.turn(this.#job.signal);
+    const payload = this.#receiver.messageOf(notifications);
+    const id = idOf(notifications);
+    const result = await attempt(this.#parts, this.#receiver.target, { id, payload }, this.#job.signal).catch(
+      async (stopping: unknown) => {
+        // What was sent need not be sent again after the restart.
+        await write();
+        throw stopping;
+      },
+    );
+    const occurredAtMicros = Math.min(...notifications.map((each) => each.occurredAtMicros));
+    const isOld = occurredAtMicros + retryForMicros < clock.nowMicros();
+    const state = result.isDelivered ? 'delivered' : isOld ? 'dead' : 'failing';
+    this.#unwritten.push({
+      webhookUid: this.#uid,
+      eventId: id,
+      state,
+      occurredAtMicros,
+      attempts: 1,
+      triedAtMicros: clock.nowMicros(),
+      payload,
+      outcome: result.outcome,
+    });
+    this.#failures = result.isDelivered ? 0 : this.#failures + 1;
+    if (state === 'failing') {
+      await write();
+      await this.#retryLater(result);
+    }
+    return state;
+  }
+
+  async #retryLater({ retryAfterMs }: AttemptResult): Promise<void> {
+    const { clock, database, ids, jobs } = this.#parts;
+    const share = (ids.bytes(1)[0] ?? 0) / 255;
+    const retryAtMicros = clock.nowMicros() + retryDelayMs(this.#failures, share, retryAfterMs) * 1_000;
+    await database.transaction(async (tx) => {
+      await noteFailures(tx, this.#uid, { failures: this.#failures, retryAtMicros });
+      const payload = { webhookUid: this.#uid };
+      await jobs.add(tx, { kind: deliverJob, key: this.#uid, payload, runAtMicros: retryAtMicros });
+    });
+  }
+
+  #isFull(): boolean {
+    return this.#unwritten.length >= unwrittenDeliveries || this.#nowMs() - this.#writtenMs > unwrittenMs;
+  }
+
+  /** Writes down what was sent and how far that is; false when somebody else is at it too. */
+  async #write(from: WebhookCursor, to: WebhookCursor): Promise<boolean> {
+    const deliveries = this.#unwritten;
+    const hasRecovered = this.#hasFailed && this.#failures === 0;
+    const isOurs = await this.#parts.database.transaction(async (tx) => {
+      const isMoved = isSame(from, to) || (await moveCursor(tx, this.#uid, from, to));
+      if (!isMoved) return false;
+      await noteDeliveries(tx, deliveries);
+      if (hasRecovered) await noteFailures(tx, this.#uid, { failures: 0, retryAtMicros: 0 });
+      for (const state of ['delivered', 'dead'] as const)
+        if (deliveries.some((each) => each.state === state)) await trimDeliveries(tx, this.#uid, state);
+      return true;
+    });
+    this.#unwritten = [];
+    this.#writtenMs = this.#nowMs();
+    if (hasRecovered) this.#hasFailed = false;
+    return isOurs;
+  }
+
+  async #renew(): Promise<void> {
+    if (this.#nowMs() - this.#renewedMs < renewEveryMs) return;
+    await this.#job.renew();
+    this.#renewedMs = this.#nowMs();
+  }
+
+  /** The stream may have gone on in another incarnation, whose events start anew. */
+  async #endOf(at: WebhookCursor): Promise<'told' | 'turnOver'> {
+    const start = await this.#parts.journal.start(at.stream);
+    if (start.incarnation === at.incarnation) return 'told';
+    await this.#write(at, { ...start, part: 0 });
+    return 'turnOver';
+  }
+
+  #nowMs(): number {
+    return this.#parts.clock.monotonicMs();
+  }
+}
+
+/** What a page of events says to a receiver, in requests; those it does not want move it on all the same. */
+function* groupsOf(events: readonly JournalEvent[], at: WebhookCursor, receiver: Receiver): Generator<Group> {
+  let waiting: Notification[] = [];
+  let end = at;
+  for (const event of events) {
+    const all = notificationsOf(event);
+    const { stream, incarnation, seq } = event;
+    for (const [index, notification] of all.entries()) {
+      if (seq === at.seq + 1 && index < at.part) continue;
+      if (receiver.wants(notification)) waiting.push(notification);
+      end = { stream, incarnation, seq: seq - 1, part: index + 1 };
+      if (waiting.length < receiver.batchSize) continue;
+      yield { notifications: waiting, end };
+      waiting = [];
+    }
+    end = { stream, incarnation, seq, part: 0 };
+  }
+  yield { notifications: waiting, end };
+}
+
+/** Of a batch, that of its first. */
+function idOf([first]: readonly Notification[]): string {
+  if (first === undefined) throw new TypeError('a request carries something');
+  return first.id;
+}
+
+function isSame(a: WebhookCursor, b: WebhookCursor): boolean {
+  return a.incarnation === b.incarnation && a.seq === b.seq && a.part === b.part;
+}

@@ -1,0 +1,173 @@
+import type { Selectable } from 'kysely';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdate } from '../../platform/database/locks.ts';
+import type { Schema } from '../../platform/database/schema.ts';
+import type { WebhookForm } from './webhook.ts';
+
+export type WebhookRow = Selectable<Schema['webhooks']>;
+
+export type WebhookWrite = {
+  readonly uid: string;
+  readonly registryUid: string;
+  readonly form: WebhookForm;
+  readonly isEnabled: boolean;
+  readonly filter: object;
+  readonly sealedTarget: Uint8Array;
+  readonly nowMicros: number;
+};
+
+/** Where a webhook stands in one stream: `part` notifications of the event after `seq` were delivered already. */
+export type WebhookCursor = {
+  readonly stream: string;
+  readonly incarnation: string;
+  readonly seq: number;
+  readonly part: number;
+};
+
+/** Writes a webhook, new or changed; a changed one is tried at once. */
+export async function writeWebhook(tx: Transaction, write: WebhookWrite): Promise<void> {
+  const changing = {
+    is_enabled: write.isEnabled ? 1 : 0,
+    filter: JSON.stringify(write.filter),
+    sealed_target: write.sealedTarget,
+    failures: 0,
+    retry_at: 0,
+    changed_at: write.nowMicros,
+  };
+  await tx
+    .insertInto('webhooks')
+    .values({
+      uid: write.uid,
+      registry_uid: write.registryUid,
+      form: write.form,
+      created_at: write.nowMicros,
+      ...changing,
+    })
+    .onConflict((conflict) => conflict.column('uid').doUpdateSet(changing))
+    .execute();
+}
+
+/** Moves a webhook to where the registry's streams stand now: it hears of nothing that is over. */
+export async function skipToHead(tx: Transaction, uid: string, registryUid: string): Promise<void> {
+  for (const { stream, incarnation, seq } of await headsOf(tx, registryUid))
+    await tx
+      .insertInto('webhook_cursors')
+      .values({ webhook_uid: uid, stream, incarnation, seq, part: 0 })
+      .onConflict((conflict) => conflict.columns(['webhook_uid', 'stream']).doUpdateSet({ incarnation, seq, part: 0 }))
+      .execute();
+}
+
+export async function findWebhook(queries: Queries, uid: string): Promise<WebhookRow | undefined> {
+  return await queries.selectFrom('webhooks').selectAll().where('uid', '=', uid).executeTakeFirst();
+}
+
+export async function listEnabled(queries: Queries, registryUid: string): Promise<WebhookRow[]> {
+  return await queries
+    .selectFrom('webhooks')
+    .selectAll()
+    .where('registry_uid', '=', registryUid)
+    .where('is_enabled', '=', 1)
+    .orderBy('uid')
+    .execute();
+}
+
+/** Removes a webhook with all that hangs on it. */
+export async function removeWebhook(tx: Transaction, uid: string): Promise<void> {
+  await tx.deleteFrom('webhook_deliveries').where('webhook_uid', '=', uid).execute();
+  await tx.deleteFrom('webhook_cursors').where('webhook_uid', '=', uid).execute();
+  await tx.deleteFrom('webhooks').where('uid', '=', uid).execute();
+}
+
+/** One webhook after the other is made in a registry, so that a limit holds. */
+export async function lockRegistry(kind: Database['kind'], tx: Transaction, registryUid: string): Promise<void> {
+  const query = tx.selectFrom('registries').select('uid').where('uid', '=', registryUid);
+  await lockedForUpdate(kind, query).execute();
+}
+
+/** Where the webhook is to go on in each stream of its registry that it is behind in. */
+export async function cursorsBehind(queries: Queries, uid: string, registryUid: string): Promise<WebhookCursor[]> {
+  const heads = await headsOf(queries, registryUid);
+  const rows = await queries.selectFrom('webhook_cursors').selectAll().where('webhook_uid', '=', uid).execute();
+  return heads.flatMap((head): WebhookCursor[] => {
+    const row = rows.find(({ stream }) => stream === head.stream);
+    // A stream that began after the webhook was made.
+    if (row === undefined) return [{ ...head, seq: 0, part: 0 }];
+    const { stream, incarnation, seq, part } = row;
+    return incarnation === head.incarnation && seq >= head.seq ? [] : [{ stream, incarnation, seq, part }];
+  });
+}
+
+/** Moves a cursor; false when it was moved by somebody else meanwhile, or the webhook is gone. */
+export async function moveCursor(
+  tx: Transaction,
+  uid: string,
+  from: WebhookCursor,
+  to: WebhookCursor,
+): Promise<boolean> {
+  const { stream, incarnation, seq, part } = to;
+  if ((await findWebhook(tx, uid)) === undefined) return false;
+  const moved = await tx
+    .insertInto('webhook_cursors')
+    .values({ webhook_uid: uid, stream, incarnation, seq, part })
+    .onConflict((conflict) =>
+      conflict
+        .columns(['webhook_uid', 'stream'])
+        .doUpdateSet({ incarnation, seq, part })
+        .where('webhook_cursors.incarnation', '=', from.incarnation)
+        .where('webhook_cursors.seq', '=', from.seq)
+        .where('webhook_cursors.part', '=', from.part),
+    )
+    .returning('seq')
+    .executeTakeFirst();
+  return moved !== undefined;
+}
+
+/** Moves webhooks that were told everything before a batch, and want nothing of it, past the batch. */
+export async function passOver(
+  tx: Transaction,
+  registryUid: string,
+  batch: { readonly stream: string; readonly incarnation: string; readonly first: number; readonly last: number },
+  wanting: readonly string[],
+): Promise<void> {
+  const { stream, incarnation, first, last } = batch;
+  const others = tx
+    .selectFrom('webhooks')
+    .select('uid')
+    .where('registry_uid', '=', registryUid)
+    .where((at) => (wanting.length === 0 ? at.lit(true) : at('uid', 'not in', wanting)));
+  await tx
+    .updateTable('webhook_cursors')
+    .set({ seq: last, part: 0 })
+    .where('stream', '=', stream)
+    .where('seq', '=', first - 1)
+    .where('incarnation', '=', incarnation)
+    .where('part', '=', 0)
+    .where('webhook_uid', 'in', others)
+    .execute();
+}
+
+/** How the last attempt went: `retryAtMicros` is 0 after one that succeeded. */
+export async function noteFailures(
+  tx: Transaction,
+  uid: string,
+  state: { readonly failures: number; readonly retryAtMicros: number },
+): Promise<void> {
+  await tx
+    .updateTable('webhooks')
+    .set({ failures: state.failures, retry_at: state.retryAtMicros })
+    .where('uid', '=', uid)
+    .execute();
+}
+
+/** The streams of a registry, one for each region that wrote to it. */
+async function headsOf(queries: Queries, registryUid: string) {
+  const start = `registry/${registryUid}/`;
+  return await queries
+    .selectFrom('journal_heads')
+    .select(['stream', 'incarnation', 'seq'])
+    .where('stream', '>=', start)
+    // '0' is the character after '/'.
+    .where('stream', '<', `${start.slice(0, -1)}0`)
+    .orderBy('stream')
+    .execute();
+}

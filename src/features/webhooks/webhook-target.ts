@@ -1,0 +1,62 @@
+import { z } from 'zod';
+import type { Ids } from '../../platform/ids.ts';
+import { canonicalJson } from '../../platform/journal/canonical-json.ts';
+import type { Sealer } from '../../platform/keys/sealer.ts';
+import { isJsonObject, type JsonObject } from '../../wire/arm/json.ts';
+import type { WebhookTarget } from './webhook.ts';
+
+const targetSchema = z.object({
+  serviceUri: z.string(),
+  customHeaders: z.record(z.string(), z.string()),
+  signingKey: z.string(),
+});
+
+const signingKeyBytes = 32;
+
+export type TargetParts = { readonly sealer: Sealer; readonly ids: Ids };
+
+/** Throws SealError. */
+export function openTarget({ sealer }: Pick<TargetParts, 'sealer'>, uid: string, sealed: Uint8Array): WebhookTarget {
+  return targetSchema.parse(JSON.parse(sealer.openText(purposeOf(uid), sealed)));
+}
+
+/**
+ * Takes address and headers out of the properties and leaves them sealed, so that neither the resource nor its events show
+ * them. What is not given stays as it was; the signing key of a new webhook is generated.
+ */
+export function sealProperties(parts: TargetParts, uid: string, properties: JsonObject): JsonObject {
+  const { serviceUri, customHeaders, sealed, ...rest } = properties;
+  const before = typeof sealed === 'string' ? openTarget(parts, uid, Buffer.from(sealed, 'base64')) : undefined;
+  const target: WebhookTarget = {
+    serviceUri: typeof serviceUri === 'string' ? serviceUri : (before?.serviceUri ?? ''),
+    customHeaders: headersOf(customHeaders) ?? before?.customHeaders ?? {},
+    signingKey: before?.signingKey ?? newSigningKey(parts),
+  };
+  // Sealing the same once more would look like a change.
+  const isSame = before !== undefined && canonicalJson(before) === canonicalJson(target);
+  return { ...rest, sealed: isSame && typeof sealed === 'string' ? sealed : sealTarget(parts, uid, target) };
+}
+
+/** Base64. */
+export function sealTarget({ sealer }: TargetParts, uid: string, target: WebhookTarget): string {
+  return Buffer.from(sealer.sealText(purposeOf(uid), JSON.stringify(target))).toString('base64');
+}
+
+/** Of a stored webhook. */
+export function sealedBytes({ sealed }: JsonObject): Uint8Array {
+  if (typeof sealed !== 'string') throw new TypeError('a stored webhook has a sealed target');
+  return Buffer.from(sealed, 'base64');
+}
+
+export function newSigningKey({ ids }: Pick<TargetParts, 'ids'>): string {
+  return Buffer.from(ids.bytes(signingKeyBytes)).toString('base64');
+}
+
+function headersOf(value: unknown): Readonly<Record<string, string>> | undefined {
+  if (!isJsonObject(value)) return undefined;
+  return Object.fromEntries(Object.entries(value).map(([name, text]) => [name, String(text)]));
+}
+
+function purposeOf(uid: string): string {
+  return `webhook/${uid}`;
+}

@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import { runConsumer } from '../../platform/journal/run-consumer.ts';
+import type { Sealer } from '../../platform/keys/sealer.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Outbound } from '../../platform/outbound/outbound.ts';
+import { parseJsonObject } from '../../wire/arm/json.ts';
+import type { Directory } from '../registries/directory.ts';
+import { attempt } from './delivery-attempt.ts';
+import { DeliveryPace } from './delivery-pace.ts';
+import { type DeliveryRunParts, deliver, deliverJob, type Receiver } from './delivery-run.ts';
+import { listWaiting, noteDeliveries } from './delivery-store.ts';
+import { type Notification, notificationsOf } from './notification.ts';
+import { resendJob } from './webhook-deliveries.ts';
+import { type MessageOrigin, messageOf } from './webhook-message.ts';
+import { filterOf } from './webhook-rules.ts';
+import { isInScope, parseScope } from './webhook-scope.ts';
+import { findWebhook, listEnabled, passOver, type WebhookRow } from './webhook-store.ts';
+import { openTarget } from './webhook-target.ts';
+
+export type WebhooksParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly sealer: Sealer;
+  readonly jobs: Pick<Jobs, 'add'>;
+  readonly outbound: Pick<Outbound, 'call'>;
+  readonly directory: Pick<Directory, 'byUid'>;
+};
+
+const consumerName = 'webhooks';
+const jobPayload = z.object({ webhookUid: z.string() });
+const leaseMs = 60_000;
+/** A receiver that fails is no failed job: these count faults of our own. */
+const maxAttempts = 100_000;
+const resendPage = 50;
+
+/** Tells receivers what happens in registries: at least once, in order for each of them, none waiting for another. */
+export class Webhooks {
+  readonly #parts: WebhooksParts;
+  readonly #run: DeliveryRunParts;
+
+  constructor(parts: WebhooksParts) {
+    this.#parts = parts;
+    this.#run = { ...parts, pace: new DeliveryPace(parts.clock), receiverOf: (row) => this.#receiverOf(row) };
+  }
+
+  /** The sending; each run holds its place for as long as its receiver takes, so they want a runner of their own. */
+  jobKinds(): JobKind[] {
+    const run = (work: (webhookUid: string, job: JobRun) => Promise<void>) => async (job: JobRun) =>
+      await work(jobPayload.parse(job.payload).webhookUid, job);
+    return [
+      { kind: deliverJob, run: run((uid, job) => deliver(this.#run, uid, job)), leaseMs, maxAttempts },
+      { kind: resendJob, run: run((uid, job) => this.#resend(uid, job)), leaseMs, maxAttempts },
+    ];
+  }
+
+  /** Follows the journals of all registries until the signal is aborted, and has the webhooks that want an event delivered. */
+  async follow(signal: AbortSignal): Promise<void> {
+    await runConsumer({
+      ...this.#parts,
+      name: consumerName,
+      follows: (stream) => stream.startsWith('registry/'),
+      handle: (events) => this.#wake(events),
+      signal,
+    });
+  }
+
+  async #wake(events: readonly JournalEvent[]): Promise<void> {
+    const [first, last] = [events[0], events.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const { stream, incarnation } = first;
+    const [, registryUid = ''] = stream.split('/');
+    const { database, jobs } = this.#parts;
+    const rows = await listEnabled(database.read, registryUid);
+    if (rows.length === 0) return;
+    const notifications = events.flatMap(notificationsOf);
+    const wanting = rows.filter((row) => notifications.some(wantedBy(row))).map((row) => row.uid);
+    await database.transaction(async (tx) => {
+      await passOver(tx, registryUid, { stream, incarnation, first: first.seq, last: last.seq }, wanting);
+      for (const webhookUid of wanting)
+        await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid } });
+    });
+  }
+
+  #receiverOf(row: WebhookRow): Receiver | undefined {
+    const origin = this.#originOf(row);
+    if (origin === undefined) return undefined;
+    return {
+      target: openTarget(this.#parts, row.uid, row.sealed_target),
+      wants: wantedBy(row),
+      messageOf: (notifications) => messageOf(row.form, origin, notifications),
+      batchSize: 1,
+    };
+  }
+
+  #originOf(row: WebhookRow): MessageOrigin | undefined {
+    const registry = this.#parts.directory.byUid(row.registry_uid);
+    return registry && { loginServer: registry.loginServer, resourceId: registry.name, location: '' };
+  }
+
+  /** Each once: a ping or dead letter that fails is (again) a dead letter. */
+  async #resend(webhookUid: string, job: JobRun): Promise<void> {
+    const { database, clock } = this.#parts;
+    const row = await findWebhook(database.read, webhookUid);
+    if (row === undefined) return;
+    const target = openTarget(this.#parts, row.uid, row.sealed_target);
+    while (true) {
+      const page = await listWaiting(database.read, webhookUid, resendPage);
+      if (page.length === 0) return;
+      for (const delivery of page) {
+        await job.renew();
+        await this.#run.pace.turn(job.signal);
+        const { eventId: id, payload } = delivery;
+        const { isDelivered, outcome } = await attempt(this.#parts, target, { id, payload }, job.signal);
+        const state = isDelivered ? 'delivered' : 'dead';
+        const after = { ...delivery, state, attempts: 1, triedAtMicros: clock.nowMicros(), outcome } as const;
+        await database.transaction((tx) => noteDeliveries(tx, [after]));
+      }
+    }
+  }
+}
+
+function wantedBy(row: WebhookRow): (notification: Notification) => boolean {
+  const { scope, actions } = filterOf(parseJsonObject(row.filter));
+  const parsed = parseScope(scope);
+  return ({ action, target, scopeTags }) =>
+    actions.some((each) => each === action) && parsed !== undefined && isInScope(parsed, target.repository, scopeTags);
+}
