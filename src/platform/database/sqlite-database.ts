@@ -77,18 +77,23 @@ function databaseOf(read: SqliteConnection, write: SqliteConnection, options: Sq
     options.onSyncFailed?.();
   };
   const writer = new SqliteWriter({ connection: write, commits, checkpoints, clock, ids, onSyncFailed });
+  const close = async () => {
+    await writer.finish();
+    await checkpoints.close();
+    commits.close();
+    read.close();
+    // The last connection of all processes to close moves the WAL into the database file and removes it.
+    write.close();
+  };
+  let closing: Promise<void> | undefined;
   return {
     kind: 'sqlite',
     read: new Kysely<Schema>({ dialect: new SqliteDialect(read) }),
     transaction: (work, transactionOptions) => writer.transaction(work, transactionOptions),
     nowMicros: async () => clock.nowMicros(),
-    close: async () => {
-      await writer.finish();
-      await checkpoints.close();
-      commits.close();
-      read.close();
-      // The last connection of all processes to close moves the WAL into the database file and removes it.
-      write.close();
+    close: () => {
+      closing ??= close();
+      return closing;
     },
   };
 }
