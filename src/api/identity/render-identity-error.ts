@@ -14,7 +14,13 @@ export function renderIdentityError(log: Log) {
     if (row.status >= 500)
       log.error('request failed', { path: c.req.path, failure: error.error, error: error.cause ?? error });
     if (error.retryAfterSeconds !== undefined) c.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
-    const body: IdentityErrorBody = { error: row.oauth ?? 'invalid_request', error_description: describe(error, row) };
+    const message = describe(error, row);
+    const body: IdentityErrorBody = {
+      error: row.oauth ?? 'invalid_request',
+      error_description: message,
+      statusCode: row.status,
+      message,
+    };
     return c.json(body, toStatus(row.status), { 'Cache-Control': 'no-store' });
   };
 }

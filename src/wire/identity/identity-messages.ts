@@ -33,6 +33,11 @@ export const identityTokenAnswer = z.object({
 });
 export type IdentityTokenAnswer = z.infer<typeof identityTokenAnswer>;
 
-/** Source: Azure Instance Metadata Service, "Error handling". */
-export const identityErrorSchema = z.object({ error: z.string(), error_description: z.string() });
+/** The first two as the Instance Metadata Service has them, the others as App Service: clients read one pair or the other. */
+export const identityErrorSchema = z.object({
+  error: z.string(),
+  error_description: z.string(),
+  statusCode: z.int(),
+  message: z.string(),
+});
 export type IdentityErrorBody = z.infer<typeof identityErrorSchema>;
