@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
+import { addUsage, useBlobs } from './storage-use.ts';
 
 /** A blob whose bytes are durable in the store and whose digest was checked. */
 export type FinishedBlob = {
@@ -16,6 +17,8 @@ export type CommitTarget = {
   readonly repositoryUid: string;
   readonly nowMicros: number;
   readonly graceUntilMicros: number;
+  /** Of what the registry may have in use. */
+  readonly limitBytes: number | undefined;
 };
 
 /**
@@ -82,17 +85,26 @@ export async function linkCopy(
   await linkBlob(tx, target, digest);
 }
 
-/** Makes a blob of the registry visible in one of its repositories. */
+/** Makes a blob of the registry visible in one of its repositories. Throws `storageLimitReached`. */
 export async function linkBlob(
   tx: Transaction,
-  target: { readonly repositoryUid: string; readonly nowMicros: number },
+  target: Omit<CommitTarget, 'graceUntilMicros'>,
   digest: Digest,
 ): Promise<void> {
-  await tx
+  const { registryUid, repositoryUid, nowMicros } = target;
+  const link = await tx
     .insertInto('blob_links')
-    .values({ repository_uid: target.repositoryUid, digest, created_at: target.nowMicros })
+    .values({ repository_uid: repositoryUid, digest, created_at: nowMicros })
     .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
-    .execute();
+    .returning(
+      sql<number>`case when exists (select 1 from manifest_references m where m.repository_uid = ${repositoryUid} and m.digest = ${digest} and m.kind = 'blob') then 1 else 0 end`.as(
+        'isReferenced',
+      ),
+    )
+    .executeTakeFirst();
+  // Manifests that may be pushed before their blobs: the blob comes into use when it is here.
+  if (link?.isReferenced !== 1) return;
+  await addUsage(tx, registryUid, await useBlobs(tx, { registryUid, repositoryUid }, [digest]), target.limitBytes);
 }
 
 /**

@@ -4,6 +4,7 @@ import { BerthError } from '../../core/errors.ts';
 import { BlobMissing, type StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
+import { requireOn } from './attributes.ts';
 import { type CommitTarget, CopyGone, commitBlob, linkCopy, markDamaged } from './blob-commit.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import type { ContentParts } from './content-parts.ts';
@@ -152,14 +153,17 @@ export class BlobIntake {
 
   /** The last transaction of an upload: ends its session, if it has one, and makes sure of the repository. */
   async #change<T>(target: Target, work: (tx: Transaction, commit: CommitTarget) => Promise<T>): Promise<T> {
-    const { change, clock, ids, graceMs } = this.#parts;
+    const { change, clock, ids, graceMs, storageLimits } = this.#parts;
     const { place, authority, upload } = target;
-    return await change(place, authority, async ({ tx, repositoryUid }) => {
+    return await change(place, authority, async ({ tx, repositoryUid, repositoryLocks, registry }) => {
+      requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const graceUntilMicros = nowMicros + graceMs * 1000;
-      return await work(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, graceUntilMicros });
+      const limitBytes = storageLimits?.[registry.sku];
+      const { registryUid } = place;
+      return await work(tx, { registryUid, repositoryUid: uid, nowMicros, graceUntilMicros, limitBytes });
     });
   }
 }

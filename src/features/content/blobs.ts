@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
@@ -6,6 +7,7 @@ import type { Database } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Authority } from '../access/authority.ts';
+import { lockBits, requireOn } from './attributes.ts';
 import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { ContentParts } from './content-parts.ts';
@@ -39,7 +41,7 @@ export class Blobs {
     this.#find = createFind(parts.database);
   }
 
-  /** Throws `blobUnknown`, also for content of another repository; `blobDamaged` where a read found wrong bytes. */
+  /** Throws `blobUnknown`, also for content of another repository; `contentLocked`; `blobDamaged` where a read found wrong bytes. */
   async find(place: Place, digest: Digest, authority: Authority): Promise<StoredBlob> {
     const row = await this.#find(this.#parts.database.read, {
       registry: place.registryUid,
@@ -48,10 +50,11 @@ export class Blobs {
     });
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
-    const { storageKey, sizeBytes, state, checksums, graceUntil } = row;
+    const { storageKey, sizeBytes, state, checksums, graceUntil, repositoryLocks } = row;
     if (storageKey === null || sizeBytes === null || checksums === null || graceUntil === null) {
       throw new BerthError('blobUnknown', { digest });
     }
+    requireOn({ repository: place.repository }, repositoryLocks ?? 0, 'readEnabled');
     if (state === 'damaged') throw new BerthError('blobDamaged', { digest });
     const blob = { digest, sizeBytes, storageKey, checksums, registryUid: place.registryUid };
     await this.#renewGrace(blob, graceUntil);
@@ -84,7 +87,9 @@ export class Blobs {
     if (from !== undefined) authority.requireToken('pull', from);
     if (from !== undefined && !authority.allows('pull', from)) return false;
     const { change, database, clock, ids } = this.#parts;
-    return await change(place, authority, async ({ tx, repositoryUid }) => {
+    return await change(place, authority, async (context) => {
+      const { tx, repositoryUid } = context;
+      requireOn({ repository: place.repository }, context.repositoryLocks, 'writeEnabled');
       let sources = tx
         .selectFrom('blob_links as l')
         .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
@@ -94,13 +99,15 @@ export class Blobs {
         .where('r.registry_uid', '=', place.registryUid)
         .where('l.digest', '=', digest)
         .where('b.state', '=', 'ready')
+        .where(sql<number>`(r.locks & ${sql.lit(lockBits.readEnabled)})`, '=', 0)
         .select(['r.name']);
       if (from !== undefined) sources = sources.where('r.name', '=', from);
       const found = await lockedForKeyShare(database.kind, sources, 'b').limit(mountSources).execute();
       if (!found.some((source) => authority.allows('pull', source.name))) return false;
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
-      await linkBlob(tx, { repositoryUid: uid, nowMicros }, digest);
+      const limitBytes = this.#parts.storageLimits?.[context.registry.sku];
+      await linkBlob(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, limitBytes }, digest);
       await tx
         .updateTable('blobs')
         .set({ grace_until: nowMicros + this.#parts.graceMs * 1000 })
@@ -118,7 +125,8 @@ export class Blobs {
   async remove(place: Place, authority: Authority, digest: Digest): Promise<void> {
     const { change, clock, failpoint } = this.#parts;
     await failpoint('delete.commit.before');
-    await change(place, authority, async ({ tx, repositoryUid }) => {
+    await change(place, authority, async ({ tx, repositoryUid, repositoryLocks }) => {
+      requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const removed = await tx
         .deleteFrom('blob_links')
         .where('repository_uid', '=', repositoryUid ?? '')
@@ -195,6 +203,7 @@ function createFind(database: Database) {
         'b.state',
         'b.grace_until as graceUntil',
         'b.checksums',
+        'r.locks as repositoryLocks',
       ]),
   );
 }

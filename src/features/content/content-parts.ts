@@ -5,6 +5,7 @@ import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { Log } from '../../platform/log.ts';
 import type { AuthorizedChange } from './authorized-change.ts';
+import type { StorageLimits } from './storage-use.ts';
 
 /** What everything that changes content works with. */
 export type ContentParts = {
@@ -15,4 +16,6 @@ export type ContentParts = {
   readonly ids: Ids;
   readonly log: Log;
   readonly failpoint: Failpoint;
+  /** No limits when absent. */
+  readonly storageLimits?: StorageLimits;
 };

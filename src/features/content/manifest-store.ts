@@ -5,6 +5,7 @@ import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { lockBits } from './attributes.ts';
 import { releaseBlobsOf } from './released-blobs.ts';
 import { fromRepository } from './repository-store.ts';
 
@@ -15,7 +16,13 @@ export type StoredManifest = {
   readonly body: Uint8Array;
 };
 
-const manifestColumns = ['m.digest', 'm.media_type as mediaType', 'm.body'] as const;
+const manifestColumns = [
+  'm.digest',
+  'm.media_type as mediaType',
+  'm.body',
+  'm.locks as manifestLocks',
+  'r.locks as repositoryLocks',
+] as const;
 
 /** One manifest by tag or by digest, beside the tenant's current access epoch; one row whenever the registry exists. */
 export function createManifestQueries(database: Database) {
@@ -28,14 +35,14 @@ export function createManifestQueries(database: Database) {
         .leftJoin('manifests as m', (join) =>
           join.onRef('m.repository_uid', '=', 'r.uid').onRef('m.digest', '=', 'n.digest'),
         )
-        .select(manifestColumns),
+        .select([...manifestColumns, 'n.locks as tagLocks']),
     ),
     byDigest: hotQuery(database.read, ['registry', 'repository', 'digest'], (queries, parameter) =>
       fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') })
         .leftJoin('manifests as m', (join) =>
           join.onRef('m.repository_uid', '=', 'r.uid').on('m.digest', '=', parameter('digest')),
         )
-        .select(manifestColumns),
+        .select([...manifestColumns, sql<null>`null`.as('tagLocks')]),
     ),
   };
 }
@@ -89,12 +96,18 @@ export type ManifestInsert = {
 
 /**
  * Stores a manifest and what it references. A second push of the same bytes repairs the stored ones where they were damaged,
- * and keeps the manifest from being deleted before this transaction has tagged it.
+ * and keeps the manifest from being deleted before this transaction has tagged it. Answers whether it is new.
  */
-export async function insertManifest(tx: Transaction, kind: Database['kind'], insert: ManifestInsert): Promise<void> {
+export async function insertManifest(
+  tx: Transaction,
+  kind: Database['kind'],
+  insert: ManifestInsert,
+): Promise<boolean> {
   const { repositoryUid, stored, manifest } = insert;
   while (!(await insertRow(tx, insert))) {
-    if (await lockManifest(tx, kind, repositoryUid, stored.digest)) return await repairRow(tx, repositoryUid, stored);
+    if (!(await lockManifest(tx, kind, repositoryUid, stored.digest))) continue;
+    await repairRow(tx, repositoryUid, stored);
+    return false;
   }
   const references = new Map<Digest, 'blob' | 'manifest'>();
   for (const blob of [...manifest.blobs, ...manifest.nonDistributable]) references.set(blob.digest, 'blob');
@@ -111,6 +124,7 @@ export async function insertManifest(tx: Transaction, kind: Database['kind'], in
       .values(rows.slice(start, start + referencesPerInsert))
       .execute();
   }
+  return true;
 }
 
 /** Locks a manifest's row for the rest of the transaction; false when there is none. */
@@ -183,37 +197,73 @@ async function repairRow(tx: Transaction, repositoryUid: string, { digest, body 
 /** Keeps the statement far below the parameter limits of both databases. */
 const referencesPerInsert = 500;
 
-export type TagWrite = { readonly tag: Tag; readonly hybridTime: number };
+/** Where a tag shall point. */
+export type TagTarget = {
+  readonly tag: Tag;
+  readonly digest: Digest;
+  readonly region: string;
+  readonly nowMicros: number;
+};
 
 /**
  * Points a tag at a manifest. Resolves to the tag's hybrid time, which is higher than any it had before: writers of one tag
- * are ordered by it.
+ * are ordered by it. Undefined when a lock keeps the tag where it is.
  */
-export async function setTag(
-  tx: Transaction,
-  repositoryUid: string,
-  write: { readonly tag: Tag; readonly digest: Digest; readonly region: string; readonly nowMicros: number },
-): Promise<TagWrite> {
+export async function setTag(tx: Transaction, repositoryUid: string, target: TagTarget): Promise<number | undefined> {
   const row = await tx
     .insertInto('tags')
-    .values({
-      repository_uid: repositoryUid,
-      name: write.tag,
-      digest: write.digest,
-      hybrid_time: write.nowMicros,
-      region: write.region,
-      created_at: write.nowMicros,
-      changed_at: write.nowMicros,
-    })
+    .values(tagRow(repositoryUid, target))
     .onConflict((conflict) =>
-      conflict.columns(['repository_uid', 'name']).doUpdateSet({
-        digest: (excluded) => excluded.ref('excluded.digest'),
-        hybrid_time: sql<number>`case when tags.hybrid_time >= excluded.hybrid_time then tags.hybrid_time + 1 else excluded.hybrid_time end`,
-        region: (excluded) => excluded.ref('excluded.region'),
-        changed_at: (excluded) => excluded.ref('excluded.changed_at'),
-      }),
+      conflict
+        .columns(['repository_uid', 'name'])
+        .doUpdateSet({
+          digest: (excluded) => excluded.ref('excluded.digest'),
+          hybrid_time: sql<number>`case when tags.hybrid_time >= excluded.hybrid_time then tags.hybrid_time + 1 else excluded.hybrid_time end`,
+          region: (excluded) => excluded.ref('excluded.region'),
+          changed_at: (excluded) => excluded.ref('excluded.changed_at'),
+        })
+        .where(sql<boolean>`(tags.locks & ${sql.lit(lockBits.writeEnabled)}) = 0`),
     )
     .returning('hybrid_time')
-    .executeTakeFirstOrThrow();
-  return { tag: write.tag, hybridTime: row.hybrid_time };
+    .executeTakeFirst();
+  return row?.hybrid_time;
+}
+
+/**
+ * The same for a tag that is written once: `here` when it points at this manifest already, `taken` when at another one.
+ * Nothing is changed then.
+ */
+export async function setTagOnce(
+  tx: Transaction,
+  repositoryUid: string,
+  target: TagTarget,
+): Promise<number | 'here' | 'taken'> {
+  while (true) {
+    const row = await tx
+      .insertInto('tags')
+      .values(tagRow(repositoryUid, target))
+      .onConflict((conflict) => conflict.columns(['repository_uid', 'name']).doNothing())
+      .returning('hybrid_time')
+      .executeTakeFirst();
+    if (row !== undefined) return row.hybrid_time;
+    const held = await tx
+      .selectFrom('tags')
+      .where('repository_uid', '=', repositoryUid)
+      .where('name', '=', target.tag)
+      .select('digest')
+      .executeTakeFirst();
+    if (held !== undefined) return held.digest === target.digest ? 'here' : 'taken';
+  }
+}
+
+function tagRow(repositoryUid: string, { tag, digest, region, nowMicros }: TagTarget) {
+  return {
+    repository_uid: repositoryUid,
+    name: tag,
+    digest,
+    hybrid_time: nowMicros,
+    region,
+    created_at: nowMicros,
+    changed_at: nowMicros,
+  };
 }

@@ -3,22 +3,27 @@ import { algorithmOf, type Digest, type DigestAlgorithm, digestOf, parseDigest }
 import { BerthError } from '../../core/errors.ts';
 import { type Manifest, parseManifest } from '../../core/manifest.ts';
 import type { Reference, Tag } from '../../core/reference.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
-import { type NewEvent, streamOf } from '../../platform/journal/journal.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
+import type { Sku } from '../registries/registry.ts';
+import { type Locks, requireOn } from './attributes.ts';
+import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
+import { Deletions } from './deletions.ts';
+import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import {
   createManifestQueries,
-  deleteManifest,
   insertManifest,
-  lockManifest,
   missingBlobs,
   missingManifests,
   type StoredManifest,
   setTag,
+  setTagOnce,
+  type TagTarget,
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
+import { addUsage, useBlobs } from './storage-use.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
   /** Region of origin of what is written here. */
@@ -43,13 +48,15 @@ export type PushedManifest = { readonly digest: Digest; readonly subject: Digest
 export class Manifests {
   readonly #parts: ManifestParts;
   readonly #queries: ReturnType<typeof createManifestQueries>;
+  readonly #deletions: Deletions;
 
   constructor(parts: ManifestParts) {
+    this.#deletions = new Deletions(parts);
     this.#parts = parts;
     this.#queries = createManifestQueries(parts.database);
   }
 
-  /** Throws `manifestUnknown`, and `manifestDamaged` where the stored bytes are not those of the digest. */
+  /** Throws `manifestUnknown`, `contentLocked`, and `manifestDamaged` where the stored bytes are not those of the digest. */
   async find(place: Place, reference: Reference, authority: Authority): Promise<StoredManifest> {
     const at = { registry: place.registryUid, repository: place.repository };
     const on = this.#parts.database.read;
@@ -61,6 +68,7 @@ export class Manifests {
     await authority.confirm(row.epoch);
     const { digest, mediaType, body } = row;
     if (digest === null || mediaType === null || body === null) throw unknown(place, reference);
+    requireReadable(place, reference, row);
     return this.#checked({ digest: parseDigest(digest), mediaType, body });
   }
 
@@ -77,8 +85,8 @@ export class Manifests {
 
   /**
    * Stores a manifest as pushed and sets its tags, in one step.
-   * Throws `manifestInvalid`, `manifestTooLarge`, `manifestSchema1`, `digestInvalid`, and `manifestBlobUnknown` with the
-   * missing digests.
+   * Throws `manifestInvalid`, `manifestTooLarge`, `manifestSchema1`, `digestInvalid`, `manifestBlobUnknown` with the missing
+   * digests, `contentLocked`, `tagImmutable`, `storageLimitReached`.
    */
   async push(place: Place, authority: Authority, push: ManifestPush): Promise<PushedManifest> {
     const { change, clock, database, failpoint, ids, region } = this.#parts;
@@ -88,38 +96,41 @@ export class Manifests {
     const tags = push.reference.kind === 'tag' ? [push.reference.tag] : [...new Set(push.tags)].sort();
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
-    await change(place, authority, async ({ tx, append, repositoryUid }) => {
+    await change(place, authority, async ({ tx, append, repositoryUid, repositoryLocks, registry }) => {
+      requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       await this.#checkReferences(tx, place, uid, manifest);
-      await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
+      const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
+      const immutable = immutableTagsOf(registry.immutableTags, place.repository);
       for (const tag of tags) {
-        const { hybridTime } = await setTag(tx, uid, { tag, digest, region, nowMicros });
-        append(event('tag.set', { tag, digest, hybridTime, region }));
+        const target = { tag, digest, region, nowMicros };
+        const hybridTime = await pointTag(tx, { place, repositoryUid: uid, immutable }, target);
+        if (hybridTime !== undefined) append(event('tag.set', { tag, digest, hybridTime, region }));
       }
+      if (isNew) await this.#countUse(tx, { place, repositoryUid: uid, sku: registry.sku }, manifest, push.body);
     });
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };
   }
 
-  /** Removes a tag, or a manifest with every tag on it. Throws `manifestUnknown`, `manifestReferenced`. */
+  /** As `Deletions` does. Throws `manifestUnknown`, `manifestReferenced`, `contentLocked`, `tagImmutable`. */
   async remove(place: Place, authority: Authority, reference: Reference): Promise<void> {
-    const { change, clock, database, failpoint } = this.#parts;
-    await failpoint('delete.commit.before');
-    await change(place, authority, async ({ tx, append, repositoryUid }) => {
-      if (repositoryUid === undefined) throw unknown(place, reference);
-      const event = eventsOf(place, authority, this.#parts.region);
-      const nowMicros = clock.nowMicros();
-      const events =
-        reference.kind === 'tag'
-          ? await removeTag(tx, repositoryUid, reference.tag, event)
-          : await removeManifest(tx, database.kind, { repositoryUid, digest: reference.digest, nowMicros }, event);
-      if (events.length === 0) throw unknown(place, reference);
-      for (const entry of events) append(entry);
-    });
-    await failpoint('delete.commit.after');
+    await this.#deletions.reference(place, authority, reference);
+  }
+
+  async #countUse(
+    tx: Transaction,
+    at: { readonly place: Place; readonly repositoryUid: string; readonly sku: Sku },
+    manifest: Manifest,
+    body: Uint8Array,
+  ): Promise<void> {
+    const { registryUid } = at.place;
+    const blobs = unique([...manifest.blobs, ...manifest.nonDistributable]);
+    const bytes = await useBlobs(tx, { registryUid, repositoryUid: at.repositoryUid }, blobs);
+    await addUsage(tx, registryUid, bytes + body.byteLength, this.#parts.storageLimits?.[at.sku]);
   }
 
   #checked(manifest: StoredManifest): StoredManifest {
@@ -146,64 +157,22 @@ export class Manifests {
 
 const shownMissing = 20;
 
-type EventOf = (type: string, data: Readonly<Record<string, unknown>>) => NewEvent;
-
-function eventsOf(place: Place, authority: Authority, region: string): EventOf {
-  const stream = streamOf(place.registryUid, region);
-  const actor = authority.principal.uid;
-  const common = { repository: place.repository, ...requestOf(authority) };
-  return (type, data) => ({ stream, type, version: 1, actor, data: { ...common, ...data } });
-}
-
-/** Who asked, from where: what those who are told of the change want to know. */
-function requestOf({ circumstances, principal }: Authority): Readonly<Record<string, unknown>> {
-  if (circumstances === undefined) return {};
-  const { correlationId: id, address, userAgent } = circumstances;
-  return { request: { id, address, name: principal.name, ...(userAgent === undefined ? {} : { userAgent }) } };
-}
-
-async function removeTag(tx: Transaction, repositoryUid: string, tag: Tag, event: EventOf): Promise<NewEvent[]> {
-  const rows = await tx
-    .deleteFrom('tags')
-    .where('repository_uid', '=', repositoryUid)
-    .where('name', '=', tag)
-    .returning('digest')
-    .execute();
-  return rows.map((row) => event('tag.deleted', { tag, digest: row.digest }));
-}
-
-/** Locks the manifest first: a push of an index that names it either sees it gone or is seen here. */
-async function removeManifest(
+/** Undefined when a tag that is written once points there already. Throws `contentLocked`, `tagImmutable`. */
+async function pointTag(
   tx: Transaction,
-  kind: Database['kind'],
-  at: { readonly repositoryUid: string; readonly digest: Digest; readonly nowMicros: number },
-  event: EventOf,
-): Promise<NewEvent[]> {
-  const { repositoryUid, digest } = at;
-  if (!(await lockManifest(tx, kind, repositoryUid, digest))) return [];
-  const parent = await tx
-    .selectFrom('manifest_references')
-    .select('manifest_digest')
-    .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
-    .where('kind', '=', 'manifest')
-    .limit(1)
-    .executeTakeFirst();
-  if (parent !== undefined) throw new BerthError('manifestReferenced', { digest, index: parent.manifest_digest });
-  const tags = await tx
-    .deleteFrom('tags')
-    .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
-    .returning('name')
-    .execute();
-  const last = await tx
-    .selectFrom('manifests')
-    .select(['media_type as mediaType', 'size as sizeBytes'])
-    .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
-    .executeTakeFirst();
-  await deleteManifest(tx, repositoryUid, digest, at.nowMicros);
-  return [event('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) })];
+  at: { readonly place: Place; readonly repositoryUid: string; readonly immutable: ImmutableTags },
+  target: TagTarget,
+): Promise<number | undefined> {
+  const { repository } = at.place;
+  const { tag } = target;
+  if (at.immutable.holds(tag)) {
+    const result = await setTagOnce(tx, at.repositoryUid, target);
+    if (result === 'taken') throw new BerthError('tagImmutable', { repository, tag });
+    return result === 'here' ? undefined : result;
+  }
+  const hybridTime = await setTag(tx, at.repositoryUid, target);
+  if (hybridTime === undefined) throw new BerthError('contentLocked', { repository, tag, writeEnabled: false });
+  return hybridTime;
 }
 
 function describe(stored: StoredManifest, manifest: Manifest): Readonly<Record<string, unknown>> {
@@ -226,6 +195,16 @@ function digestOfPush({ body, reference }: ManifestPush): Digest {
 
 function hashOf(algorithm: DigestAlgorithm, body: Uint8Array): Digest {
   return digestOf(algorithm, hash(algorithm, body, 'hex'));
+}
+
+type LocksOfRow = Readonly<Record<'repositoryLocks' | 'tagLocks' | 'manifestLocks', Locks | null>>;
+
+/** A pull is refused by the repository, by the tag it names, and by the manifest itself. */
+function requireReadable({ repository }: Place, reference: Reference, locks: LocksOfRow): void {
+  const { repositoryLocks, tagLocks, manifestLocks } = locks;
+  requireOn({ repository }, repositoryLocks ?? 0, 'readEnabled');
+  const named = reference.kind === 'tag' ? { tag: reference.tag } : { digest: reference.digest };
+  requireOn({ repository, ...named }, (tagLocks ?? 0) | (manifestLocks ?? 0), 'readEnabled');
 }
 
 function unique(descriptors: readonly { readonly digest: Digest }[]): Digest[] {

@@ -2,6 +2,7 @@ import { algorithmOf, type Digest, type DigestAlgorithm } from '../../core/diges
 import { BerthError } from '../../core/errors.ts';
 import { BlobMissing } from '../../platform/blob-store/blob-store.ts';
 import type { Authority } from '../access/authority.ts';
+import { requireOn } from './attributes.ts';
 import { BlobIntake } from './blob-intake.ts';
 import type { ContentParts } from './content-parts.ts';
 import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
@@ -85,7 +86,7 @@ export class Uploads {
 
   /**
    * Stores a chunk; resolves to the bytes stored so far.
-   * Throws `uploadUnknown`, `uploadBusy`, `uploadRange`, `sizeInvalid`, `blobTooLarge`, `uploadTooMany`.
+   * Throws `uploadUnknown`, `uploadBusy`, `uploadRange`, `sizeInvalid`, `blobTooLarge`, `uploadTooMany`, `contentLocked`.
    */
   async append(session: UploadSession, authority: Authority, chunk: Chunk): Promise<number> {
     const found = await this.#find(session, authority);
@@ -172,7 +173,8 @@ export class Uploads {
     const { upload, failure } = await this.#orAbort(handle, async () => {
       const received = await this.#receive(first, body, digest);
       const stored = grown(first, received);
-      await this.#parts.change(session.place, authority, async ({ tx, repositoryUid }) => {
+      await this.#parts.change(session.place, authority, async ({ tx, repositoryUid, repositoryLocks }) => {
+        requireOn({ repository: session.place.repository }, repositoryLocks, 'writeEnabled');
         if ((await countOpenUploads(tx, session)) >= limits.maxOpenPerIdentity) {
           throw new BerthError('uploadTooMany', { limit: limits.maxOpenPerIdentity });
         }

@@ -1,0 +1,115 @@
+import type { Digest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Tag } from '../../core/reference.ts';
+import type { Authority } from '../access/authority.ts';
+import { type AttributeName, attributesOf, type Locks, withAttributes } from './attributes.ts';
+import type { Change } from './authorized-change.ts';
+import { type EventOf, eventsOf } from './content-events.ts';
+import type { ContentParts } from './content-parts.ts';
+import type { Place } from './place.ts';
+
+export type AttributeChangesParts = Pick<ContentParts, 'change'> & {
+  /** Region of origin of what is written here. */
+  readonly region: string;
+};
+
+/** Attributes to set; those left out stay. */
+export type AttributeChange = { readonly [name in AttributeName]?: boolean | undefined };
+
+type Work = (change: Change & { readonly repositoryUid: string }, event: EventOf) => Promise<void>;
+
+/**
+ * Sets the attributes of a repository, a manifest or a tag. That a lock is on hinders none of it: a lock can always be undone.
+ * Source: ACR semantics, 4.3.
+ */
+export class AttributeChanges {
+  readonly #parts: AttributeChangesParts;
+
+  constructor(parts: AttributeChangesParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws `nameUnknown`. */
+  async repository(place: Place, authority: Authority, attributes: AttributeChange): Promise<void> {
+    await this.#change(place, authority, async ({ tx, append, repositoryUid, repositoryLocks }, event) => {
+      const locks = changed(repositoryLocks, attributes);
+      if (locks === undefined) return;
+      await tx.updateTable('repositories').set({ locks }).where('uid', '=', repositoryUid).execute();
+      append(event('repository.updated', { attributes: attributesOf(locks) }));
+    });
+  }
+
+  /** Throws `nameUnknown`, `tagUnknown`. */
+  async tag(place: Place, authority: Authority, tag: Tag, attributes: AttributeChange): Promise<void> {
+    await this.#change(place, authority, async ({ tx, append, repositoryUid }, event) => {
+      const row = await tx
+        .selectFrom('tags')
+        .where('repository_uid', '=', repositoryUid)
+        .where('name', '=', tag)
+        .select(['digest', 'locks'])
+        .executeTakeFirst();
+      if (row === undefined) throw new BerthError('tagUnknown', { repository: place.repository, tag });
+      const locks = changed(row.locks, attributes);
+      if (locks === undefined) return;
+      await tx
+        .updateTable('tags')
+        .set({ locks })
+        .where('repository_uid', '=', repositoryUid)
+        .where('name', '=', tag)
+        .execute();
+      append(event('tag.updated', { tag, digest: row.digest, attributes: attributesOf(locks) }));
+    });
+  }
+
+  /** Throws `nameUnknown`, `manifestUnknown`. */
+  async manifest(place: Place, authority: Authority, digest: Digest, attributes: AttributeChange): Promise<void> {
+    await this.#change(place, authority, async ({ tx, append, repositoryUid }, event) => {
+      const row = await tx
+        .selectFrom('manifests')
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .select('locks')
+        .executeTakeFirst();
+      if (row === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
+      const locks = changed(row.locks, attributes);
+      if (locks === undefined) return;
+      await tx
+        .updateTable('manifests')
+        .set({ locks })
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .execute();
+      append(event('manifest.updated', { digest, attributes: attributesOf(locks) }));
+    });
+  }
+
+  async #change(place: Place, authority: Authority, work: Work): Promise<void> {
+    const event = eventsOf(place, authority, this.#parts.region);
+    await this.#parts.change(
+      place,
+      authority,
+      async (change) => {
+        const { tx, repositoryUid } = change;
+        const held =
+          repositoryUid === undefined
+            ? undefined
+            : await tx
+                .selectFrom('manifests')
+                .where('repository_uid', '=', repositoryUid)
+                .select('digest')
+                .limit(1)
+                .executeTakeFirst();
+        if (repositoryUid === undefined || held === undefined)
+          throw new BerthError('nameUnknown', { name: place.repository });
+        await work({ ...change, repositoryUid }, event);
+      },
+      { isExclusive: true },
+    );
+  }
+}
+
+/** Undefined when nothing changes. */
+function changed(locks: Locks, attributes: AttributeChange): Locks | undefined {
+  const result = withAttributes(locks, attributes);
+  return result === locks ? undefined : result;
+}

@@ -1,0 +1,285 @@
+import { sql } from 'kysely';
+import { type Digest, parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { parseTag, type Tag } from '../../core/reference.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import { deletionLocks, type Locks, requireOn } from './attributes.ts';
+import type { Change } from './authorized-change.ts';
+import type { EventOf } from './content-events.ts';
+import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
+import { deleteManifest } from './manifest-store.ts';
+import type { Place } from './place.ts';
+import { disuseBlobs, subtractUsage } from './storage-use.ts';
+
+export type DeletionParts = {
+  readonly kind: Database['kind'];
+  readonly place: Place;
+  /** An exclusive one. */
+  readonly change: Change;
+  /** Of the repository, which exists. */
+  readonly repositoryUid: string;
+  readonly event: EventOf;
+  readonly nowMicros: number;
+};
+
+/** What of a repository a deletion of the whole takes at once, and what is left alone: it came after the deletion began. */
+export type Slice = { readonly limit: number; readonly startedMicros: number };
+
+/**
+ * Deletions in one repository within one transaction: the only way in which tags and manifests leave. Each checks the locks
+ * and the rules for tags that are written once, and appends its event; `finish` frees what is no longer in use. Nobody else
+ * changes the repository meanwhile, so what was looked at holds.
+ */
+export class Deletion {
+  readonly #parts: DeletionParts;
+  readonly #immutable: ImmutableTags;
+  readonly #repositoryUid: string;
+  readonly #tx: Transaction;
+  readonly #unreferenced = new Set<string>();
+  #manifestBytes = 0;
+
+  constructor(parts: DeletionParts) {
+    this.#parts = parts;
+    this.#immutable = immutableTagsOf(parts.change.registry.immutableTags, parts.place.repository);
+    this.#repositoryUid = parts.repositoryUid;
+    this.#tx = parts.change.tx;
+  }
+
+  /** Removes a tag; false when there is none. Throws `contentLocked`, `tagImmutable`. */
+  async tag(tag: Tag): Promise<boolean> {
+    const row = await this.#tags().where('name', '=', tag).select(['name', 'digest', 'locks']).executeTakeFirst();
+    if (row === undefined) return false;
+    this.#requireWritable();
+    await this.#removeTags([row]);
+    return true;
+  }
+
+  /**
+   * Removes a manifest with every tag on it; false when there is none. An index and the manifests it lists part: those stay.
+   * Throws `contentLocked`, also for a lock on one of the tags; `tagImmutable`; `manifestReferenced` for part of an index.
+   */
+  async manifest(digest: Digest): Promise<boolean> {
+    const row = await this.#manifests().where('digest', '=', digest).select('locks').executeTakeFirst();
+    if (row === undefined) return false;
+    this.#requireWritable();
+    this.#requireManifest(digest, row.locks);
+    const parent = await this.#tx
+      .selectFrom('manifest_references')
+      .where('repository_uid', '=', this.#repositoryUid)
+      .where('digest', '=', digest)
+      .where('kind', '=', 'manifest')
+      .select('manifest_digest')
+      .limit(1)
+      .executeTakeFirst();
+    if (parent !== undefined) throw new BerthError('manifestReferenced', { digest, index: parent.manifest_digest });
+    await this.#requireTags(digest);
+    await this.#removeManifest(digest);
+    return true;
+  }
+
+  /**
+   * Removes manifests that refer to one of `subjects`, which are gone, and are there for nothing else: without a tag, a lock,
+   * or an index that lists them; and those that refer to these. At most `limit`; answers the subjects that are left to look at.
+   */
+  async referrers(subjects: readonly Digest[], limit: number): Promise<readonly Digest[]> {
+    const left = [...subjects];
+    for (let removed = 0; removed < limit; ) {
+      const subject = left[0];
+      if (subject === undefined) break;
+      const loose = await this.#looseReferrers(subject, limit - removed);
+      for (const digest of loose) await this.#removeManifest(digest);
+      removed += loose.length;
+      if (removed < limit) left.shift();
+      left.push(...loose);
+    }
+    return left;
+  }
+
+  async holdsManifest(): Promise<boolean> {
+    return (await this.#manifests().select('digest').limit(1).executeTakeFirst()) !== undefined;
+  }
+
+  /** Throws `contentLocked` or `tagImmutable` when the repository or anything in it has to stay. */
+  async requireAllDeletable(): Promise<void> {
+    const { place, change } = this.#parts;
+    requireOn({ repository: place.repository }, change.repositoryLocks, 'deleteEnabled', 'writeEnabled');
+    const locked = await this.#manifests()
+      .where(isLocked('locks'), '<>', 0)
+      .select(['digest', 'locks'])
+      .limit(1)
+      .executeTakeFirst();
+    if (locked !== undefined) this.#requireManifest(locked.digest, locked.locks);
+    await this.#requireTags();
+  }
+
+  /** Removes some tags of the whole; answers their names, none when nothing is left. */
+  async tagSlice({ limit, startedMicros }: Slice): Promise<readonly string[]> {
+    const rows = await this.#tags()
+      .where('changed_at', '<=', startedMicros)
+      .orderBy('name')
+      .limit(limit)
+      .select(['name', 'digest', 'locks'])
+      .execute();
+    await this.#removeTags(rows);
+    return rows.map((row) => row.name);
+  }
+
+  /** Removes some manifests of the whole, parts of an index or not; answers their digests, none when nothing is left. */
+  async manifestSlice({ limit, startedMicros }: Slice): Promise<readonly string[]> {
+    const rows = await this.#manifests()
+      .where('created_at', '<=', startedMicros)
+      .where((where) =>
+        where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),
+      )
+      .orderBy('digest')
+      .limit(limit)
+      .select(['digest', 'locks'])
+      .execute();
+    for (const { digest, locks } of rows) {
+      this.#requireManifest(digest, locks);
+      await this.#removeManifest(parseDigest(digest));
+    }
+    return rows.map((row) => row.digest);
+  }
+
+  /** Hides the blobs that no manifest here needs any more. */
+  async unlinkBlobs({ startedMicros }: Slice): Promise<void> {
+    await this.#tx
+      .deleteFrom('blob_links')
+      .where('repository_uid', '=', this.#repositoryUid)
+      .where('created_at', '<=', startedMicros)
+      .where((where) =>
+        where.not(
+          where.exists(
+            this.#references()
+              .where('manifest_references.digest', '=', where.ref('blob_links.digest'))
+              .select('digest'),
+          ),
+        ),
+      )
+      .execute();
+  }
+
+  /** Goes last: counts what was freed, and lets a repository go that holds nothing any more. */
+  async finish(): Promise<void> {
+    if (this.#manifestBytes === 0) return;
+    const { kind, place } = this.#parts;
+    if (!(await this.holdsManifest())) await this.#forgetRepository();
+    const bytes = await disuseBlobs(this.#tx, kind, place.registryUid, [...this.#unreferenced]);
+    await subtractUsage(this.#tx, place.registryUid, bytes + this.#manifestBytes);
+  }
+
+  #tags() {
+    return this.#tx.selectFrom('tags').where('repository_uid', '=', this.#repositoryUid);
+  }
+
+  #manifests() {
+    return this.#tx.selectFrom('manifests').where('repository_uid', '=', this.#repositoryUid);
+  }
+
+  #references() {
+    return this.#tx.selectFrom('manifest_references').where('repository_uid', '=', this.#repositoryUid);
+  }
+
+  #requireWritable(): void {
+    const { place, change } = this.#parts;
+    requireOn({ repository: place.repository }, change.repositoryLocks, 'writeEnabled');
+  }
+
+  #requireManifest(digest: string, locks: Locks): void {
+    requireOn({ repository: this.#parts.place.repository, digest }, locks, 'writeEnabled', 'deleteEnabled');
+  }
+
+  #requireTag(tag: string, locks: Locks): void {
+    requireOn({ repository: this.#parts.place.repository, tag }, locks, 'writeEnabled', 'deleteEnabled');
+    this.#immutable.refuseDeletion(tag);
+  }
+
+  /** Of one manifest, or of all. Every tag is looked at only where rules may keep some. */
+  async #requireTags(digest?: Digest): Promise<void> {
+    const all = this.#tags().select(['name', 'locks']);
+    const tags = digest === undefined ? all : all.where('digest', '=', digest);
+    const rows = this.#immutable.keepsSome
+      ? await tags.execute()
+      : await tags.where(isLocked('locks'), '<>', 0).limit(1).execute();
+    for (const { name, locks } of rows) this.#requireTag(name, locks);
+  }
+
+  async #removeTags(rows: readonly { readonly name: string; readonly digest: string; readonly locks: Locks }[]) {
+    for (const { name, locks } of rows) this.#requireTag(name, locks);
+    if (rows.length === 0) return;
+    const names = rows.map((row) => row.name);
+    await this.#tx
+      .deleteFrom('tags')
+      .where('repository_uid', '=', this.#repositoryUid)
+      .where('name', 'in', names)
+      .execute();
+    for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
+  }
+
+  async #removeManifest(digest: Digest): Promise<void> {
+    const last = await this.#manifests()
+      .where('digest', '=', digest)
+      .select(['media_type as mediaType', 'size as sizeBytes'])
+      .executeTakeFirstOrThrow();
+    const tags = await this.#tx
+      .deleteFrom('tags')
+      .where('repository_uid', '=', this.#repositoryUid)
+      .where('digest', '=', digest)
+      .returning('name')
+      .execute();
+    const blobs = await this.#references()
+      .where('manifest_digest', '=', digest)
+      .where('kind', '=', 'blob')
+      .select('digest')
+      .execute();
+    for (const blob of blobs) this.#unreferenced.add(blob.digest);
+    this.#manifestBytes += last.sizeBytes;
+    await deleteManifest(this.#tx, this.#repositoryUid, digest, this.#parts.nowMicros);
+    this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
+  }
+
+  async #looseReferrers(subject: Digest, limit: number): Promise<Digest[]> {
+    const rows = await this.#manifests()
+      .where('subject_digest', '=', subject)
+      .where(isLocked('locks'), '=', 0)
+      .where((where) =>
+        where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),
+      )
+      .where((where) =>
+        where.not(
+          where.exists(
+            this.#references()
+              .where('manifest_references.digest', '=', where.ref('manifests.digest'))
+              .where('kind', '=', 'manifest')
+              .select('kind'),
+          ),
+        ),
+      )
+      .orderBy('digest')
+      .limit(limit)
+      .select('digest')
+      .execute();
+    return rows.map((row) => parseDigest(row.digest));
+  }
+
+  /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
+  async #forgetRepository(): Promise<void> {
+    const { nowMicros } = this.#parts;
+    await this.#tx
+      .updateTable('repositories')
+      .set({ locks: 0, created_at: nowMicros, changed_at: nowMicros })
+      .where('uid', '=', this.#repositoryUid)
+      .execute();
+    this.#append('repository.deleted', {});
+  }
+
+  #append(type: string, data: Readonly<Record<string, unknown>>): void {
+    const { change, event } = this.#parts;
+    change.append(event(type, data));
+  }
+}
+
+function isLocked(column: string) {
+  return sql<number>`(${sql.ref(column)} & ${sql.lit(deletionLocks)})`;
+}

@@ -1,0 +1,119 @@
+import type { Digest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Reference, Tag } from '../../core/reference.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Change } from './authorized-change.ts';
+import { eventsOf } from './content-events.ts';
+import type { ContentParts } from './content-parts.ts';
+import { Deletion, type Slice } from './deletion.ts';
+import type { Place } from './place.ts';
+
+export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
+  /** Region of origin of what is written here. */
+  readonly region: string;
+};
+
+/** What a deletion of a whole repository took. */
+export type DeletedRepository = { readonly manifests: readonly string[]; readonly tags: readonly string[] };
+
+/** Deletes tags, manifests and repositories, each as one request asks for it. Locks: ACR semantics, 3.3 and 4.3. */
+export class Deletions {
+  readonly #parts: DeletionsParts;
+
+  constructor(parts: DeletionsParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws `tagUnknown`, `contentLocked`, `tagImmutable`. */
+  async tag(place: Place, authority: Authority, tag: Tag): Promise<void> {
+    await this.#delete(place, authority, async (deletion) => {
+      if (!(await deletion?.tag(tag))) throw new BerthError('tagUnknown', { repository: place.repository, tag });
+    });
+  }
+
+  /**
+   * A manifest, the tags on it, and what refers to it and is there for nothing else, as signatures are.
+   * Throws `manifestUnknown`, `manifestReferenced`, `contentLocked`, `tagImmutable`.
+   */
+  async manifest(place: Place, authority: Authority, digest: Digest): Promise<void> {
+    let subjects = await this.#delete(place, authority, async (deletion) => {
+      if (deletion === undefined || !(await deletion.manifest(digest)))
+        throw new BerthError('manifestUnknown', { repository: place.repository, digest });
+      return await deletion.referrers([digest], eventsPerTransaction - 2);
+    });
+    while (subjects.length > 0)
+      subjects = await this.#delete(place, authority, async (deletion) =>
+        deletion === undefined ? [] : await deletion.referrers(subjects, eventsPerTransaction - 1),
+      );
+  }
+
+  /** A tag, or a manifest as above; throws `manifestUnknown` for either. Source: OCI distribution specification, "Deleting tags". */
+  async reference(place: Place, authority: Authority, reference: Reference): Promise<void> {
+    if (reference.kind === 'digest') return await this.manifest(place, authority, reference.digest);
+    const { tag } = reference;
+    await this.#delete(place, authority, async (deletion) => {
+      if (!(await deletion?.tag(tag))) throw new BerthError('manifestUnknown', { repository: place.repository, tag });
+    });
+  }
+
+  /**
+   * Everything in a repository, in slices; what is pushed meanwhile stays. Looks at every lock before it takes anything; one
+   * that is set later ends it where it stands. Throws `nameUnknown`, `contentLocked`, `tagImmutable`.
+   */
+  async repository(place: Place, authority: Authority): Promise<DeletedRepository> {
+    const slice: Slice = { limit: eventsPerTransaction - 1, startedMicros: this.#parts.clock.nowMicros() };
+    await this.#delete(place, authority, async (deletion) => {
+      if (deletion === undefined || !(await deletion.holdsManifest()))
+        throw new BerthError('nameUnknown', { name: place.repository });
+      await deletion.requireAllDeletable();
+    });
+    const take = async (some: (deletion: Deletion) => Promise<readonly string[]>): Promise<string[]> => {
+      const all: string[] = [];
+      while (true) {
+        const taken = await this.#delete(place, authority, async (deletion) => (deletion ? await some(deletion) : []));
+        if (taken.length === 0) return all;
+        for (const name of taken) all.push(name);
+      }
+    };
+    const tags = await take((deletion) => deletion.tagSlice(slice));
+    const manifests = await take((deletion) => deletion.manifestSlice(slice));
+    await this.#delete(place, authority, async (deletion) => await deletion?.unlinkBlobs(slice));
+    return { manifests, tags };
+  }
+
+  /** One transaction of deletions; without a `deletion` where the repository does not exist. */
+  async #delete<T>(
+    place: Place,
+    authority: Authority,
+    work: (deletion: Deletion | undefined) => Promise<T>,
+  ): Promise<T> {
+    const { change, failpoint } = this.#parts;
+    await failpoint('delete.commit.before');
+    const run = async (context: Change) => {
+      const deletion = this.#deletion(place, authority, context);
+      const result = await work(deletion);
+      await deletion?.finish();
+      return result;
+    };
+    const result = await change(place, authority, run, { isExclusive: true });
+    await failpoint('delete.commit.after');
+    return result;
+  }
+
+  #deletion(place: Place, authority: Authority, change: Change): Deletion | undefined {
+    const { database, clock, region } = this.#parts;
+    const { repositoryUid } = change;
+    if (repositoryUid === undefined) return undefined;
+    return new Deletion({
+      kind: database.kind,
+      place,
+      change,
+      repositoryUid,
+      event: eventsOf(place, authority, region),
+      nowMicros: clock.nowMicros(),
+    });
+  }
+}
+
+/** What one transaction of the journal holds. */
+const eventsPerTransaction = 500;

@@ -1,0 +1,129 @@
+import { sql } from 'kysely';
+import type { Digest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdate } from '../../platform/database/locks.ts';
+import type { Sku } from '../registries/registry.ts';
+
+/** Most bytes that a registry of each SKU may have in use. */
+export type StorageLimits = Readonly<Record<Sku, number>>;
+
+/** Keeps statements far below the parameter limits of both databases. */
+const digestsPerStatement = 500;
+
+/**
+ * A registry's bytes in use: its manifests, and each blob once that a manifest references in a repository which shows it. Both
+ * are written in the transaction of the change that makes the difference. Answers the bytes that were not in use before.
+ */
+export async function useBlobs(
+  tx: Transaction,
+  place: { readonly registryUid: string; readonly repositoryUid: string },
+  digests: readonly Digest[],
+): Promise<number> {
+  let bytes = 0;
+  for (let start = 0; start < digests.length; start += digestsPerStatement) {
+    const shown = tx
+      .selectFrom('blob_links as l')
+      .innerJoin('blobs as b', (join) =>
+        join.on('b.registry_uid', '=', place.registryUid).onRef('b.digest', '=', 'l.digest'),
+      )
+      .where('l.repository_uid', '=', place.repositoryUid)
+      .where('l.digest', 'in', digests.slice(start, start + digestsPerStatement))
+      .orderBy('b.digest')
+      .select(['b.registry_uid', 'b.digest', 'b.size']);
+    const rows = await tx
+      .insertInto('referenced_blobs')
+      .columns(['registry_uid', 'digest', 'size'])
+      .expression(shown)
+      .onConflict((conflict) => conflict.columns(['registry_uid', 'digest']).doNothing())
+      .returning('size')
+      .execute();
+    bytes += sum(rows);
+  }
+  return bytes;
+}
+
+/**
+ * The other way, after references were removed: takes the blobs out of use that nothing references any more. They are locked
+ * first, so that a push that relies on one is seen here, or waits and finds it out of use.
+ */
+export async function disuseBlobs(
+  tx: Transaction,
+  kind: Database['kind'],
+  registryUid: string,
+  digests: readonly string[],
+): Promise<number> {
+  let bytes = 0;
+  const sorted = [...digests].sort();
+  for (let start = 0; start < sorted.length; start += digestsPerStatement) {
+    const some = sorted.slice(start, start + digestsPerStatement);
+    const blobs = tx.selectFrom('blobs').where('registry_uid', '=', registryUid).where('digest', 'in', some);
+    await lockedForUpdate(kind, blobs.orderBy('digest').select('digest')).execute();
+    const rows = await tx
+      .deleteFrom('referenced_blobs')
+      .where('registry_uid', '=', registryUid)
+      .where('digest', 'in', some)
+      .where((where) =>
+        where.not(
+          where.exists(
+            tx
+              .selectFrom('blob_links as l')
+              .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
+              .innerJoin('manifest_references as m', (join) =>
+                join.onRef('m.repository_uid', '=', 'l.repository_uid').onRef('m.digest', '=', 'l.digest'),
+              )
+              .where('l.digest', '=', where.ref('referenced_blobs.digest'))
+              .where('r.registry_uid', '=', registryUid)
+              .where('m.kind', '=', 'blob')
+              .select('l.digest'),
+          ),
+        ),
+      )
+      .returning('size')
+      .execute();
+    bytes += sum(rows);
+  }
+  return bytes;
+}
+
+/**
+ * Counts bytes that come into use. The row is every push's last before the journal. Throws `storageLimitReached` for the
+ * write that would pass the limit, whoever came before it.
+ */
+export async function addUsage(
+  tx: Transaction,
+  registryUid: string,
+  bytes: number,
+  limitBytes: number = Number.MAX_SAFE_INTEGER,
+): Promise<void> {
+  if (bytes === 0) return;
+  const row =
+    bytes > limitBytes
+      ? undefined
+      : await tx
+          .insertInto('registry_usage')
+          .values({ registry_uid: registryUid, bytes })
+          .onConflict((conflict) =>
+            conflict
+              .column('registry_uid')
+              .doUpdateSet({ bytes: sql<number>`registry_usage.bytes + excluded.bytes` })
+              .where(sql<boolean>`registry_usage.bytes + excluded.bytes <= ${limitBytes}`),
+          )
+          .returning('bytes')
+          .executeTakeFirst();
+  if (row === undefined) throw new BerthError('storageLimitReached', { addedBytes: bytes, limitBytes });
+}
+
+/** Counts bytes that are no longer in use. */
+export async function subtractUsage(tx: Transaction, registryUid: string, bytes: number): Promise<void> {
+  if (bytes === 0) return;
+  await tx
+    .updateTable('registry_usage')
+    .set((set) => ({ bytes: set('bytes', '-', bytes) }))
+    .where('registry_uid', '=', registryUid)
+    .execute();
+}
+
+function sum(rows: readonly { readonly size: number }[]): number {
+  return rows.reduce((total, row) => total + row.size, 0);
+}
