@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parsePurgeAge } from './purge-age.ts';
+import { parsePurgeFilter } from './purge-filter.ts';
+
+const hits: readonly [filter: string, repository: string, tag: string, expected: boolean][] = [
+  ['app:v1', 'app', 'v1', true],
+  ['app:v1', 'my-app', 'v1', false],
+  ['app:1.0', 'app', '21x0-beta', true],
+  ['app:^1\\.0$', 'app', '1.0', true],
+  ['a|b:.*', 'a-long', 'x', true],
+  ['a|b:.*', 'ends-b', 'x', true],
+  ['.*:.*', 'team/app', 'v1', true],
+  ['app:(?i:DEV)-.*', 'app', 'dev-1', true],
+  ['app:[[:alpha:]]+', 'app', '123', false],
+  ['app:[[:alpha:]]+', 'app', 'a', true],
+  ['app[:]?:v', 'app', 'v', true],
+  ['app:V1', 'app', 'v1', false],
+];
+
+for (const [filter, repository, tag, expected] of hits) {
+  test(`the filter ${filter} ${expected ? 'takes' : 'leaves'} ${repository}:${tag}`, () => {
+    const parsed = parsePurgeFilter(filter);
+    assert.equal(parsed.matchesRepository(repository) && parsed.matchesTag(tag), expected);
+  });
+}
+
+for (const filter of ['app', 'a:b:c', ':v1', 'app:', 'app:(', 'app:(?=x)', '']) {
+  test(`'${filter}' is refused as a filter`, () => {
+    assert.throws(() => parsePurgeFilter(filter), { error: 'purgeInvalid' });
+  });
+}
+
+test('an expression that takes exponential time elsewhere is answered at once', () => {
+  const parsed = parsePurgeFilter('app:^(a+)+$');
+  assert.equal(parsed.matchesTag(`${'a'.repeat(100)}!`), false);
+});
+
+const ages: readonly [string, number][] = [
+  ['30d', 30 * 86_400_000],
+  ['0d', 0],
+  ['2d3h6m', 2 * 86_400_000 + 3 * 3_600_000 + 6 * 60_000],
+  ['36h', 36 * 3_600_000],
+  ['90m', 90 * 60_000],
+  ['1.5h', 5_400_000],
+  ['999999999d', 54_750 * 86_400_000],
+];
+
+for (const [text, expected] of ages) {
+  test(`the age ${text} is ${expected} ms`, () => assert.equal(parsePurgeAge(text), expected));
+}
+
+for (const text of ['', '10', '1w', '10d5d', '2d3x', '1.5d', '3h2d', 'day', 'd7', '-1d', 'abc', '30days']) {
+  test(`'${text}' is refused as an age`, () => {
+    assert.throws(() => parsePurgeAge(text), { error: 'purgeInvalid' });
+  });
+}

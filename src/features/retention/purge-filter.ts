@@ -1,0 +1,65 @@
+import { RE2JS } from 're2js';
+import { BerthError } from '../../core/errors.ts';
+
+/** Which repositories, and which of their tags: `--filter 'repository expression:tag expression'`. */
+export type PurgeFilter = {
+  /** As written. */
+  readonly text: string;
+  readonly matchesRepository: (name: string) => boolean;
+  readonly matchesTag: (name: string) => boolean;
+};
+
+/**
+ * Reads a filter: two regular expressions with the one colon between them that is in no group of flags and in no bracket
+ * class. The first has to match the whole name of a repository, as `^…$` around it does; the second any part of a tag.
+ * Expressions are RE2's, which run in linear time. Throws `purgeInvalid`. Source: ACR Tasks reference, "Filter".
+ */
+export function parsePurgeFilter(text: string): PurgeFilter {
+  const colons = separators(text);
+  const [colon] = colons;
+  if (colon === undefined || colons.length > 1)
+    throw refuse(
+      `unable to correctly parse filter flag '${text}': it needs one colon between repository and tag expression`,
+    );
+  const [repository, tag] = [text.slice(0, colon), text.slice(colon + 1)];
+  if (repository === '') throw refuse(`missing repository name/expression in filter '${text}'`);
+  if (tag === '') throw refuse(`missing tag name/expression in filter '${text}'`);
+  const ofRepository = compile(`^${repository}$`, text);
+  const ofTag = compile(tag, text);
+  return {
+    text,
+    matchesRepository: (name) => ofRepository.matcher(name).find(),
+    matchesTag: (name) => ofTag.matcher(name).find(),
+  };
+}
+
+function separators(text: string): number[] {
+  const found: number[] = [];
+  let isInClass = false;
+  for (let index = 0; index < text.length; index += 1) {
+    const letter = text[index];
+    if (letter === '\\') index += 1;
+    else if (isInClass) isInClass = letter !== ']' || isNamedClassEnd(text, index);
+    else if (letter === '[') isInClass = true;
+    else if (letter === ':' && !/\(\?[a-zA-Z-]*$/.test(text.slice(0, index))) found.push(index);
+  }
+  return found;
+}
+
+/** The bracket in `[:alpha:]` ends a named class, not the class around it. */
+function isNamedClassEnd(text: string, index: number): boolean {
+  return text[index - 1] === ':' && /\[:[a-z]+:$/.test(text.slice(0, index));
+}
+
+function compile(expression: string, filter: string): RE2JS {
+  try {
+    return RE2JS.compile(expression);
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw refuse(`the filter '${filter}' is no regular expression (RE2): ${reason}`, cause);
+  }
+}
+
+function refuse(message: string, cause?: unknown): BerthError {
+  return new BerthError('purgeInvalid', { message }, { cause });
+}

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type ManifestFacts, type PurgeRule, selectPurge, type TagFacts } from './purge-selection.ts';
+
+const hex = (name: string) => Buffer.from(name.padEnd(32, '.')).toString('hex');
+const digestOf = (name: string) => `sha256:${hex(name)}`;
+
+/** Of this age in days before the moment; negative ones are too young. */
+function manifest(name: string, age = 1, more: Partial<Omit<ManifestFacts, 'digest'>> = {}): ManifestFacts {
+  return {
+    digest: digestOf(name),
+    changedAtMicros: 1000 - age,
+    isLocked: false,
+    children: [],
+    subject: undefined,
+    ...more,
+  };
+}
+
+function tag(name: string, of: string, age = 1, isLocked = false): TagFacts {
+  return { name, digest: digestOf(of), changedAtMicros: 1000 - age, isLocked };
+}
+
+const rule: PurgeRule = {
+  matchesTag: () => true,
+  takesUntagged: true,
+  beforeMicros: 1000,
+  keep: 0,
+  includesLocked: false,
+};
+
+function taken(tags: readonly TagFacts[], manifests: readonly ManifestFacts[], more: Partial<PurgeRule> = {}): string {
+  const selection = selectPurge({ tags, manifests }, { ...rule, ...more });
+  const names = new Map(
+    manifests.map(({ digest }) => [digest, Buffer.from(digest.slice(7), 'hex').toString().replace(/\.+$/, '')]),
+  );
+  return [
+    ...selection.tags.map((each) =>
+      each.tag.name.startsWith('sha256-') ? `${each.tag.name.split('.').at(-1)}` : each.tag.name,
+    ),
+    ...selection.manifests.map((each) => `@${names.get(each.manifest.digest)}`),
+  ].join(' ');
+}
+
+const untaggedOnly = { matchesTag: undefined };
+
+const rows: readonly [string, string, string][] = [
+  [
+    'tags that match and are old enough leave, and what they leave behind',
+    taken([tag('old', 'a', 2), tag('young', 'b', -1)], [manifest('a', 2), manifest('b', 2)]),
+    'old @a',
+  ],
+  ['a change at the very moment is too young', taken([tag('now', 'a', 0)], [manifest('a', 0)]), ''],
+  [
+    'tags alone leave unless manifests are asked for',
+    taken([tag('v1', 'a')], [manifest('a')], { takesUntagged: false }),
+    'v1',
+  ],
+  [
+    'the newest that could leave are kept: young, locked and other ones do not use up the number',
+    taken(
+      [tag('a1', 'a', 1), tag('a2', 'a', 2), tag('a3', 'a', 3), tag('lock', 'a', 1, true), tag('young', 'a', -1)],
+      [manifest('a')],
+      { keep: 2, takesUntagged: false },
+    ),
+    'a3',
+  ],
+  ['a locked tag stays and holds its manifest', taken([tag('v1', 'a', 1, true)], [manifest('a')]), ''],
+  [
+    'locked ones leave where that is asked for',
+    taken([tag('v1', 'a', 1, true)], [manifest('a', 1, { isLocked: true })], { includesLocked: true }),
+    'v1 @a',
+  ],
+  ['a locked manifest stays without its tag', taken([tag('v1', 'a')], [manifest('a', 1, { isLocked: true })]), 'v1'],
+  [
+    'what a tagged index lists stays, however deep',
+    taken(
+      [tag('keep', 'top', -1)],
+      [
+        manifest('top', 2, { children: [digestOf('mid')] }),
+        manifest('mid', 2, { children: [digestOf('leaf')] }),
+        manifest('leaf', 2),
+      ],
+    ),
+    '',
+  ],
+  [
+    'what a locked index lists stays',
+    taken([], [manifest('top', 2, { isLocked: true, children: [digestOf('leaf')] }), manifest('leaf', 2)]),
+    '',
+  ],
+  [
+    'an index without a tag leaves before what it lists',
+    taken([], [manifest('leaf', 1), manifest('top', 2, { children: [digestOf('leaf')] })]),
+    '@top @leaf',
+  ],
+  [
+    'a child of two indexes stays with the one that stays',
+    taken(
+      [tag('keep', 'kept', -1)],
+      [
+        manifest('kept', 2, { children: [digestOf('leaf')] }),
+        manifest('gone', 2, { children: [digestOf('leaf')] }),
+        manifest('leaf', 2),
+      ],
+    ),
+    '@gone',
+  ],
+  [
+    'signatures and SBOMs stay with their image, also those of signatures',
+    taken(
+      [tag('keep', 'app', -1)],
+      [
+        manifest('app', 9),
+        manifest('sbom', 9, { subject: digestOf('app') }),
+        manifest('sig', 9, { subject: digestOf('sbom') }),
+      ],
+    ),
+    '',
+  ],
+  [
+    'signatures leave with their image',
+    taken([tag('v1', 'app')], [manifest('app', 9), manifest('sig', 8, { subject: digestOf('app') })]),
+    'v1 @sig @app',
+  ],
+  [
+    'what refers to an image that is not here is left alone',
+    taken([], [manifest('sig', 9, { subject: digestOf('app') })]),
+    '',
+  ],
+  [
+    "cosign's tags stay with the image they belong to",
+    taken(
+      [tag('keep', 'app', -1), tag(`sha256-${hex('app')}.sig`, 'sig', 9)],
+      [manifest('app', 9), manifest('sig', 9)],
+    ),
+    '',
+  ],
+  [
+    "cosign's tags leave with the image they belong to",
+    taken([tag('v1', 'app', 2), tag(`sha256-${hex('app')}.sig`, 'sig', 9)], [manifest('app', 9), manifest('sig', 9)]),
+    'v1 sig @app @sig',
+  ],
+  [
+    'the number kept counts manifests by themselves, and keeps what they need',
+    taken([], [manifest('new', 1, { children: [digestOf('leaf')] }), manifest('leaf', 5), manifest('old', 3)], {
+      ...untaggedOnly,
+      keep: 1,
+    }),
+    '@old',
+  ],
+  ['without a filter no tag is touched', taken([tag('v1', 'a')], [manifest('a'), manifest('b')], untaggedOnly), '@b'],
+];
+
+for (const [label, actual, expected] of rows) {
+  test(`purge: ${label}`, () => assert.equal(actual, expected));
+}
