@@ -533,6 +533,13 @@ export const errorCatalogue = {
     message: 'the installation itself needs the resource',
     remedy: 'Keep it, and delete other resources of its group one by one.',
   },
+  scopeMapNeeded: {
+    code: 'CONFLICT',
+    arm: 'ScopeMapInUse',
+    status: 409,
+    message: 'tokens have this scope map',
+    remedy: 'Give the tokens another scope map, or delete them first.',
+  },
   moveUnsupported: {
     code: 'CONFLICT',
     arm: 'ResourceMoveNotSupported',

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import { parseStrictJson, StrictJsonError } from '../../core/strict-json.ts';
+import type { OperationRights } from '../../features/access/role-operations.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { Author } from '../../features/resources/resource.ts';
 import type { Preconditions } from '../../features/resources/resources.ts';
@@ -12,6 +13,8 @@ import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
 export type ArmCall = {
   readonly c: Context<Env>;
   readonly author: Author;
+  /** What the caller may do: for lists, which leave out the rest. */
+  readonly rights: OperationRights;
   readonly apiVersion: string;
   readonly segments: readonly string[];
 };

@@ -1,11 +1,13 @@
 import type { Context } from 'hono';
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
-import { decide } from '../../features/access/decision.ts';
-import { rightsOf } from '../../features/access/rights.ts';
+import type { OperationRights } from '../../features/access/role-operations.ts';
+import type { OperationRightsSource } from '../../features/access/role-operations-source.ts';
+import { objectIdOf } from '../../features/identity/object-id.ts';
 import type { Principal } from '../../features/identity/principal.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Env } from '../middleware/env.ts';
+import type { Requirement } from './role-requirement.ts';
 
 export type ArmCallerParts = {
   /** Who a token of the tenant stands for. Throws `unauthorized`. */
@@ -13,50 +15,67 @@ export type ArmCallerParts = {
   readonly accessLog: AccessLog;
 };
 
-/** Who calls the resource manager, and whether they may administer the installation. */
-export type ArmCaller = { readonly principal: Principal; readonly mayAdminister: boolean };
+/** Who calls the resource manager, and what they may do there. */
+export type ArmCaller = {
+  readonly rights: OperationRights;
+  /** Throws `denied`, which is written down, naming the operation and the scope. */
+  readonly require: (requirement: Requirement) => void;
+};
 
-/**
- * Finds out who calls. Who may not administer is refused and written down, but for the lists a sign-in begins with: there the
- * answer is what they have. Throws `unauthorized`, `denied`.
- */
-export function createArmCaller({ tenantCaller, accessLog }: ArmCallerParts): (c: Context<Env>) => Promise<ArmCaller> {
+/** Finds out who calls. Throws `unauthorized`. */
+export function createArmCaller(
+  { tenantCaller, accessLog }: ArmCallerParts,
+  operationRights: OperationRightsSource,
+): (c: Context<Env>) => Promise<ArmCaller> {
   return async (c) => {
-    const { registry, address, correlationId, userAgent } = c.var.call;
-    const deny = (identity: string, status: number, reason: string) =>
-      accessLog.record({
-        kind: 'denial',
-        registryUid: registry.uid,
-        address,
-        correlationId,
-        identity,
-        status,
-        reason,
-        ...(userAgent === undefined ? {} : { userAgent }),
-      });
-    const principal = await signedIn(c, tenantCaller, () => deny('unknown', 401, 'not a valid token of the tenant'));
-    const circumstances = { address, surface: 'arm', correlationId, userAgent } as const;
-    const decision = decide(rightsOf(principal, registry), 'administer', { kind: 'installation' }, circumstances);
-    const mayAdminister = decision.kind === 'allowed';
-    if (mayAdminister || isSignInList(c)) return { principal, mayAdminister };
-    deny(principal.uid, 403, `administer: ${decision.kind === 'denied' ? decision.reason : ''}`);
-    const action = `${c.req.method} ${c.req.path.slice(0, 300)}`;
-    throw refuse('denied', {
-      message: `The client '${principal.name}' does not have authorization to perform action '${action}'. Ask an owner.`,
-    });
+    const deny: Deny = (identity, status, reason) => {
+      const { registry, address, correlationId, userAgent } = c.var.call;
+      const agent = userAgent === undefined ? {} : { userAgent };
+      const common = { kind: 'denial', registryUid: registry.uid, address, correlationId, ...agent } as const;
+      accessLog.record({ ...common, identity, status, reason });
+    };
+    const principal = await signedIn(c, tenantCaller, deny);
+    const rights = await operationRights.of(principal);
+    return { rights, require: (requirement) => requireRight(rights, requirement, deny) };
   };
 }
 
-/** `az login` asks for the tenants and subscriptions of whoever signs in, and fails when it is refused. */
-function isSignInList(c: Context<Env>): boolean {
-  return c.req.method === 'GET' && /^\/(tenants|subscriptions)\/?$/i.test(c.req.path);
+type Deny = (identity: string, status: number, reason: string) => void;
+
+function requireRight(rights: OperationRights, requirement: Requirement, deny: Deny): void {
+  if (requirement.kind === 'signedIn' || requirement.kind === 'list') return;
+  const { scope } = requirement;
+  if (requirement.kind === 'inside') {
+    if (rights.touches(scope)) return;
+    deny(rights.principal.uid, 403, `no role in ${scope}`);
+    throw denied(rights.principal, 'Microsoft.Resources/subscriptions/read', scope);
+  }
+  const decision = rights.decide(requirement.operation, scope);
+  if (decision.kind === 'allowed') return;
+  deny(rights.principal.uid, 403, decision.reason);
+  throw denied(rights.principal, requirement.operation, scope);
 }
 
-async function signedIn(
-  c: Context<Env>,
-  tenantCaller: ArmCallerParts['tenantCaller'],
-  deny: () => void,
-): Promise<Principal> {
+/** As Azure says it: scripts look for its words. */
+export function denied({ name, uid }: Principal, operation: string, scope: string): BerthError {
+  return refuse('denied', {
+    message:
+      `The client '${name}' with object id '${shownId(uid)}' does not have authorization to perform action '${operation}' ` +
+      `over scope '${scope}' or the scope is invalid. Ask an owner for a role that gives this action at this scope.`,
+  });
+}
+
+/** Principals of tests and of the installation itself have no object id. */
+function shownId(uid: string): string {
+  try {
+    return objectIdOf(uid);
+  } catch (error) {
+    if (error instanceof RangeError) return uid;
+    throw error;
+  }
+}
+
+async function signedIn(c: Context<Env>, tenantCaller: ArmCallerParts['tenantCaller'], deny: Deny): Promise<Principal> {
   const authorization = c.req.header('authorization');
   if (authorization === undefined) {
     throw refuse('unauthorized', {
@@ -67,7 +86,7 @@ async function signedIn(
     return await tenantCaller(authorization, 'resourceManager');
   } catch (error) {
     if (!(error instanceof BerthError) || errorCatalogue[error.error].status !== 401) throw error;
-    deny();
+    deny('unknown', 401, 'not a valid token of the tenant');
     throw refuse('unauthorized', {
       message: 'The access token is invalid or has expired. Sign in again with az login.',
     });

@@ -1,10 +1,12 @@
 import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
+import { roleDefinitionType } from '../../features/access/role-definition.ts';
+import type { OperationRights } from '../../features/access/role-operations.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { Resource, ResourceName } from '../../features/resources/resource.ts';
-import { parseResourceFilter } from '../../features/resources/resource-filter.ts';
-import { groupType, lockType } from '../../features/resources/resource-names.ts';
-import { findResource, listHeads, listResources } from '../../features/resources/resource-store.ts';
+import { parseResourceFilter, type ResourceFilter } from '../../features/resources/resource-filter.ts';
+import { groupType } from '../../features/resources/resource-names.ts';
+import { findResource, listHeads } from '../../features/resources/resource-store.ts';
 import type { ResourceTypes } from '../../features/resources/resource-type.ts';
 import { missing } from '../../features/resources/resources.ts';
 import { listSubscriptions, type Subscription } from '../../features/resources/subscription-store.ts';
@@ -15,12 +17,15 @@ import type { ArmCaller } from './arm-caller.ts';
 import { isArmPath, segmentsOf } from './arm-path.ts';
 import { type ArmTarget, parseTarget, subscriptionScope } from './arm-target.ts';
 import type { ArmType } from './arm-type.ts';
+import { listWithBuiltIns } from './built-ins.ts';
 import { answerDeployments, type DeploymentRouteParts, deploymentSegments } from './deployments-routes.ts';
 import { checkRegistryName, type NameCheckParts } from './name-check.ts';
 import { answerOperationResult, answerOperationStatus } from './operation-answers.ts';
 import { pageOf } from './paging.ts';
 import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { genericView, resourceView } from './resource-view.ts';
+import { answerRoles, answerRootRoles, roleTarget } from './role-answers.ts';
+import { requirementOf, resourceOperation } from './role-requirement.ts';
 import { answerTags, taggedSegments } from './tag-answers.ts';
 import { locationView, providerViews, subscriptionView, tenantView } from './tenant-answers.ts';
 
@@ -40,13 +45,16 @@ export function armRoutes(parts: ArmParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.all('*', async (c, next) => {
     if (!isArmPath(c.req.path)) return await next();
-    const { principal, mayAdminister } = await parts.armCaller(c);
-    const { uid, name, kind } = principal;
-    const apiVersion = parseApiVersion(c.req.query('api-version'));
+    const { rights, require } = await parts.armCaller(c);
     const segments = segmentsOf(new URL(c.req.url).pathname);
+    const target = (subscriptionId: string) => parseTarget(segments, subscriptionId, parts.types.find);
+    const requirement = requirementOf(c.req.method, segments, target);
+    require(requirement);
+    const apiVersion = parseApiVersion(c.req.query('api-version'));
+    if (requirement.kind === 'list' && !rights.touches(requirement.scope)) return readOnly(c, () => ({ value: [] }));
+    const { uid, name, kind } = rights.principal;
     const author = { uid, name, kind: kind === 'user' ? 'User' : 'Application' } as const;
-    if (!mayAdminister) return c.json({ value: segments[0]?.toLowerCase() === 'tenants' ? tenants(parts) : [] });
-    return await answer(parts, { c, author, apiVersion, segments });
+    return await answer(parts, { c, author, rights, apiVersion, segments });
   });
   return routes;
 }
@@ -63,11 +71,13 @@ async function answer(parts: ArmParts, call: ArmCall): Promise<Response> {
       if (subscriptionId !== undefined) throw new BerthError('resourceTypeUnknown');
       return readOnly(c, () => ({ value: tenants(parts) }));
     case 'providers':
+      if (isRootRoles(segments)) return answerRootRoles(call, segments[3]);
       return readOnly(c, () => providers(parts, undefined, subscriptionId));
   }
   const subscriptions = await listSubscriptions(parts.database.read, parts.tenantUid);
   if (subscriptionId === undefined) {
-    return readOnly(c, () => ({ value: subscriptions.map((each) => subscriptionView(each, parts.tenantId)) }));
+    const own = subscriptions.filter((each) => call.rights.touches(subscriptionScope(each.subscriptionId).id));
+    return readOnly(c, () => ({ value: own.map((each) => subscriptionView(each, parts.tenantId)) }));
   }
   const subscription = subscriptions.find((each) => each.subscriptionId === subscriptionId.toLowerCase());
   if (subscription === undefined) throw missing(`/subscriptions/${subscriptionId}`);
@@ -92,7 +102,7 @@ async function answerInSubscription(
       return readOnly(c, () => ({ value: parts.locations.list.map((each) => locationView(each, subscriptionId)) }));
     case 'resources':
       if (second !== undefined) break;
-      return await listGeneric(parts, c, subscriptionScope(subscriptionId));
+      return await listGeneric(parts, call, subscriptionScope(subscriptionId));
     case 'operationstatuses':
       return await answerOperationStatus(parts, call, second ?? '');
     case 'operationresults':
@@ -104,7 +114,7 @@ async function answerInSubscription(
       break;
     case 'resourcegroups':
       if (rest.length === 3 && words[2] === 'resources')
-        return await listGeneric(parts, c, await groupScope(parts, call));
+        return await listGeneric(parts, call, await groupScope(parts, call));
       if (rest.length === 3 && isMove(third ?? '')) throw new BerthError('moveUnsupported');
       break;
     default:
@@ -120,7 +130,13 @@ async function answerInSubscription(
   return await answerTarget(parts, call, parseTarget(call.segments, subscriptionId, parts.types.find));
 }
 
+function isRootRoles([, namespace = '', type = '']: readonly string[]): boolean {
+  return `${namespace}/${type}`.toLowerCase() === roleDefinitionType.toLowerCase();
+}
+
 async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): Promise<Response> {
+  const roles = roleTarget(target);
+  if (roles !== undefined) return await answerRoles(parts, call, roles);
   switch (target.kind) {
     case 'resource':
       return await answerResource(parts, call, target);
@@ -134,7 +150,7 @@ async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): 
 /** Everything of a type in a subscription, group or resource. */
 async function listOfType(
   parts: ArmParts,
-  { c, apiVersion }: ArmCall,
+  { c, apiVersion, rights }: ArmCall,
   { type, scope }: { readonly type: ArmType; readonly scope: ResourceName },
 ): Promise<Response> {
   if (c.req.method !== 'GET') throw new BerthError('unsupported');
@@ -152,20 +168,20 @@ async function listOfType(
     ...below,
     type: type.type,
   };
-  const filter = parseResourceFilter(isAtScope ? undefined : text);
+  const filter = readable(rights, parseResourceFilter(isAtScope ? undefined : text));
   const view = (each: Resource) => resourceView(type, each, apiVersion);
-  return await pageOf(c, { list: (page) => listResources(parts.database.read, page), query, filter, view });
+  return await pageOf(c, { list: (page) => listWithBuiltIns(parts, type, page), query, filter, view });
 }
 
 /** `az resource list`: every resource but groups and what is attached. Source: Azure Resource Manager, "Resources - List". */
-async function listGeneric(parts: ArmParts, c: Context<Env>, scope: ResourceName): Promise<Response> {
+async function listGeneric(parts: ArmParts, { c, rights }: ArmCall, scope: ResourceName): Promise<Response> {
   if (c.req.method !== 'GET') throw new BerthError('unsupported');
-  const filter = parseResourceFilter(c.req.query('$filter'));
+  const filter = readable(rights, parseResourceFilter(c.req.query('$filter')));
   const groupName = scope.groupName ?? filter.groupName;
   const query = {
     ...placeOf(parts, scope),
     ...(groupName === undefined ? {} : { groupName }),
-    ...(filter.type === undefined ? { withoutTypes: [groupType, lockType] } : { type: filter.type }),
+    ...(filter.type === undefined ? { withoutTypes: withoutAttached(parts) } : { type: filter.type }),
   };
   return await pageOf(c, {
     list: (page) => listHeads(parts.database.read, page),
@@ -173,6 +189,18 @@ async function listGeneric(parts: ArmParts, c: Context<Env>, scope: ResourceName
     filter,
     view: genericView,
   });
+}
+
+/** The same without what the caller may not read. */
+function readable(rights: OperationRights, filter: ResourceFilter): ResourceFilter {
+  if (rights.principal.isOwner) return filter;
+  const mayRead = ({ type, id }: Pick<Resource, 'type' | 'id'>) => rights.allows(resourceOperation(type, 'GET'), id);
+  return { ...filter, matches: (resource) => filter.matches(resource) && mayRead(resource) };
+}
+
+/** Groups, and what hangs on other resources. */
+function withoutAttached({ types }: ArmParts): readonly string[] {
+  return [groupType, ...types.list.filter(({ level }) => level === 'extension').map(({ type }) => type)];
 }
 
 function placeOf({ tenantUid }: ArmParts, { subscriptionId }: ResourceName) {

@@ -1,4 +1,5 @@
 import type { Hono } from 'hono';
+import { createOperationRights } from '../../features/access/role-operations-source.ts';
 import { convergenceJob } from '../../features/resources/convergence.ts';
 import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
@@ -19,6 +20,10 @@ import { userAssignedIdentityType } from './identity-type.ts';
 import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
 import { armErrorBody } from './render-arm-error.ts';
+import { roleAssignmentsType } from './role-assignment-type.ts';
+import { customRolesType } from './role-definition-type.ts';
+import { scopeMapArmType } from './scope-map-type.ts';
+import { repositoryTokenArmType } from './token-type.ts';
 import { registryWebhookType } from './webhook-type.ts';
 
 export type CreateArmParts = RegistryTypeParts &
@@ -46,6 +51,10 @@ export function createArm(parts: CreateArmParts): Arm {
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
     registryWebhookType(parts),
+    scopeMapArmType(parts),
+    repositoryTokenArmType(parts),
+    roleAssignmentsType(parts),
+    customRolesType,
   ]);
 }
 
@@ -61,7 +70,9 @@ export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
     locations: createLocations(parts.locationNames),
   };
   const deployments = createDeployments(engine);
-  const routes = armRoutes({ ...engine, deployments, armCaller: createArmCaller(parts) });
+  const operationRights = createOperationRights(parts.database, parts.tenantUid);
+  const armCaller = createArmCaller(parts, operationRights);
+  const routes = armRoutes({ ...engine, deployments, armCaller });
   const convergence = convergenceJob({ ...engine, errorOf: (error) => armErrorBody(error).error });
   return { routes, jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds()] };
 }
