@@ -209,6 +209,69 @@ forEachDatabase((_, open) => {
     }
   });
 
+  test('what Bicep makes: symbolic names, types, functions, lambdas and loops', async () => {
+    const template = {
+      languageVersion: '2.0',
+      definitions: { word: { type: 'string', minLength: 2 } },
+      functions: [
+        {
+          namespace: '__bicep',
+          members: {
+            twice: {
+              parameters: [{ type: 'string', name: 'text' }],
+              output: { type: 'string', value: "[concat(parameters('text'), parameters('text'))]" },
+            },
+            louder: {
+              parameters: [{ $ref: '#/definitions/word', name: 'text' }],
+              output: { type: 'string', value: "[toUpper(__bicep.twice(parameters('text')))]" },
+            },
+          },
+        },
+      ],
+      parameters: { words: { type: 'array', items: { $ref: '#/definitions/word' } } },
+      variables: { long: "[map(parameters('words'), lambda('w', __bicep.louder(lambdaVariables('w'))))]" },
+      resources: {
+        many: thing("[format('bicep{0}', copyIndex())]", {
+          copy: { name: 'many', count: "[length(variables('long'))]" },
+          properties: { word: "[variables('long')[copyIndex()]]" },
+        }),
+        one: thing('bicep', { properties: { id: "[resourceInfo('many[0]').id]" }, dependsOn: ['many'] }),
+      },
+      outputs: {
+        words: { type: 'array', value: "[map(references('many'), lambda('each', lambdaVariables('each').word))]" },
+        first: { type: 'string', value: "[reference('many[0]').word]" },
+        full: { type: 'string', value: "[last(split(last(references('many', 'full')).id, '/'))]" },
+      },
+    };
+    await deployments.begin(request('bicep', template, { words: { value: ['ab', 'cd'] } }));
+    const { state, outputs, error } = await ended('bicep');
+    assert.equal(state, 'Succeeded', JSON.stringify(error));
+    assert.deepEqual(outputs, {
+      words: { type: 'Array', value: ['ABAB', 'CDCD'] },
+      first: { type: 'String', value: 'ABAB' },
+      full: { type: 'String', value: 'bicep1' },
+    });
+    await deployments.begin(request('bicep', template, { words: { value: [] } }));
+    // Nothing to loop over: what waits for the loop does not wait, and what names one of its resources is refused.
+    assert.match(JSON.stringify((await ended('bicep')).error), /templateInvalid/);
+    await refused(template, /parameters\.words\[1\].*below 2/, { words: { value: ['ab', 'c'] } });
+    const wrong = (expression: string) => ({
+      ...template,
+      variables: { ...template.variables, wrong: expression },
+    });
+    const given = { words: { value: [] } };
+    await refused(wrong("[__bicep.twice('a', 'b')]"), /takes 1 arguments, not 2/, given);
+    await refused(wrong('[__bicep.twice(1)]'), /not of type string/, given);
+    await refused(wrong("[__bicep.nope('a')]"), /'__bicep\.nope' is not known/, given);
+    await refused(wrong("[parameters('text')]"), /no parameter 'text'/, given);
+  });
+
+  test('a function that calls itself without end is stopped', async () => {
+    const output = { type: 'string', value: '[a.b()]' };
+    const functions = [{ namespace: 'a', members: { b: { output } } }];
+    await refused({ functions, variables: { x: '[a.b()]' } }, /calls itself too deeply/);
+  });
+
   test('a wrong template is refused with the place', async () => {
     await refused(
       { resources: [thing('a', { dependsOn: ['b'] }), thing('b', { dependsOn: ['a'] })] },

@@ -55,7 +55,7 @@ class ExpressionReader {
     if (quoted !== undefined) return { kind: 'value', value: quoted.trimEnd().slice(1, -1).replaceAll("''", "'") };
     const digits = this.#take(/[-+]?\d{1,15}(?![\w.])\s*/y);
     if (digits !== undefined) return { kind: 'value', value: Number(digits) };
-    const name = this.#word();
+    const name = this.#functionName();
     this.#expect('(');
     const args: Expression[] = [];
     if (this.#takeMark(')')) return { kind: 'call', name, args };
@@ -63,6 +63,12 @@ class ExpressionReader {
     while (this.#takeMark(','));
     this.#expect(')');
     return { kind: 'call', name, args };
+  }
+
+  /** With its namespace when the template brings it: `contoso.uniqueName`. */
+  #functionName(): string {
+    const name = this.#word();
+    return this.#takeMark('.') ? `${name}.${this.#word()}` : name;
   }
 
   #word(): string {

@@ -7,6 +7,7 @@ import type { Template } from './template.ts';
 import { resolveParameters } from './template-parameters.ts';
 import { explicitOrder, type PlannedResource, planResources } from './template-plan.ts';
 import { defaultFunctions, scopeFunctions, type TemplateScope } from './template-scope.ts';
+import { userFunctions } from './user-functions.ts';
 
 /** A template with everything computed that needs no other resource. */
 export type PreparedTemplate = {
@@ -31,10 +32,15 @@ export type Preparation = {
 /** Throws `templateInvalid` and `resourceInvalid`, with the place in the template. */
 export async function prepareTemplate(preparation: Preparation): Promise<PreparedTemplate> {
   const { template, scope, budget, given } = preparation;
-  const place: PlaceFunctions = { ...tooEarly, ...scopeFunctions(scope), deployment: deploymentFunction(preparation) };
+  const place: PlaceFunctions = {
+    ...tooEarly,
+    ...scopeFunctions(scope),
+    ...userFunctions(template, budget),
+    deployment: deploymentFunction(preparation),
+  };
   const onlyInDefaults = defaultFunctions(preparation.nowMicros, preparation.seed);
   const parameters = await resolveParameters(
-    template.parameters,
+    template,
     given,
     (parameter) =>
       new Evaluator({ ...place, ...onlyInDefaults, parameters: (args) => parameter(args.count(1).text(0)) }, budget),
@@ -55,12 +61,13 @@ export async function preparedWith({
   readonly scope: TemplateScope;
 }): Promise<PreparedTemplate> {
   const planned = await planResources(prepared.template.resources, prepared.evaluator, scope);
-  return { ...prepared, planned, order: explicitOrder(planned) };
+  return { ...prepared, planned, order: explicitOrder(prepared.template.resources, planned) };
 }
 
 /** Names, conditions, loops and variables are computed before anything is deployed. */
 const tooEarly: PlaceFunctions = {
   reference: refuseHere,
+  references: refuseHere,
   'list*': refuseHere,
   copyindex: (args) => {
     throw args.fail('it stands outside a loop');

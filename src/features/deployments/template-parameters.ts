@@ -1,8 +1,7 @@
 import { isJsonObject, type Json, type JsonObject } from '../../wire/arm/json.ts';
-import { isJsonList } from './arguments.ts';
 import { type Evaluator, templateInvalid } from './evaluator.ts';
-import { isSame } from './list-functions.ts';
-import type { ParameterDefinition } from './template.ts';
+import type { ParameterDefinition, Template } from './template.ts';
+import { checkValue } from './type-definitions.ts';
 
 type Definitions = Readonly<Record<string, ParameterDefinition>>;
 
@@ -11,7 +10,7 @@ type Definitions = Readonly<Record<string, ParameterDefinition>>;
  * for one that is missing, unknown, or against its definition.
  */
 export async function resolveParameters(
-  definitions: Definitions,
+  { parameters: definitions, definitions: types }: Pick<Template, 'parameters' | 'definitions'>,
   given: JsonObject,
   evaluatorWith: (parameter: (name: string) => Promise<Json>) => Evaluator,
 ): Promise<ReadonlyMap<string, Json>> {
@@ -31,7 +30,7 @@ export async function resolveParameters(
     if (underway.has(name)) throw templateInvalid('its default value uses itself', where);
     underway.add(name);
     const value = givenValue(given, name) ?? (await defaultValue(evaluatorWith(resolve), definition, where));
-    checkParameter(definition, value, where);
+    checkValue(definition, value, types, where);
     values.set(name, value);
     return value;
   };
@@ -86,42 +85,4 @@ async function defaultValue(evaluator: Evaluator, definition: ParameterDefinitio
     return await evaluator.evaluate(definition.defaultValue, `${where}.defaultValue`);
   if (definition.nullable === true) return null;
   throw templateInvalid('the parameter has no value and no default', where);
-}
-
-function checkParameter(definition: ParameterDefinition, value: Json, where: string): void {
-  if (value === null && definition.nullable === true) return;
-  if (!hasType(definition.type, value)) throw templateInvalid(`the value is not of type ${definition.type}`, where);
-  const { allowedValues, minValue, maxValue, minLength, maxLength } = definition;
-  if (allowedValues !== undefined && !isAllowed(allowedValues, value))
-    throw templateInvalid(`the value is not one of ${JSON.stringify(allowedValues).slice(0, 500)}`, where);
-  if (typeof value === 'number') checkRange(value, minValue, maxValue, where, 'value');
-  if (typeof value === 'string' || isJsonList(value)) checkRange(value.length, minLength, maxLength, where, 'length');
-}
-
-/** An array is allowed when each of its values is. */
-function isAllowed(allowed: readonly Json[], value: Json): boolean {
-  const isOne = (one: Json) => allowed.some((each) => isSame(each, one));
-  return isOne(value) || (isJsonList(value) && value.every(isOne));
-}
-
-function checkRange(size: number, min: number | undefined, max: number | undefined, where: string, what: string): void {
-  if (min !== undefined && size < min) throw templateInvalid(`the ${what} is below ${min}`, where);
-  if (max !== undefined && size > max) throw templateInvalid(`the ${what} is above ${max}`, where);
-}
-
-export function hasType(type: ParameterDefinition['type'], value: Json): boolean {
-  switch (type) {
-    case 'string':
-    case 'securestring':
-      return typeof value === 'string';
-    case 'int':
-      return Number.isInteger(value);
-    case 'bool':
-      return typeof value === 'boolean';
-    case 'object':
-    case 'secureobject':
-      return isJsonObject(value);
-    case 'array':
-      return isJsonList(value);
-  }
 }

@@ -59,9 +59,12 @@ export async function planResources(
 
 /** The resources each one waits for because the template says so. Throws `templateInvalid` for unknown ones and circles. */
 export function explicitOrder(
+  definitions: readonly ResourceDefinition[],
   planned: readonly PlannedResource[],
 ): ReadonlyMap<PlannedResource, readonly PlannedResource[]> {
-  const order = new Map(planned.map((each) => [each, each.dependsOn.flatMap((name) => named(planned, each, name))]));
+  const loops = new Set(loopNames(definitions));
+  const waitsFor = (each: PlannedResource) => each.dependsOn.flatMap((name) => named({ planned, loops }, each, name));
+  const order = new Map(planned.map((each) => [each, waitsFor(each)]));
   const settled = new Set<PlannedResource>();
   for (const each of planned) refuseCircles(each, order, settled, []);
   return order;
@@ -174,11 +177,24 @@ async function placeOf(
   return `/subscriptions/${inSubscription}/resourceGroups/${await evaluator.text(resourceGroup, `${where}.resourceGroup`)}`;
 }
 
-function named(planned: readonly PlannedResource[], from: PlannedResource, name: string): PlannedResource[] {
+/** Of every loop, also of one that runs no time. */
+function loopNames(definitions: readonly ResourceDefinition[]): string[] {
+  return definitions.flatMap(({ copy, symbol, children }) => [
+    ...(copy === undefined ? [] : [symbol, copy.name].filter((name) => name !== undefined)),
+    ...loopNames(children),
+  ]);
+}
+
+function named(
+  { planned, loops }: { readonly planned: readonly PlannedResource[]; readonly loops: ReadonlySet<string> },
+  from: PlannedResource,
+  name: string,
+): PlannedResource[] {
   const loop = planned.filter((each) => each.loop === name);
   if (loop.length > 0) return loop;
   const one = findPlanned(planned, name);
   if (one !== undefined) return [one];
+  if (loops.has(name)) return [];
   throw templateInvalid(
     `the resource '${name.slice(0, 300)}' is not defined in the template`,
     `${from.where}.dependsOn`,

@@ -2,17 +2,17 @@ import { BerthError } from '../../core/errors.ts';
 import type { ArmErrorPart } from '../../wire/arm/error-schema.ts';
 import type { Json, JsonObject } from '../../wire/arm/json.ts';
 import { missing } from '../resources/resources.ts';
-import type { Arguments } from './arguments.ts';
+import { Arguments } from './arguments.ts';
 import { type Budget, type Evaluator, type PlaceFunctions, templateInvalid } from './evaluator.ts';
 import { isExpression } from './expression.ts';
 import { UnresolvedError } from './expression-error.ts';
 import { runNested } from './nested-run.ts';
 import type { PreparedTemplate } from './prepared-template.ts';
 import type { Hosted, ResourceHost } from './resource-host.ts';
-import type { OutputDefinition } from './template.ts';
-import { hasType } from './template-parameters.ts';
+import type { OutputDefinition, Template } from './template.ts';
 import { circle, conditionOf, deploymentType, findPlanned, objectOf, type PlannedResource } from './template-plan.ts';
 import type { TemplateScope } from './template-scope.ts';
+import { checkValue } from './type-definitions.ts';
 
 /** How one resource of a deployment went. */
 export type Step = {
@@ -140,6 +140,7 @@ export class TemplateRun {
   #runtime(path: readonly PlannedResource[]): PlaceFunctions {
     return {
       reference: (args) => this.#reference(args.count(1, 3), path),
+      references: (args) => this.#references(args.count(1, 2), path),
       'list*': (args) => this.#list(args.count(1, 3), path),
       resourceinfo: (args) => this.#info(args.count(1)),
     };
@@ -150,6 +151,22 @@ export class TemplateRun {
     if (!hosted.isKnown) throw new UnresolvedError();
     const isFull = args.all.length > 2 && args.text(2).toLowerCase() === 'full';
     return isFull ? hosted.view : (hosted.view.properties ?? {});
+  }
+
+  /** Every resource of a loop by its symbolic name. Source: Azure Resource Manager, "references". */
+  async #references(args: Arguments, path: readonly PlannedResource[]): Promise<Json> {
+    const name = args.text(0);
+    const { template, planned } = this.prepared;
+    if (!template.resources.some(({ symbol, copy }) => symbol === name && copy !== undefined))
+      throw args.fail('the template has no loop of this symbolic name');
+    const loop = planned.filter((each) => each.loop === name && each.symbol !== undefined);
+    const isFull = args.all.length > 1 && args.text(1).toLowerCase() === 'full';
+    const values: Json[] = [];
+    for (const { symbol = '' } of loop) {
+      const one = new Arguments(args.name, [symbol, ...(isFull ? ['2023-07-01', 'full'] : [])]);
+      values.push(await this.#reference(one, path));
+    }
+    return values;
   }
 
   async #list(args: Arguments, path: readonly PlannedResource[]): Promise<Json> {
@@ -194,18 +211,19 @@ export class TemplateRun {
   async #outputs(): Promise<ReadonlyMap<string, Json>> {
     const evaluator = this.prepared.evaluator.with(this.#runtime([]));
     const outputs = new Map<string, Json>();
-    for (const [name, output] of Object.entries(this.prepared.template.outputs)) {
+    const { template } = this.prepared;
+    for (const [name, output] of Object.entries(template.outputs)) {
       const where = `outputs.${name}`;
       if (!(await conditionOf(output.condition, evaluator, where))) continue;
-      outputs.set(name, await outputValue(output, evaluator, where));
+      outputs.set(name, await outputValue(output, { template, evaluator }, where));
     }
     return outputs;
   }
 }
 
 async function outputValue(
-  { type, value, copy }: OutputDefinition,
-  evaluator: Evaluator,
+  { value, copy, ...definition }: OutputDefinition,
+  { template, evaluator }: { readonly template: Template; readonly evaluator: Evaluator },
   where: string,
 ): Promise<Json> {
   if (copy !== undefined) return await evaluator.loop({ name: 'output', ...copy }, `${where}.copy`);
@@ -213,6 +231,6 @@ async function outputValue(
   const result = await evaluator.evaluate(value, `${where}.value`);
   // A forecast leaves open what only the deployment can tell.
   const isOpen = typeof result === 'string' && isExpression(result);
-  if (!isOpen && !hasType(type, result)) throw templateInvalid(`the value is not of type ${type}`, where);
+  if (!isOpen) checkValue(definition, result, template.definitions, where);
   return result;
 }

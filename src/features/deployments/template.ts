@@ -2,27 +2,19 @@ import { z } from 'zod';
 import { type Json, type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
 import { parseProperties } from '../resources/parse-properties.ts';
 import { templateInvalid } from './evaluator.ts';
+import {
+  type KnownType,
+  resolvedType,
+  type TypeDefinition,
+  type TypeDefinitions,
+  typeSchema,
+} from './type-definitions.ts';
+import { userFunctionsSchema } from './user-functions.ts';
 
-const bounded = z.int().min(0).exactOptional();
 const jsonSchema: z.ZodType<Json> = z.json();
 
-const parameterTypes = ['string', 'securestring', 'int', 'bool', 'object', 'secureobject', 'array'] as const;
-const typeSchema = z.preprocess(
-  (value) => (typeof value === 'string' ? value.toLowerCase() : value),
-  z.enum(parameterTypes),
-);
-
-const parameterSchema = z.object({
-  type: typeSchema,
-  defaultValue: jsonSchema.exactOptional(),
-  allowedValues: z.array(jsonSchema).max(1_000).exactOptional(),
-  minValue: z.int().exactOptional(),
-  maxValue: z.int().exactOptional(),
-  minLength: bounded,
-  maxLength: bounded,
-  nullable: z.boolean().exactOptional(),
-});
-export type ParameterDefinition = z.infer<typeof parameterSchema>;
+const parameterSchema = typeSchema.extend({ defaultValue: jsonSchema.exactOptional() });
+export type ParameterDefinition = KnownType<z.infer<typeof parameterSchema>>;
 
 const loopSchema = z.object({
   name: z.string().exactOptional(),
@@ -53,13 +45,12 @@ export type ResourceDefinition = Omit<z.infer<typeof resourceSchema>, 'resources
   readonly children: readonly ResourceDefinition[];
 };
 
-const outputSchema = z.object({
-  type: typeSchema,
+const outputSchema = typeSchema.extend({
   value: jsonSchema.exactOptional(),
   condition: z.union([z.boolean(), z.string()]).exactOptional(),
   copy: z.object({ count: z.union([z.int(), z.string()]), input: jsonSchema }).exactOptional(),
 });
-export type OutputDefinition = z.infer<typeof outputSchema>;
+export type OutputDefinition = KnownType<z.infer<typeof outputSchema>>;
 
 const templateSchema = z.object({
   $schema: z
@@ -71,14 +62,16 @@ const templateSchema = z.object({
   languageVersion: z.string().exactOptional(),
   parameters: z.record(z.string(), parameterSchema).default({}),
   variables: jsonObjectSchema.default({}),
-  functions: z.array(z.json()).max(0, { error: 'functions of one’s own are not supported' }).exactOptional(),
+  functions: userFunctionsSchema.default([]),
   imports: z.never({ error: 'extensions are not supported' }).exactOptional(),
-  definitions: z.never({ error: 'types of one’s own are not supported' }).exactOptional(),
+  definitions: z.record(z.string(), typeSchema).default({}),
   resources: z.union([z.array(jsonObjectSchema), z.record(z.string(), jsonObjectSchema)]).default([]),
   outputs: z.record(z.string(), outputSchema).default({}),
 });
 
-export type Template = Omit<z.infer<typeof templateSchema>, 'resources'> & {
+export type Template = Omit<z.infer<typeof templateSchema>, 'parameters' | 'outputs' | 'resources'> & {
+  readonly parameters: Readonly<Record<string, ParameterDefinition>>;
+  readonly outputs: Readonly<Record<string, OutputDefinition>>;
   readonly resources: readonly ResourceDefinition[];
 };
 
@@ -86,9 +79,23 @@ const maxDepth = 8;
 
 /** Reads a template. Throws `resourceInvalid` with every problem and its place. Source: Azure Resource Manager, "Template structure". */
 export function parseTemplate(value: JsonObject, where: string): Template {
-  const { resources, ...rest } = parseProperties(templateSchema, value, where);
-  const from = `${where}.resources`;
-  return { ...rest, resources: definitionsOf(resources, { where: from, parent: undefined, depth: 0 }) };
+  const { parameters, outputs, resources, ...rest } = parseProperties(templateSchema, value, where);
+  const { definitions } = rest;
+  return {
+    ...rest,
+    parameters: resolvedTypes(parameters, definitions, `${where}.parameters`),
+    outputs: resolvedTypes(outputs, definitions, `${where}.outputs`),
+    resources: definitionsOf(resources, { where: `${where}.resources`, parent: undefined, depth: 0 }),
+  };
+}
+
+function resolvedTypes<Definition extends TypeDefinition>(
+  declared: Readonly<Record<string, Definition>>,
+  definitions: TypeDefinitions,
+  where: string,
+): Record<string, KnownType<Definition>> {
+  const all = Object.entries(declared);
+  return Object.fromEntries(all.map(([name, each]) => [name, resolvedType(each, definitions, `${where}.${name}`)]));
 }
 
 type Place = {
