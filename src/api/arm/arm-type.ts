@@ -21,4 +21,6 @@ export type ArmType = ResourceType & {
   /** By the lower-cased word behind the resource's id. */
   readonly actions?: Readonly<Record<string, ArmAction>>;
   readonly hasSystemData: boolean;
+  /** What every parent has without anybody making it: shown and listed like the others, never written. */
+  readonly builtIns?: (parent: Resource) => readonly Resource[];
 };

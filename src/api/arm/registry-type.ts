@@ -22,6 +22,7 @@ import { regenerateSchema } from '../../wire/arm/registry-schema.ts';
 import type { ArmAction, ArmType } from './arm-type.ts';
 import { registryNameProblem } from './name-check.ts';
 import { registryProperties } from './registry-view.ts';
+import { generateCredentialsAction } from './token-type.ts';
 
 export type RegistryTypeParts = AdminAccountParts &
   SettlingParts & {
@@ -69,6 +70,7 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     actions: {
       listcredentials: credentialsAction(parts),
       regeneratecredential: regenerateAction(parts),
+      generatecredentials: generateCredentialsAction(parts),
       listusages: { method: 'GET', isChange: false, run: ({ resource }) => usages(parts, resource) },
       privatelinkresources: {
         method: 'GET',

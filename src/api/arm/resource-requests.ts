@@ -13,6 +13,7 @@ import { type ResourceRequest, resourceRequestSchema } from '../../wire/arm/reso
 import type { TransferLimits } from '../middleware/streams.ts';
 import { type ArmCall, bodyOf, preconditionsOf, withoutNulls } from './arm-call.ts';
 import type { ArmType } from './arm-type.ts';
+import { findBuiltIn, refuseBuiltIn } from './built-ins.ts';
 import { acceptedAnswer, operationHeaders } from './operation-answers.ts';
 import { resourceView } from './resource-view.ts';
 
@@ -31,9 +32,9 @@ type On = { readonly type: ArmType; readonly name: ResourceName };
 export async function answerResource(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
   switch (call.c.req.method) {
     case 'GET':
-      return show(call, on.type, { resource: await known(parts, on.name) }, 200);
+      return show(call, on.type, { resource: await known(parts, on) }, 200);
     case 'HEAD':
-      return (await find(parts, on.name)) === undefined ? call.c.body(null, 404) : call.c.body(null, 204);
+      return (await find(parts, on)) === undefined ? call.c.body(null, 404) : call.c.body(null, 204);
     case 'PUT':
       return await put(parts, call, on);
     case 'PATCH':
@@ -52,7 +53,7 @@ export async function answerAction(
 ): Promise<Response> {
   const action = type.actions?.[word];
   if (action?.method !== call.c.req.method) throw new BerthError('unsupported');
-  const resource = await known(parts, name);
+  const resource = await known(parts, { type, name });
   if (action.isChange) await refuseLocked(parts.database.read, parts.tenantUid, resource, 'write');
   const body = action.method === 'POST' ? await bodyOf(call.c, parts.transfer) : {};
   const { author, apiVersion } = call;
@@ -60,6 +61,7 @@ export async function answerAction(
 }
 
 async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
+  await refuseBuiltIn(parts, type, name);
   const body = requestOf(withoutNulls(await bodyOf(call.c, parts.transfer)));
   const written = await parts.resources.write({
     ...preconditionsOf(call.c),
@@ -72,6 +74,7 @@ async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: O
 }
 
 async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
+  await refuseBuiltIn(parts, type, name);
   const body = requestOf(await bodyOf(call.c, parts.transfer));
   const written = await parts.resources.write({
     ...preconditionsOf(call.c),
@@ -88,6 +91,7 @@ async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }:
 
 async function remove(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
   const { author } = call;
+  await refuseBuiltIn(parts, type, name);
   const removal = await parts.removals.begin({ ...preconditionsOf(call.c), id: name.id, author });
   if (removal.kind === 'begun') return acceptedAnswer(call, name.subscriptionId, removal.operationUid);
   if (removal.kind === 'done') return call.c.body(null, 200);
@@ -154,8 +158,9 @@ function show(
   });
 }
 
-async function known(parts: ResourceRequestParts, name: ResourceName): Promise<Resource> {
-  const found = await find(parts, name);
+async function known(parts: ResourceRequestParts, on: On): Promise<Resource> {
+  const { name } = on;
+  const found = await find(parts, on);
   if (found !== undefined) return found;
   // The nearest thing above that is missing is what the caller has to know.
   const group = name.groupName === undefined ? undefined : name.id.split('/').slice(0, 5).join('/');
@@ -164,6 +169,7 @@ async function known(parts: ResourceRequestParts, name: ResourceName): Promise<R
   throw missing(name.id);
 }
 
-async function find({ database, tenantUid }: ResourceRequestParts, name: ResourceName): Promise<Resource | undefined> {
-  return await findResource(database.read, tenantUid, name.id);
+async function find(parts: ResourceRequestParts, { type, name }: On): Promise<Resource | undefined> {
+  const stored = await findResource(parts.database.read, parts.tenantUid, name.id);
+  return stored ?? (await findBuiltIn(parts, type, name));
 }

@@ -1,6 +1,7 @@
 import type { Database } from '../../platform/database/database.ts';
 import type { Registry } from '../registries/registry.ts';
 import type { Grant, Principal, Rights } from './decision.ts';
+import { loadTokenGrants } from './repository-token-grants.ts';
 import { inherentGrants } from './rights.ts';
 import { roleGrants } from './role-grants.ts';
 import { loadHeldRoles } from './role-store.ts';
@@ -34,7 +35,11 @@ export function createRightsSource({ database }: RightsSourceParts): RightsSourc
     const { roles, epoch } = await loadHeldRoles(database.read, registry.tenantUid, uid);
     return { grants: roleGrants(roles, registry), epoch };
   };
-  return new CachedRights((principal) => (hasRoles(principal) ? loadRoleGrants : undefined));
+  const loadOwnGrants = loadTokenGrants(database);
+  return new CachedRights((principal) => {
+    if (principal.kind === 'repositoryToken') return loadOwnGrants;
+    return hasRoles(principal) ? loadRoleGrants : undefined;
+  });
 }
 
 class CachedRights implements RightsSource {
