@@ -4,15 +4,22 @@ import { z } from 'zod';
 const keptNames =
   /^(host|content-length|transfer-encoding|connection|upgrade|te|trailer|expect|keep-alive|proxy-.*|webhook-.*)$/i;
 
-const headerName = z
-  .string()
-  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, 'a header name has letters, digits and - only')
-  .refine((name) => !keptNames.test(name), 'this header belongs to the delivery itself');
-const headerValue = z.string().regex(/^[\x20-\x7e\t]{0,4096}$/, 'a header value has visible ASCII characters only');
+const headerName = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/;
+const headerValue = /^[\x20-\x7e\t]{0,4096}$/;
+const maxHeaders = 50;
 
-export const customHeadersSchema = z
-  .record(headerName, headerValue)
-  .refine((headers) => Object.keys(headers).length <= 50, 'at most 50 headers');
+export const customHeadersSchema = z.record(z.string(), z.string()).superRefine((headers, context) => {
+  const entries = Object.entries(headers);
+  if (entries.length > maxHeaders) context.addIssue(`at most ${maxHeaders} headers can be set`);
+  for (const [name, value] of entries) {
+    const path = [name];
+    if (!headerName.test(name)) context.addIssue({ code: 'custom', path, message: 'this is no name of a header' });
+    else if (keptNames.test(name))
+      context.addIssue({ code: 'custom', path, message: 'this header belongs to the delivery itself' });
+    else if (!headerValue.test(value))
+      context.addIssue({ code: 'custom', path, message: 'a header has visible ASCII characters only, at most 4096' });
+  }
+});
 
 /** An http or https address without a password. */
 export const serviceUriSchema = z
