@@ -1,3 +1,4 @@
+import { type RawBuilder, sql } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 
 /** What may be done with a repository, manifest or tag. Source: ACR semantics, 4.3. */
@@ -46,4 +47,14 @@ export type Lockable =
 export function requireOn(item: Lockable, locks: Locks, ...needed: readonly AttributeName[]): void {
   const off = needed.find((name) => (locks & lockBits[name]) !== 0);
   if (off !== undefined) throw new BerthError('contentLocked', { ...item, [off]: false });
+}
+
+/** The condition of lists: `listEnabled` is on. */
+export function isListed(column: string): RawBuilder<boolean> {
+  return sql<boolean>`(${sql.ref(column)} & ${sql.lit(lockBits.listEnabled)}) = 0`;
+}
+
+/** The condition of what is kept from being deleted. */
+export function isKept(column: string): RawBuilder<boolean> {
+  return sql<boolean>`(${sql.ref(column)} & ${sql.lit(deletionLocks)}) <> 0`;
 }

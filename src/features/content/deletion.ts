@@ -1,9 +1,8 @@
-import { sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { deletionLocks, type Locks, requireOn } from './attributes.ts';
+import { isKept, type Locks, requireOn } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
@@ -21,6 +20,9 @@ export type DeletionParts = {
   readonly event: EventOf;
   readonly nowMicros: number;
 };
+
+/** A tag as somebody saw it. */
+export type SeenTag = { readonly name: string; readonly digest: string; readonly changedAtMicros: number };
 
 /** What of a repository a deletion of the whole takes at once, and what is left alone: it came after the deletion began. */
 export type Slice = { readonly limit: number; readonly startedMicros: number };
@@ -54,6 +56,20 @@ export class Deletion {
     return true;
   }
 
+  /** Removes a tag that still is what somebody saw; else false. Throws as `tag` does. */
+  async unchangedTag({ name, digest, changedAtMicros }: SeenTag): Promise<boolean> {
+    const row = await this.#tags().where('name', '=', name).select(['digest', 'changed_at']).executeTakeFirst();
+    if (row?.digest !== digest || row.changed_at !== changedAtMicros) return false;
+    return await this.tag(parseTag(name));
+  }
+
+  /** Removes a manifest that has no tag and is part of no index; else false. Throws `contentLocked`. */
+  async untaggedManifest(digest: Digest): Promise<boolean> {
+    const tag = await this.#tags().where('digest', '=', digest).select('name').limit(1).executeTakeFirst();
+    if (tag !== undefined || (await this.#indexOf(digest)) !== undefined) return false;
+    return await this.manifest(digest);
+  }
+
   /**
    * Removes a manifest with every tag on it; false when there is none. An index and the manifests it lists part: those stay.
    * Throws `contentLocked`, also for a lock on one of the tags; `tagImmutable`; `manifestReferenced` for part of an index.
@@ -63,15 +79,8 @@ export class Deletion {
     if (row === undefined) return false;
     this.#requireWritable();
     this.#requireManifest(digest, row.locks);
-    const parent = await this.#tx
-      .selectFrom('manifest_references')
-      .where('repository_uid', '=', this.#repositoryUid)
-      .where('digest', '=', digest)
-      .where('kind', '=', 'manifest')
-      .select('manifest_digest')
-      .limit(1)
-      .executeTakeFirst();
-    if (parent !== undefined) throw new BerthError('manifestReferenced', { digest, index: parent.manifest_digest });
+    const index = await this.#indexOf(digest);
+    if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index });
     await this.#requireTags(digest);
     await this.#removeManifest(digest);
     return true;
@@ -104,7 +113,7 @@ export class Deletion {
     const { place, change } = this.#parts;
     requireOn({ repository: place.repository }, change.repositoryLocks, 'deleteEnabled', 'writeEnabled');
     const locked = await this.#manifests()
-      .where(isLocked('locks'), '<>', 0)
+      .where(isKept('locks'))
       .select(['digest', 'locks'])
       .limit(1)
       .executeTakeFirst();
@@ -181,6 +190,17 @@ export class Deletion {
     return this.#tx.selectFrom('manifest_references').where('repository_uid', '=', this.#repositoryUid);
   }
 
+  /** One that lists the manifest. */
+  async #indexOf(digest: Digest): Promise<string | undefined> {
+    const row = await this.#references()
+      .where('digest', '=', digest)
+      .where('kind', '=', 'manifest')
+      .select('manifest_digest')
+      .limit(1)
+      .executeTakeFirst();
+    return row?.manifest_digest;
+  }
+
   #requireWritable(): void {
     const { place, change } = this.#parts;
     requireOn({ repository: place.repository }, change.repositoryLocks, 'writeEnabled');
@@ -201,7 +221,7 @@ export class Deletion {
     const tags = digest === undefined ? all : all.where('digest', '=', digest);
     const rows = this.#immutable.keepsSome
       ? await tags.execute()
-      : await tags.where(isLocked('locks'), '<>', 0).limit(1).execute();
+      : await tags.where(isKept('locks')).limit(1).execute();
     for (const { name, locks } of rows) this.#requireTag(name, locks);
   }
 
@@ -242,7 +262,7 @@ export class Deletion {
   async #looseReferrers(subject: Digest, limit: number): Promise<Digest[]> {
     const rows = await this.#manifests()
       .where('subject_digest', '=', subject)
-      .where(isLocked('locks'), '=', 0)
+      .where((where) => where.not(isKept('locks')))
       .where((where) =>
         where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),
       )
@@ -278,8 +298,4 @@ export class Deletion {
     const { change, event } = this.#parts;
     change.append(event(type, data));
   }
-}
-
-function isLocked(column: string) {
-  return sql<number>`(${sql.ref(column)} & ${sql.lit(deletionLocks)})`;
 }

@@ -5,7 +5,7 @@ import type { Authority } from '../access/authority.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
-import { Deletion, type Slice } from './deletion.ts';
+import { Deletion, type SeenTag, type Slice } from './deletion.ts';
 import type { Place } from './place.ts';
 
 export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
@@ -32,19 +32,37 @@ export class Deletions {
   }
 
   /**
+   * For purges, which looked at the tag before: false, and nothing happens, when it was moved or deleted since.
+   * Throws `contentLocked`, `tagImmutable`.
+   */
+  async unchangedTag(place: Place, authority: Authority, tag: SeenTag): Promise<boolean> {
+    return await this.#delete(place, authority, async (deletion) => (await deletion?.unchangedTag(tag)) === true);
+  }
+
+  /**
+   * The same for a manifest: false when it is gone, has a tag by now, or is part of an index that is here.
+   * Throws `contentLocked`.
+   */
+  async untaggedManifest(place: Place, authority: Authority, digest: Digest): Promise<boolean> {
+    const subjects = await this.#delete(place, authority, async (deletion) => {
+      if (!(await deletion?.untaggedManifest(digest))) return undefined;
+      return await deletion?.referrers([digest], eventsPerTransaction - 2);
+    });
+    if (subjects !== undefined) await this.#referrers(place, authority, subjects);
+    return subjects !== undefined;
+  }
+
+  /**
    * A manifest, the tags on it, and what refers to it and is there for nothing else, as signatures are.
    * Throws `manifestUnknown`, `manifestReferenced`, `contentLocked`, `tagImmutable`.
    */
   async manifest(place: Place, authority: Authority, digest: Digest): Promise<void> {
-    let subjects = await this.#delete(place, authority, async (deletion) => {
+    const subjects = await this.#delete(place, authority, async (deletion) => {
       if (deletion === undefined || !(await deletion.manifest(digest)))
         throw new BerthError('manifestUnknown', { repository: place.repository, digest });
       return await deletion.referrers([digest], eventsPerTransaction - 2);
     });
-    while (subjects.length > 0)
-      subjects = await this.#delete(place, authority, async (deletion) =>
-        deletion === undefined ? [] : await deletion.referrers(subjects, eventsPerTransaction - 1),
-      );
+    await this.#referrers(place, authority, subjects);
   }
 
   /** A tag, or a manifest as above; throws `manifestUnknown` for either. Source: OCI distribution specification, "Deleting tags". */
@@ -79,6 +97,14 @@ export class Deletions {
     const manifests = await take((deletion) => deletion.manifestSlice(slice));
     await this.#delete(place, authority, async (deletion) => await deletion?.unlinkBlobs(slice));
     return { manifests, tags };
+  }
+
+  /** Goes on with what refers to manifests that are gone, in slices. */
+  async #referrers(place: Place, authority: Authority, subjects: readonly Digest[]): Promise<void> {
+    for (let left = subjects; left.length > 0; )
+      left = await this.#delete(place, authority, async (deletion) =>
+        deletion === undefined ? [] : await deletion.referrers(left, eventsPerTransaction - 1),
+      );
   }
 
   /** One transaction of deletions; without a `deletion` where the repository does not exist. */
