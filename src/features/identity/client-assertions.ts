@@ -77,28 +77,31 @@ export class ClientAssertions {
     for (const login of await this.#keysOf(clientId, 'certificate')) {
       const { certificate } = certificateVerifierSchema.parse(JSON.parse(login.verifier));
       const { publicKey } = new X509Certificate(Buffer.from(certificate, 'base64'));
-      const claims = await verified(() =>
+      const result = await verify(() =>
         jwtVerify(assertion, publicKey, { ...this.#checks(certificateAlgorithms), audience: [...audiences] }),
       );
-      if (claims === undefined) continue;
-      await this.#useOnce(claims, login, from);
+      if (result.kind === 'refused') continue;
+      await this.#useOnce(result.claims, login, from);
       return login;
     }
     throw new BerthError('assertionInvalid', 'no certificate of the application fits it');
   }
 
   async #withOutsideToken({ clientId, assertion }: AssertionSignIn, unchecked: JWTPayload): Promise<Login> {
+    let problem: string | undefined;
     for (const login of await this.#keysOf(clientId, 'federated')) {
       const { issuer, subject, audiences } = federatedVerifierSchema.parse(JSON.parse(login.verifier));
       if (unchecked.iss !== issuer || unchecked.sub !== subject) continue;
       const keys = await this.#parts.outsideIssuers.keysOf(issuer, decodeProtectedHeader(assertion).kid);
       const options = { ...this.#checks(outsideAlgorithms), issuer, subject, audience: audiences };
-      if ((await verified(() => jwtVerify(assertion, keys, options))) !== undefined) return login;
+      const result = await verify(() => jwtVerify(assertion, keys, options));
+      if (result.kind === 'right') return login;
+      problem = result.problem;
     }
+    const from = `issuer '${short(unchecked.iss)}' and subject '${short(unchecked.sub)}'`;
     throw new BerthError(
       'assertionInvalid',
-      `no federated credential of the application has issuer '${short(unchecked.iss)}' and subject '${short(unchecked.sub)}', ` +
-        'or the token is not valid now for its audience',
+      problem === undefined ? `no federated credential has ${from}` : `the token of ${from} is not valid: ${problem}`,
     );
   }
 
@@ -145,12 +148,17 @@ export class ClientAssertions {
   }
 }
 
-async function verified(verify: () => Promise<{ readonly payload: JWTPayload }>): Promise<JWTPayload | undefined> {
+type Verification =
+  | { readonly kind: 'right'; readonly claims: JWTPayload }
+  | { readonly kind: 'refused'; readonly problem: string };
+
+async function verify(check: () => Promise<{ readonly payload: JWTPayload }>): Promise<Verification> {
   try {
-    return (await verify()).payload;
+    return { kind: 'right', claims: (await check()).payload };
   } catch (error) {
     // A key of another kind than the algorithm's is a TypeError.
-    if (error instanceof errors.JOSEError || error instanceof TypeError) return undefined;
+    if (error instanceof errors.JOSEError || error instanceof TypeError)
+      return { kind: 'refused', problem: error.message };
     throw error;
   }
 }

@@ -7,6 +7,8 @@ import type { Outbound } from '../../platform/outbound/outbound.ts';
 const keepMs = 60 * 60_000;
 /** An unknown key id makes the keys be fetched again, at most this often. */
 const refetchMs = 60_000;
+/** An issuer that gave no keys is not asked again before. */
+const pauseMs = 10_000;
 const maxIssuers = 1_000;
 const maxDocumentBytes = 256 * 1024;
 const timeoutMs = 10_000;
@@ -27,6 +29,8 @@ export class OutsideIssuers {
   readonly #clock: Clock;
   readonly #kept = new Map<string, Kept>();
   readonly #fetches = new Map<string, Promise<Kept>>();
+  /** Monotonic times in milliseconds of the last failure. */
+  readonly #failures = new Map<string, number>();
 
   constructor(outbound: Pick<Outbound, 'call'>, clock: Clock) {
     this.#outbound = outbound;
@@ -39,6 +43,8 @@ export class OutsideIssuers {
     const ageMs = kept === undefined ? Number.POSITIVE_INFINITY : this.#clock.monotonicMs() - kept.fetchedAtMs;
     const isKnown = kept !== undefined && (kid === undefined || kept.kids.has(kid));
     if (kept !== undefined && ageMs < (isKnown ? keepMs : refetchMs)) return kept.verifyKey;
+    const failedAtMs = this.#failures.get(issuer) ?? Number.NEGATIVE_INFINITY;
+    if (this.#clock.monotonicMs() - failedAtMs < pauseMs) throw unreachable();
     const { verifyKey } = await (this.#fetches.get(issuer) ?? this.#fetch(issuer));
     return verifyKey;
   }
@@ -46,11 +52,13 @@ export class OutsideIssuers {
   #fetch(issuer: string): Promise<Kept> {
     const fetching = this.#read(issuer)
       .then((kept) => {
-        this.#kept.delete(issuer);
-        this.#kept.set(issuer, kept);
-        const oldest = this.#kept.size > maxIssuers ? this.#kept.keys().next().value : undefined;
-        if (oldest !== undefined) this.#kept.delete(oldest);
+        this.#failures.delete(issuer);
+        putNewest(this.#kept, issuer, kept);
         return kept;
+      })
+      .catch((cause) => {
+        putNewest(this.#failures, issuer, this.#clock.monotonicMs());
+        throw unreachable(cause);
       })
       .finally(() => this.#fetches.delete(issuer));
     this.#fetches.set(issuer, fetching);
@@ -59,20 +67,18 @@ export class OutsideIssuers {
 
   async #read(issuer: string): Promise<Kept> {
     const fetchedAtMs = this.#clock.monotonicMs();
-    try {
-      const base = issuer.endsWith('/') ? issuer.slice(0, -1) : issuer;
-      const discovery = discoverySchema.parse(await this.#json(`${base}/.well-known/openid-configuration`));
-      if (discovery.issuer !== issuer) throw new Error('the discovery document names another issuer');
-      const { keys } = keySetSchema.parse(await this.#json(discovery.jwks_uri));
-      const set: JSONWebKeySet = { keys };
-      return {
-        kids: new Set(keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid]))),
-        verifyKey: createLocalJWKSet(set),
-        fetchedAtMs,
-      };
-    } catch (cause) {
-      throw new BerthError('assertionInvalid', 'the keys of the issuer cannot be fetched', { cause });
-    }
+    const base = issuer.endsWith('/') ? issuer.slice(0, -1) : issuer;
+    const discovery = discoverySchema.parse(await this.#json(`${base}/.well-known/openid-configuration`));
+    if (discovery.issuer !== issuer) throw new Error('the discovery document names another issuer');
+    if (issuer.startsWith('https:') && !discovery.jwks_uri.startsWith('https:'))
+      throw new Error('the keys of the issuer are not behind TLS');
+    const { keys } = keySetSchema.parse(await this.#json(discovery.jwks_uri));
+    const set: JSONWebKeySet = { keys };
+    return {
+      kids: new Set(keys.flatMap(({ kid }) => (kid === undefined ? [] : [kid]))),
+      verifyKey: createLocalJWKSet(set),
+      fetchedAtMs,
+    };
   }
 
   async #json(url: string): Promise<unknown> {
@@ -90,4 +96,15 @@ export class OutsideIssuers {
     for await (const chunk of answer.body) chunks.push(chunk);
     return JSON.parse(Buffer.concat(chunks).toString('utf8'));
   }
+}
+
+function putNewest<Value>(map: Map<string, Value>, key: string, value: Value): void {
+  map.delete(key);
+  map.set(key, value);
+  const oldest = map.size > maxIssuers ? map.keys().next().value : undefined;
+  if (oldest !== undefined) map.delete(oldest);
+}
+
+function unreachable(cause?: unknown): BerthError {
+  return new BerthError('assertionInvalid', 'the keys of the issuer cannot be fetched', { cause });
 }
