@@ -20,7 +20,7 @@ export async function findBuiltIn(
 export async function refuseBuiltIn(parts: BuiltInParts, type: ArmType, name: ResourceName): Promise<void> {
   if ((await findBuiltIn(parts, type, name)) === undefined) return;
   throw refuse('resourceNeeded', {
-    message: `'${name.name}' belongs to every resource of its kind and cannot be changed or deleted. Make one of your own.`,
+    message: `'${name.name}' is built in and cannot be changed or deleted. Make one of your own.`,
     target: name.id,
   });
 }
