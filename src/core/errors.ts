@@ -173,6 +173,12 @@ export const errorCatalogue = {
     message: 'invalid number of results requested',
     remedy: 'Use n from 0 to 1000, or leave it out.',
   },
+  pageLastUnknown: {
+    code: 'PAGINATION_NUMBER_INVALID',
+    status: 404,
+    message: 'the tag or digest that the page shall begin after is not here',
+    remedy: 'Follow the Link header of the page before, whose address goes on even when its last entry is gone.',
+  },
   unauthorized: {
     code: 'UNAUTHORIZED',
     arm: 'InvalidAuthenticationToken',

@@ -1,0 +1,69 @@
+import type { StorageKey } from '../blob-store.ts';
+import { isStorageKey } from '../folder-layout.ts';
+
+/*
+ * <prefix>
+ * ├── blobs/
+ * │   └── <key>                  a finished blob; its multipart upload goes by this name too
+ * ├── incoming/
+ * │   └── <key>/
+ * │       ├── <start>-<bytes>    what follows the last part of an unfinished blob and is too short for one
+ * │       └── sealed             blobs/<key> holds an unfinished blob, so that it can be read
+ * └── check                      written to see whether the store can be
+ */
+
+/** What the name of an object says. */
+export type ObjectMeaning =
+  | { readonly kind: 'blob'; readonly key: StorageKey }
+  | { readonly kind: 'tail'; readonly key: StorageKey; readonly end: number }
+  | { readonly kind: 'seal'; readonly key: StorageKey };
+
+/** The only builder of object names; takes nothing but keys made by `begin`. */
+export class S3Layout {
+  readonly #prefix: string;
+
+  /** `prefix` is empty or ends with a slash. */
+  constructor(prefix: string) {
+    this.#prefix = prefix;
+  }
+
+  blobs(keyPrefix: string): string {
+    return `${this.#prefix}blobs/${keyPrefix}`;
+  }
+
+  blob(key: StorageKey): string {
+    return this.blobs(checked(key));
+  }
+
+  incoming(keyPrefix: string): string {
+    return `${this.#prefix}incoming/${keyPrefix}`;
+  }
+
+  tail(key: StorageKey, start: number, sizeBytes: number): string {
+    return this.incoming(`${checked(key)}/${start}-${sizeBytes}`);
+  }
+
+  seal(key: StorageKey): string {
+    return this.incoming(`${checked(key)}/sealed`);
+  }
+
+  check(): string {
+    return `${this.#prefix}check`;
+  }
+
+  /** Undefined for objects that are not ours. */
+  meaningOf(name: string): ObjectMeaning | undefined {
+    const [, kind, key = '', rest] =
+      /^(blobs|incoming)\/([^/]+)(?:\/(.+))?$/.exec(name.slice(this.#prefix.length)) ?? [];
+    if (!name.startsWith(this.#prefix) || !isStorageKey(key)) return undefined;
+    if (kind === 'blobs') return rest === undefined ? { kind: 'blob', key } : undefined;
+    if (rest === 'sealed') return { kind: 'seal', key };
+    const [, start, size] = /^(\d+)-(\d+)$/.exec(rest ?? '') ?? [];
+    return size === undefined ? undefined : { kind: 'tail', key, end: Number(start) + Number(size) };
+  }
+}
+
+function checked(key: StorageKey): StorageKey {
+  if (isStorageKey(key)) return key;
+  throw new Error('malformed storage key');
+}
