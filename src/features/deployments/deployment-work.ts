@@ -34,7 +34,7 @@ export type DeploymentWorkParts = ResourcesParts & {
 };
 
 export const deploymentJob = 'deployments.run';
-const leaseMs = 120_000;
+const leaseMs = 30_000;
 const maxAttempts = 5;
 const maxMembers = 10_000;
 

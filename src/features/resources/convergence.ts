@@ -26,7 +26,7 @@ export type ConvergenceParts = {
 
 const jobKind = 'resources.converge';
 const jobPayload = z.object({ uid: z.string() });
-const leaseMs = 60_000;
+const leaseMs = 30_000;
 /** After so many runs that failed or were cut off the resource is `Failed`. */
 const attemptsUntilFailed = 5;
 /** The job itself is never given up: it always ends by writing how the resource stands. */

@@ -79,7 +79,7 @@ export class Removals {
   /** The background work of deletions; forgets operations that ended a day ago. */
   jobKinds(): JobKind[] {
     return [
-      { kind: jobKind, run: (job) => this.#run(job), leaseMs: 60_000, maxAttempts: 100_000 },
+      { kind: jobKind, run: (job) => this.#run(job), leaseMs: 30_000, maxAttempts: 100_000 },
       {
         kind: 'resources.operations.forget',
         run: async () => {
@@ -99,8 +99,8 @@ export class Removals {
       for (const each of below) {
         job.signal.throwIfAborted();
         await this.finish(await this.#withdrawNow(each, resource.changedBy), job);
+        await job.renew();
       }
-      await job.renew();
     }
     const type = this.#typeOf(resource);
     if (type.converge !== undefined) await this.#convergenceEnded(resource, job);
