@@ -1,6 +1,7 @@
 import { hkdfSync } from 'node:crypto';
 import { Hono } from 'hono';
 import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
+import { acrRoutes } from './api/acr/acr-routes.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
@@ -26,13 +27,17 @@ import { RegistryTokens } from './features/access/registry-tokens.ts';
 import { createRightsSource } from './features/access/rights-source.ts';
 import { createExchangeToken } from './features/access/token-exchange.ts';
 import { createIssueTokens } from './features/access/token-service.ts';
+import { AttributeChanges } from './features/content/attribute-changes.ts';
 import { createAuthorizedChange } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
+import { Deletions } from './features/content/deletions.ts';
 import { Listings } from './features/content/listings.ts';
 import { Manifests } from './features/content/manifests.ts';
+import { Metadata } from './features/content/metadata.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { UploadTickets } from './features/content/upload-tickets.ts';
 import { Uploads } from './features/content/uploads.ts';
+import { UsageReports } from './features/content/usage-reports.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { AuthorizationCodes } from './features/identity/authorization-codes.ts';
 import { ClientAssertions } from './features/identity/client-assertions.ts';
@@ -249,7 +254,17 @@ async function composeFeatures(settings: Settings, data: Data) {
   const tenant = composeTenant(settings, data, signIn);
   const issuing = { ...data, callers, directory, rightsSource, tokens, tenantTokens: tenant.tenantTokens };
 
-  const content = { ...data, change: createAuthorizedChange(data.database, data.journal), graceMs: settings.blobGrace };
+  const content = {
+    ...data,
+    change: createAuthorizedChange(data.database, data.journal),
+    graceMs: settings.blobGrace,
+    region,
+    storageLimits: {
+      Basic: settings.storageLimitBasic,
+      Standard: settings.storageLimitStandard,
+      Premium: settings.storageLimitPremium,
+    },
+  };
   const limits = {
     idleMs: settings.uploadIdleExpiry,
     maxBlobBytes: settings.maxBlobSize,
@@ -269,7 +284,11 @@ async function composeFeatures(settings: Settings, data: Data) {
       limits,
       tickets: new UploadTickets(derivedKey(data.masterKeys, 'upload tickets')),
     }),
-    manifests: new Manifests({ ...content, region, isSparseAllowed: settings.sparseManifests }),
+    manifests: new Manifests({ ...content, isSparseAllowed: settings.sparseManifests }),
+    deletions: new Deletions(content),
+    attributeChanges: new AttributeChanges(content),
+    metadata: new Metadata(content),
+    usageReports: new UsageReports(content),
     listings: new Listings(data.database),
   };
 }
@@ -357,6 +376,7 @@ function composeApp(
     }),
   );
   app.route('/', ociRoutes(parts));
+  app.route('/', acrRoutes(parts));
   app.route('/', tokenRoutes(parts));
   app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));

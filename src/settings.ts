@@ -154,6 +154,21 @@ export const settingsSchema = z.strictObject({
     default: '200GiB',
     meaning: 'Largest blob accepted.',
   }),
+  storageLimitBasic: setting(parseByteSize, {
+    unit: 'size',
+    default: '10GiB',
+    meaning: 'Most that a Basic registry may have in use; the push that would pass it is refused.',
+  }),
+  storageLimitStandard: setting(parseByteSize, {
+    unit: 'size',
+    default: '100GiB',
+    meaning: 'Most that a Standard registry may have in use; the push that would pass it is refused.',
+  }),
+  storageLimitPremium: setting(parseByteSize, {
+    unit: 'size',
+    default: '500GiB',
+    meaning: 'Most that a Premium registry may have in use; the push that would pass it is refused.',
+  }),
   uploadLimit: setting(count, {
     unit: 'count',
     default: '1000',

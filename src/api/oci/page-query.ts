@@ -1,18 +1,18 @@
 import type { Context } from 'hono';
 import { BerthError } from '../../core/errors.ts';
-import type { Page } from '../../features/content/listings.ts';
+import type { Page } from '../../features/content/paging.ts';
 import type { Env } from '../middleware/env.ts';
 
 const maxPage = 1000;
 
 /**
- * Reads `n` and `last`. No `n`, or one above 1,000, gives pages of 1,000: the `Link` leads on. Throws `pageInvalid` and `requestInvalid`.
+ * Reads `n` and `last`. No `n` gives pages of `usual` entries, one above 1,000 pages of 1,000: the `Link` leads on. Throws `pageInvalid` and `requestInvalid`.
  * Source: OCI distribution specification, "Listing tags".
  */
-export function pageIn(c: Context<Env>): Page {
+export function pageIn(c: Context<Env>, usual = maxPage): Page {
   const n = c.req.query('n');
   const last = textIn(c, 'last') ?? '';
-  if (n === undefined || n === '') return { limit: maxPage, last };
+  if (n === undefined || n === '') return { limit: usual, last };
   if (!/^\d{1,10}$/.test(n)) throw new BerthError('pageInvalid', { n: n.slice(0, 20) });
   return { limit: Math.min(Number(n), maxPage), last };
 }
@@ -25,7 +25,7 @@ export function textIn(c: Context<Env>, name: string): string | undefined {
 }
 
 /** The `Link` header that leads to the next page; the path keeps the spelling of the request. */
-export function nextLink(c: Context<Env>, page: Page, next: string): string {
+export function nextLink(c: Context<Env>, page: Pick<Page, 'limit'>, next: string): string {
   const query = new URLSearchParams(c.req.query());
   query.set('last', next);
   query.set('n', String(page.limit));

@@ -13,7 +13,7 @@ import {
 import { mediaTypes } from '../../core/media-types.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
 import type { Visible } from '../access/decision.ts';
-import type { Listed, Page } from './listings.ts';
+import type { Listed, Page } from './paging.ts';
 import type { Place } from './place.ts';
 
 const me = fullAuthority();
@@ -97,6 +97,11 @@ forEachDatabase((_, open) => {
       'names and prefixes that overlap',
       { kind: 'some', names: ['a/b', 'b'], prefixes: ['a/', 'a/b'] },
       ['a/b', 'a/b/c', 'b'],
+    ],
+    [
+      'what a condition leaves',
+      { kind: 'some', names: [], prefixes: [''], matches: (name) => !name.startsWith('a') },
+      ['b', 'ordered/tags'],
     ],
     ['no name and no prefix', { kind: 'some', names: [], prefixes: [] }, []],
   ];

@@ -3,14 +3,10 @@ import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
+import { isListed } from './attributes.ts';
+import { countWithin, type Listed, type Page, paged } from './paging.ts';
 import type { Place } from './place.ts';
 import { fromRepository, listRepositories } from './repository-store.ts';
-
-/** `last` is exclusive: the last name of the page before, or empty. */
-export type Page = { readonly limit: number; readonly last: string };
-
-/** `next` is the `last` of the page after this one; undefined on the final page. */
-export type Listed<T> = { readonly entries: readonly T[]; readonly next: string | undefined };
 
 /** A manifest that names another as its subject, as the referrers list shows it. */
 export type Referrer = {
@@ -32,7 +28,7 @@ export class Listings {
     this.#queries = database.read;
   }
 
-  /** Names of the repositories that hold a manifest and that the caller may read. */
+  /** Names of the repositories that hold a manifest, that the caller may read, and that lists show. */
   async catalog(registryUid: string, authority: Authority, page: Page): Promise<Listed<string>> {
     await this.#locate({ registryUid, repository: undefined }, authority);
     const query = { registryUid, visible: authority.visible(), last: page.last, limit: page.limit + 1 };
@@ -47,6 +43,7 @@ export class Listings {
       .select('name')
       .where('repository_uid', '=', repositoryUid)
       .where('name', '>', page.last)
+      .where(isListed('locks'))
       .orderBy('name')
       .limit(page.limit + 1)
       .execute();
@@ -72,6 +69,7 @@ export class Listings {
       .selectFrom('manifests')
       .where('repository_uid', '=', repositoryUid)
       .where('subject_digest', '=', query.subject)
+      .where(isListed('locks'))
       .where('digest', '>', query.page.last);
     if (query.artifactType !== undefined) select = select.where('artifact_type', '=', query.artifactType);
     // Sizes first: what the annotations of a whole page would take is not read to be dropped.
@@ -142,27 +140,4 @@ function referrerOf(row: ReferrerRow): Referrer {
     ...(row.artifact_type === null ? {} : { artifactType: row.artifact_type }),
     ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) }),
   };
-}
-
-/** How many of these sizes, from the first, stay within `limit` in sum. */
-function countWithin(sizes: readonly number[], limit: number): number {
-  let sum = 0;
-  const beyond = sizes.findIndex((size) => {
-    sum += size;
-    return sum > limit;
-  });
-  return beyond === -1 ? sizes.length : beyond;
-}
-
-/** Cuts one row too many down to a page. */
-function paged<Row, T>(
-  rows: readonly Row[],
-  page: Page,
-  keyOf: (row: Row) => string,
-  entryOf: (row: Row) => T,
-): Listed<T> {
-  const kept = rows.slice(0, page.limit);
-  const last = kept.at(-1);
-  const next = rows.length > page.limit && last !== undefined ? keyOf(last) : undefined;
-  return { entries: kept.map(entryOf), next };
 }

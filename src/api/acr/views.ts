@@ -1,0 +1,49 @@
+import type { ManifestMetadata, RepositoryMetadata, TagMetadata } from '../../features/content/metadata.ts';
+import type { Place } from '../../features/content/place.ts';
+import type { Registry } from '../../features/registries/registry.ts';
+import type { ManifestView, RepositoryView, TagView } from '../../wire/acr/metadata-schema.ts';
+
+/** What every answer about a repository begins with. */
+export function headOf(registry: Registry, { repository }: Place) {
+  return { registry: registry.loginServer, imageName: repository };
+}
+
+export function repositoryView(registry: Registry, place: Place, metadata: RepositoryMetadata): RepositoryView {
+  return {
+    ...headOf(registry, place),
+    ...timesOf(metadata),
+    manifestCount: metadata.manifestCount,
+    tagCount: metadata.tagCount,
+    changeableAttributes: { ...metadata.attributes },
+  };
+}
+
+export function tagView({ name, digest, attributes, ...metadata }: TagMetadata): TagView {
+  return { name, digest, ...timesOf(metadata), signed: false, changeableAttributes: { ...attributes } };
+}
+
+export function manifestView(metadata: ManifestMetadata): ManifestView {
+  const { digest, imageSize, architecture, os, mediaType, configMediaType, tags, references, attributes } = metadata;
+  return {
+    digest,
+    imageSize,
+    ...timesOf(metadata),
+    ...(architecture === undefined ? {} : { architecture }),
+    ...(os === undefined ? {} : { os }),
+    mediaType,
+    ...(configMediaType === undefined ? {} : { configMediaType }),
+    ...(tags.length === 0 ? {} : { tags: [...tags] }),
+    ...(references === undefined ? {} : { references }),
+    changeableAttributes: { ...attributes, quarantineState: 'Passed' },
+  };
+}
+
+function timesOf({ createdAt, changedAt }: { readonly createdAt: number; readonly changedAt: number }) {
+  return { createdTime: timeText(createdAt), lastUpdateTime: timeText(changedAt) };
+}
+
+/** Microseconds since 1970 with the seven fractional digits that ACR's times have. */
+function timeText(micros: number): string {
+  const seconds = new Date(Math.floor(micros / 1_000_000) * 1000).toISOString().slice(0, 19);
+  return `${seconds}.${String(micros % 1_000_000).padStart(6, '0')}0Z`;
+}

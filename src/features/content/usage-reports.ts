@@ -1,0 +1,133 @@
+import { type Expression, sql } from 'kysely';
+import { BerthError } from '../../core/errors.ts';
+import type { Reference } from '../../core/reference.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Sku } from '../registries/registry.ts';
+import { deletionLocks } from './attributes.ts';
+import { locate } from './locate.ts';
+import type { Place } from './place.ts';
+import type { StorageLimits } from './storage-use.ts';
+
+export type UsageReportsParts = { readonly database: Database; readonly storageLimits?: StorageLimits };
+
+/** Bytes in use in a registry. */
+export type RegistryUsage = { readonly usedBytes: number; readonly limitBytes: number | undefined };
+
+/** Bytes of some manifests of a registry and of the blobs that they reference, each counted once. */
+export type ContentUsage = {
+  readonly referencedBytes: number;
+  /** Of these, what other manifests of the registry reference too. */
+  readonly sharedBytes: number;
+  /** Of these, what nothing else needs: what deleting them would free. */
+  readonly heldAloneBytes: number;
+  /** How many manifests that is; with what refers to one and would go with it. */
+  readonly manifests: number;
+};
+
+/** What uses the space, and what a deletion would give back, to the byte. */
+export class UsageReports {
+  readonly #parts: UsageReportsParts;
+  readonly #queries: Queries;
+
+  constructor(parts: UsageReportsParts) {
+    this.#parts = parts;
+    this.#queries = parts.database.read;
+  }
+
+  async registry(registryUid: string, sku: Sku, authority: Authority): Promise<RegistryUsage> {
+    const row = await this.#queries
+      .selectFrom('registries as g')
+      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+      .leftJoin('registry_usage as u', 'u.registry_uid', 'g.uid')
+      .where('g.uid', '=', registryUid)
+      .select(['t.access_epoch as epoch', 'u.bytes'])
+      .executeTakeFirst();
+    if (row === undefined) throw new BerthError('registryUnknown');
+    await authority.confirm(row.epoch);
+    return { usedBytes: row.bytes ?? 0, limitBytes: this.#parts.storageLimits?.[sku] };
+  }
+
+  /** Of a repository with all it holds. Throws `nameUnknown`. */
+  async repository(place: Place, authority: Authority): Promise<ContentUsage> {
+    const uid = await locate(this.#queries, place, authority);
+    const chosen = sql<string>`select digest from manifests where repository_uid = ${uid}`;
+    return await this.#usage(place, uid, chosen);
+  }
+
+  /**
+   * Of a manifest, by tag or digest, with what refers to it and would be deleted with it.
+   * Throws `nameUnknown`, `manifestUnknown`.
+   */
+  async content(place: Place, authority: Authority, reference: Reference): Promise<ContentUsage> {
+    const uid = await locate(this.#queries, place, authority);
+    const digest = await this.#digestOf(uid, reference);
+    if (digest === undefined) {
+      const { kind: _, ...named } = reference;
+      throw new BerthError('manifestUnknown', { repository: place.repository, ...named });
+    }
+    return await this.#usage(place, uid, withReferrers(uid, digest));
+  }
+
+  async #usage(place: Place, repositoryUid: string, chosen: Expression<string>): Promise<ContentUsage> {
+    const { registryUid } = place;
+    const isElsewhere = sql<boolean>`exists (
+      select 1 from blob_links l
+      join repositories r on r.uid = l.repository_uid and r.registry_uid = ${registryUid}
+      join manifest_references o on o.repository_uid = l.repository_uid and o.digest = l.digest and o.kind = 'blob'
+      where l.digest = u.digest
+        and (o.repository_uid <> ${repositoryUid} or o.manifest_digest not in (select digest from chosen)))`;
+    const { rows } = await sql<{
+      manifests: number;
+      manifestBytes: number;
+      blobBytes: number;
+      sharedBytes: number;
+    }>`with recursive chosen (digest) as (${chosen}),
+      used as (
+        select u.size, case when ${isElsewhere} then 1 else 0 end as is_shared
+        from referenced_blobs u
+        where u.registry_uid = ${registryUid} and u.digest in (
+          select m.digest from manifest_references m
+          join blob_links k on k.repository_uid = m.repository_uid and k.digest = m.digest
+          where m.repository_uid = ${repositoryUid} and m.kind = 'blob'
+            and m.manifest_digest in (select digest from chosen)))
+      select
+        (select count(*) from chosen) as "manifests",
+        (select coalesce(sum(size), 0) from manifests
+          where repository_uid = ${repositoryUid} and digest in (select digest from chosen)) as "manifestBytes",
+        (select coalesce(sum(size), 0) from used) as "blobBytes",
+        (select coalesce(sum(size), 0) from used where is_shared = 1) as "sharedBytes"`.execute(this.#queries);
+    const { manifests = 0, manifestBytes = 0, blobBytes = 0, sharedBytes = 0 } = rows[0] ?? {};
+    const referencedBytes = manifestBytes + blobBytes;
+    return { referencedBytes, sharedBytes, heldAloneBytes: referencedBytes - sharedBytes, manifests };
+  }
+
+  async #digestOf(repositoryUid: string, reference: Reference): Promise<string | undefined> {
+    const row =
+      reference.kind === 'tag'
+        ? await this.#queries
+            .selectFrom('tags')
+            .where('repository_uid', '=', repositoryUid)
+            .where('name', '=', reference.tag)
+            .select('digest')
+            .executeTakeFirst()
+        : await this.#queries
+            .selectFrom('manifests')
+            .where('repository_uid', '=', repositoryUid)
+            .where('digest', '=', reference.digest)
+            .select('digest')
+            .executeTakeFirst();
+    return row?.digest;
+  }
+}
+
+/** A manifest and what goes with it: the rule of `Deletion.referrers`. */
+function withReferrers(repositoryUid: string, digest: string): Expression<string> {
+  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest = ${digest}
+    union
+    select m.digest from chosen c join manifests m on m.repository_uid = ${repositoryUid} and m.subject_digest = c.digest
+    where (m.locks & ${sql.lit(deletionLocks)}) = 0
+      and not exists (select 1 from tags n where n.repository_uid = m.repository_uid and n.digest = m.digest)
+      and not exists (select 1 from manifest_references x
+        where x.repository_uid = m.repository_uid and x.digest = m.digest and x.kind = 'manifest')`;
+}
