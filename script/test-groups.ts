@@ -66,6 +66,7 @@ export const testGroups: readonly TestGroup[] = [
     1,
   ),
   // With an empty cache it also installs that CLI from PyPI: 70 seconds and 400 MB on disk.
+  files('az-role', 'a new release of the Azure CLI: roles', 3, ['test/end-to-end/az-role.test.ts'], 1),
   files('az-newest', 'a new release of the Azure CLI', 6, ['test/end-to-end/az-newest.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
     ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],

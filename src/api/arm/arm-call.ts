@@ -8,6 +8,7 @@ import type { Preconditions } from '../../features/resources/resources.ts';
 import { isJsonObject, type Json, type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
+import type { ArmCaller } from './arm-caller.ts';
 
 /** One request to the resource manager, after its caller was allowed it. */
 export type ArmCall = {
@@ -15,6 +16,8 @@ export type ArmCall = {
   readonly author: Author;
   /** What the caller may do: for lists, which leave out the rest. */
   readonly rights: OperationRights;
+  /** For what the body asks beyond the address. Throws `denied`. */
+  readonly require: ArmCaller['require'];
   readonly apiVersion: string;
   readonly segments: readonly string[];
 };

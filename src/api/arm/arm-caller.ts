@@ -50,10 +50,12 @@ function requireRight(rights: OperationRights, requirement: Requirement, deny: D
     deny(rights.principal.uid, 403, `no role in ${scope}`);
     throw denied(rights.principal, 'Microsoft.Resources/subscriptions/read', scope);
   }
-  const decision = rights.decide(requirement.operation, scope);
+  const { operation, attributes } = requirement;
+  if (requirement.isDecidedLater === true && rights.mayAllow(operation, scope)) return;
+  const decision = rights.decide(operation, scope, attributes);
   if (decision.kind === 'allowed') return;
   deny(rights.principal.uid, 403, decision.reason);
-  throw denied(rights.principal, requirement.operation, scope);
+  throw denied(rights.principal, operation, scope);
 }
 
 /** As Azure says it: scripts look for its words. */

@@ -54,7 +54,7 @@ export function armRoutes(parts: ArmParts): Hono<Env> {
     if (requirement.kind === 'list' && !rights.touches(requirement.scope)) return readOnly(c, () => ({ value: [] }));
     const { uid, name, kind } = rights.principal;
     const author = { uid, name, kind: kind === 'user' ? 'User' : 'Application' } as const;
-    return await answer(parts, { c, author, rights, apiVersion, segments });
+    return await answer(parts, { c, author, rights, require, apiVersion, segments });
   });
   return routes;
 }

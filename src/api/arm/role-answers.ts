@@ -16,6 +16,7 @@ import type { ArmTarget } from './arm-target.ts';
 import type { ArmType } from './arm-type.ts';
 import { answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { resourceView } from './resource-view.ts';
+import { assignmentRequirement, constrained } from './role-constraints.ts';
 import { type AssignmentFilter, parseAssignmentFilter, parseDefinitionFilter } from './role-filters.ts';
 import { builtInRoleView } from './role-view.ts';
 
@@ -40,7 +41,7 @@ export async function answerRoles(parts: ResourceRequestParts, call: ArmCall, ta
     const { name, type } = target;
     return isDefinition
       ? await answerDefinition(parts, call, { type, name: atSubscription(name) })
-      : await answerOne(parts, call, { type, name });
+      : await answerAssignment(parts, call, { type: constrained(type, call.require), name });
   }
   if (call.c.req.method !== 'GET') throw new BerthError('unsupported');
   await refuseMissing(parts, target.scope);
@@ -62,20 +63,37 @@ async function answerDefinition(parts: ResourceRequestParts, call: ArmCall, on: 
   const { c } = call;
   const { method } = c.req;
   const builtIn = builtInRole(on.name.name.toLowerCase());
-  if (builtIn === undefined) return await answerOne(parts, call, on);
+  if (builtIn === undefined) return await answerCustom(parts, call, on);
   if (method === 'GET') return c.json(builtInRoleView(builtIn, on.name.subscriptionId));
   if (method === 'HEAD') return c.body(null, 204);
   throw refuse('roleBuiltIn', { message: `The role '${builtIn.name}' is built in and cannot be changed or deleted.` });
 }
 
-/** As any resource, but that a deletion answers what was there: clients read it. */
-async function answerOne(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
+async function answerCustom(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
+  const { method } = call.c.req;
+  if (method === 'DELETE') return await remove(parts, call, on);
+  const answer = await answerResource(parts, call, on);
+  // Clients take nothing but 201 for a role that they change, too.
+  return method === 'PUT' ? new Response(answer.body, { status: 201, headers: answer.headers }) : answer;
+}
+
+async function answerAssignment(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
   if (call.c.req.method !== 'DELETE') return await answerResource(parts, call, on);
-  const existing = await findResource(parts.database.read, parts.tenantUid, on.name.id);
-  const request = { ...preconditionsOf(call.c), id: on.name.id, author: call.author };
-  const { kind } = await parts.removals.begin(request);
-  if (kind === 'absent' || existing === undefined) return call.c.body(null, 204);
-  return call.c.json(resourceView(on.type, existing, call.apiVersion));
+  return await remove(parts, call, on, (existing) => call.require(assignmentRequirement('delete', existing)));
+}
+
+/** A deletion answers what was there: clients read it. */
+async function remove(
+  parts: ResourceRequestParts,
+  call: ArmCall,
+  { name, type }: On,
+  check: (existing: Resource) => void = () => {},
+): Promise<Response> {
+  const existing = await findResource(parts.database.read, parts.tenantUid, name.id);
+  if (existing === undefined) return call.c.body(null, 204);
+  check(existing);
+  await parts.removals.begin({ ...preconditionsOf(call.c), id: existing.id, author: call.author });
+  return call.c.json(resourceView(type, existing, call.apiVersion));
 }
 
 async function listDefinitions(parts: ResourceRequestParts, call: ArmCall, { type, scope }: In): Promise<Response> {

@@ -13,7 +13,15 @@ export type Requirement =
   | { readonly kind: 'inside'; readonly scope: string }
   /** A list that leaves out what the caller may not read: empty without any role at the scope, above or inside. */
   | { readonly kind: 'list'; readonly scope: string }
-  | { readonly kind: 'operation'; readonly operation: string; readonly scope: string };
+  | {
+      readonly kind: 'operation';
+      readonly operation: string;
+      readonly scope: string;
+      /** What conditions may ask about. */
+      readonly attributes?: ReadonlyMap<string, string>;
+      /** They are not known yet: whoever reads the body asks again. */
+      readonly isDecidedLater?: true;
+    };
 
 const groupOperations = 'Microsoft.Resources/subscriptions/resourceGroups';
 
@@ -97,8 +105,16 @@ function ofTarget(method: string, segments: readonly string[], target: ArmTarget
         scope: target.name.id,
       };
     }
-    case 'resource':
-      return { kind: 'operation', operation: resourceOperation(target.type.type, method), scope: scopeOf(target) };
+    case 'resource': {
+      const operation = resourceOperation(target.type.type, method);
+      const isAssigning = target.type.type === roleAssignmentType && verbOf(method) !== 'read';
+      return {
+        kind: 'operation',
+        operation,
+        scope: scopeOf(target),
+        ...(isAssigning ? { isDecidedLater: true } : {}),
+      };
+    }
   }
 }
 

@@ -7,6 +7,7 @@ import { refuse } from '../resources/refuse.ts';
 import type { Desired, Resource } from '../resources/resource.ts';
 import { findByUid } from '../resources/resource-store.ts';
 import type { Change, Validation } from '../resources/resource-type.ts';
+import { ConditionError, parseCondition } from './condition-parser.ts';
 import {
   countRoleAssignments,
   deleteRoleAssignment,
@@ -121,7 +122,20 @@ function conditionOf({ condition, conditionVersion }: RoleAssignmentRequest) {
       message: 'A condition needs conditionVersion 2.0.',
       target: 'properties.conditionVersion',
     });
+  refuseUnreadable(condition);
   return { condition, conditionVersion };
+}
+
+function refuseUnreadable(condition: string): void {
+  try {
+    parseCondition(condition);
+  } catch (error) {
+    if (!(error instanceof ConditionError)) throw error;
+    throw refuse('resourceInvalid', {
+      message: `The condition of the role assignment is not valid: ${error.message}.`,
+      target: 'properties.condition',
+    });
+  }
 }
 
 /** Source: Azure role-based access control, "RoleAssignmentUpdateNotPermitted". */

@@ -1,4 +1,5 @@
 import type { Principal } from '../identity/principal.ts';
+import { type Facts, holds } from './condition.ts';
 import { permits } from './role-permission.ts';
 import { isWithinScope } from './role-scope.ts';
 import type { HeldRole } from './role-store.ts';
@@ -21,17 +22,24 @@ export class OperationRights {
     this.#roles = roles;
   }
 
-  decide(operation: string, scope: string): OperationDecision {
+  /** `attributes` are what conditions may ask about, by their names in lower case. */
+  decide(operation: string, scope: string, attributes: Facts['attributes'] = new Map()): OperationDecision {
     const { isOwner, name } = this.principal;
     if (isOwner) return { kind: 'allowed', by: 'owner of the installation' };
-    const key = scope.toLowerCase();
-    const held = this.#giversOf(operation).find((each) => isWithinScope(key, each.scopeKey));
+    const held = this.#giversAt(operation, scope).find(
+      ({ condition }) => condition === undefined || holds(condition, { operation, attributes }),
+    );
     if (held !== undefined) return { kind: 'allowed', by: `role '${held.role.name}' by ${held.assignmentId}` };
     return { kind: 'denied', reason: `nothing gives ${name} ${operation} at ${scope}` };
   }
 
   allows(operation: string, scope: string): boolean {
     return this.decide(operation, scope).kind === 'allowed';
+  }
+
+  /** Whether there are attributes with which the operation might be allowed. */
+  mayAllow(operation: string, scope: string): boolean {
+    return this.principal.isOwner || this.#giversAt(operation, scope).length > 0;
   }
 
   /** Whether there is any role at the scope, above it, or on something inside it. */
@@ -41,6 +49,11 @@ export class OperationRights {
       this.principal.isOwner ||
       this.#roles.some((each) => isWithinScope(key, each.scopeKey) || isWithinScope(each.scopeKey, key))
     );
+  }
+
+  #giversAt(operation: string, scope: string): readonly HeldRole[] {
+    const key = scope.toLowerCase();
+    return this.#giversOf(operation).filter((each) => isWithinScope(key, each.scopeKey));
   }
 
   /** Roles that give the operation somewhere: asked for each row of a list. */

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Queries } from '../../platform/database/database.ts';
+import type { Condition } from './condition.ts';
+import { ConditionError, parseCondition } from './condition-parser.ts';
 import { builtInRole } from './role-built-ins.ts';
 import type { RoleDefinition } from './role-definition.ts';
 
@@ -10,8 +12,8 @@ export type HeldRole = {
   /** Id of subscription, group or resource in lower case; `/` for the installation. */
   readonly scopeKey: string;
   readonly role: Pick<RoleDefinition, 'key' | 'name' | 'permissions'>;
-  /** As written; undefined without one. */
-  readonly condition: string | undefined;
+  /** Which requests it is good for; undefined for all. */
+  readonly condition: Condition | undefined;
 };
 
 /** All of a principal's roles in its tenant, as they were at one access epoch. */
@@ -82,5 +84,18 @@ function heldRoleOf({ id, scope_key, role_key, condition, definition }: Row): He
   const custom = definition === null ? undefined : storedRoleSchema.parse(JSON.parse(definition));
   const role = custom === undefined ? builtInRole(role_key) : { key: role_key, ...custom };
   if (role === undefined) return [];
-  return [{ assignmentId: id, scopeKey: scope_key, role, condition: condition ?? undefined }];
+  const held = { assignmentId: id, scopeKey: scope_key, role };
+  if (condition === null) return [{ ...held, condition: undefined }];
+  const parsed = readStored(condition);
+  return parsed === undefined ? [] : [{ ...held, condition: parsed }];
+}
+
+/** One that cannot be read, which was refused when it was written, gives nothing. */
+function readStored(condition: string): Condition | undefined {
+  try {
+    return parseCondition(condition);
+  } catch (error) {
+    if (error instanceof ConditionError) return undefined;
+    throw error;
+  }
 }

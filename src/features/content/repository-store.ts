@@ -1,5 +1,6 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Visible } from '../access/decision.ts';
+import { isListed } from './attributes.ts';
 import type { Place } from './place.ts';
 
 /**
@@ -56,7 +57,7 @@ export async function listRepositories(
     .selectFrom('repositories as r')
     .select('r.name')
     .where('r.registry_uid', '=', query.registryUid)
-    .where('r.name', '>', query.last)
+    .where(isListed('r.locks'))
     .where((where) =>
       where.exists(where.selectFrom('manifests as m').select('m.digest').whereRef('m.repository_uid', '=', 'r.uid')),
     );
@@ -70,8 +71,27 @@ export async function listRepositories(
       ]),
     );
   }
-  const rows = await select.orderBy('r.name').limit(query.limit).execute();
-  return rows.map((row) => row.name);
+  const page = async (last: string) => {
+    const rows = await select.where('r.name', '>', last).orderBy('r.name').limit(query.limit).execute();
+    return rows.map((row) => row.name);
+  };
+  const matches = visible.kind === 'some' ? visible.matches : undefined;
+  return matches === undefined ? await page(query.last) : await matching(page, matches, query);
+}
+
+/** Looks on until a page is full: a condition may leave out what a query cannot. */
+async function matching(
+  page: (last: string) => Promise<string[]>,
+  matches: (name: string) => boolean,
+  { last, limit }: { readonly last: string; readonly limit: number },
+): Promise<string[]> {
+  const found: string[] = [];
+  let names = await page(last);
+  while (names.length > 0 && found.length < limit) {
+    found.push(...names.filter(matches));
+    names = names.length < limit ? [] : await page(names.at(-1) ?? '');
+  }
+  return found.slice(0, limit);
 }
 
 /** The first text in byte order after every text with this prefix; names are ASCII. */
