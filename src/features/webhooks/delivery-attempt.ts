@@ -43,6 +43,7 @@ export async function attempt(
   const hasType = Object.keys(customHeaders).some((name) => name.toLowerCase() === 'content-type');
   const headers = hasType ? own : { 'content-type': payload.contentType, ...own };
   const requestHeaders = { ...headers, ...Object.fromEntries(Object.keys(customHeaders).map((name) => [name, '***'])) };
+  const cut = new AbortController();
   const request = { requestUri: shownUri(target.serviceUri), requestHeaders };
   try {
     const answer = await outbound.call({
@@ -56,9 +57,8 @@ export async function attempt(
       maxBytes: Number.MAX_SAFE_INTEGER,
       timeoutMs: answerTimeoutMs,
       totalTimeoutMs: answerTimeoutMs + bodyTimeoutMs,
-      idleTimeoutMs: bodyTimeoutMs,
       maxRedirects: 0,
-      signal,
+      signal: AbortSignal.any([signal, cut.signal]),
     });
     const answered = { ...request, status: answer.status, responseHeaders: shownHeaders(answer.headers) };
     const isDelivered = answer.status >= 200 && answer.status < 300;
@@ -66,12 +66,24 @@ export async function attempt(
     return {
       isDelivered,
       retryAfterMs: retryAfterOf(answer.headers),
-      outcome: { ...answered, responseBody: await beginningOf(answer), ...fault },
+      outcome: { ...answered, responseBody: await cutAfter(clock, cut, beginningOf(answer)), ...fault },
     };
   } catch (error) {
     signal.throwIfAborted();
     return { isDelivered: false, retryAfterMs: 0, outcome: { ...request, fault: faultOf(error) } };
   }
+}
+
+/** Ends a body that comes too slowly. */
+async function cutAfter(clock: Clock, cut: AbortController, body: Promise<string>): Promise<string> {
+  const read = new AbortController();
+  clock.sleep(bodyTimeoutMs, read.signal).then(
+    () => cut.abort(),
+    () => {
+      // It came in time.
+    },
+  );
+  return await body.finally(() => read.abort());
 }
 
 /** The beginning of a body, as far as it comes in time. */

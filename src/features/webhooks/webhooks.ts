@@ -36,7 +36,8 @@ export type WebhooksParts = {
 
 const consumerName = 'webhooks';
 const jobPayload = z.object({ webhookUid: z.string() });
-const leaseMs = 60_000;
+/** Longer than one attempt takes; after a crash deliveries go on when it is over. */
+const leaseMs = 30_000;
 /** A receiver that fails is no failed job: these count faults of our own. */
 const maxAttempts = 100_000;
 const resendPage = 50;
