@@ -46,6 +46,7 @@ function rowsOf(resource: Resource): NewRegistry {
       admitsTrustedServices: properties.networkRuleBypassOptions === 'AzureServices',
     },
     permissionMode: properties.roleAssignmentMode,
+    immutableTags: policies.immutableTagsPolicy.status === 'enabled' ? policies.immutableTagsPolicy.rules : [],
     acceptsArmTokens: policies.azureADAuthenticationAsArmPolicy.status === 'enabled',
   };
 }

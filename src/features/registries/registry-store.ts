@@ -4,6 +4,7 @@ import type { RegistryName } from '../../core/registry-name.ts';
 import { parseRegistryName, registryKey } from '../../core/registry-name.ts';
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Schema } from '../../platform/database/schema.ts';
+import type { ImmutableTagRule } from '../../wire/arm/immutable-tags-schema.ts';
 import { type NetworkRules, openAccess, type PermissionMode, type Registry, type Sku } from './registry.ts';
 
 /** The text clients address a registry by: `<label>.<domain>`, with the port unless it is 443, in lower case. */
@@ -22,6 +23,8 @@ export type NewRegistry = {
   readonly network: NetworkRules;
   readonly acceptsArmTokens: boolean;
   readonly permissionMode: PermissionMode;
+  /** Rules for tags that are written once. */
+  readonly immutableTags?: readonly ImmutableTagRule[];
 };
 
 /** The column `network_rules`. */
@@ -80,6 +83,7 @@ function changingColumns(registry: NewRegistry) {
     is_admin_enabled: registry.isAdminEnabled ? 1 : 0,
     is_anonymous_pull_enabled: registry.isAnonymousPullEnabled ? 1 : 0,
     permission_mode: registry.permissionMode,
+    immutable_tags: JSON.stringify(registry.immutableTags ?? []),
     network_rules: JSON.stringify({ ...network, acceptsArmTokens }),
     anonymous_repositories: JSON.stringify(registry.anonymousRepositories),
   };

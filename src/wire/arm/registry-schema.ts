@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isRepositoryName } from '../../core/repository-name.ts';
+import { immutableTagRulesSchema } from './immutable-tags-schema.ts';
 
 /** Values are compared without regard to case and shown as spelled here, as ARM does. */
 function choice<const Values extends readonly [string, ...string[]]>(...values: Values) {
@@ -44,6 +45,10 @@ export const policiesSchema = z.object({
   azureADAuthenticationAsArmPolicy: z.object({ status: switchSchema.default('enabled') }).prefault({}),
   softDeletePolicy: z
     .object({ retentionDays: z.int().min(1).max(90).default(7), status: switchSchema.default('disabled') })
+    .prefault({}),
+  /** Ours. */
+  immutableTagsPolicy: z
+    .object({ status: switchSchema.default('disabled'), rules: immutableTagRulesSchema.default([]) })
     .prefault({}),
 });
 
