@@ -47,7 +47,7 @@ export class Callers {
 
   /** Throws `tooManyAttempts`. */
   async ofHeader(header: string | undefined, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
-    this.#refuseNetwork(registry, from);
+    await this.#requireNetwork(registry, from);
     if (header === undefined) return this.#from(nobody, registry, from);
     const key = `${registry.uid} ${header}`;
     const caller = await this.#cache.get(key, () => this.#check(header, registry, from));
@@ -75,7 +75,7 @@ export class Callers {
     registry: Registry,
     from: Circumstances,
   ): Promise<Caller | undefined> {
-    this.#refuseNetwork(registry, from);
+    await this.#requireNetwork(registry, from);
     const caller = await this.#known(principalUid, credentialUid);
     return caller && this.#from(caller, registry, from);
   }
@@ -137,7 +137,7 @@ export class Callers {
     const { kind, access, issuedAtEpoch } = caller;
     const identity = async (asked: number): Promise<Identity | undefined> => {
       const known = await caller.identity(asked);
-      this.#refuseNetwork(registry, from);
+      if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
       const { credentialsEpoch = 0 } = this.#parts.directory.byUid(registry.uid) ?? {};
       if (issuedAtEpoch !== undefined && issuedAtEpoch < credentialsEpoch) return undefined;
       // The rules that were looked at are of the directory's epoch, whatever is loaded next.
@@ -147,12 +147,21 @@ export class Callers {
     return { kind, access, issuedAtEpoch, identity };
   }
 
-  #refuseNetwork({ uid }: Registry, from: Circumstances): void {
+  /** Rules that let someone in who was kept out are looked for at once. */
+  async #requireNetwork(registry: Registry, from: Circumstances): Promise<void> {
+    if (this.#isAdmitted(registry, from)) return;
+    await this.#parts.directory.refresh();
+    if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
+  }
+
+  #isAdmitted({ uid }: Registry, { address, surface }: Circumstances): boolean {
     const registry = this.#parts.directory.byUid(uid);
-    if (registry === undefined || !guardedSurfaces.includes(from.surface)) return;
-    const { address, correlationId, userAgent } = from;
+    if (registry === undefined || !guardedSurfaces.includes(surface)) return true;
     // No service of the installation connects from outside its own process yet.
-    if (admits(registry.network, { address, isTrustedService: false })) return;
+    return admits(registry.network, { address, isTrustedService: false });
+  }
+
+  #networkDenied({ uid }: Registry, { address, correlationId, userAgent }: Circumstances): BerthError {
     this.#parts.accessLog.record({
       kind: 'denial',
       registryUid: uid,
@@ -163,7 +172,7 @@ export class Callers {
       reason: 'network rules',
       ...(userAgent === undefined ? {} : { userAgent }),
     });
-    throw new BerthError('networkDenied');
+    return new BerthError('networkDenied');
   }
 }
 
