@@ -15,7 +15,7 @@ import { exchange } from './api/middleware/exchange.ts';
 import { healthRoutes, metricsApp } from './api/middleware/health-routes.ts';
 import type { Part } from './api/middleware/host-name.ts';
 import { type HttpServers, type Listener, startHttpServers } from './api/middleware/http-servers.ts';
-import { createMetrics, type Metrics } from './api/middleware/metrics.ts';
+import { createMetrics, type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
 import { statusPage } from './api/middleware/status-page.ts';
 import { ociRoutes } from './api/oci/oci-routes.ts';
@@ -86,6 +86,8 @@ import { createOutbound } from './platform/outbound/outbound.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
+import { startWorkers } from './process-primary.ts';
+import { type ProcessRole, processRole, WorkerLink } from './process-worker.ts';
 import { readyMessage } from './ready-message.ts';
 import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 
@@ -116,12 +118,67 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   guardProcess(log);
   const stopped = stopSignal();
   await using opened = new AsyncDisposableStack();
+  const role = processRole(settings.workers);
+  const link = role === 'worker' ? new WorkerLink() : undefined;
+  opened.defer(() => link?.close());
 
-  const data = await openData(settings, program, log, opened);
+  const data = await openData(settings, program, { log, opened, role, link });
   const features = await composeFeatures(settings, data);
   const { directory } = features;
   // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
-  if (settings.database === undefined) await features.uploads.releaseAll();
+  if (settings.database === undefined && role !== 'worker') await features.uploads.releaseAll();
+  const certificates = await createCertificates({
+    folder: data.folder.certificates,
+    own: settings.tlsCertificates,
+    addresses: ownIpAddresses(settings),
+    isOurName: async (name) => ownNames(settings).includes(name) || (await directory.lookUp(name)) !== undefined,
+    clock,
+    ids,
+    log,
+  });
+  opened.defer(() => certificates.close());
+
+  // Before anybody is answered: whoever sees the server ready finds the file.
+  const bootstrap =
+    role === 'worker'
+      ? undefined
+      : await finishBootstrap({
+          settings,
+          ...data,
+          caPath: certificates.caPath,
+          registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
+        });
+
+  const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
+  const state = { isStopping: false };
+  if (role === 'primary') opened.use(await startWorkers({ count: settings.workers, clock, log }));
+  else await answer(settings, data, features, { certificates, metrics: shared(metrics, link), state, opened });
+  if (link === undefined) {
+    log.info('ready', {
+      version: program.version,
+      http: settings.http,
+      https: settings.https,
+      domain: settings.domain,
+    });
+    program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
+  } else link.tellReady();
+
+  log.info('stopping', { signal: await stopped });
+  state.isStopping = true;
+}
+
+type Answering = {
+  readonly certificates: Certificates;
+  readonly metrics: Metrics;
+  readonly state: { readonly isStopping: boolean };
+  readonly opened: AsyncDisposableStack;
+};
+
+/** Background work and listeners. */
+async function answer(settings: Settings, data: Data, features: Features, answering: Answering): Promise<void> {
+  const { certificates, metrics, state, opened } = answering;
+  const { directory } = features;
+  const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
   const arm = composeArm(settings, data, features, jobs);
   jobs.start([
@@ -138,58 +195,46 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   ]);
   opened.defer(() => jobs.stop());
   startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
-
-  const certificates = await createCertificates({
-    folder: data.folder.certificates,
-    own: settings.tlsCertificates,
-    addresses: ownIpAddresses(settings),
-    isOurName: async (name) => ownNames(settings).includes(name) || (await directory.lookUp(name)) !== undefined,
-    clock,
-    ids,
-    log,
-  });
-  opened.defer(() => certificates.close());
-
-  // Before anybody is answered: whoever sees the server ready finds the file.
-  const bootstrap = await finishBootstrap({
-    settings,
-    ...data,
-    caPath: certificates.caPath,
-    registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
-  });
-
-  const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
-  let isStopping = false;
-  const appOf = (part?: Part) => composeApp(settings, data, { ...features, arm }, metrics, () => isStopping, part);
+  const appOf = (part?: Part) =>
+    composeApp(settings, data, { ...features, arm }, metrics, () => state.isStopping, part);
   opened.use(await listenForIdentities(settings, data, features));
   opened.use(await listen(settings, appOf, metrics, certificates));
-  log.info('ready', { version: program.version, http: settings.http, https: settings.https, domain: settings.domain });
-  program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
+}
 
-  log.info('stopping', { signal: await stopped });
-  isStopping = true;
+/** The metrics of all workers, whichever of them is asked. */
+function shared(metrics: Metrics, link: WorkerLink | undefined): Metrics {
+  if (link === undefined) return metrics;
+  link.shareMetrics(metrics.list);
+  return { ...metrics, render: async () => await summedMetrics(await link.allMetrics()) };
 }
 
 type Data = Awaited<ReturnType<typeof openData>>;
 type Features = Awaited<ReturnType<typeof composeFeatures>>;
 
+type Opening = {
+  readonly log: Log;
+  readonly opened: AsyncDisposableStack;
+  readonly role: ProcessRole;
+  readonly link: WorkerLink | undefined;
+};
+
 /** Everything that keeps something, and the installation it keeps. */
-async function openData(settings: Settings, program: Program, log: Log, opened: AsyncDisposableStack) {
+async function openData(settings: Settings, program: Program, { log, opened, role, link }: Opening) {
   const folder = new DataFolder(settings.data);
   folder.create();
-  const lock = folder.lock();
-  opened.defer(() => lock.release());
+  const lock = role === 'worker' ? undefined : folder.lock();
+  opened.defer(() => lock?.release());
   const masterKeys = openMasterKeys(settings, folder);
   const sealer = createSealer(masterKeys, ids);
   const failpoint = createFailpoints(program.failpoints, clock);
   const database =
     settings.database === undefined
-      ? await openSqlite({ file: folder.database, clock, ids, log, isFirst: true, onSyncFailed: endNow })
+      ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: endNow })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
   const { store, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
   opened.defer(closeStore);
-  const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened) });
+  const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened, link) });
   const accessLog = createAccessLog({ database, clock, ids, log });
   opened.defer(() => accessLog.close());
   const passwords = createPasswordHasher(ids);
@@ -213,9 +258,18 @@ async function openData(settings: Settings, program: Program, log: Log, opened: 
   return { ...kept, ...(await openInstallation(kept)) };
 }
 
-/** On PostgreSQL processes tell each other of new events; SQLite has one process. */
-function openWakes({ database }: Settings, opened: AsyncDisposableStack): { readonly wakes?: JournalWakes } {
-  if (database === undefined) return {};
+/** Workers leave the order of the file to the process that started them. */
+function sharingOf(role: ProcessRole) {
+  return { isFirst: role !== 'worker', isShared: role !== 'alone' };
+}
+
+/** Processes tell each other of new events: through PostgreSQL, or through the process that started them. */
+function openWakes(
+  { database }: Settings,
+  opened: AsyncDisposableStack,
+  link: WorkerLink | undefined,
+): { readonly wakes?: JournalWakes } {
+  if (database === undefined) return link === undefined ? {} : { wakes: link.wakes };
   const wakes = openPostgresWakes({ url: database, clock });
   opened.defer(() => wakes.close());
   return { wakes };

@@ -57,6 +57,11 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Port in login servers and addresses given to clients; the https port unless set. 443 is left out of names.',
   }),
+  workers: setting(workerCount, {
+    unit: 'count',
+    default: '1',
+    meaning: 'Processes that answer requests on this machine; more than it has cores are of no use.',
+  }),
   domain: setting(domain, {
     unit: 'host name',
     default: 'berth.localhost',
@@ -451,6 +456,12 @@ function certificatePairs(text: string): CertificatePair[] {
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new RangeError('a whole number is needed');
   return Number(text);
+}
+
+function workerCount(text: string): number {
+  const workers = count(text);
+  if (workers < 1 || workers > 64) throw new RangeError('a number from 1 to 64 is needed');
+  return workers;
 }
 
 function choice<const Options extends readonly [string, ...string[]]>(...options: Options) {

@@ -1,4 +1,4 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 
 /** One finished exchange, as the metrics count it. Bytes as they went over the connection. */
 export type Exchange = {
@@ -11,11 +11,15 @@ export type Exchange = {
   readonly sentBytes: number;
 };
 
+export type MetricsList = Readonly<Record<string, unknown>>[];
+
 export type Metrics = {
   readonly begin: () => void;
   readonly end: (exchange: Exchange) => void;
   /** All metrics in the Prometheus text form. */
   readonly render: () => Promise<string>;
+  /** The same as values: what `summedMetrics` takes. */
+  readonly list: () => Promise<MetricsList>;
   readonly contentType: string;
 };
 
@@ -70,6 +74,12 @@ export function createMetrics({ droppedLogLines }: MetricsSources): Metrics {
       sent.inc(exchange.sentBytes);
     },
     render: () => register.metrics(),
+    list: async () => (await register.getMetricsAsJSON()).map((metric) => ({ ...metric })),
     contentType: Registry.PROMETHEUS_CONTENT_TYPE,
   };
+}
+
+/** The metrics of several processes added up, in the Prometheus text form. */
+export async function summedMetrics(lists: readonly MetricsList[]): Promise<string> {
+  return await AggregatorRegistry.aggregate([...lists]).metrics();
 }
