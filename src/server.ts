@@ -185,6 +185,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
     ...retentionJobs({
       ...data,
+      deletions: features.deletions,
       region: data.installation.region,
       collectEveryMs: settings.gcInterval,
       graceMs: settings.blobGrace,

@@ -17,6 +17,8 @@ export type Change = {
   readonly repositoryLocks: Locks;
   readonly registry: {
     readonly sku: Sku;
+    /** After so many days a manifest without a tag leaves; null for never. */
+    readonly retentionDays: number | null;
     /** JSON of its rules for tags that are written once. */
     readonly immutableTags: string;
   };
@@ -61,13 +63,13 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
           const row = await read(tx, { registry: place.registryUid, repository: place.repository });
           if (row === undefined) throw new BerthError('registryUnknown');
           if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
-          const { repositoryUid, locks, sku, immutableTags } = row;
+          const { repositoryUid, locks, sku, immutableTags, retentionDays } = row;
           return await work({
             tx,
             append,
             repositoryUid: repositoryUid ?? undefined,
             repositoryLocks: locks ?? 0,
-            registry: { sku, immutableTags },
+            registry: { sku, immutableTags, retentionDays },
           });
         });
       } catch (error) {
@@ -95,6 +97,7 @@ function createRead(database: Database, locked: typeof lockedForShare) {
         't.access_epoch as epoch',
         'g.sku',
         'g.immutable_tags as immutableTags',
+        'g.retention_days as retentionDays',
         'r.uid as repositoryUid',
         'r.locks',
       ]);

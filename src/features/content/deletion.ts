@@ -9,6 +9,7 @@ import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
+import { markUntagged } from './untagged-marks.ts';
 
 export type DeletionParts = {
   readonly kind: Database['kind'];
@@ -235,6 +236,7 @@ export class Deletion {
       .where('name', 'in', names)
       .execute();
     for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
+    await this.#markUntagged(rows.map((row) => row.digest));
   }
 
   async #removeManifest(digest: Digest): Promise<void> {
@@ -254,9 +256,22 @@ export class Deletion {
       .select('digest')
       .execute();
     for (const blob of blobs) this.#unreferenced.add(blob.digest);
+    const children = await this.#references()
+      .where('manifest_digest', '=', digest)
+      .where('kind', '=', 'manifest')
+      .select('digest')
+      .execute();
+    await this.#markUntagged(children.map((child) => child.digest));
     this.#manifestBytes += last.sizeBytes;
     await deleteManifest(this.#tx, this.#repositoryUid, digest, this.#parts.nowMicros);
     this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
+  }
+
+  async #markUntagged(digests: readonly string[]): Promise<void> {
+    const { change, place, nowMicros } = this.#parts;
+    if (change.registry.retentionDays === null) return;
+    const at = { registryUid: place.registryUid, repositoryUid: this.#repositoryUid };
+    await markUntagged(this.#tx, at, [...new Set(digests)], nowMicros);
   }
 
   async #looseReferrers(subject: Digest, limit: number): Promise<Digest[]> {

@@ -205,11 +205,14 @@ export type TagTarget = {
   readonly nowMicros: number;
 };
 
+/** `previous` is what the tag pointed at before, where that was something else. */
+export type TagWrite = { readonly hybridTime: number; readonly previous: string | undefined };
+
 /**
- * Points a tag at a manifest. Resolves to the tag's hybrid time, which is higher than any it had before: writers of one tag
- * are ordered by it. Undefined when a lock keeps the tag where it is.
+ * Points a tag at a manifest. Its hybrid time is higher than any it had before: writers of one tag are ordered by it.
+ * Undefined when a lock keeps the tag where it is.
  */
-export async function setTag(tx: Transaction, repositoryUid: string, target: TagTarget): Promise<number | undefined> {
+export async function setTag(tx: Transaction, repositoryUid: string, target: TagTarget): Promise<TagWrite | undefined> {
   const row = await tx
     .insertInto('tags')
     .values(tagRow(repositoryUid, target))
@@ -218,15 +221,18 @@ export async function setTag(tx: Transaction, repositoryUid: string, target: Tag
         .columns(['repository_uid', 'name'])
         .doUpdateSet({
           digest: (excluded) => excluded.ref('excluded.digest'),
+          previous_digest: (row) => row.ref('tags.digest'),
           hybrid_time: sql<number>`case when tags.hybrid_time >= excluded.hybrid_time then tags.hybrid_time + 1 else excluded.hybrid_time end`,
           region: (excluded) => excluded.ref('excluded.region'),
           changed_at: (excluded) => excluded.ref('excluded.changed_at'),
         })
         .where(sql<boolean>`(tags.locks & ${sql.lit(lockBits.writeEnabled)}) = 0`),
     )
-    .returning('hybrid_time')
+    .returning(['hybrid_time', 'previous_digest'])
     .executeTakeFirst();
-  return row?.hybrid_time;
+  if (row === undefined) return undefined;
+  const { hybrid_time: hybridTime, previous_digest: previous } = row;
+  return { hybridTime, previous: previous === null || previous === target.digest ? undefined : previous };
 }
 
 /**
@@ -237,7 +243,7 @@ export async function setTagOnce(
   tx: Transaction,
   repositoryUid: string,
   target: TagTarget,
-): Promise<number | 'here' | 'taken'> {
+): Promise<TagWrite | 'here' | 'taken'> {
   while (true) {
     const row = await tx
       .insertInto('tags')
@@ -245,7 +251,7 @@ export async function setTagOnce(
       .onConflict((conflict) => conflict.columns(['repository_uid', 'name']).doNothing())
       .returning('hybrid_time')
       .executeTakeFirst();
-    if (row !== undefined) return row.hybrid_time;
+    if (row !== undefined) return { hybridTime: row.hybrid_time, previous: undefined };
     const held = await tx
       .selectFrom('tags')
       .where('repository_uid', '=', repositoryUid)

@@ -20,10 +20,12 @@ import {
   setTag,
   setTagOnce,
   type TagTarget,
+  type TagWrite,
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
 import { addUsage, useBlobs } from './storage-use.ts';
+import { markUntagged } from './untagged-marks.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
   /** Region of origin of what is written here. */
@@ -105,11 +107,17 @@ export class Manifests {
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       const immutable = immutableTagsOf(registry.immutableTags, place.repository);
+      const untagged: string[] = tags.length === 0 ? [digest] : [];
       for (const tag of tags) {
         const target = { tag, digest, region, nowMicros };
-        const hybridTime = await pointTag(tx, { place, repositoryUid: uid, immutable }, target);
-        if (hybridTime !== undefined) append(event('tag.set', { tag, digest, hybridTime, region }));
+        const written = await pointTag(tx, { place, repositoryUid: uid, immutable }, target);
+        if (written === undefined) continue;
+        const { hybridTime, previous } = written;
+        append(event('tag.set', { tag, digest, hybridTime, region, ...(previous !== undefined && { previous }) }));
+        if (previous !== undefined) untagged.push(previous);
       }
+      if (registry.retentionDays !== null)
+        await markUntagged(tx, { registryUid: place.registryUid, repositoryUid: uid }, untagged, nowMicros);
       if (isNew) await this.#countUse(tx, { place, repositoryUid: uid, sku: registry.sku }, manifest, push.body);
     });
     await failpoint('manifest.commit.after');
@@ -162,7 +170,7 @@ async function pointTag(
   tx: Transaction,
   at: { readonly place: Place; readonly repositoryUid: string; readonly immutable: ImmutableTags },
   target: TagTarget,
-): Promise<number | undefined> {
+): Promise<TagWrite | undefined> {
   const { repository } = at.place;
   const { tag } = target;
   if (at.immutable.holds(tag)) {
@@ -170,9 +178,9 @@ async function pointTag(
     if (result === 'taken') throw new BerthError('tagImmutable', { repository, tag });
     return result === 'here' ? undefined : result;
   }
-  const hybridTime = await setTag(tx, at.repositoryUid, target);
-  if (hybridTime === undefined) throw new BerthError('contentLocked', { repository, tag, writeEnabled: false });
-  return hybridTime;
+  const written = await setTag(tx, at.repositoryUid, target);
+  if (written === undefined) throw new BerthError('contentLocked', { repository, tag, writeEnabled: false });
+  return written;
 }
 
 function describe(stored: StoredManifest, manifest: Manifest): Readonly<Record<string, unknown>> {

@@ -47,6 +47,7 @@ function rowsOf(resource: Resource): NewRegistry {
     },
     permissionMode: properties.roleAssignmentMode,
     immutableTags: policies.immutableTagsPolicy.status === 'enabled' ? policies.immutableTagsPolicy.rules : [],
+    retentionDays: policies.retentionPolicy.status === 'enabled' ? policies.retentionPolicy.days : undefined,
     acceptsArmTokens: policies.azureADAuthenticationAsArmPolicy.status === 'enabled',
   };
 }

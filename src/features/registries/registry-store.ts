@@ -25,6 +25,8 @@ export type NewRegistry = {
   readonly permissionMode: PermissionMode;
   /** Rules for tags that are written once. */
   readonly immutableTags?: readonly ImmutableTagRule[];
+  /** After so many days a manifest without a tag is deleted; never unless given. */
+  readonly retentionDays?: number | undefined;
 };
 
 /** The column `network_rules`. */
@@ -74,6 +76,9 @@ export async function updateRegistry(tx: Transaction, registry: NewRegistry): Pr
     }))
     .where('uid', '=', registry.uid)
     .executeTakeFirstOrThrow();
+  // Only what loses its tag under the policy counts.
+  if (registry.retentionDays === undefined)
+    await tx.deleteFrom('untagged_manifests').where('registry_uid', '=', registry.uid).execute();
 }
 
 function changingColumns(registry: NewRegistry) {
@@ -86,6 +91,7 @@ function changingColumns(registry: NewRegistry) {
     immutable_tags: JSON.stringify(registry.immutableTags ?? []),
     network_rules: JSON.stringify({ ...network, acceptsArmTokens }),
     anonymous_repositories: JSON.stringify(registry.anonymousRepositories),
+    retention_days: registry.retentionDays ?? null,
   };
 }
 

@@ -14,7 +14,7 @@ export type Unenforced = {
 };
 
 const everyAddress = 'every address may connect';
-const nothingByItself = 'nothing is deleted by itself, kept after a delete, held back or refused';
+const nothingByItself = 'nothing is kept after a delete, held back or refused';
 const namesOnly = 'the names are shown, and content is sent by the login server';
 const shownAsSet = 'shown as set';
 
@@ -26,7 +26,6 @@ export const unenforced: readonly Unenforced[] = [
   row('publicNetworkAccess', 'public network access', everyAddress),
   row('networkRuleBypassOptions', 'trusted services', everyAddress),
   row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', everyAddress),
-  row('policies.retentionPolicy.status', 'retention policy', nothingByItself),
   row('policies.softDeletePolicy.status', 'soft delete policy', nothingByItself),
   row('policies.quarantinePolicy.status', 'quarantine policy', nothingByItself),
   row('policies.trustPolicy.status', 'content trust policy', nothingByItself),

@@ -1,14 +1,20 @@
 import { ClockJumps } from '../../platform/clock-jumps.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
+import type { Deletions } from '../content/deletions.ts';
 import { type CollectionParts, collectGarbage } from './garbage-collection.ts';
+import { ownAuthority } from './own-authority.ts';
 import { scrub } from './scrub.ts';
+import { deleteUntagged } from './untagged-policy.ts';
 
+/** A policy of 0 days deletes within seconds. */
+const untaggedEveryMs = 5_000;
 /** A run leaves its place to other jobs now and then. */
 const scrubRunMs = 60_000;
 const scrubPauseMs = 10_000;
 
 export type RetentionJobParts = CollectionParts & {
+  readonly deletions: Deletions;
   readonly journal: Journal;
   readonly region: string;
   readonly scrubBytesPerSecond: number;
@@ -31,6 +37,17 @@ export function retentionJobs(parts: RetentionJobParts): JobKind[] {
       leaseMs: 60_000,
       maxAttempts: 5,
       everyMs: parts.collectEveryMs,
+    },
+    {
+      kind: 'retention.untagged',
+      run: async (job) => {
+        if (jumps.evenMs() >= parts.graceMs)
+          await deleteUntagged({ ...parts, authority: ownAuthority('retention policy') }, job);
+        else parts.log.warn('no manifest is deleted for want of a tag: the clock was moved', { forMs: parts.graceMs });
+      },
+      leaseMs: 60_000,
+      maxAttempts: 5,
+      everyMs: untaggedEveryMs,
     },
     {
       kind: 'retention.scrub',

@@ -43,6 +43,7 @@ export type Schema = {
   webhook_cursors: WebhookCursorTable;
   webhook_deliveries: WebhookDeliveryTable;
   walks: WalkTable;
+  untagged_manifests: UntaggedManifestTable;
 };
 
 /** One row: what the first start made. */
@@ -83,6 +84,8 @@ type RegistryTable = {
   credentials_epoch: Generated<number>;
   /** JSON: public access, default action, address ranges, bypass. */
   network_rules: Generated<string>;
+  /** After so many days a manifest without a tag is deleted; null for never. */
+  retention_days: Generated<number | null>;
   /** JSON list of repository names and `prefix/*` that strangers may pull; empty for all, where anonymous pull is on. */
   anonymous_repositories: Generated<string>;
   /** JSON list of the rules for tags that are written once. */
@@ -365,6 +368,8 @@ type TagTable = {
   changed_at: number;
   /** As in repositories. */
   locks: Generated<number>;
+  /** What it pointed at before the last change that moved it. */
+  previous_digest: Generated<string | null>;
 };
 
 type BlobTable = {
@@ -537,4 +542,12 @@ type WalkTable = {
   /** JSON. */
   position: string;
   changed_at: number;
+};
+
+/** Manifests that may be without a tag, where a policy deletes those: looked at when they are due. */
+type UntaggedManifestTable = {
+  repository_uid: string;
+  digest: string;
+  registry_uid: string;
+  since: number;
 };

@@ -1,0 +1,182 @@
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import {
+  type ContentBench,
+  contentBench,
+  fullAuthority,
+  quietLog,
+  testRegion,
+} from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import {
+  descriptorOf,
+  type SampleManifest,
+  sampleBlob,
+  sampleImage,
+  sampleIndex,
+} from '../../../test/support/oci-samples.ts';
+import { parseReference, parseTag } from '../../core/reference.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { AttributeChanges } from '../content/attribute-changes.ts';
+import { Deletions } from '../content/deletions.ts';
+import type { Place } from '../content/place.ts';
+import { ownAuthority } from './own-authority.ts';
+import { deleteUntagged } from './untagged-policy.ts';
+
+const me = fullAuthority();
+const dayMs = 86_400_000;
+const job = { signal: new AbortController().signal, renew: async () => {} };
+const config = sampleBlob('config');
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let clock: HeldClock;
+  let counter = 0;
+
+  before(async () => {
+    clock = new HeldClock(Date.now() * 1000);
+    bench = await contentBench(open, { clock });
+    await setDays(7);
+  });
+  after(() => bench.folder.remove());
+
+  const setDays = async (days: number | null) => {
+    await bench.database.transaction(async (tx) => {
+      await tx.updateTable('registries').set({ retention_days: days }).execute();
+    });
+  };
+  const deletions = () => new Deletions({ ...bench.here, region: testRegion });
+  const run = async () =>
+    await deleteUntagged(
+      { ...bench.here, log: quietLog, deletions: deletions(), authority: ownAuthority('retention') },
+      job,
+    );
+  const place = () => {
+    counter += 1;
+    return bench.place(`app-${counter}`);
+  };
+  const image = (more = {}) => {
+    counter += 1;
+    return sampleImage([config], { annotations: { n: `${counter}` }, ...more });
+  };
+  const push = async (at: Place, manifest: SampleManifest, ...tags: string[]) => {
+    await bench.push(at, config);
+    const reference = parseReference(manifest.digest);
+    const common = { body: manifest.bytes, contentType: manifest.mediaType, reference };
+    await bench.here.manifests.push(at, me, { ...common, tags: tags.map(parseTag) });
+  };
+  const isThere = async (at: Place, manifest: SampleManifest) =>
+    await bench.here.manifests.find(at, parseReference(manifest.digest), me).then(
+      () => true,
+      () => false,
+    );
+
+  test('a manifest leaves so many days after it lost its tag: moved, deleted, or pushed without one', async () => {
+    const at = place();
+    const [moved, untagged, bare, kept] = [image(), image(), image(), image()];
+    await push(at, moved, 'latest');
+    await push(at, untagged, 'v1');
+    clock.advance(30 * dayMs);
+    await push(at, kept, 'latest');
+    await push(at, bare);
+    await deletions().tag(at, me, parseTag('v1'));
+    clock.advance(7 * dayMs - 60_000);
+    assert.equal(await run(), 0);
+    clock.advance(60_000);
+    assert.equal(await run(), 3);
+    assert.deepEqual(await Promise.all([moved, untagged, bare, kept].map(async (each) => await isThere(at, each))), [
+      false,
+      false,
+      false,
+      true,
+    ]);
+  });
+
+  test('the clock starts anew when a manifest loses a tag again', async () => {
+    const at = place();
+    const one = image();
+    await push(at, one);
+    clock.advance(6 * dayMs);
+    await push(at, one, 'back');
+    clock.advance(6 * dayMs);
+    assert.equal(await run(), 0);
+    await deletions().tag(at, me, parseTag('back'));
+    clock.advance(6 * dayMs);
+    assert.equal(await run(), 0);
+    clock.advance(2 * dayMs);
+    assert.equal(await run(), 1);
+  });
+
+  test('DL-12: a manifest that is tagged at any moment around its deadline is never lost while it has the tag', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const at = place();
+      const one = image();
+      await push(at, one);
+      clock.advance(7 * dayMs);
+      const [tagged] = await Promise.allSettled([
+        push(at, one, 'saved'),
+        ...(randomInt(2) === 0 ? [run(), run()] : [run()]),
+      ]);
+      await run();
+      assert.equal(tagged?.status, 'fulfilled');
+      assert(await isThere(at, one));
+    }
+  });
+
+  test('parts of an index stay with it, and leave as long after it', async () => {
+    const at = place();
+    const child = image();
+    const index = sampleIndex([child]);
+    await push(at, child);
+    await push(at, index, 'multi');
+    clock.advance(8 * dayMs);
+    assert.equal(await run(), 0);
+    await deletions().manifest(at, me, index.digest);
+    clock.advance(6 * dayMs);
+    assert.equal(await run(), 0);
+    clock.advance(2 * dayMs);
+    assert.equal(await run(), 1);
+    assert(!(await isThere(at, child)));
+  });
+
+  test('signatures leave with what they sign, and not before', async () => {
+    const at = place();
+    const signed = image();
+    const signature = image({ subject: descriptorOf(signed, signed.mediaType) });
+    await push(at, signed, 'v1');
+    await push(at, signature);
+    clock.advance(30 * dayMs);
+    assert.equal(await run(), 0);
+    await deletions().tag(at, me, parseTag('v1'));
+    clock.advance(7 * dayMs);
+    assert.equal(await run(), 1);
+    assert.deepEqual([await isThere(at, signed), await isThere(at, signature)], [false, false]);
+  });
+
+  test('a locked manifest stays until the lock is off', async () => {
+    const at = place();
+    const one = image();
+    const attributes = new AttributeChanges({ ...bench.here, region: testRegion });
+    await push(at, one);
+    await attributes.manifest(at, me, one.digest, { deleteEnabled: false });
+    clock.advance(8 * dayMs);
+    assert.equal(await run(), 0);
+    assert.equal(await run(), 0);
+    await attributes.manifest(at, me, one.digest, { deleteEnabled: true });
+    clock.advance(2 * 3_600_000);
+    assert.equal(await run(), 1);
+  });
+
+  test('days of 0 delete at the next look, and only what lost its tag under the policy', async () => {
+    const at = place();
+    const [before, after] = [image(), image()];
+    await setDays(null);
+    await push(at, before);
+    await setDays(0);
+    await push(at, after);
+    assert.equal(await run(), 1);
+    assert.deepEqual([await isThere(at, before), await isThere(at, after)], [true, false]);
+    await setDays(7);
+  });
+});

@@ -1,0 +1,114 @@
+import { parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Deletions } from '../content/deletions.ts';
+
+export type UntaggedPolicyParts = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly deletions: Deletions;
+  /** Of the policy itself. */
+  readonly authority: Authority;
+};
+
+const slice = 100;
+const dayMicros = 86_400_000_000;
+/** A locked manifest is looked at again after so long: the lock may be off by then. */
+const lockedMicros = 3_600_000_000;
+
+type Mark = {
+  readonly registryUid: string;
+  readonly repositoryUid: string;
+  readonly repository: string;
+  readonly digest: string;
+  readonly since: number;
+};
+
+/**
+ * Deletes manifests that have been without a tag for as long as their registry's policy says, counted from when they lost it
+ * under the policy. One that has a tag again, or is part of an index, stays; it is marked anew when that changes. Of every
+ * media type, where ACR takes Docker's alone. Source: ACR semantics, 8.1.
+ */
+export async function deleteUntagged(
+  parts: UntaggedPolicyParts,
+  job: Pick<JobRun, 'signal' | 'renew'>,
+): Promise<number> {
+  let deleted = 0;
+  for (const { uid, days } of await policies(parts.database.read)) {
+    while (!job.signal.aborted) {
+      const before = parts.clock.nowMicros() - days * dayMicros;
+      const marks = await dueMarks(parts.database.read, uid, before);
+      for (const mark of marks) if (await settle(parts, mark, before)) deleted += 1;
+      if (marks.length < slice) break;
+      await job.renew();
+    }
+  }
+  if (deleted > 0) parts.log.info('manifests without a tag deleted', { count: deleted });
+  return deleted;
+}
+
+async function policies(queries: Queries): Promise<readonly { readonly uid: string; readonly days: number }[]> {
+  const rows = await queries
+    .selectFrom('registries')
+    .where('retention_days', 'is not', null)
+    .where('is_deleting', '=', 0)
+    .select(['uid', 'retention_days as days'])
+    .execute();
+  return rows.flatMap(({ uid, days }) => (days === null ? [] : [{ uid, days }]));
+}
+
+async function dueMarks(queries: Queries, registryUid: string, before: number): Promise<Mark[]> {
+  const rows = await queries
+    .selectFrom('untagged_manifests as u')
+    .innerJoin('repositories as r', 'r.uid', 'u.repository_uid')
+    .where('u.registry_uid', '=', registryUid)
+    .where('u.since', '<=', before)
+    .orderBy('u.since')
+    .limit(slice)
+    .select(['u.repository_uid as repositoryUid', 'r.name as repository', 'u.digest', 'u.since'])
+    .execute();
+  return rows.map((row) => ({ ...row, registryUid }));
+}
+
+/** Whether it was deleted. Either way it is not due any more. */
+async function settle(parts: UntaggedPolicyParts, mark: Mark, before: number): Promise<boolean> {
+  const place = { registryUid: mark.registryUid, repository: parseRepositoryName(mark.repository) };
+  try {
+    if (await parts.deletions.untaggedManifest(place, parts.authority, parseDigest(mark.digest))) return true;
+    await forget(parts.database, mark);
+  } catch (error) {
+    if (!(error instanceof BerthError && error.error === 'contentLocked')) throw error;
+    await postpone(parts.database, mark, before + lockedMicros);
+  }
+  return false;
+}
+
+/** Unless it was marked anew meanwhile. */
+async function forget(database: Database, mark: Mark): Promise<void> {
+  await database.transaction(async (tx) => {
+    await tx
+      .deleteFrom('untagged_manifests')
+      .where('repository_uid', '=', mark.repositoryUid)
+      .where('digest', '=', mark.digest)
+      .where('since', '=', mark.since)
+      .execute();
+  });
+}
+
+async function postpone(database: Database, mark: Mark, since: number): Promise<void> {
+  await database.transaction(async (tx) => {
+    await tx
+      .updateTable('untagged_manifests')
+      .set({ since })
+      .where('repository_uid', '=', mark.repositoryUid)
+      .where('digest', '=', mark.digest)
+      .where('since', '=', mark.since)
+      .execute();
+  });
+}
