@@ -1,7 +1,8 @@
-import { openAzureStore } from './platform/blob-store/azure/open-azure-store.ts';
+import { type AzureOptions, openAzureLinks, openAzureStore } from './platform/blob-store/azure/open-azure-store.ts';
+import type { BlobLinks } from './platform/blob-store/blob-links.ts';
 import type { BlobStore } from './platform/blob-store/blob-store.ts';
 import { createFolderStore } from './platform/blob-store/folder-store.ts';
-import { openS3Store } from './platform/blob-store/s3/open-s3-store.ts';
+import { openS3Links, openS3Store, type S3Options } from './platform/blob-store/s3/open-s3-store.ts';
 import type { StoreAddress } from './platform/blob-store/store-address.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Failpoint } from './platform/failpoints.ts';
@@ -12,35 +13,48 @@ import { blobsAddressOf, type Settings } from './settings.ts';
 export type StoreParts = { readonly clock: Clock; readonly ids: Ids; readonly failpoint: Failpoint };
 
 /** A blob store and what is to be closed with it. */
-export type OpenedStore = { readonly store: BlobStore; readonly close: () => Promise<void> };
+export type OpenedStore = {
+  readonly store: BlobStore;
+  /** Present where clients fetch blobs from the store themselves. */
+  readonly links?: BlobLinks;
+  readonly close: () => Promise<void>;
+};
 
 /** Opens the blob store that the settings name. */
 export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStore {
   const address = blobsAddressOf(settings);
   if (address.kind === 'folder') {
+    if (settings.blobsRedirect)
+      throw new Error('blobs-redirect needs a store in S3 or Azure; a folder has no addresses');
     return { store: createFolderStore({ ...parts, folder: address.folder }), close: async () => {} };
   }
   const outbound = openStoreGateway(settings, address, parts.clock);
-  return { store: openObjectStore(settings, address, { ...parts, outbound }), close: () => outbound.close() };
+  const close = () => outbound.close();
+  const { store, links } =
+    address.kind === 'azure'
+      ? openAzure(settings, { ...parts, address, outbound })
+      : openS3(settings, { ...parts, address, outbound });
+  return settings.blobsRedirect ? { store, links, close } : { store, close };
+}
+
+function openAzure({ blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<AzureOptions, 'accountKey'>) {
+  if (blobsKey === undefined) throw new Error('the blob store in Azure needs the account key: BERTH_BLOBS_KEY');
+  const options = { ...parts, accountKey: blobsKey };
+  return { store: openAzureStore(options), links: openAzureLinks(options, blobsPublicEndpoint) };
+}
+
+function openS3({ blobsKeyId, blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<S3Options, 'credentials'>) {
+  if ((blobsKeyId === undefined) !== (blobsKey === undefined))
+    throw new Error('the blob store in S3 needs both BERTH_BLOBS_KEY_ID and BERTH_BLOBS_KEY, or neither');
+  const credentials =
+    blobsKeyId === undefined || blobsKey === undefined
+      ? undefined
+      : { accessKeyId: blobsKeyId, secretAccessKey: blobsKey };
+  const options = { ...parts, credentials };
+  return { store: openS3Store(options), links: openS3Links(options, blobsPublicEndpoint) };
 }
 
 type ObjectAddress = Exclude<StoreAddress, { kind: 'folder' }>;
-
-function openObjectStore(
-  { blobsKeyId, blobsKey }: Settings,
-  address: ObjectAddress,
-  parts: StoreParts & { readonly outbound: Outbound },
-): BlobStore {
-  if (address.kind === 'azure') {
-    if (blobsKey === undefined) throw new Error('the blob store in Azure needs the account key: BERTH_BLOBS_KEY');
-    return openAzureStore({ ...parts, address, accountKey: blobsKey });
-  }
-  if (blobsKeyId === undefined && blobsKey === undefined)
-    return openS3Store({ ...parts, address, credentials: undefined });
-  if (blobsKeyId === undefined || blobsKey === undefined)
-    throw new Error('the blob store in S3 needs both BERTH_BLOBS_KEY_ID and BERTH_BLOBS_KEY, or neither');
-  return openS3Store({ ...parts, address, credentials: { accessKeyId: blobsKeyId, secretAccessKey: blobsKey } });
-}
 
 /** The gateway to the store: the host that the administrator named is open whatever its address. */
 function openStoreGateway(settings: Settings, address: ObjectAddress, clock: Clock): Outbound {

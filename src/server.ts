@@ -233,7 +233,7 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
       ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: endNow })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
-  const { store, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
+  const { store, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
   opened.defer(closeStore);
   const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened, link) });
   const accessLog = createAccessLog({ database, clock, ids, log });
@@ -251,6 +251,7 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
     failpoint,
     database,
     store,
+    ...(blobLinks && { blobLinks }),
     journal,
     accessLog,
     passwords,

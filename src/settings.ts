@@ -91,6 +91,17 @@ export const settingsSchema = z.strictObject({
     isFlagless: true,
     meaning: 'Secret access key of the S3 store, or account key of the Azure one.',
   }),
+  blobsRedirect: setting(onOff, {
+    unit: 'on or off',
+    default: 'off',
+    meaning:
+      'Send clients that pull a blob to the S3 or Azure store itself, with a signed address; blocks are not checked then.',
+  }),
+  blobsPublicEndpoint: setting(optional(url), {
+    unit: 'URL',
+    default: '',
+    meaning: 'Where clients reach the store, if not at its endpoint.',
+  }),
   masterKeyFile: setting(optional(path), {
     unit: 'path',
     default: '',

@@ -5,6 +5,8 @@ import { parseRange } from './byte-range.ts';
 import { etagOf, isHeld } from './etag.ts';
 import { type AtContent, emptyBody, type OciRequest } from './oci-route.ts';
 
+/** A client follows at once, and may come back for a range of the same blob. */
+const linkSeconds = 600;
 const cacheForever = 'private, max-age=31536000, immutable';
 
 /** GET and HEAD of a blob. Source: OCI distribution specification, "Pulling blobs". */
@@ -24,6 +26,10 @@ export async function blobGet({ c, parts, authority, at }: OciRequest<AtContent>
   const request = parseRange(c.req.header('range'), blob.sizeBytes);
   if (request.kind === 'unsatisfiable') {
     return c.body(null, 416, { ...headers, 'Content-Range': `bytes */${blob.sizeBytes}` });
+  }
+  if (parts.blobLinks !== undefined) {
+    const Location = await parts.blobLinks.linkTo(blob.storageKey, linkSeconds);
+    return c.body(null, 307, { ...headers, 'Cache-Control': 'no-store', Location, ...emptyBody });
   }
   const { start, end } = request.kind === 'part' ? request.range : { start: 0, end: blob.sizeBytes };
   const part = { 'Content-Range': `bytes ${start}-${end - 1}/${blob.sizeBytes}` };

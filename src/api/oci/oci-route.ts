@@ -8,6 +8,7 @@ import type { Manifests } from '../../features/content/manifests.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { Uploads } from '../../features/content/uploads.ts';
 import type { Access, AccessLog } from '../../platform/access-log/access-log.ts';
+import type { BlobLinks } from '../../platform/blob-store/blob-links.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
@@ -21,6 +22,8 @@ export type OciParts = {
   readonly listings: Listings;
   readonly accessLog: AccessLog;
   readonly transfer: TransferLimits;
+  /** Present where clients fetch blobs from the store themselves. */
+  readonly blobLinks?: BlobLinks;
   readonly failpoint: Failpoint;
 };
 

@@ -96,6 +96,8 @@ export class BlobIntake {
     try {
       yield* store.read(storageKey, undefined, { mayReuse: true });
     } catch (cause) {
+      // A store that does not answer says nothing about the copy.
+      if (cause instanceof BerthError && cause.error === 'storeAway') throw cause;
       log.error('stored blob is damaged', { digest, registryUid: place.registryUid, error: cause });
       await database.transaction(
         async (tx) => await markDamaged(tx, { registryUid: place.registryUid, digest, storageKey }),

@@ -2,7 +2,9 @@ import { ContainerClient, StorageSharedKeyCredential } from '@azure/storage-blob
 import type { Clock } from '../../clock.ts';
 import type { Ids } from '../../ids.ts';
 import type { Outbound } from '../../outbound/outbound.ts';
+import type { BlobLinks } from '../blob-links.ts';
 import type { AzureAddress } from '../store-address.ts';
+import { createAzureLinks } from './azure-links.ts';
 import { AzureStore } from './azure-store.ts';
 import { createOutboundClient } from './outbound-client.ts';
 
@@ -19,14 +21,20 @@ export type AzureOptions = {
 };
 
 /** A store in a container that exists. Asks nothing of it. */
-export function openAzureStore({ address, accountKey, outbound, ids, clock }: AzureOptions): AzureStore {
-  const { account, container, prefix, endpoint } = address;
-  const credential = new StorageSharedKeyCredential(account, accountKey);
+export function openAzureStore(options: AzureOptions): AzureStore {
+  const { address, ids, clock } = options;
+  return new AzureStore({ container: containerAt(options, address.endpoint), prefix: address.prefix, ids, clock });
+}
+
+/** Links to the same container, for clients that reach its account at `publicEndpoint` where that is given. */
+export function openAzureLinks(options: AzureOptions, publicEndpoint: string | undefined): BlobLinks {
+  const { address, clock } = options;
+  const container = containerAt(options, publicEndpoint ?? address.endpoint);
+  return createAzureLinks({ container, prefix: address.prefix, clock });
+}
+
+function containerAt({ address, accountKey, outbound }: AzureOptions, endpoint: string): ContainerClient {
+  const credential = new StorageSharedKeyCredential(address.account, accountKey);
   const options = { httpClient: createOutboundClient(outbound), retryOptions };
-  return new AzureStore({
-    container: new ContainerClient(`${endpoint}/${container}`, credential, options),
-    prefix,
-    ids,
-    clock,
-  });
+  return new ContainerClient(`${endpoint}/${address.container}`, credential, options);
 }
