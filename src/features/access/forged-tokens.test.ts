@@ -14,9 +14,13 @@ import {
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
+import { raiseAccessEpoch } from '../identity/access-epoch.ts';
+import type { SignedIn } from '../identity/tenant-tokens.ts';
 import type { Registry } from '../registries/registry.ts';
 
 const repository = parseRepositoryName('team/app');
+const tokenUserName = '00000000-0000-0000-0000-000000000000';
+const wrong = { error: 'credentialsWrong' };
 const foreignKid = 'abcdefghijklmnopqrstuvwxyz'.slice(0, 26);
 
 type Parts = {
@@ -57,12 +61,15 @@ forEachDatabase((_, open) => {
   });
   afterEach(() => here.close());
 
-  const pull = (token: string) =>
-    here.authorize({
+  const pullWith = (authorization: string) =>
+    here.authorize({ registry, authorization, action: 'pull', repository, circumstances: sampleCircumstances });
+  const pull = (token: string) => pullWith(`Bearer ${token}`);
+  const issue = (credentials: Parameters<SampleProcess['issueTokens']>[0]['credentials']) =>
+    here.issueTokens({
       registry,
-      authorization: `Bearer ${token}`,
-      action: 'pull',
-      repository,
+      credentials,
+      asked: [{ type: 'repository', name: repository, actions: ['pull'] }],
+      wantsRefreshToken: true,
       circumstances: sampleCircumstances,
     });
 
@@ -137,6 +144,9 @@ forEachDatabase((_, open) => {
       'a stranger where anonymous pull is off': byUs({ credential: undefined, principal: 'anonymous' }),
       'a principal that claims to have shown no secret': byUs({ credential: undefined }),
       'a refresh token': refresh,
+      'a token of the tenant for registries': here.tenantTokens
+        .issueAccess(tenantSignIn(String(claims.principal), String(claims.credential)), 'registry')
+        .then(({ token }) => token),
       'longer than any of ours': `${access}${'A'.repeat(9000)}`,
       'five parts': `${access}.AAAA.AAAA`,
       'not JSON': `${Buffer.from('header').toString('base64url')}.e30.AAAA`,
@@ -147,21 +157,87 @@ forEachDatabase((_, open) => {
     await pull(access);
   });
 
+  test('no forged refresh token is accepted, as password or in a form', async () => {
+    const { header, claims, signature } = split(refresh);
+    const foreign = await generateKeyPair('ES256', { extractable: true });
+    const byUs = (changed: Record<string, unknown>) => here.keys.sign({ ...claims, ...changed });
+    const now = clock.nowMicros() / 1_000_000;
+    const forged: Readonly<Record<string, string | Promise<string>>> = {
+      'alg none': `${encode({ ...header, alg: 'none' })}.${encode(claims)}.`,
+      'claims changed after signing': join({ header, claims: { ...claims, exp: now + 999_999 }, signature }),
+      'signed by a foreign key': new SignJWT(claims)
+        .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: String(header.kid) })
+        .sign(foreign.privateKey),
+      'of another registry': byUs({ aud: 'fabrikam.berth.test:5443' }),
+      'of another registry of the same name': byUs({ registry: 'another' }),
+      'of another issuer': byUs({ iss: here.tenantTokens.issuer }),
+      expired: byUs({ exp: now - 61 }),
+      'not valid yet': byUs({ nbf: now + 120 }),
+      'of no secret': byUs({ credential: undefined }),
+      'of a secret that does not exist': byUs({ credential: 'another' }),
+      'of a principal that does not exist': byUs({ principal: 'another' }),
+      'an access token': access,
+      'an access token under the name of a refresh token': byUs({ grant_type: 'access_token' }),
+      'the empty text': '',
+    };
+    for (const [label, token] of Object.entries(forged)) {
+      const text = await token;
+      await assert.rejects(pullWith(basic(tokenUserName, text)), wrong, label);
+      await assert.rejects(issue({ kind: 'refreshToken', token: text }), wrong, label);
+    }
+    await pullWith(basic(tokenUserName, refresh));
+  });
+
+  test('a minute between clocks is forgiven, and no more', async () => {
+    const { claims } = split(access);
+    const now = clock.nowMicros() / 1_000_000;
+    const byUs = (changed: Record<string, unknown>) => here.keys.sign({ ...claims, ...changed });
+    await pull(await byUs({ exp: now - 59 }));
+    await pull(await byUs({ nbf: now + 59 }));
+    await assert.rejects(pull(await byUs({ exp: now - 60 })), wrong);
+    await assert.rejects(pull(await byUs({ nbf: now + 61 })), wrong);
+    const { claims: longer } = split(refresh);
+    const late = await here.keys.sign({ ...longer, exp: now - 30 });
+    await pullWith(basic(tokenUserName, late));
+    // What would be bought with it has ended before it begins.
+    await assert.rejects(issue({ kind: 'refreshToken', token: late }), wrong);
+  });
+
+  test('tokens of an older epoch than the credentials of the registry have ended, also known ones; newer ones count', async () => {
+    const header = basic(tokenUserName, refresh);
+    await pull(access);
+    await pullWith(header);
+    await database.transaction(async (tx) => {
+      await raiseAccessEpoch(tx, sample.tenantUid);
+      const epoch = tx.selectFrom('tenants').where('uid', '=', sample.tenantUid).select('access_epoch');
+      await tx
+        .updateTable('registries')
+        .set({ credentials_epoch: epoch })
+        .where('uid', '=', sample.registryUid)
+        .execute();
+    });
+    await here.directory.refresh();
+    await assert.rejects(pull(access), wrong);
+    await assert.rejects(pullWith(header), wrong);
+    const [password = ''] = await sample.adminPasswords(sample.registryUid);
+    const issued = await issue({ kind: 'header', authorization: basic('contoso', password) });
+    await pull(issued.accessToken);
+    await pullWith(basic(tokenUserName, issued.refreshToken ?? ''));
+  });
+
   test('an access token buys no other token, and neither does anything but a refresh token where one is asked for', async () => {
-    const issue = (credentials: Parameters<SampleProcess['issueTokens']>[0]['credentials']) =>
-      here.issueTokens({
-        registry,
-        credentials,
-        asked: [],
-        wantsRefreshToken: true,
-        circumstances: sampleCircumstances,
-      });
     await issue({ kind: 'refreshToken', token: refresh });
     await assert.rejects(issue({ kind: 'refreshToken', token: access }), { error: 'credentialsWrong' });
     await assert.rejects(issue({ kind: 'header', authorization: `Bearer ${access}` }), { error: 'credentialsWrong' });
     await assert.rejects(issue({ kind: 'header', authorization: `Bearer ${refresh}` }), { error: 'credentialsWrong' });
   });
 });
+
+/** Somebody of the tenant as the token's own principal. */
+function tenantSignIn(uid: string, credentialUid: string): SignedIn {
+  const principal = { kind: 'user', uid, name: 'Olivia', isOwner: true, registryUid: undefined } as const;
+  return { principal, credentialUid, loginName: 'olivia', clientId: 'client', proof: 'none' };
+}
 
 function encode(value: Record<string, unknown>): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
