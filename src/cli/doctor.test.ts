@@ -25,7 +25,7 @@ for (const database of ['sqlite', 'postgres'] as const) {
     const properties = {
       adminUserEnabled: true,
       networkRuleSet: { defaultAction: 'Deny' },
-      policies: { retentionPolicy: { days: 10, status: 'enabled' } },
+      metadataSearch: 'Enabled',
     };
     await rest.done('PUT', `${registries}/contoso`, { location, sku: { name: 'Premium' }, properties });
     await rest.done('PUT', `${registries}/plain`, { location, sku: { name: 'Basic' } });
@@ -35,8 +35,7 @@ for (const database of ['sqlite', 'postgres'] as const) {
     });
     const stored = 'is stored and not enforced yet';
     assert.deepEqual(await doctor(), [
-      `note   registry contoso: default action ${stored}: every address may connect`,
-      `note   registry contoso: retention policy ${stored}: nothing is deleted by itself, kept after a delete, held back or refused`,
+      `note   registry contoso: metadata search ${stored}: shown as set`,
       `note   registry named: zone redundancy ${stored}: shown as set`,
     ]);
   });

@@ -13,28 +13,20 @@ export type Unenforced = {
   readonly until: string;
 };
 
-const everyAddress = 'every address may connect';
+const ownServices = 'no service of the installation connects from outside itself';
 const nothingByItself = 'nothing is kept after a delete, held back or refused';
 const namesOnly = 'the names are shown, and content is sent by the login server';
 const shownAsSet = 'shown as set';
 
 /** All of them; a feature that acts on a setting takes its row away, here and in docs/guides/use-the-az-cli.md. */
 export const unenforced: readonly Unenforced[] = [
-  row('networkRuleSet.ipRules', 'network rules', everyAddress),
-  row('networkRuleSet.virtualNetworkRules', 'virtual network rules', everyAddress),
-  row('networkRuleSet.defaultAction', 'default action', everyAddress),
-  row('publicNetworkAccess', 'public network access', everyAddress),
-  row('networkRuleBypassOptions', 'trusted services', everyAddress),
-  row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', everyAddress),
+  row('networkRuleSet.virtualNetworkRules', 'virtual network rules', 'addresses are let in by network rules alone'),
+  row('networkRuleBypassOptions', 'trusted services', ownServices),
+  row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', ownServices),
   row('policies.softDeletePolicy.status', 'soft delete policy', nothingByItself),
   row('policies.quarantinePolicy.status', 'quarantine policy', nothingByItself),
   row('policies.trustPolicy.status', 'content trust policy', nothingByItself),
   row('policies.exportPolicy.status', 'export policy', nothingByItself),
-  row(
-    'policies.azureADAuthenticationAsArmPolicy.status',
-    'authentication as ARM',
-    'registry tokens are given for registry audiences only',
-  ),
   row('encryption.status', 'customer-managed key', 'content is stored as without one'),
   row('dataEndpointEnabled', 'data endpoints', namesOnly),
   row('regionalEndpoints', 'regional endpoints', namesOnly),
