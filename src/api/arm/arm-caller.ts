@@ -42,7 +42,8 @@ export function createArmCaller(
 
 type Deny = (identity: string, status: number, reason: string) => void;
 
-function requireRight(rights: OperationRights, requirement: Requirement, deny: Deny): void {
+/** Throws `denied`, after `deny` was told. */
+export function requireRight(rights: OperationRights, requirement: Requirement, deny: Deny): void {
   if (requirement.kind === 'signedIn' || requirement.kind === 'list') return;
   const { scope } = requirement;
   if (requirement.kind === 'inside') {

@@ -1,5 +1,6 @@
 import type { Hono } from 'hono';
 import { createOperationRights } from '../../features/access/role-operations-source.ts';
+import { roleOrphansJob } from '../../features/access/role-orphans.ts';
 import { convergenceJob } from '../../features/resources/convergence.ts';
 import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
@@ -21,6 +22,7 @@ import { resourceLockType } from './lock-type.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
 import { armErrorBody } from './render-arm-error.ts';
 import { roleAssignmentsType } from './role-assignment-type.ts';
+import { createRequireAs } from './role-authority.ts';
 import { customRolesType } from './role-definition-type.ts';
 import { scopeMapArmType } from './scope-map-type.ts';
 import { repositoryTokenArmType } from './token-type.ts';
@@ -69,10 +71,10 @@ export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
     resources: new Resources(parts),
     locations: createLocations(parts.locationNames),
   };
-  const deployments = createDeployments(engine);
   const operationRights = createOperationRights(parts.database, parts.tenantUid);
+  const deployments = createDeployments({ ...engine, requireAs: createRequireAs(operationRights) });
   const armCaller = createArmCaller(parts, operationRights);
   const routes = armRoutes({ ...engine, deployments, armCaller });
   const convergence = convergenceJob({ ...engine, errorOf: (error) => armErrorBody(error).error });
-  return { routes, jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds()] };
+  return { routes, jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds(), roleOrphansJob(parts)] };
 }

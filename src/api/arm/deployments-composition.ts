@@ -1,8 +1,9 @@
 import { Deployments, type DeploymentsParts } from '../../features/deployments/deployments.ts';
 import type { LoginServerOf } from '../../features/registries/registry-store.ts';
-import { deploymentForecast, deploymentHost, type HostParts } from './deployments-host.ts';
+import { deploymentForecast, deploymentHost, type HostParts, resourceAt } from './deployments-host.ts';
 import { armErrorBody } from './render-arm-error.ts';
 import { genericView } from './resource-view.ts';
+import { targetRequirement } from './role-requirement.ts';
 
 export type CreateDeploymentsParts = HostParts &
   Pick<DeploymentsParts, 'clock' | 'ids' | 'sealer' | 'jobs' | 'log' | 'tenantId'> & {
@@ -17,6 +18,8 @@ export function createDeployments(parts: CreateDeploymentsParts): Deployments {
     forecastOf: (author) => deploymentForecast(parts, author),
     isReplaceable: ({ type }) => parts.types.find(type)?.level === 'group',
     remove: async (id, author) => {
+      const target = await resourceAt(parts, id);
+      (await parts.requireAs(author))(targetRequirement('DELETE', target));
       await parts.removals.begin({ id, author });
     },
     describe: (resource) => genericView(resource),

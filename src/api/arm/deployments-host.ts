@@ -23,11 +23,16 @@ import { parseTarget } from './arm-target.ts';
 import type { ArmType } from './arm-type.ts';
 import { type ResourceRequestParts, whole } from './resource-requests.ts';
 import { resourceView } from './resource-view.ts';
+import type { RequireAs } from './role-authority.ts';
+import { constrained } from './role-constraints.ts';
+import { targetRequirement } from './role-requirement.ts';
 
 export type HostParts = ResourceRequestParts & {
   readonly types: ResourceTypes<ArmType>;
   readonly journal: Journal;
   readonly clock: Clock;
+  /** Asked with the rights that the author has now, before each resource. */
+  readonly requireAs: RequireAs;
 };
 
 /** Between two looks at a write that goes on as a job. */
@@ -41,9 +46,9 @@ export function deploymentHost(parts: HostParts, author: Author): ResourceHost {
       const resource = await broughtAbout(parts, await parts.resources.write(request), refuseStopped);
       return { view: viewOf(request.type, resource, apiVersion), isKnown: true };
     },
-    read: async (id, apiVersion) => await read(parts, id, apiVersion),
+    read: async (id, apiVersion) => await read(parts, author, id, apiVersion),
     act: async (id, action, apiVersion, body) => await act(parts, author, { id, action, apiVersion, body }),
-    group: async (subscriptionId, name) => await groupOf(parts, subscriptionId, name),
+    group: async (subscriptionId, name) => await groupOf(parts, author, subscriptionId, name),
   };
 }
 
@@ -157,15 +162,21 @@ async function tryWrite(parts: HostParts, request: WriteRequest): Promise<Writte
 }
 
 async function requestOf(parts: HostParts, author: Author, { id, apiVersion, body }: HostedWrite, isOpenBody = false) {
-  const { type, name } = await resourceAt(parts, id);
+  const target = await resourceAt(parts, id);
+  const require = await parts.requireAs(author);
+  require(targetRequirement('PUT', target));
+  const { name } = target;
+  const type = constrained(target.type, require);
   const version = parseApiVersion(apiVersion);
   const asked = isOpenBody ? {} : parseProperties(resourceRequestSchema, withoutNulls(body), '');
   const desire = (existing: Resource | undefined) => whole(parts.locations, type, asked, existing);
   return { request: { type, name, author, desire }, apiVersion: version };
 }
 
-async function read(parts: HostParts, id: string, apiVersion: string): Promise<JsonObject | undefined> {
-  const { type } = await resourceAt(parts, id);
+async function read(parts: HostParts, author: Author, id: string, apiVersion: string): Promise<JsonObject | undefined> {
+  const target = await resourceAt(parts, id);
+  (await parts.requireAs(author))(targetRequirement('GET', target));
+  const { type } = target;
   const resource = await findResource(parts.database.read, parts.tenantUid, id);
   return resource && viewOf(type, resource, parseApiVersion(apiVersion));
 }
@@ -179,13 +190,16 @@ async function act(parts: HostParts, author: Author, { id, action, apiVersion, b
     throw refuse('resourceTypeUnknown', {
       message: `The type '${type.type}' has no action '${action.slice(0, 100)}'.`,
     });
+  const target = { kind: 'action', type, name, word: action } as const;
+  (await parts.requireAs(author))(targetRequirement(found.method, target));
   const resource = await findResource(parts.database.read, parts.tenantUid, name.id);
   if (resource === undefined) throw missing(name.id);
   if (found.isChange) await refuseLocked(parts.database.read, parts.tenantUid, resource, 'write');
   return jsonObjectSchema.parse(await found.run({ resource, body, author, apiVersion: parseApiVersion(apiVersion) }));
 }
 
-async function resourceAt(parts: HostParts, id: string) {
+/** Throws `resourceTypeUnknown`, and what `missing` tells for another subscription. */
+export async function resourceAt(parts: HostParts, id: string) {
   const segments = segmentsOf(id);
   const [root = '', subscriptionId = ''] = segments;
   await refuseForeign(parts, subscriptionId);
@@ -195,9 +209,12 @@ async function resourceAt(parts: HostParts, id: string) {
   throw new BerthError('resourceTypeUnknown');
 }
 
-async function groupOf(parts: HostParts, subscriptionId: string, name: string): Promise<HostedGroup> {
+/** A group to deploy to. */
+async function groupOf(parts: HostParts, author: Author, subscriptionId: string, name: string): Promise<HostedGroup> {
   await refuseForeign(parts, subscriptionId);
   const { id } = groupResourceName(subscriptionId, name);
+  const operation = 'Microsoft.Resources/deployments/write';
+  (await parts.requireAs(author))({ kind: 'operation', operation, scope: id });
   const group = await findResource(parts.database.read, parts.tenantUid, id);
   if (group === undefined) throw missing(id);
   return { id: group.id, name: group.name, location: group.location ?? '', tags: group.tags };

@@ -41,7 +41,7 @@ export function requirementOf(
     inSubscription(method, scope, rest) ??
     ofDeployment(method, scope, rest) ??
     ofTags(method, segments) ??
-    ofTarget(method, segments, parseTarget(subscriptionId))
+    targetRequirement(method, asTyped(parseTarget(subscriptionId), segments))
   );
 }
 
@@ -91,29 +91,26 @@ function ofTags(method: string, segments: readonly string[]): Requirement | unde
   return { kind: 'operation', operation: `Microsoft.Resources/tags/${verbOf(method)}`, scope: `/${tagged.join('/')}` };
 }
 
-function ofTarget(method: string, segments: readonly string[], target: ArmTarget): Requirement {
+/** The word of an action as it was typed: people read it in a denial. */
+function asTyped(target: ArmTarget, segments: readonly string[]): ArmTarget {
+  return target.kind === 'action' ? { ...target, word: segments.at(-1) ?? target.word } : target;
+}
+
+/** What a method needs on what an address below a subscription stands for. */
+export function targetRequirement(method: string, target: ArmTarget): Requirement {
   switch (target.kind) {
     case 'collection':
       return { kind: 'list', scope: target.scope.id };
     case 'action': {
-      // As it was typed: people read it in a denial.
-      const word = segments.at(-1) ?? target.word;
       const verb = method === 'POST' ? 'action' : 'read';
-      return {
-        kind: 'operation',
-        operation: `${operationsOf(target.type.type)}/${word}/${verb}`,
-        scope: target.name.id,
-      };
+      const operation = `${operationsOf(target.type.type)}/${target.word}/${verb}`;
+      return { kind: 'operation', operation, scope: target.name.id };
     }
     case 'resource': {
       const operation = resourceOperation(target.type.type, method);
+      const scope = scopeOf(target);
       const isAssigning = target.type.type === roleAssignmentType && verbOf(method) !== 'read';
-      return {
-        kind: 'operation',
-        operation,
-        scope: scopeOf(target),
-        ...(isAssigning ? { isDecidedLater: true } : {}),
-      };
+      return { kind: 'operation', operation, scope, ...(isAssigning ? { isDecidedLater: true } : {}) };
     }
   }
 }

@@ -65,7 +65,8 @@ class AccessCheck {
       const registry = directory.byUid(this.request.registry.uid);
       if (registry === undefined) throw new BerthError('registryUnknown');
       const identity = await this.caller.identity(epoch);
-      if (identity === undefined)
+      const isOutdated = (this.caller.issuedAtEpoch ?? epoch) < registry.credentialsEpoch;
+      if (identity === undefined || isOutdated)
         throw this.#refuse('credentialsWrong', 'the credentials have expired or were withdrawn');
       const { rights } = await rightsSource.of(identity.principal, registry, epoch);
       if (directory.epoch() === epoch) return { rights, epoch };

@@ -5,7 +5,7 @@ import { parseRepositoryName } from '../../core/repository-name.ts';
 import { anonymous, type Principal } from '../identity/principal.ts';
 import { openAccess, type Registry } from '../registries/registry.ts';
 import { type Action, type Circumstances, decide, type Rights, type Scope, visible } from './decision.ts';
-import { rightsOf } from './rights.ts';
+import { inherentGrants } from './rights.ts';
 
 const open: Registry = {
   uid: 'open',
@@ -99,4 +99,8 @@ function scopeOf(action: Action, registryUid: string): Scope {
 
 function circumstances(surface: Circumstances['surface']): Circumstances {
   return { address: '192.0.2.1', surface, correlationId: 'test', userAgent: undefined };
+}
+
+function rightsOf(principal: Principal, registry: Registry): Rights {
+  return { principal, grants: inherentGrants(principal, registry) };
 }

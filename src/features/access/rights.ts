@@ -1,7 +1,7 @@
 import { repositoryActions } from '../../core/scope.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Registry } from '../registries/registry.ts';
-import type { Action, Grant, Place, Rights } from './decision.ts';
+import type { Action, Grant, Place } from './decision.ts';
 
 const wholeRegistry: readonly Action[] = [
   ...repositoryActions,
@@ -13,11 +13,6 @@ const wholeRegistry: readonly Action[] = [
 const everyAction: readonly Action[] = [...wholeRegistry, 'administer'];
 /** Source: ACR semantics, "Anonymous pull": reads of all repositories, listing them included. */
 const anonymousReading: readonly Action[] = ['connect', 'pull', 'metadata_read', 'catalogList'];
-
-/** What a principal may do on a registry without roles and scope maps. */
-export function rightsOf(principal: Principal, registry: Registry): Rights {
-  return { principal, grants: inherentGrants(principal, registry) };
-}
 
 /** What a principal has on a registry by being who it is, before any role or scope map. */
 export function inherentGrants(principal: Principal, registry: Registry): readonly Grant[] {

@@ -16,6 +16,11 @@ const maxCustomRoles = 5_000;
 export function validateRoleDefinition({ name, desired }: Validation): Desired {
   if (builtInRole(name.name.toLowerCase()) !== undefined)
     throw refuse('roleBuiltIn', { message: `The role '${name.name}' is built in and cannot be changed.` });
+  if (name.parentId.split('/').length !== 3)
+    throw refuse('resourceInvalid', {
+      message: `Custom roles are made at their subscription, and '${name.parentId}' is none; assignableScopes narrow where they can be given.`,
+      target: 'scope',
+    });
   const { description, ...asked } = parseProperties(roleDefinitionSchema, desired.properties, 'properties');
   if (builtInRoles.some((each) => each.name.toLowerCase() === asked.roleName.toLowerCase()))
     throw nameTaken(asked.roleName);

@@ -103,7 +103,7 @@ export async function findActive(
   return row === undefined || row.input === null ? undefined : { deployment: deploymentOf(row), input: row.input };
 }
 
-/** Whether the deployment goes on and its author may still administer the installation. */
+/** Whether the deployment goes on, and its author is still there: what the author may do is asked for each resource. */
 export async function standingOf(
   queries: Queries,
   { uid, author }: Pick<Deployment, 'uid' | 'author'>,
@@ -116,10 +116,10 @@ export async function standingOf(
     .executeTakeFirst();
   const principal = await queries
     .selectFrom('principals')
-    .select(['is_owner', 'is_enabled'])
+    .select('is_enabled')
     .where('uid', '=', author.uid)
     .executeTakeFirst();
-  return { isActive: row !== undefined, isAllowed: principal?.is_owner === 1 && principal.is_enabled === 1 };
+  return { isActive: row !== undefined, isAllowed: principal?.is_enabled === 1 };
 }
 
 export type Progress = Pick<Deployment, 'uid' | 'state' | 'outputs' | 'operations' | 'error' | 'changedAtMicros'>;

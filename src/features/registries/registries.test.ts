@@ -10,6 +10,7 @@ import {
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { tenantStreamOf } from '../../platform/journal/journal.ts';
+import { openAccess } from './registry.ts';
 
 forEachDatabase((_, open) => {
   let database: Database;
@@ -47,11 +48,14 @@ forEachDatabase((_, open) => {
       uid: created.uid,
       tenantUid: sample.tenantUid,
       name: 'Woodgrove',
+      resourceKey: created.resourceKey,
       loginServer: 'woodgrove.berth.test:5443',
       sku: 'Standard',
       isAdminEnabled: false,
       isAnonymousPullEnabled: true,
+      ...openAccess,
     });
+    assert.match(created.resourceKey, /^\/subscriptions\/.*\/microsoft.containerregistry\/registries\/woodgrove$/);
     for (const host of ['woodgrove.berth.test', 'WoodGrove.Berth.Test:80', 'woodgrove.berth.test.:5443']) {
       assert.equal(here.directory.byHost(host)?.uid, created.uid, host);
     }
