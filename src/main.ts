@@ -15,6 +15,7 @@ import {
 import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
 import { identityCommands } from './cli/identity.ts';
+import { purgeCommands } from './cli/purge.ts';
 import { registryCommands } from './cli/registry.ts';
 import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
@@ -33,6 +34,7 @@ const commands = [
   ...credentialCommands,
   ...identityCommands,
   ...retentionCommands,
+  ...purgeCommands,
 ];
 
 process.stdout.on('error', () => {

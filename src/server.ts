@@ -4,6 +4,7 @@ import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { acrRoutes } from './api/acr/acr-routes.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
+import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
@@ -439,6 +440,7 @@ function composeApp(
   app.route('/', adminRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
   app.route('/', retentionRoutes(parts));
+  app.route('/', purgeRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());

@@ -6,6 +6,7 @@ import {
   identityBindingSchema,
   identityUnboundSchema,
 } from '../wire/admin/identity-binding-schema.ts';
+import { type PurgeLine, type PurgeOptions, purgeLineSchema } from '../wire/admin/purge-schema.ts';
 import {
   type RegistryCreate,
   type RegistryUpdate,
@@ -22,7 +23,7 @@ import {
   scrubSchema,
 } from '../wire/admin/retention-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
-import { type Connection, send } from './http.ts';
+import { type Connection, send, sendForLines } from './http.ts';
 
 /** What an owner can do over the admin API. Every function throws ClientError. */
 export type AdminClient = {
@@ -37,6 +38,8 @@ export type AdminClient = {
   readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
   readonly credentialShow: (registry: string) => Promise<CredentialView>;
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
+  /** Tells of each item as it is done; the totals come last. */
+  readonly purge: (registry: string, options: PurgeOptions) => AsyncIterable<PurgeLine>;
   /** Frees what nothing references now; pushes and pulls go on. */
   readonly garbageCollect: () => Promise<CollectedView>;
   readonly blobExplain: (registry: string, digest: string) => Promise<BlobExplanationView>;
@@ -60,6 +63,7 @@ export function createAdminClient(connection: Connection): AdminClient {
     credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
+    purge: (name, options) => sendForLines(connection, `${registry(name)}/purge`, purgeLineSchema, options),
     garbageCollect: () => send(connection, 'POST', '/admin/gc', collectedSchema),
     blobExplain: (name, digest) =>
       send(connection, 'GET', `${registry(name)}/gc/${encodeURIComponent(digest)}`, blobExplanationSchema),

@@ -37,6 +37,31 @@ export async function send<Answer>(
   return answer.parse(JSON.parse(text));
 }
 
+/** Sends one JSON request and reads an answer of JSON lines as they come. Throws ClientError when the server says no. */
+export async function* sendForLines<Line>(
+  connection: Connection,
+  path: string,
+  line: z.ZodType<Line>,
+  body: unknown,
+): AsyncGenerator<Line> {
+  const response = await connection.fetch(`${connection.origin}${path}`, {
+    method: 'POST',
+    headers: {
+      Authorization: `Basic ${basic(connection.username, connection.password)}`,
+      'Content-Type': 'application/json',
+    },
+    body: JSON.stringify(body),
+    redirect: 'error',
+  });
+  if (!response.ok || response.body === null) throw errorOf(`POST ${path}`, response, await response.text());
+  let rest = '';
+  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+    const lines = `${rest}${text}`.split('\n');
+    rest = lines.pop() ?? '';
+    for (const each of lines) yield line.parse(JSON.parse(each));
+  }
+}
+
 function basic(username: string, password: string): string {
   return new TextEncoder().encode(`${username}:${password}`).toBase64();
 }

@@ -48,13 +48,17 @@ export type PurgeItem = {
  * a run takes of the same content. Each item is looked at again when its turn comes: one that was tagged, moved or locked
  * meanwhile stays. Cut off anywhere, everything deleted so far is deleted whole. Throws `purgeInvalid`, `denied`, `unauthorized`.
  */
-export async function* purge(
+export function purge(parts: PurgeParts, authority: Authority, request: PurgeRequest): AsyncGenerator<PurgeItem> {
+  if (request.filters.length === 0 && request.untagged !== 'only')
+    throw new BerthError('purgeInvalid', { message: 'name what may be deleted: a filter, or untagged manifests only' });
+  return purgeRepositories(parts, authority, request);
+}
+
+async function* purgeRepositories(
   parts: PurgeParts,
   authority: Authority,
   request: PurgeRequest,
 ): AsyncGenerator<PurgeItem> {
-  if (request.filters.length === 0 && request.untagged !== 'only')
-    throw new BerthError('purgeInvalid', { message: 'name what may be deleted: a filter, or untagged manifests only' });
   for (const { uid, name } of await repositoriesOf(parts.database, request)) {
     if (request.signal.aborted) return;
     const place = { registryUid: request.registryUid, repository: parseRepositoryName(name) };
