@@ -6,6 +6,8 @@ const busyShare = 0.4;
 /** Deliveries a second beside busy requests; without them there is no limit. */
 const busyPerSecond = 150;
 const lookEveryMs = 50;
+/** Events of so long are told together: a run for each of them would cost more than the telling. */
+const gather = { idleMs: 50, busyMs: 1_000 } as const;
 
 /**
  * Lets deliveries give way to requests: all deliveries of a process go through one gate, which slows down while the process
@@ -30,6 +32,12 @@ export class DeliveryPace {
     const beginMs = Math.max(nowMs, this.#freeMs);
     this.#freeMs = beginMs + (this.#isBusy ? 1_000 / busyPerSecond : 0);
     if (beginMs > nowMs) await this.#clock.sleep(beginMs - nowMs, signal);
+  }
+
+  /** How long to let events come together. */
+  gatherMs(): number {
+    this.#look();
+    return this.#isBusy ? gather.busyMs : gather.idleMs;
   }
 
   #look(): void {

@@ -13,6 +13,7 @@ import type { WebhookTarget } from './webhook.ts';
 import type { Message } from './webhook-message.ts';
 import {
   cursorsBehind,
+  deliverJob,
   findWebhook,
   moveCursor,
   noteFailures,
@@ -40,8 +41,6 @@ export type DeliveryRunParts = {
   /** Undefined when the registry of the webhook is gone. */
   readonly receiverOf: (row: WebhookRow) => Receiver | undefined;
 };
-
-export const deliverJob = 'webhooks.deliver';
 
 const pageEvents = 100;
 /** What was sent is written down after so many deliveries or so long: a crash repeats these at most. */

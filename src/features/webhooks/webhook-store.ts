@@ -4,6 +4,9 @@ import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import type { WebhookForm } from './webhook.ts';
 
+/** The job that brings a webhook what it was not told yet; its key is the webhook's uid. */
+export const deliverJob = 'webhooks.deliver';
+
 export type WebhookRow = Selectable<Schema['webhooks']>;
 
 export type WebhookWrite = {
@@ -144,6 +147,19 @@ export async function passOver(
     .where('part', '=', 0)
     .where('webhook_uid', 'in', others)
     .execute();
+}
+
+/** Those of the webhooks for which a run waits. */
+export async function plannedDeliveries(queries: Queries, uids: readonly string[]): Promise<string[]> {
+  if (uids.length === 0) return [];
+  const rows = await queries
+    .selectFrom('jobs')
+    .select('key')
+    .where('kind', '=', deliverJob)
+    .where('key', 'in', uids)
+    .where('state', '=', 'waiting')
+    .execute();
+  return rows.map(({ key }) => key);
 }
 
 /** How the last attempt went: `retryAtMicros` is 0 after one that succeeded. */

@@ -12,14 +12,14 @@ import { parseJsonObject } from '../../wire/arm/json.ts';
 import type { Directory } from '../registries/directory.ts';
 import { attempt } from './delivery-attempt.ts';
 import { DeliveryPace } from './delivery-pace.ts';
-import { type DeliveryRunParts, deliver, deliverJob, type Receiver } from './delivery-run.ts';
+import { type DeliveryRunParts, deliver, type Receiver } from './delivery-run.ts';
 import { listWaiting, noteDeliveries } from './delivery-store.ts';
 import { type Notification, notificationsOf } from './notification.ts';
 import { resendJob } from './webhook-deliveries.ts';
 import { type MessageOrigin, messageOf } from './webhook-message.ts';
 import { filterOf } from './webhook-rules.ts';
 import { isInScope, parseScope } from './webhook-scope.ts';
-import { findWebhook, listEnabled, passOver, type WebhookRow } from './webhook-store.ts';
+import { deliverJob, findWebhook, listEnabled, passOver, plannedDeliveries, type WebhookRow } from './webhook-store.ts';
 import { openTarget } from './webhook-target.ts';
 
 export type WebhooksParts = {
@@ -64,11 +64,19 @@ export class Webhooks {
 
   /** Follows the journals of all registries until the signal is aborted, and has the webhooks that want an event delivered. */
   async follow(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const { pace } = this.#run;
     await runConsumer({
       ...this.#parts,
       name: consumerName,
       follows: (stream) => stream.startsWith('registry/'),
-      handle: (events) => this.#wake(events),
+      handle: async (events) => {
+        await this.#wake(events);
+        // What happens meanwhile is told together.
+        await clock.sleep(pace.gatherMs(), signal).catch(() => {
+          // Stopping: the events are handled.
+        });
+      },
       signal,
     });
   }
@@ -83,11 +91,15 @@ export class Webhooks {
     if (rows.length === 0) return;
     const notifications = events.flatMap(notificationsOf);
     const wanting = rows.filter((row) => notifications.some(wantedBy(row))).map((row) => row.uid);
-    await database.transaction(async (tx) => {
-      await passOver(tx, registryUid, { stream, incarnation, first: first.seq, last: last.seq }, wanting);
-      for (const webhookUid of wanting)
-        await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid } });
-    });
+    // A job that waits now begins after these events were written: it brings them too.
+    const isPlanned = new Set(await plannedDeliveries(database.read, wanting));
+    const unplanned = wanting.filter((uid) => !isPlanned.has(uid));
+    if (unplanned.length > 0 || wanting.length < rows.length)
+      await database.transaction(async (tx) => {
+        await passOver(tx, registryUid, { stream, incarnation, first: first.seq, last: last.seq }, wanting);
+        for (const webhookUid of unplanned)
+          await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid } });
+      });
   }
 
   #receiverOf(row: WebhookRow): Receiver | undefined {
