@@ -63,7 +63,7 @@ async function run(
 function requestOf(registryUid: string, body: z.infer<typeof purgeRequestSchema>, signal: AbortSignal): PurgeRequest {
   const { filters, ago, keep, untagged, includeLocked, dryRun } = body;
   if (ago === undefined && untagged !== 'only')
-    throw new BerthError('purgeInvalid', { message: 'say how old what leaves has to be: --ago 30d' });
+    throw new BerthError('purgeInvalid', 'say how old what leaves has to be: --ago 30d');
   return {
     registryUid,
     filters: filters.map(parsePurgeFilter),

@@ -19,9 +19,7 @@ const unitMs: ReadonlyMap<string, number> = new Map([
 export function parsePurgeAge(text: string): number {
   const match = /^(?:(\d{1,9})d)?((?:\d{1,9}(?:\.\d{1,9})?(?:ns|us|µs|ms|s|m|h))*)$/.exec(text);
   if (match === null || text === '')
-    throw new BerthError('purgeInvalid', {
-      message: `'${text}' is no age: use days and a duration, such as 30d, 2d3h6m or 36h`,
-    });
+    throw new BerthError('purgeInvalid', `'${text}' is no age: use days and a duration, such as 30d, 2d3h6m or 36h`);
   const [, days = '0', rest = ''] = match;
   const parts = [...rest.matchAll(/([\d.]+)(ns|us|µs|ms|s|m|h)/g)];
   const ms = parts.reduce((sum, [, count, unit = '']) => sum + Number(count) * (unitMs.get(unit) ?? 0), 0);

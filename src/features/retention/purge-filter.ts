@@ -61,5 +61,5 @@ function compile(expression: string, filter: string): RE2JS {
 }
 
 function refuse(message: string, cause?: unknown): BerthError {
-  return new BerthError('purgeInvalid', { message }, { cause });
+  return new BerthError('purgeInvalid', message, { cause });
 }

@@ -50,7 +50,7 @@ export type PurgeItem = {
  */
 export function purge(parts: PurgeParts, authority: Authority, request: PurgeRequest): AsyncGenerator<PurgeItem> {
   if (request.filters.length === 0 && request.untagged !== 'only')
-    throw new BerthError('purgeInvalid', { message: 'name what may be deleted: a filter, or untagged manifests only' });
+    throw new BerthError('purgeInvalid', 'name what may be deleted: a filter, or untagged manifests only');
   return purgeRepositories(parts, authority, request);
 }
 
