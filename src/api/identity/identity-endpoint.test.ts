@@ -102,6 +102,7 @@ forEachDatabase((_, open) => {
       { kind: 'signIn', identity: builder.uid, status: 200 },
       { kind: 'tokenIssue', identity: builder.uid, status: 200 },
     ]);
+    assert.equal((await token(await ask(`${imds}/`, { metadata: 'true' }))).client_id, builder.clientId);
     await bindings.remove(binding.uid, 'owner');
     await assert.rejects(caller(answer.access_token), BerthError);
   });

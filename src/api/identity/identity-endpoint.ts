@@ -41,7 +41,8 @@ const proxyHeaders = ['x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'forwa
  * Source: az wire document, 1.7.
  */
 export function identityEndpoint(parts: IdentityEndpointParts): Hono<Env> {
-  const app = new Hono<Env>();
+  // Some clients end the path with a slash.
+  const app = new Hono<Env>({ strict: false });
   app.onError(renderIdentityError(parts.log));
   app.notFound(() => {
     throw new BerthError('routeUnknown');
@@ -57,7 +58,7 @@ export function identityEndpoint(parts: IdentityEndpointParts): Hono<Env> {
     }
   });
   app.get('/metadata/identity/oauth2/token', (c) => answer(parts, c, byAddress(parts, c), queryOf(c)));
-  for (const path of ['/msi/token', '/msi/token/']) app.get(path, (c) => answer(parts, c, bySecret(c), queryOf(c)));
+  app.get('/msi/token', (c) => answer(parts, c, bySecret(c), queryOf(c)));
   // Clients of before 2021 post a form where they are given an address and no secret.
   const limit = bodyLimit({
     maxSize: maxFormBytes,
