@@ -1,12 +1,13 @@
+import { sql } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
-import { lockedForShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
 import type { Place } from './place.ts';
+import { fromRepository } from './repository-store.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
 export type Change = {
@@ -48,19 +49,20 @@ class StaleAuthority extends Error {
 }
 
 /**
- * Reads the tenant's epoch as the first statement of each change; when it is newer than the authority's, the change is
- * rolled back, the authority decides again (throws `unauthorized` or `denied`), and the change runs anew.
+ * Reads the tenant's epoch first in each change; when it is newer than the authority's, the change is rolled back, the
+ * authority decides again (throws `unauthorized` or `denied`), and the change runs anew.
  * Throws `registryUnknown` when the registry is gone.
  */
 export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
-  const readShared = createRead(database, lockedForShare);
-  const readExclusive = createRead(database, lockedForUpdate);
+  const pass = createGate(database);
+  const read = createRead(database);
   return async (place, authority, work, { isExclusive = false } = {}) => {
-    const read = isExclusive ? readExclusive : readShared;
+    const at = { registry: place.registryUid, repository: place.repository };
     while (true) {
       try {
         return await journal.transaction(async (tx, append) => {
-          const row = await read(tx, { registry: place.registryUid, repository: place.repository });
+          await pass(tx, at, isExclusive);
+          const row = await read(tx, at);
           if (row === undefined) throw new BerthError('registryUnknown');
           if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
           const { repositoryUid, locks, sku, immutableTags, retentionDays } = row;
@@ -80,26 +82,35 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
   };
 }
 
-/** Registry, epoch and repository, whose row is locked; one row whenever the registry exists. */
-function createRead(database: Database, locked: typeof lockedForShare) {
-  return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) => {
-    const repository = queries
-      .selectFrom('repositories')
-      .where('registry_uid', '=', parameter('registry'))
-      .where('name', '=', parameter('repository'))
-      .select(['uid', 'locks']);
-    return queries
-      .selectFrom('registries as g')
-      .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
-      .leftJoin(locked(database.kind, repository).as('r'), (join) => join.onTrue())
-      .where('g.uid', '=', parameter('registry'))
-      .select([
-        't.access_epoch as epoch',
-        'g.sku',
-        'g.immutable_tags as immutableTags',
-        'g.retention_days as retentionDays',
-        'r.uid as repositoryUid',
-        'r.locks',
-      ]);
-  });
+type At = { readonly registry: string; readonly repository: string };
+
+/**
+ * Until the commit, either several changes of a repository or one exclusive one. SQLite has one writer at a time. In PostgreSQL
+ * it is not the row that is locked: pushes that share a row's lock keep coming and would never let a deletion in, while this
+ * lock has a queue. What is read after it is as of then.
+ */
+function createGate(database: Database): (tx: Transaction, at: At, isExclusive: boolean) => Promise<void> {
+  if (database.kind === 'sqlite') return async () => {};
+  const gate = (lock: 'pg_advisory_xact_lock' | 'pg_advisory_xact_lock_shared') =>
+    hotQuery(database.read, ['registry', 'repository'], (queries, parameter) => {
+      const name = sql`cast(${parameter('registry')} as text) || '/' || cast(${parameter('repository')} as text)`;
+      return queries.selectNoFrom(sql`${sql.raw(lock)}(hashtextextended(${name}, 0))`.as('gate'));
+    });
+  const [share, lock] = [gate('pg_advisory_xact_lock_shared'), gate('pg_advisory_xact_lock')];
+  return async (tx, at, isExclusive) => {
+    await (isExclusive ? lock : share)(tx, at);
+  };
+}
+
+/** Registry, epoch and repository; one row whenever the registry exists. */
+function createRead(database: Database) {
+  return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
+    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select([
+      'g.sku',
+      'g.immutable_tags as immutableTags',
+      'g.retention_days as retentionDays',
+      'r.uid as repositoryUid',
+      'r.locks',
+    ]),
+  );
 }

@@ -12,7 +12,7 @@ import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { ContentParts } from './content-parts.ts';
 import type { Place } from './place.ts';
-import { releaseBlob } from './released-blobs.ts';
+import { releaseBlobs } from './released-blobs.ts';
 import { ensureRepository, fromRepository } from './repository-store.ts';
 
 /** A blob that a repository shows. */
@@ -144,7 +144,7 @@ export class Blobs {
         .executeTakeFirst();
       if (reference !== undefined)
         throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
-      await releaseBlob(tx, { repositoryUid: repositoryUid ?? '', digest }, clock.nowMicros());
+      await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
     });
     await failpoint('delete.commit.after');
   }

@@ -173,9 +173,10 @@ export class Deletion {
   /** Goes last: counts what was freed, and lets a repository go that holds nothing any more. */
   async finish(): Promise<void> {
     if (this.#manifestBytes === 0) return;
-    const { kind, place } = this.#parts;
+    const { kind, place, nowMicros } = this.#parts;
+    const { registryUid } = place;
     if (!(await this.holdsManifest())) await this.#forgetRepository();
-    const bytes = await disuseBlobs(this.#tx, kind, place.registryUid, [...this.#unreferenced]);
+    const bytes = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...this.#unreferenced], nowMicros });
     await subtractUsage(this.#tx, place.registryUid, bytes + this.#manifestBytes);
   }
 
@@ -250,12 +251,6 @@ export class Deletion {
       .where('digest', '=', digest)
       .returning('name')
       .execute();
-    const blobs = await this.#references()
-      .where('manifest_digest', '=', digest)
-      .where('kind', '=', 'blob')
-      .select('digest')
-      .execute();
-    for (const blob of blobs) this.#unreferenced.add(blob.digest);
     const children = await this.#references()
       .where('manifest_digest', '=', digest)
       .where('kind', '=', 'manifest')
@@ -263,7 +258,8 @@ export class Deletion {
       .execute();
     await this.#markUntagged(children.map((child) => child.digest));
     this.#manifestBytes += last.sizeBytes;
-    await deleteManifest(this.#tx, this.#repositoryUid, digest, this.#parts.nowMicros);
+    const blobs = await deleteManifest(this.#tx, this.#repositoryUid, digest);
+    for (const blob of blobs) this.#unreferenced.add(blob);
     this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
   }
 

@@ -6,7 +6,6 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import { lockBits } from './attributes.ts';
-import { releaseBlobsOf } from './released-blobs.ts';
 import { fromRepository } from './repository-store.ts';
 
 /** A manifest as pushed. */
@@ -63,6 +62,8 @@ export async function missingBlobs(
     .where('l.repository_uid', '=', place.repositoryUid)
     .where('l.digest', 'in', wanted)
     .where('b.state', '=', 'ready')
+    // One order for all who lock blobs: nobody waits in a circle.
+    .orderBy('l.digest')
     .select(['l.digest']);
   const rows = await lockedForKeyShare(kind, query, 'b', 'l').execute();
   const present = new Set(rows.map((row) => row.digest));
@@ -142,20 +143,16 @@ export async function lockManifest(
   return (await lockedForUpdate(kind, query).executeTakeFirst()) !== undefined;
 }
 
-/** Removes a manifest and its references; its tags must be gone. */
-export async function deleteManifest(
-  tx: Transaction,
-  repositoryUid: string,
-  digest: Digest,
-  nowMicros: number,
-): Promise<void> {
-  await releaseBlobsOf(tx, { repositoryUid, digest }, nowMicros);
-  await tx
+/** Removes a manifest and its references; its tags must be gone. Answers the blobs that it referenced. */
+export async function deleteManifest(tx: Transaction, repositoryUid: string, digest: Digest): Promise<string[]> {
+  const references = await tx
     .deleteFrom('manifest_references')
     .where('repository_uid', '=', repositoryUid)
     .where('manifest_digest', '=', digest)
+    .returning(['digest', 'kind'])
     .execute();
   await tx.deleteFrom('manifests').where('repository_uid', '=', repositoryUid).where('digest', '=', digest).execute();
+  return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
 }
 
 async function insertRow(

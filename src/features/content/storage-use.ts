@@ -4,6 +4,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
+import { releaseBlobs } from './released-blobs.ts';
 
 /** Most bytes that a registry of each SKU may have in use. */
 export type StorageLimits = Readonly<Record<Sku, number>>;
@@ -44,21 +45,23 @@ export async function useBlobs(
 }
 
 /**
- * The other way, after references were removed: takes the blobs out of use that nothing references any more. They are locked
- * first, so that a push that relies on one is seen here, or waits and finds it out of use.
+ * The other way, after references were removed: ends the blobs' grace, and takes those out of use that nothing references any
+ * more. They are locked first, so that a push that relies on one is seen here, or waits and finds it out of use.
  */
 export async function disuseBlobs(
   tx: Transaction,
   kind: Database['kind'],
-  registryUid: string,
-  digests: readonly string[],
+  freed: { readonly registryUid: string; readonly digests: readonly string[]; readonly nowMicros: number },
 ): Promise<number> {
+  const { registryUid } = freed;
   let bytes = 0;
-  const sorted = [...digests].sort();
+  // One order for all who lock blobs: nobody waits in a circle.
+  const sorted = [...freed.digests].sort();
   for (let start = 0; start < sorted.length; start += digestsPerStatement) {
     const some = sorted.slice(start, start + digestsPerStatement);
     const blobs = tx.selectFrom('blobs').where('registry_uid', '=', registryUid).where('digest', 'in', some);
     await lockedForUpdate(kind, blobs.orderBy('digest').select('digest')).execute();
+    await releaseBlobs(tx, registryUid, some, freed.nowMicros);
     const rows = await tx
       .deleteFrom('referenced_blobs')
       .where('registry_uid', '=', registryUid)

@@ -1,0 +1,262 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import {
+  type ContentBench,
+  type ContentProcess,
+  contentBench,
+  fullAuthority,
+  testRegion,
+} from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import {
+  descriptorOf,
+  type SampleBlob,
+  type SampleManifest,
+  sampleBlob,
+  sampleImage,
+  sampleIndex,
+} from '../../../test/support/oci-samples.ts';
+import { parseReference } from '../../core/reference.ts';
+import { Deletions } from './deletions.ts';
+import { Manifests } from './manifests.ts';
+import type { Place } from './place.ts';
+import type { StorageLimits } from './storage-use.ts';
+import { UsageReports } from './usage-reports.ts';
+
+const me = fullAuthority('me');
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let here: ContentProcess;
+  let deletions: Deletions;
+  let reports: UsageReports;
+  let count = 0;
+  const fresh = () => {
+    count += 1;
+    return bench.place(`app${count}`);
+  };
+  const put = (place: Place, manifest: SampleManifest, reference: string = manifest.digest) =>
+    here.manifests.push(place, me, {
+      body: manifest.bytes,
+      contentType: manifest.mediaType,
+      reference: parseReference(reference),
+      tags: [],
+    });
+  /** An image of these blobs, which are pushed too. */
+  const pushed = async (place: Place, blobs: readonly SampleBlob[], more = {}): Promise<SampleManifest> => {
+    for (const blob of blobs) await bench.push(place, blob);
+    const image = sampleImage(blobs, more);
+    await put(place, image);
+    return image;
+  };
+  const used = async (registryUid = bench.registryUid) =>
+    (await reports.registry(registryUid, 'Premium', me)).usedBytes;
+  /** The same from what is there. */
+  const recounted = async () => {
+    const ofRegistry = bench.database.read
+      .selectFrom('repositories as r')
+      .innerJoin('manifests as m', 'm.repository_uid', 'r.uid')
+      .where('r.registry_uid', '=', bench.registryUid);
+    const manifests = await ofRegistry.select('m.size').execute();
+    const blobs = await ofRegistry
+      .innerJoin('manifest_references as x', (join) =>
+        join.onRef('x.repository_uid', '=', 'r.uid').onRef('x.manifest_digest', '=', 'm.digest'),
+      )
+      .innerJoin('blob_links as l', (join) =>
+        join.onRef('l.repository_uid', '=', 'r.uid').onRef('l.digest', '=', 'x.digest'),
+      )
+      .innerJoin('blobs as b', (join) =>
+        join.onRef('b.registry_uid', '=', 'r.registry_uid').onRef('b.digest', '=', 'l.digest'),
+      )
+      .where('x.kind', '=', 'blob')
+      .select(['b.digest', 'b.size'])
+      .distinct()
+      .execute();
+    return [...manifests, ...blobs].reduce((sum, row) => sum + row.size, 0);
+  };
+
+  before(async () => {
+    bench = await contentBench(open);
+    here = bench.here;
+    deletions = new Deletions({ ...here, region: testRegion });
+    reports = new UsageReports({ database: bench.database });
+  });
+  after(() => bench.folder.remove());
+
+  test('a blob counts once in its registry, from its first manifest to its last', async () => {
+    const [one, other] = [fresh(), fresh()];
+    const [config, shared, own] = [sampleBlob('c', 100), sampleBlob('s', 1000), sampleBlob('o', 10_000)];
+    const start = await used();
+    for (const blob of [config, shared, own]) await bench.push(one, blob);
+    assert.equal(await used(), start, 'blobs that no manifest references');
+    const first = await pushed(one, [config, shared, own]);
+    await put(one, first, 'v1');
+    assert.equal(await used(), start + 11_100 + first.bytes.length);
+    const second = await pushed(other, [config, shared]);
+    assert.equal(await used(), start + 11_100 + first.bytes.length + second.bytes.length);
+    await deletions.manifest(one, me, first.digest);
+    assert.equal(await used(), start + 1_100 + second.bytes.length);
+    await deletions.repository(other, me);
+    assert.equal(await used(), start);
+    assert.equal(await used(bench.otherUid), 0);
+  });
+
+  test('what deleting would free is told to the byte, before', async () => {
+    const [one, other] = [fresh(), fresh()];
+    const blob = (size: number) => sampleBlob(`blob ${size}`, size);
+    const image = await pushed(one, [blob(101), blob(1001), blob(5001)]);
+    await put(one, image, 'v1');
+    const sibling = await pushed(one, [blob(101), blob(2001)]);
+    const signature = await pushed(one, [blob(7)], { subject: descriptorOf(image, image.mediaType) });
+    await pushed(other, [blob(1001)]);
+    const size = image.bytes.length + signature.bytes.length;
+    assert.deepEqual(await reports.content(one, me, parseReference('v1')), {
+      manifests: 2,
+      referencedBytes: 101 + 1001 + 5001 + 7 + size,
+      sharedBytes: 101 + 1001,
+      heldAloneBytes: 5001 + 7 + size,
+    });
+    assert.deepEqual(await reports.repository(one, me), {
+      manifests: 3,
+      referencedBytes: 101 + 1001 + 5001 + 2001 + 7 + size + sibling.bytes.length,
+      sharedBytes: 1001,
+      heldAloneBytes: 101 + 5001 + 2001 + 7 + size + sibling.bytes.length,
+    });
+    const before = await used();
+    await deletions.manifest(one, me, image.digest);
+    assert.equal(before - (await used()), 5001 + 7 + size);
+    const index = sampleIndex([sibling]);
+    await put(one, index);
+    assert.equal((await reports.content(one, me, parseReference(index.digest))).heldAloneBytes, index.bytes.length);
+    await assert.rejects(reports.content(one, me, parseReference('v1')), { error: 'manifestUnknown' });
+    await assert.rejects(reports.repository(fresh(), me), { error: 'nameUnknown' });
+  });
+
+  test('a blob that comes after its manifest counts when it is here', async () => {
+    const place = fresh();
+    const { manifests } = await bench.another({ isSparseAllowed: true });
+    const blob = sampleBlob('late', 3000);
+    const image = sampleImage([blob]);
+    const start = await used();
+    const push = { body: image.bytes, contentType: image.mediaType, reference: parseReference('v1'), tags: [] };
+    await manifests.push(place, me, push);
+    assert.equal(await used(), start + image.bytes.length);
+    await bench.push(place, blob);
+    assert.equal(await used(), start + image.bytes.length + 3000);
+    await bench.push(place, blob);
+    assert.equal(await used(), await recounted());
+  });
+
+  test('the push that would pass the limit is refused and leaves nothing, also among many at once', async () => {
+    const place = bench.place('limited', bench.otherUid);
+    const blobs = Array.from({ length: 10 }, (_unused, index) => sampleBlob(`layer ${index}`, 1000));
+    const images = blobs.map((blob) => sampleImage([blob]));
+    const size = images[0]?.bytes.length ?? 0;
+    for (const blob of blobs) await bench.push(place, blob);
+    const limit = 4 * (1000 + size);
+    const storageLimits: StorageLimits = { Basic: 1, Standard: 1, Premium: limit };
+    const limited = new Manifests({ ...here, region: testRegion, isSparseAllowed: false, storageLimits });
+    const push = (image: SampleManifest, reference: string = image.digest) =>
+      limited.push(place, me, {
+        body: image.bytes,
+        contentType: image.mediaType,
+        reference: parseReference(reference),
+        tags: [],
+      });
+    const results = await Promise.allSettled(images.map((image) => push(image)));
+    const done = images.filter((_image, index) => results[index]?.status === 'fulfilled');
+    assert.equal(done.length, 4);
+    for (const result of results)
+      if (result.status === 'rejected') assert.equal(result.reason.error, 'storageLimitReached');
+    assert.equal(await used(bench.otherUid), limit);
+    const [first] = done;
+    const refused = images.find((image) => !done.includes(image));
+    assert(first !== undefined && refused !== undefined);
+    await push(first, 'again');
+    const detail = { addedBytes: 1000 + size, limitBytes: limit };
+    await assert.rejects(push(refused), { error: 'storageLimitReached', detail });
+    await assert.rejects(limited.find(place, parseReference(refused.digest), me), { error: 'manifestUnknown' });
+    await deletions.manifest(place, me, first.digest);
+    await push(refused);
+  });
+
+  test('after any sequence of pushes and deletions, also at once, the count equals a recount and every forecast', async () => {
+    const seed = process.env.BERTH_TEST_SEED ?? String(Date.now());
+    const random = randomOf(seed);
+    const places = [fresh(), fresh(), fresh()];
+    const blobs = Array.from({ length: 12 }, (_unused, index) =>
+      sampleBlob(`${seed} ${index}`, 10 ** (index % 4) + index),
+    );
+    for (const place of places) for (const blob of blobs) await bench.push(place, blob);
+    const pick = <T>(list: readonly T[]): T => {
+      const entry = list[random(list.length)];
+      if (entry === undefined) throw new RangeError('an empty list');
+      return entry;
+    };
+    const step = async () => {
+      const place = pick(places);
+      const held = await bench.database.read
+        .selectFrom('manifests as m')
+        .innerJoin('repositories as r', 'r.uid', 'm.repository_uid')
+        .where('r.registry_uid', '=', place.registryUid)
+        .where('r.name', '=', place.repository)
+        .select(['m.digest', 'm.media_type', 'm.size'])
+        .execute();
+      const choice = random(10);
+      if (choice < 5 || held.length === 0) {
+        const some = Array.from({ length: 1 + random(4) }, () => pick(blobs));
+        await put(place, sampleImage(some, { annotations: { n: String(random(50)) } }), `t${random(4)}`);
+      } else if (choice < 6) {
+        const { digest, media_type: mediaType, size } = pick(held);
+        const subject = { digest, mediaType, size };
+        await put(place, sampleImage([pick(blobs)], { subject, annotations: { n: String(random(50)) } }));
+      } else if (choice < 9) {
+        await deletions.manifest(place, me, parseDigestOf(pick(held).digest));
+      } else {
+        await deletions.repository(place, me);
+      }
+    };
+    const isExpected = (error: unknown) =>
+      error instanceof Error &&
+      ['manifestUnknown', 'nameUnknown', 'manifestBlobUnknown'].includes(String(Reflect.get(error, 'error')));
+    for (let round = 0; round < 25; round += 1) {
+      const results = await Promise.allSettled(Array.from({ length: 4 }, step));
+      for (const result of results)
+        if (result.status === 'rejected' && !isExpected(result.reason))
+          throw new Error(`seed ${seed}`, { cause: result.reason });
+      for (const place of places) for (const blob of blobs) await bench.push(place, blob);
+      const count = await used();
+      assert.equal(count, await recounted(), `seed ${seed}, round ${round}`);
+      const expected = await freeableBytes(pick(places));
+      if (expected !== undefined) assert.equal(count - (await used()), expected, `seed ${seed}, round ${round}`);
+    }
+  });
+
+  /** What a repository says it would free, after which it is deleted; undefined where there is none. */
+  const freeableBytes = async (place: Place): Promise<number | undefined> => {
+    try {
+      const { heldAloneBytes } = await reports.repository(place, me);
+      await deletions.repository(place, me);
+      return heldAloneBytes;
+    } catch {
+      // Unknown: nothing was pushed since the last deletion.
+      return undefined;
+    }
+  };
+});
+
+const parseDigestOf = (text: string) => {
+  const reference = parseReference(text);
+  if (reference.kind === 'tag') throw new TypeError('not a digest');
+  return reference.digest;
+};
+
+/** Whole numbers below a bound, the same for the same seed. */
+function randomOf(seed: string): (bound: number) => number {
+  let count = 0;
+  return (bound) => {
+    count += 1;
+    return createHash('sha256').update(`${seed} ${count}`).digest().readUInt32BE() % bound;
+  };
+}
