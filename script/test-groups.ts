@@ -57,7 +57,13 @@ export const testGroups: readonly TestGroup[] = [
   files('az', "Debian's Azure CLI 2.45: groups, registries", 3, ['test/end-to-end/az-control-plane.test.ts'], 1),
   files('az-sign-in', "Debian's Azure CLI 2.45: sign-in, directory", 3, ['test/end-to-end/az-sign-in.test.ts'], 1),
   files('az-identity', 'managed identities, with az in two releases', 6, ['test/end-to-end/az-identity.test.ts'], 1),
-  files('federation', 'tokens of outside issuers, with az in two releases', 4, ['test/end-to-end/federation.test.ts'], 1),
+  files(
+    'federation',
+    'tokens of outside issuers, with az in two releases',
+    4,
+    ['test/end-to-end/federation.test.ts'],
+    1,
+  ),
   files('az-deployments', "Debian's Azure CLI 2.45: ARM templates", 5, ['test/end-to-end/az-deployments.test.ts'], 1),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   files(
