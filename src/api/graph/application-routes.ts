@@ -23,7 +23,6 @@ import {
 } from '../../wire/graph/graph-messages.ts';
 import {
   bodyOf,
-  filterOf,
   found,
   type GraphCall,
   listAnswer,
@@ -36,7 +35,6 @@ import {
 } from './graph-call.ts';
 import type { GraphRoute } from './graph-route.ts';
 import { applicationView, federatedView, passwordView } from './graph-views.ts';
-import { fixedValue } from './odata-filter.ts';
 
 type Makers = { readonly ids: Ids; readonly clock: Clock };
 
@@ -78,14 +76,8 @@ const federatedPath = '/applications/:id/federatedIdentityCredentials';
 
 async function list(call: GraphCall): Promise<Response> {
   const { applications } = call.directory;
-  const filter = filterOf(call);
-  const appId = filter && fixedValue(filter, 'appId');
-  const read = async (page: Parameters<typeof applications.list>[0]) => {
-    if (appId === undefined) return await applications.list(page);
-    const application = await applications.findByAppId(appId);
-    return application === undefined ? [] : [application];
-  };
-  return await listAnswer(call, { filter, read, view: applicationView });
+  const key = { members: ['appId'], find: (appId: string) => applications.findByAppId(appId) };
+  return await listAnswer(call, { list: (page) => applications.list(page), view: applicationView, key });
 }
 
 async function create(call: GraphCall): Promise<Response> {

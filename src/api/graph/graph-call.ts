@@ -9,7 +9,7 @@ import type { TenantDirectory } from '../../features/identity/tenant-directory.t
 import type { JsonObject } from '../../wire/arm/json.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
-import { matches, type ODataFilter, parseFilter } from './odata-filter.ts';
+import { fixedValue, matches, type ODataFilter, parseFilter } from './odata-filter.ts';
 
 export const graphBase = '/graph/v1.0';
 const maxBodyBytes = 1024 * 1024;
@@ -49,7 +49,7 @@ export function uidOf(objectId: string): string {
 }
 
 /** Throws `filterInvalid`. */
-export function filterOf({ c }: GraphCall): ODataFilter | undefined {
+function filterOf({ c }: GraphCall): ODataFilter | undefined {
   for (const name of ['$search', '$orderby', '$expand', '$apply'])
     if (c.req.query(name) !== undefined) throw new BerthError('filterInvalid', `${name} is not supported`);
   const text = c.req.query('$filter');
@@ -57,17 +57,25 @@ export function filterOf({ c }: GraphCall): ODataFilter | undefined {
 }
 
 export type ListRequest<T> = {
-  readonly filter: ODataFilter | undefined;
-  readonly read: (page: Page) => Promise<readonly T[]>;
+  readonly list: (page: Page) => Promise<readonly T[]>;
   readonly view: (item: T) => JsonObject;
+  /** Members that name one object at most, and how it is found: then no other is read. */
+  readonly key?: { readonly members: readonly string[]; readonly find: (value: string) => Promise<T | undefined> };
 };
 
-/** One page of a list, with the address of the next. Source: Microsoft Graph, "Paging". */
+/** One page of what the `$filter` picks, with the address of the next. Throws `filterInvalid`. Source: Microsoft Graph, "Paging". */
 export async function listAnswer<T extends { readonly uid: string }>(
   call: GraphCall,
-  { filter, read, view }: ListRequest<T>,
+  { list, view, key }: ListRequest<T>,
 ): Promise<Response> {
   const { c } = call;
+  const filter = filterOf(call);
+  const named = filter && key?.members.map((member) => fixedValue(filter, member)).find((value) => value !== undefined);
+  const read = async (page: Page) => {
+    if (key === undefined || named === undefined) return await list(page);
+    const one = await key.find(named);
+    return one === undefined ? [] : [one];
+  };
   const top = topOf(c.req.query('$top'));
   const token = c.req.query('$skiptoken');
   let after = token === undefined ? undefined : uidOf(token);

@@ -12,7 +12,6 @@ import {
 import { propertiesOf } from './application-routes.ts';
 import {
   bodyOf,
-  filterOf,
   found,
   type GraphCall,
   listAnswer,
@@ -60,7 +59,7 @@ function linkRoutes(source: Source, kind: LinkKind): readonly GraphRoute[] {
 
 async function list(call: GraphCall): Promise<Response> {
   const { groups } = call.directory;
-  return await listAnswer(call, { filter: filterOf(call), read: (page) => groups.list(page), view: groupView });
+  return await listAnswer(call, { list: (page) => groups.list(page), view: groupView });
 }
 
 async function create(call: GraphCall): Promise<Response> {

@@ -8,20 +8,9 @@ import {
   servicePrincipalPatch,
 } from '../../wire/graph/graph-messages.ts';
 import { keyRequest, newPasswordOf, passwordAnswer, propertiesOf } from './application-routes.ts';
-import {
-  bodyOf,
-  filterOf,
-  found,
-  type GraphCall,
-  listAnswer,
-  noContent,
-  objectAnswer,
-  uidIn,
-  uidOf,
-} from './graph-call.ts';
+import { bodyOf, found, type GraphCall, listAnswer, noContent, objectAnswer, uidIn, uidOf } from './graph-call.ts';
 import type { GraphRoute } from './graph-route.ts';
 import { servicePrincipalView } from './graph-views.ts';
-import { fixedValue } from './odata-filter.ts';
 
 type Makers = { readonly ids: Ids; readonly clock: Clock };
 
@@ -45,14 +34,11 @@ export function servicePrincipalRoutes(makers: Makers): readonly GraphRoute[] {
 
 async function list(call: GraphCall): Promise<Response> {
   const { servicePrincipals } = call.directory;
-  const filter = filterOf(call);
-  const appId = filter && (fixedValue(filter, 'appId') ?? fixedValue(filter, 'servicePrincipalNames'));
-  const read = async (page: Parameters<typeof servicePrincipals.list>[0]) => {
-    if (appId === undefined) return await servicePrincipals.list(page);
-    const principal = await servicePrincipals.findByAppId(appId);
-    return principal === undefined ? [] : [principal];
-  };
-  return await listAnswer(call, { filter, read, view: (each) => servicePrincipalView(each, call.tenantId) });
+  return await listAnswer(call, {
+    list: (page) => servicePrincipals.list(page),
+    view: (each) => servicePrincipalView(each, call.tenantId),
+    key: { members: ['appId', 'servicePrincipalNames'], find: (appId) => servicePrincipals.findByAppId(appId) },
+  });
 }
 
 async function create(call: GraphCall): Promise<Response> {

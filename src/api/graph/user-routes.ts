@@ -5,7 +5,6 @@ import { memberGroupsBody, userBody, userPatch } from '../../wire/graph/graph-me
 import { propertiesOf } from './application-routes.ts';
 import {
   bodyOf,
-  filterOf,
   found,
   type GraphCall,
   listAnswer,
@@ -16,7 +15,6 @@ import {
 } from './graph-call.ts';
 import type { GraphRoute } from './graph-route.ts';
 import { objectView, userView } from './graph-views.ts';
-import { fixedValue } from './odata-filter.ts';
 
 /** Source: Microsoft Graph v1.0, resource type user; wire contract, 5.2. */
 export const userRoutes: readonly GraphRoute[] = [
@@ -45,14 +43,8 @@ async function listOwned(call: GraphCall): Promise<Response> {
 
 async function list(call: GraphCall): Promise<Response> {
   const { users } = call.directory;
-  const filter = filterOf(call);
-  const name = filter && fixedValue(filter, 'userPrincipalName');
-  const read = async (page: Parameters<typeof users.list>[0]) => {
-    if (name === undefined) return await users.list(page);
-    const user = await users.findByName(name);
-    return user === undefined ? [] : [user];
-  };
-  return await listAnswer(call, { filter, read, view: userView });
+  const key = { members: ['userPrincipalName'], find: (name: string) => users.findByName(name) };
+  return await listAnswer(call, { list: (page) => users.list(page), view: userView, key });
 }
 
 async function create(call: GraphCall): Promise<Response> {
