@@ -65,6 +65,15 @@ export const testGroups: readonly TestGroup[] = [
     1,
   ),
   files('az-deployments', "Debian's Azure CLI 2.45: ARM templates", 5, ['test/end-to-end/az-deployments.test.ts'], 1),
+  files(
+    'az-management',
+    'the Azure CLI against a control plane with a listener of its own',
+    2,
+    ['test/end-to-end/az-management.test.ts'],
+    1,
+  ),
+  files('az-recorded', 'what two versions of az sent, answered as then', 2, ['test/end-to-end/az-recorded.test.ts'], 1),
+  files('az-killed', 'deployments and deletions of a killed server go on', 2, ['test/end-to-end/az-killed.test.ts'], 1),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   files(
     'az-errors',
