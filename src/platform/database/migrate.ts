@@ -7,6 +7,7 @@ import { deploymentsMigration } from './migrations/004-deployments.ts';
 import { accessMigration } from './migrations/005-access.ts';
 import { attributesMigration } from './migrations/006-attributes.ts';
 import { webhooksMigration } from './migrations/007-webhooks.ts';
+import { insightMigration } from './migrations/008-insight.ts';
 import { retentionMigration } from './migrations/010-retention.ts';
 import type { Schema } from './schema.ts';
 
@@ -20,6 +21,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '005-access': accessMigration(kind),
     '006-attributes': attributesMigration(kind),
     '007-webhooks': webhooksMigration(kind),
+    '008-insight': insightMigration(kind),
     '010-retention': retentionMigration(kind),
   };
 }

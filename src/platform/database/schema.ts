@@ -42,6 +42,9 @@ export type Schema = {
   webhooks: WebhookTable;
   webhook_cursors: WebhookCursorTable;
   webhook_deliveries: WebhookDeliveryTable;
+  audit_terms: AuditTermTable;
+  audit_keys: AuditKeyTable;
+  audit_checkpoints: AuditCheckpointTable;
   walks: WalkTable;
   untagged_manifests: UntaggedManifestTable;
 };
@@ -534,6 +537,48 @@ type WebhookDeliveryTable = {
   payload: string;
   /** JSON of the last attempt: request, answer or fault. */
   outcome: string;
+};
+
+/**
+ * Which pieces of journal and access log hold something of a registry, an identity in it, and so on: a page of the audit
+ * reads those alone. A piece is a range of events, or a batch of accesses.
+ */
+type AuditTermTable = {
+  /** `<registry or tenant uid>`, and behind it `/i/<identity>`, `/o/<operation>`, `/r/<repository>`. */
+  term: string;
+  /** Times of the first and last entry in the piece that have the term; at most an hour apart. */
+  last_at: number;
+  first_at: number;
+  source: 'journal' | 'access';
+  stream: string;
+  /** Empty for accesses. */
+  incarnation: string;
+  first_seq: number;
+  last_seq: number;
+};
+
+/** What checkpoints are signed with. */
+type AuditKeyTable = {
+  uid: string;
+  /** Ed25519, base64 of the DER. */
+  public_key: string;
+  sealed_private_key: Uint8Array;
+  created_at: number;
+};
+
+/** Signed statements of how far a stream was, and of its hash there. */
+type AuditCheckpointTable = {
+  /** From 1, without gaps. */
+  number: number;
+  source: 'journal' | 'access';
+  stream: string;
+  incarnation: string;
+  seq: number;
+  key_uid: string;
+  /** JSON, as signed; carries the hash of the statement before. */
+  statement: string;
+  /** Base64. */
+  signature: string;
 };
 
 /** How far background walks over many rows have come. */
