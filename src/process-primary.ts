@@ -68,6 +68,8 @@ class Workers {
         ready.resolve();
       }
     });
+    // What was on its way to a worker that died: without a listener the error would end this process too.
+    worker.on('error', (error) => this.#parts.log.warn('a worker did not hear', { error }));
     worker.once('exit', (code, signal) => {
       this.#running.delete(worker);
       for (const gathering of this.#gatherings.keys()) this.#gathered(worker, gathering, undefined);

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startBerth } from '../support/berth-server.ts';
+import { freePort } from '../support/free-port.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { blobSeed } from './content.ts';
+import { Disk } from './disk.ts';
+import { count } from './length.ts';
+import { Trial } from './trial.ts';
+
+const kills = count(5, 100);
+const settings = { workers: '2' };
+
+test(`F-01: ${kills} kills of one of two workers lose nothing, and another takes its place`, async (t) => {
+  await using trial = new Trial({ settings });
+  const { pid } = await trial.start();
+  const killWorkers = async () => {
+    for (let kill = 0; kill < kills; kill += 1) {
+      await sleep(randomInt(500, 1_500));
+      const workers = childrenOf(pid);
+      const worker = workers[randomInt(workers.length)];
+      assert.ok(worker !== undefined, 'there are workers');
+      process.kill(worker, 'SIGKILL');
+      await twoWorkers(pid, worker);
+    }
+  };
+  await trial.loadDuring(killWorkers, { pushers: 10, pullers: 5, deleters: 0 });
+  t.diagnostic(JSON.stringify(await trial.verify()));
+  await trial.verifyClean();
+});
+
+test('F-01: with the primary process its workers end, and the folder is free', async () => {
+  await using trial = new Trial({ settings });
+  const first = await trial.start();
+  const workers = childrenOf(first.pid);
+  await trial.loadDuring(async (server) => {
+    await sleep(1_000);
+    await server.kill();
+  });
+  await waitFor('the workers are gone', 5_000, () => workers.every((pid) => !isAlive(pid)));
+  await trial.start();
+  await trial.verify();
+});
+
+test('F-03: a power loss under two workers loses nothing that was acknowledged', async () => {
+  await using disk = await Disk.create('ext4', 1_024);
+  await using trial = new Trial({ place: disk.path, settings });
+  await trial.start();
+  for (let cycle = 0; cycle < count(1, 50); cycle += 1) {
+    const workers = childrenOf(trial.server.pid);
+    await trial.loadDuring(async (server) => {
+      await sleep(randomInt(500, 2_000));
+      await disk.losePower(() => trial.history.faultBegins({ isDoubtful: true }));
+      await server.kill();
+    });
+    await waitFor('the workers are gone', 5_000, () => workers.every((pid) => !isAlive(pid)));
+    await disk.unmount();
+    await disk.mount();
+    await trial.start();
+  }
+  await trial.verify();
+  await trial.verifyClean();
+});
+
+test('SIGTERM ends both workers, with code 0 and nothing left open', async () => {
+  await using trial = new Trial({ settings });
+  const { pid } = await trial.start();
+  const workers = childrenOf(pid);
+  await trial.client.pushBlob('workers', blobSeed(1_000));
+  assert.equal(await trial.server.stop(), 0);
+  assert.ok(workers.length === 2 && workers.every((worker) => !isAlive(worker)));
+});
+
+test('the metrics are those of both workers, whichever is asked', async () => {
+  await using server = await startBerth({ settings, database: 'sqlite' });
+  const asked = 20;
+  // A connection each, which the workers get in turn.
+  for (let index = 0; index < asked; index += 1)
+    await (await fetch(`${server.http}/healthz`, { headers: { connection: 'close' } })).text();
+  const text = await (await fetch(`${server.http}/metrics`, { headers: { connection: 'close' } })).text();
+  const line = /berth_http_request_seconds_count\{method="GET",route="\/healthz",status="200"\} (\d+)/.exec(text);
+  assert.equal(Number(line?.[1]), asked);
+});
+
+test('a server whose workers cannot listen does not start, and says why', async () => {
+  const ports = { http: await freePort(), https: await freePort() };
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(ports.http, '127.0.0.1', resolve));
+  try {
+    await assert.rejects(startBerth({ settings, ports, database: 'sqlite' }), /EADDRINUSE/);
+  } finally {
+    taken.close();
+  }
+});
+
+async function twoWorkers(primary: number, without: number): Promise<void> {
+  await waitFor('another worker takes its place', 10_000, () => {
+    const workers = childrenOf(primary);
+    return workers.length === 2 && !workers.includes(without);
+  });
+}
+
+function childrenOf(pid: number): number[] {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
