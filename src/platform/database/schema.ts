@@ -546,7 +546,7 @@ type WebhookDeliveryTable = {
 type AuditTermTable = {
   /** `<registry or tenant uid>`, and behind it `/i/<identity>`, `/o/<operation>`, `/r/<repository>`. */
   term: string;
-  /** Times of the first and last entry in the piece that have the term; at most an hour apart. */
+  /** Times of the first and last entry of the piece; at most an hour apart, else it is several. */
   last_at: number;
   first_at: number;
   source: 'journal' | 'access';
