@@ -72,6 +72,13 @@ export const testGroups: readonly TestGroup[] = [
     ['test/end-to-end/az-management.test.ts'],
     1,
   ),
+  files(
+    'az-outside-sign-in',
+    'az login through an outside OpenID provider',
+    2,
+    ['test/end-to-end/az-outside-sign-in.test.ts'],
+    1,
+  ),
   files('az-recorded', 'what two versions of az sent, answered as then', 2, ['test/end-to-end/az-recorded.test.ts'], 1),
   files('az-killed', 'deployments and deletions of a killed server go on', 2, ['test/end-to-end/az-killed.test.ts'], 1),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
