@@ -600,6 +600,10 @@ async function fill(database: Database, registry_uid: string): Promise<void> {
       .values(digests.map((each) => ({ repository_uid, manifest_digest: digest, digest: each, kind: 'blob' as const })))
       .execute();
     await tx
+      .insertInto('registry_usage')
+      .values({ registry_uid, bytes: 300 * 1_000 + 2 })
+      .execute();
+    await tx
       .insertInto('tags')
       .values({ repository_uid, name: 'v1', digest, hybrid_time: 1, region: 'home', created_at, changed_at })
       .execute();

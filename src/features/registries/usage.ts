@@ -1,21 +1,13 @@
-import { sql } from 'kysely';
 import type { Queries } from '../../platform/database/database.ts';
 
-/** Bytes that a registry keeps: each blob once, and its manifests. */
+/** Bytes that a registry has in use: its manifests, and once each blob that one of them references. */
 export async function storedBytes(queries: Queries, registryUid: string): Promise<number> {
-  const blobs = await queries
-    .selectFrom('blobs')
+  const row = await queries
+    .selectFrom('registry_usage')
     .where('registry_uid', '=', registryUid)
-    .select(sql<number>`coalesce(sum(stored_size), 0)`.as('bytes'))
-    .executeTakeFirstOrThrow();
-  const manifests = await queries
-    .selectFrom('repositories as r')
-    .innerJoin('manifests as m', 'm.repository_uid', 'r.uid')
-    .where('r.registry_uid', '=', registryUid)
-    .select(sql<number>`coalesce(sum(m.size), 0)`.as('bytes'))
-    .executeTakeFirstOrThrow();
-  // PostgreSQL sums 64-bit integers into a numeric, which arrives as text.
-  return Number(blobs.bytes) + Number(manifests.bytes);
+    .select('bytes')
+    .executeTakeFirst();
+  return row?.bytes ?? 0;
 }
 
 /** Children of a registry by the last word of their type, in lower case. */
