@@ -108,6 +108,7 @@ export async function sampleRoles(database: Database) {
     group: `${subscription}/resourceGroups/berth`,
     contoso: `${registries}/Contoso`,
     fabrikam: `${registries}/fabrikam`,
+    types: arm.types,
     runJobs: () => jobs.start(arm.jobKinds),
     close: async () => {
       await jobs.stop();

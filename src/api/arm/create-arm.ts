@@ -41,8 +41,12 @@ export type CreateArmParts = RegistryTypeParts &
     readonly locationNames: readonly string[];
   };
 
-/** The control plane: its routes and its background work. */
-export type Arm = { readonly routes: Hono<Env>; readonly jobKinds: readonly JobKind[] };
+/** The control plane: its routes, the types that they serve, and its background work. */
+export type Arm = {
+  readonly routes: Hono<Env>;
+  readonly types: readonly ArmType[];
+  readonly jobKinds: readonly JobKind[];
+};
 
 /** The resource manager with every type of resource; a new one is one more line here. */
 export function createArm(parts: CreateArmParts): Arm {
@@ -76,5 +80,9 @@ export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
   const armCaller = createArmCaller(parts, operationRights);
   const routes = armRoutes({ ...engine, deployments, armCaller });
   const convergence = convergenceJob({ ...engine, errorOf: (error) => armErrorBody(error).error });
-  return { routes, jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds(), roleOrphansJob(parts)] };
+  return {
+    routes,
+    types: list,
+    jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds(), roleOrphansJob(parts)],
+  };
 }

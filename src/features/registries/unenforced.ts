@@ -34,7 +34,6 @@ export const unenforced: readonly Unenforced[] = [
   row('zoneRedundancy', 'zone redundancy', shownAsSet),
   row('metadataSearch', 'metadata search', shownAsSet),
   row('writableCacheRepos', 'writable cache repositories', shownAsSet),
-  row('roleAssignmentMode', 'role assignment mode', shownAsSet),
 ];
 
 const defaults = plainJson(registryPropertiesSchema.parse({}));
