@@ -43,7 +43,7 @@ export const testGroups: readonly TestGroup[] = [
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 6, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
-  files('faults', 'kills, full disks, damage, slow clients', 12, ['test/faults/*.test.ts'], 1),
+  files('faults', 'kills, full disks, damage, slow clients, many servers', 16, ['test/faults/*.test.ts'], 1),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
   files(
