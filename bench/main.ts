@@ -34,6 +34,7 @@ URL is a registry that runs already: http://user:password@host:port.
   --steps            latencies of every step
   --json             one JSON document on standard output instead of tables
   --https            measure Berth over TLS
+  --workers N        measure Berth once more with so many processes
   --profile FOLDER   write CPU profiles of Berth there
   --folder FOLDER    where the servers keep their data (a new folder of the system's temporary folder)
 `;
@@ -54,6 +55,7 @@ const { values, positionals } = parseArgs({
     steps: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     https: { type: 'boolean', default: false },
+    workers: { type: 'string' },
     profile: { type: 'string' },
     folder: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -81,7 +83,9 @@ function requestsOf(averageBytes: number): number {
 function servers(): ServerKind[] {
   const peers = values.peers.split(',').filter((name) => name !== '' && name !== 'none');
   const profile = values.profile === undefined ? {} : { profileFolder: values.profile };
-  return [berth({ usesHttps: values.https, ...profile }), ...peers.map(peerNamed), ...positionals.map(runningServer)];
+  const ours = { usesHttps: values.https, ...profile };
+  const withWorkers = values.workers === undefined ? [] : [berth({ ...ours, workers: Number(values.workers) })];
+  return [berth(ours), ...withWorkers, ...peers.map(peerNamed), ...positionals.map(runningServer)];
 }
 
 async function main(): Promise<void> {

@@ -8,21 +8,26 @@ export type BerthOptions = {
   readonly usesHttps: boolean;
   /** Folder for one CPU profile per process; absent for none. */
   readonly profileFolder?: string;
+  /** Processes that answer requests. */
+  readonly workers?: number;
 };
 
 /** This repository's server with its defaults, signed in as the registry's admin account. */
 export function berth(options: BerthOptions): ServerKind {
+  const { workers = 1 } = options;
+  const settings = { workers: String(workers) };
+  const name = workers === 1 ? 'berth' : `berth-${workers}-workers`;
   return {
-    name: 'berth',
+    name,
     durability: 'fsync of bytes, folder entry and database row before 201',
     start: async (folder) => {
       const dataFolder = join(folder, 'data');
       const env = profilingEnv(options.profileFolder);
-      let server = await startBerth({ dataFolder, env });
+      let server = await startBerth({ dataFolder, env, settings });
       const credentials = server.admin;
       return {
         target: {
-          name: 'berth',
+          name,
           origin: new URL(options.usesHttps ? server.https : server.http),
           credentials,
           authorizationLines: [basicLine(credentials)],
@@ -31,7 +36,7 @@ export function berth(options: BerthOptions): ServerKind {
             const ports = server.ports;
             await stopped(server);
             const start = performance.now();
-            server = await startBerth({ dataFolder, ports, env });
+            server = await startBerth({ dataFolder, ports, env, settings });
             return performance.now() - start;
           },
         },
