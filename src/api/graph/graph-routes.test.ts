@@ -200,6 +200,15 @@ forEachDatabase((_, open) => {
       assert.ok(graphErrorSchema.parse(await response.json()).error.message.length > 10);
     });
 
+  test('a service principal is found by an identifier URI of its application too', async () => {
+    const named = await made('/applications', { displayName: 'named', identifierUris: ['api://named'] });
+    await made('/servicePrincipals', { appId: named.appId });
+    const filter = encodeURIComponent("servicePrincipalNames/any(c:c eq 'api://named')");
+    const { value } = await list(`/servicePrincipals?$filter=${filter}`);
+    assert.partialDeepStrictEqual(value, [{ appId: named.appId, servicePrincipalNames: [named.appId, 'api://named'] }]);
+    assert.deepEqual((await list(`/servicePrincipals?$filter=${filter.replace('named', 'other')}`)).value, []);
+  });
+
   test('without a token of the directory nothing is told', async () => {
     for (const token of ['', 'x', 'a.b.c']) assert.equal(await status('GET', '/users', undefined, token), 401);
   });

@@ -59,7 +59,7 @@ export function servicePrincipalView(principal: ServicePrincipal, tenantId: stri
     appOwnerOrganizationId: tenantId,
     createdDateTime: timeOf(principal.createdAtMicros),
     displayName: principal.displayName,
-    servicePrincipalNames: [principal.appId],
+    servicePrincipalNames: [principal.appId, ...principal.identifierUris],
     servicePrincipalType: principal.kind === 'managedIdentity' ? 'ManagedIdentity' : 'Application',
     signInAudience: 'AzureADMyOrg',
     ...credentialLists(principal.credentials.filter((each) => !each.isOfApplication)),

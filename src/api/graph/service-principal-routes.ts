@@ -37,7 +37,7 @@ async function list(call: GraphCall): Promise<Response> {
   return await listAnswer(call, {
     list: (page) => servicePrincipals.list(page),
     view: (each) => servicePrincipalView(each, call.tenantId),
-    key: { members: ['appId', 'servicePrincipalNames'], find: (appId) => servicePrincipals.findByAppId(appId) },
+    key: { members: ['appId', 'servicePrincipalNames'], find: (name) => servicePrincipals.findByName(name) },
   });
 }
 

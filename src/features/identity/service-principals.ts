@@ -4,16 +4,28 @@ import type { Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import { type JsonObject, jsonObjectSchema } from '../../wire/arm/json.ts';
+import { applicationPropertiesSchema } from './application.ts';
 import { type Credential, listCredentials } from './credentials.ts';
 import { changeDirectory, type DirectoryParts, type Page } from './directory-change.ts';
 import { removeLinksOf } from './directory-links.ts';
+import { isGuid } from './object-id.ts';
 import { insertPrincipal, loginKey } from './principal-store.ts';
+
+type Row = Selectable<Schema['principals']> & {
+  /** JSON of the application's properties; null without one. */
+  readonly application: string | null;
+};
+
+/** Read at once while a name is looked for. */
+const slice = 500;
 
 /** An application as it acts in the tenant, or a managed identity. */
 export type ServicePrincipal = {
   readonly uid: string;
   /** GUID. */
   readonly appId: string;
+  /** Identifier URIs of its application, by which it may be named too. */
+  readonly identifierUris: readonly string[];
   readonly displayName: string;
   readonly isEnabled: boolean;
   /** Made by the installation, and not to be changed. */
@@ -58,6 +70,17 @@ export class ServicePrincipals {
     const query = this.#query(this.#parts.database.read).where('p.login_key', '=', loginKey(appId));
     const [found] = await this.#complete(await query.execute());
     return found;
+  }
+
+  /** By application id or identifier URI. */
+  async findByName(name: string): Promise<ServicePrincipal | undefined> {
+    if (isGuid(name)) return await this.findByAppId(name);
+    for (let after: string | undefined; ; ) {
+      const page = await this.list({ after, limit: slice });
+      const found = page.find(({ identifierUris }) => identifierUris.includes(name));
+      after = page.at(-1)?.uid;
+      if (found !== undefined || page.length < slice) return found;
+    }
   }
 
   /** Throws `directoryObjectUnknown` without an application of that id, `directoryObjectExists` when there is one already. */
@@ -180,10 +203,11 @@ export class ServicePrincipals {
       .where('p.kind', 'in', ['servicePrincipal', 'managedIdentity'])
       .where('p.registry_uid', 'is', null)
       .where((eb) => eb.or([eb('a.uid', 'is', null), eb('a.is_provisioned', '=', 1)]))
-      .selectAll('p');
+      .selectAll('p')
+      .select('a.properties as application');
   }
 
-  async #complete(rows: readonly Selectable<Schema['principals']>[]): Promise<ServicePrincipal[]> {
+  async #complete(rows: readonly Row[]): Promise<ServicePrincipal[]> {
     const credentials = await listCredentials(
       this.#parts.database.read,
       rows.map(({ uid }) => uid),
@@ -192,10 +216,11 @@ export class ServicePrincipals {
   }
 }
 
-function servicePrincipalOf(row: Selectable<Schema['principals']>): Omit<ServicePrincipal, 'credentials'> {
+function servicePrincipalOf(row: Row): Omit<ServicePrincipal, 'credentials'> {
   return {
     uid: row.uid,
     appId: row.login_key,
+    identifierUris: row.application === null ? [] : identifierUrisOf(row.application),
     displayName: row.display_name,
     isEnabled: row.is_enabled === 1,
     isOwner: row.is_owner === 1,
@@ -203,4 +228,8 @@ function servicePrincipalOf(row: Selectable<Schema['principals']>): Omit<Service
     properties: jsonObjectSchema.parse(JSON.parse(row.properties)),
     createdAtMicros: row.created_at,
   };
+}
+
+function identifierUrisOf(properties: string): readonly string[] {
+  return applicationPropertiesSchema.parse(JSON.parse(properties)).identifierUris ?? [];
 }
