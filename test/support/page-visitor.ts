@@ -21,7 +21,7 @@ export class PageVisitor {
 
   /** Follows the link with these words. */
   async follow(words: string): Promise<void> {
-    const links = [...this.#text.matchAll(/<a href="([^"]+)">([^<]+)</g)];
+    const links = [...this.#text.matchAll(/<a class="way" href="([^"]+)">([^<]+)</g)];
     const found = links.find(([, , text]) => text === words)?.[1];
     assert.ok(found !== undefined, `no link '${words}' on the page:\n${this.#text}`);
     await this.open(new URL(unescaped(found), this.#url).href);

@@ -314,6 +314,21 @@ forEachDatabase((_, open) => {
     }
   });
 
+  test('what fails is a page for a person and JSON for a program; what was sent is shown as text', async () => {
+    const uri = 'https://evil.example/<script>alert(1)</script>';
+    const query = new URLSearchParams({ client_id: azureCli, response_type: 'code', redirect_uri: uri });
+    const path = `/adfs/oauth2/authorize?${query}`;
+    const headers = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
+    const page = await tenant.app.request(path, { headers });
+    assert.equal(page.status, 400);
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    assert.match(page.headers.get('content-security-policy') ?? '', /default-src 'none'.*frame-ancestors 'none'/);
+    const text = await page.text();
+    assert.match(text, /The redirect URI is not registered.*&lt;script&gt;.*Correlation id/s);
+    assert.doesNotMatch(text, /<script/);
+    assert.equal((await failure(await get(path))).error, 'invalid_request');
+  });
+
   test('an outside token signs in whom a federated credential trusts, exactly', async () => {
     const pair = await generateKeyPair('RS256', { extractable: true });
     pages.set(`${issuer}/.well-known/openid-configuration`, { issuer, jwks_uri: `${issuer}/keys` });

@@ -8,7 +8,7 @@ import type { SignedIn } from '../../features/identity/tenant-tokens.ts';
 import type { Env } from '../middleware/env.ts';
 import { fromOf } from './login-form.ts';
 import type { LoginParts } from './login-parts.ts';
-import { credentialFields, type Html, pageAnswer } from './page.ts';
+import { credentialFields, failurePage, type Html } from './page.ts';
 import { describe } from './render-login-error.ts';
 
 const beginPath = '/common/oauth2/outside';
@@ -88,7 +88,8 @@ export function outsideLink(
   here: string,
 ): Html | '' {
   if (outsideSignIn === undefined || person !== undefined || here.length > maxReturnLength) return '';
-  return html`<p><a href="${beginPath}?${new URLSearchParams({ return: here }).toString()}">Sign in with ${outsideSignIn.name}</a></p>`;
+  const way = `${beginPath}?${new URLSearchParams({ return: here }).toString()}`;
+  return html`<hr><a class="way" href="${way}">Sign in with ${outsideSignIn.name}</a>`;
 }
 
 async function orPage(parts: LoginParts, c: Context<Env>, work: () => Promise<Response>): Promise<Response> {
@@ -100,9 +101,7 @@ async function orPage(parts: LoginParts, c: Context<Env>, work: () => Promise<Re
     const { correlationId } = c.var.call;
     const causes = messagesOf(error.cause).join(': ');
     parts.log.warn('outside sign-in failed', { correlationId, failure: error.error, detail: error.detail, causes });
-    const said = describe(error, errorCatalogue[error.error]);
-    const body = html`<p class="wrong" role="alert">${said}</p><p>Correlation id: ${c.var.call.correlationId}</p>`;
-    return await pageAnswer(c, { title: 'Sign-in failed', body, status });
+    return await failurePage(c, describe(error, errorCatalogue[error.error]), status);
   }
 }
 

@@ -9,14 +9,23 @@ import type { Env } from '../middleware/env.ts';
 
 export type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
 
-const style = `body{font:16px system-ui,sans-serif;margin:0;display:grid;place-items:center;min-height:100vh;background:#f3f4f6;color:#111827}
-main{background:#fff;padding:2rem;border-radius:.5rem;box-shadow:0 1px 4px #0003;width:20rem}
+const style = `:root{color-scheme:light}
+body{font:16px/1.4 system-ui,sans-serif;margin:0;padding:1rem;box-sizing:border-box;display:grid;place-items:center;min-height:100vh;background:#f3f4f6;color:#111827}
+main{box-sizing:border-box;background:#fff;padding:2rem;border-radius:.5rem;box-shadow:0 1px 4px #0003;width:min(24rem,100%);overflow-wrap:anywhere}
+main>:last-child{margin-bottom:0}
+p.place{margin:0 0 .25rem;font-size:.875rem;color:#4b5563}
 h1{font-size:1.25rem;margin:0 0 1rem}label{display:block;margin:.75rem 0 .25rem}
 input{box-sizing:border-box;width:100%;padding:.5rem;font:inherit;border:1px solid #6b7280;border-radius:.25rem}
-button{margin-top:1rem;margin-right:.5rem;padding:.5rem 1rem;font:inherit;border:1px solid #1d4ed8;border-radius:.25rem;background:#1d4ed8;color:#fff}
-button.plain{background:#fff;color:#1d4ed8}p.wrong{color:#b91c1c}`;
+button,a.way{margin-top:1rem;margin-right:.5rem;padding:.5rem 1rem;font:inherit;border:1px solid #1d4ed8;border-radius:.25rem;background:#1d4ed8;color:#fff}
+button.plain,a.way{background:#fff;color:#1d4ed8}
+a.way{display:block;margin:0;text-align:center;text-decoration:none}
+hr{border:0;border-top:1px solid #d1d5db;margin:1.5rem 0}
+p.wrong{color:#b91c1c}p.small{font-size:.875rem;color:#4b5563}
+:focus-visible{outline:2px solid #1d4ed8;outline-offset:2px}`;
 const styleHash = createHash('sha256').update(style).digest('base64');
 const csrfBytes = 32;
+
+export type PageStatus = 200 | 400 | 401 | 403 | 404 | 413 | 429;
 
 /** A page of the login surface: no script, no frame, nothing from elsewhere. `formTo` are origins that its form may lead to. */
 export async function pageAnswer(
@@ -24,7 +33,7 @@ export async function pageAnswer(
   page: {
     readonly title: string;
     readonly body: Html;
-    readonly status?: 200 | 400 | 403 | 429;
+    readonly status?: PageStatus;
     readonly formTo?: readonly string[];
   },
 ): Promise<Response> {
@@ -38,9 +47,16 @@ export async function pageAnswer(
   c.header('Referrer-Policy', 'same-origin');
   c.header('Cache-Control', 'no-store');
   const text = await html`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${page.title}</title>
-<style>${raw(style)}</style></head><body><main><h1>${page.title}</h1>${page.body}</main></body></html>`;
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${page.title}</title>
+<style>${raw(style)}</style></head><body><main><p class="place">Berth at ${new URL(c.var.call.origin).host}</p><h1>${page.title}</h1>${page.body}</main></body></html>`;
   return c.html(text, page.status ?? 200);
+}
+
+/** What went wrong, for a person. */
+export async function failurePage(c: Context<Env>, said: string, status: PageStatus): Promise<Response> {
+  const body = html`<p class="wrong" role="alert">${said}</p>
+<p class="small">Correlation id: ${c.var.call.correlationId}</p>`;
+  return await pageAnswer(c, { title: 'Sign-in failed', body, status });
 }
 
 /**

@@ -5,10 +5,11 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Log } from '../../platform/log.ts';
 import type { LoginErrorBody } from '../../wire/login/login-messages.ts';
 import type { Env } from '../middleware/env.ts';
+import { failurePage } from './page.ts';
 
 /** The one place where an error becomes an answer of the login surface. Our own faults are logged with their cause. */
 export function renderLoginError(parts: { readonly log: Log; readonly clock: Clock }) {
-  return (failure: unknown, c: Context<Env>): Response => {
+  return async (failure: unknown, c: Context<Env>): Promise<Response> => {
     const error = failure instanceof BerthError ? failure : new BerthError('internal', undefined, { cause: failure });
     const row: ErrorRow = errorCatalogue[error.error];
     const { correlationId } = c.var.call;
@@ -24,6 +25,8 @@ export function renderLoginError(parts: { readonly log: Log; readonly clock: Clo
     if (row.status === 401 && c.req.header('authorization') !== undefined)
       c.header('WWW-Authenticate', 'Basic realm="berth", charset="UTF-8"');
     c.header('Cache-Control', 'no-store');
+    const pageStatus = isForPerson(c) ? pageStatuses.find((each) => each === row.status) : undefined;
+    if (pageStatus !== undefined) return await failurePage(c, describe(error, row), pageStatus);
     return c.json(bodyOf(error, row, correlationId, parts.clock), toStatus(row.status));
   };
 }
@@ -38,6 +41,13 @@ function bodyOf(error: BerthError, row: ErrorRow, correlationId: string, clock: 
     trace_id: correlationId,
     correlation_id: correlationId,
   };
+}
+
+const pageStatuses = [400, 401, 403, 404, 413, 429] as const;
+
+/** Browsers that show pages ask for them; programs ask for JSON or anything. */
+function isForPerson(c: Context<Env>): boolean {
+  return c.req.header('accept')?.includes('text/html') ?? false;
 }
 
 /** What a person reads: what failed, on which thing, what would help. */
