@@ -15,7 +15,7 @@ const maxPathLength = 1024;
 
 /**
  * Reads the path of a request. A repository may itself be called `blobs` or `manifests/uploads`, so the words of the
- * routes are looked for from the end. Throws `routeUnknown` and `nameInvalid`.
+ * routes are looked for from the end. Azure's SDKs send the slashes of its name encoded. Throws `routeUnknown` and `nameInvalid`.
  * Source: OCI distribution specification, "Endpoints".
  */
 export function parseOciPath(path: string): OciPath {
@@ -24,6 +24,7 @@ export function parseOciPath(path: string): OciPath {
   if (!path.startsWith('/v2/') || path.length > maxPathLength) throw new BerthError('routeUnknown');
   const segments = path.slice('/v2/'.length).split('/').map(decode);
   const [third = '', second = '', last = ''] = segments.slice(-3);
+  if (last.includes('/')) throw new BerthError('routeUnknown');
   const before = (count: number) => parseRepositoryName(segments.slice(0, -count).join('/'));
   if (second === 'tags' && last === 'list') return { resource: 'tags', repository: before(2) };
   if (third === 'blobs' && second === 'uploads') {
@@ -41,10 +42,9 @@ export function parseOciPath(path: string): OciPath {
 function decode(segment: string): string {
   if (!segment.includes('%')) return segment;
   try {
-    const text = decodeURIComponent(segment);
-    if (!text.includes('/')) return text;
+    return decodeURIComponent(segment);
   } catch {
     // Malformed escapes name nothing.
+    throw new BerthError('routeUnknown');
   }
-  throw new BerthError('routeUnknown');
 }
