@@ -164,7 +164,7 @@ export class SqliteWriter {
 
   #jitterMs(): number {
     const [random = 0] = this.#parts.ids.bytes(1);
-    return 2 + random / 16;
+    return 1 + random / 128;
   }
 }
 
