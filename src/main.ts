@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
+import { accessCommands } from './cli/access.ts';
 import { azCloudCommands } from './cli/az-cloud.ts';
 import {
   type CloudSurroundings,
@@ -32,6 +33,7 @@ const commands = [
   ...azCloudCommands,
   ...registryCommands,
   ...credentialCommands,
+  ...accessCommands,
   ...identityCommands,
   ...retentionCommands,
   ...purgeCommands,

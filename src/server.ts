@@ -2,6 +2,7 @@ import { hkdfSync } from 'node:crypto';
 import { Hono } from 'hono';
 import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { acrRoutes } from './api/acr/acr-routes.ts';
+import { accessRoutes } from './api/admin/access-routes.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
@@ -24,6 +25,7 @@ import { tokenRoutes } from './api/token/token-routes.ts';
 import { DataFolder } from './data-folder.ts';
 import { createAuthorize } from './features/access/authorize.ts';
 import { Callers } from './features/access/callers.ts';
+import { createExplain } from './features/access/explain.ts';
 import { RegistryTokens } from './features/access/registry-tokens.ts';
 import { createRightsSource } from './features/access/rights-source.ts';
 import { createExchangeToken } from './features/access/token-exchange.ts';
@@ -333,6 +335,7 @@ async function composeFeatures(settings: Settings, data: Data) {
     directory,
     registries,
     authorize,
+    explain: createExplain({ ...data, directory, rightsSource, tenantUid }),
     issueTokens: createIssueTokens(issuing),
     exchangeToken: createExchangeToken(issuing),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
@@ -438,6 +441,7 @@ function composeApp(
   app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
+  app.route('/', accessRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));

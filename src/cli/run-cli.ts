@@ -17,6 +17,7 @@ export type CliParts = {
 const nounPurposes = new Map([
   ['registry', 'registries of this installation'],
   ['credential', "a registry's admin user"],
+  ['access', 'who may do what'],
   ['identity', 'managed identities of machines and workloads'],
 ]);
 

@@ -1,3 +1,8 @@
+import {
+  type AccessExplanationView,
+  type AccessQuestion,
+  accessExplanationSchema,
+} from '../wire/admin/access-schema.ts';
 import { type CredentialView, credentialSchema, type PasswordName } from '../wire/admin/credential-schema.ts';
 import {
   type IdentityBind,
@@ -33,6 +38,8 @@ export type AdminClient = {
   readonly registryUpdate: (name: string, update: RegistryUpdate) => Promise<RegistryView>;
   /** Settings of registries that are kept and do nothing yet. */
   readonly unenforcedList: () => Promise<UnenforcedView['registries']>;
+  /** Why somebody may or may not do something. */
+  readonly accessExplain: (question: AccessQuestion) => Promise<AccessExplanationView>;
   readonly identityBindingList: () => Promise<IdentityBindingView[]>;
   readonly identityBind: (request: IdentityBind) => Promise<IdentityBindingView>;
   readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
@@ -55,6 +62,8 @@ export function createAdminClient(connection: Connection): AdminClient {
     registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),
     registryUpdate: (name, update) => send(connection, 'PATCH', registry(name), registrySchema, update),
     unenforcedList: async () => (await send(connection, 'GET', '/admin/unenforced', unenforcedSchema)).registries,
+    accessExplain: (question) =>
+      send(connection, 'GET', `/admin/access/explain?${new URLSearchParams(question)}`, accessExplanationSchema),
     identityBindingList: async () =>
       (await send(connection, 'GET', '/admin/identity-bindings', identityBindingListSchema)).bindings,
     identityBind: (body) => send(connection, 'POST', '/admin/identity-bindings', identityBindingSchema, body),

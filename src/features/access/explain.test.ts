@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { type SamplePerson, type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { createExplain, type Explain } from './explain.ts';
+import { createRightsSource } from './rights-source.ts';
+
+const acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d';
+const repositoryReader = 'b93aa761-3e63-49ed-ac28-beffa264f7ac';
+const write = 'Microsoft.ContainerRegistry/registries/write';
+
+forEachDatabase((_, open) => {
+  let database: Database;
+  let sample: SampleRoles;
+  let explain: Explain;
+  let ann: SamplePerson;
+  let pull = '';
+
+  before(async () => {
+    database = await open();
+    sample = await sampleRoles(database);
+    const { directory } = sample.here;
+    explain = createExplain({
+      ...{ database, directory, tenantUid: sample.tenantUid },
+      rightsSource: createRightsSource({ database }),
+    });
+    ann = await sample.person('ann');
+    pull = await sample.assign(ann, acrPull, sample.contoso);
+  });
+  after(() => sample.close());
+
+  const ask = (principal: string, action: string, scope: string, address?: string) =>
+    explain({ principal, action, scope, address });
+
+  test('whoever is allowed is so by an assignment, whatever name and scope are asked in', async () => {
+    for (const name of [ann.objectId, 'ANN'])
+      for (const scope of ['contoso', 'Contoso/team/app', sample.contoso, `${sample.contoso}/repositories/team/app`]) {
+        const { isAllowed, by, principal } = await ask(name, 'pull', scope);
+        assert.deepEqual(
+          { isAllowed, by, uid: principal.uid },
+          { isAllowed: true, by: `role 'AcrPull' by ${pull}`, uid: ann.uid },
+        );
+      }
+  });
+
+  test('a denial names what is missing, and which roles would give it', async () => {
+    const push = await ask('ann', 'push', 'contoso/team/app');
+    assert.equal(push.isAllowed, false);
+    assert.match(push.reason ?? '', /ann/);
+    assert.match(push.remedy ?? '', /LegacyRegistryPermissions: Owner, Contributor, AcrPush\.$/);
+    const elsewhere = await ask('ann', 'pull', 'fabrikam/team/app');
+    assert.equal(elsewhere.isAllowed, false);
+    assert.match(elsewhere.considered.find(({ by }) => by.includes('AcrPull'))?.note ?? '', /which fabrikam is not in/);
+  });
+
+  test('a role that the permission mode ignores is told', async () => {
+    const id = await sample.assign(ann, repositoryReader, sample.contoso);
+    const { considered } = await ask('ann', 'metadata_write', 'contoso/a');
+    const ignored = considered.find(({ by }) => by.includes('Repository Reader'));
+    assert.match(ignored?.note ?? '', /mode LegacyRegistryPermissions, where this role gives nothing/);
+    await sample.send('DELETE', id);
+  });
+
+  test('operations of the resource manager are explained by their scopes', async () => {
+    const denied = await ask('ann', write, sample.contoso);
+    assert.equal(denied.isAllowed, false);
+    assert.match(denied.remedy ?? '', /Owner, Contributor, .*Container Registry Contributor/);
+    assert.equal(denied.considered[0]?.note, 'the role does not have this action');
+    const owner = await ask(sample.owner.objectId, write, sample.contoso);
+    assert.deepEqual([owner.isAllowed, owner.by], [true, 'owner of the installation']);
+  });
+
+  test('strangers, admin accounts, addresses and the disabled', async () => {
+    const stranger = await ask('anonymous', 'pull', 'contoso/a');
+    assert.match(stranger.remedy ?? '', /Sign in, or turn on anonymous pull/);
+    const admin = await ask('Contoso', 'delete', 'contoso/a');
+    assert.equal(admin.by, 'account of the registry');
+    const rules = { publicNetworkAccess: 'Enabled', networkRuleSet: { defaultAction: 'Deny', ipRules: [] } };
+    await sample.send('PATCH', sample.contoso, { properties: rules });
+    const outside = await ask('ann', 'pull', 'contoso/a', '203.0.113.1');
+    assert.equal(outside.reason, 'the network rules of Contoso do not admit 203.0.113.1');
+    assert.equal((await ask('ann', 'pull', 'contoso/a')).isAllowed, true);
+    await database.transaction(async (tx) => {
+      await tx.updateTable('principals').set({ is_enabled: 0 }).where('uid', '=', ann.uid).execute();
+    });
+    assert.equal((await ask('ann', 'pull', 'contoso/a')).reason, 'ann is disabled');
+  });
+
+  test('what cannot be asked is refused', async () => {
+    const refused: readonly [string, string, string, string][] = [
+      ['nobody', 'pull', 'contoso', 'directoryObjectUnknown'],
+      ['ann', 'fly', 'contoso', 'requestInvalid'],
+      ['ann', 'pull', 'woodgrove/a', 'registryUnknown'],
+      ['ann', 'pull', 'contoso/UPPER', 'requestInvalid'],
+      ['ann', write, 'contoso', 'requestInvalid'],
+    ];
+    for (const [principal, action, scope, error] of refused)
+      await assert.rejects(ask(principal, action, scope), { error }, `${principal} ${action} ${scope}`);
+  });
+});
