@@ -17,7 +17,9 @@ const statusesOfCode: Readonly<Record<string, readonly number[]>> = {
   NAME_INVALID: [400],
   NAME_UNKNOWN: [404, 421],
   TAG_INVALID: [400],
-  PAGINATION_NUMBER_INVALID: [400],
+  TAG_UNKNOWN: [404],
+  PAGINATION_NUMBER_INVALID: [400, 404],
+  REGISTRY_DISALLOWED_OPERATION: [405],
   UNAUTHORIZED: [401],
   DENIED: [403, 405],
   UNSUPPORTED: [405],
@@ -46,7 +48,7 @@ test('no two rows say the same', () => {
 
 test('only faults of the server are 5xx', () => {
   const faults = rows.filter(([, { status }]) => status >= 500).map(([name]) => name);
-  assert.deepEqual(faults, ['busy', 'stopping', 'storageFull', 'storageReadOnly', 'internal']);
+  assert.deepEqual(faults, ['busy', 'stopping', 'storageFull', 'storageReadOnly', 'storeAway', 'internal']);
 });
 
 test('an error keeps its row, detail, cause and time to wait', () => {

@@ -23,7 +23,7 @@ export const errorCatalogue = {
     remedy: 'Push the same content again; that repairs it.',
   },
   purgeInvalid: {
-    code: 'PURGE_INVALID',
+    code: 'BAD_REQUEST',
     status: 400,
     message: 'the rule of the purge is not valid',
     remedy: 'Correct the filter, age or number that the message names.',
