@@ -110,6 +110,59 @@ describe(`az ${newestAzVersion}: roles`, () => {
     assert.equal(await text(`${shown} [].description`), '');
   });
 
+  test('a template makes a registry with a retention policy and gives pull rights on it, again and again', async () => {
+    const registry = "[resourceId('Microsoft.ContainerRegistry/registries', parameters('name'))]";
+    const template = bench().file(
+      'role-template.json',
+      JSON.stringify({
+        $schema: 'https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#',
+        contentVersion: '1.0.0.0',
+        parameters: { name: { type: 'string' }, principalId: { type: 'string' } },
+        variables: { role: `[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '${acrPull}')]` },
+        resources: [
+          {
+            type: 'Microsoft.ContainerRegistry/registries',
+            apiVersion: '2023-07-01',
+            name: "[parameters('name')]",
+            location: '[resourceGroup().location]',
+            sku: { name: 'Premium' },
+            properties: { policies: { retentionPolicy: { days: 30, status: 'enabled' } } },
+          },
+          {
+            type: 'Microsoft.Authorization/roleAssignments',
+            apiVersion: '2022-04-01',
+            scope: "[format('Microsoft.ContainerRegistry/registries/{0}', parameters('name'))]",
+            name: `[guid(resourceId('Microsoft.ContainerRegistry/registries', parameters('name')), parameters('principalId'), variables('role'))]`,
+            properties: {
+              roleDefinitionId: "[variables('role')]",
+              principalId: "[parameters('principalId')]",
+              principalType: 'ServicePrincipal',
+            },
+            dependsOn: [registry],
+          },
+        ],
+      }),
+    );
+    const objectId = await text(`az ad sp show --id ${pipeline.appId} --query id`);
+    const deployment = (verb: string) =>
+      `az deployment group ${verb} -g roles -n pull --template-file ${template} --parameters name=roles2 principalId=${objectId}`;
+    const changes = async () => {
+      const foretold = z.object({
+        changes: z.array(z.looseObject({ changeType: z.string(), resourceId: z.string() })),
+      });
+      const { changes: all } = foretold.parse(await json(`${deployment('what-if')} --no-pretty-print`));
+      return all.flatMap(({ changeType, resourceId }) => (resourceId.includes('roles2') ? [changeType] : []));
+    };
+    assert.deepEqual(await changes(), ['Create', 'Create']);
+    await type(deployment('create'));
+    const scope = await text('az acr show -n roles2 --query id');
+    const given = `az role assignment list --scope ${scope} --query [].roleDefinitionName`;
+    assert.equal(await text(given), 'AcrPull');
+    assert.deepEqual(await changes(), ['NoChange', 'NoChange']);
+    await type(deployment('create'));
+    assert.equal(await text(given), 'AcrPull');
+  });
+
   test('the service principal sees and does what its roles give, and a denial names action and scope', async () => {
     const { appId, password, tenant } = pipeline;
     const home = environment.AZURE_CONFIG_DIR ?? '';
