@@ -151,20 +151,20 @@ export const errorCatalogue = {
   contentLocked: {
     code: 'REGISTRY_DISALLOWED_OPERATION',
     status: 405,
-    message: 'The operation is disallowed on this registry, repository or image: it is locked.',
+    message: 'The operation is disallowed on this registry, repository or image: it is locked',
     remedy:
       'The detail names what is locked, and by which attribute; turn that on with az acr repository update, then try again.',
   },
   tagImmutable: {
     code: 'REGISTRY_DISALLOWED_OPERATION',
     status: 405,
-    message: 'The operation is disallowed on this registry, repository or image: the tag is written once.',
+    message: 'The operation is disallowed on this registry, repository or image: the tag is written once',
     remedy: 'Use another tag; the rules are in policies.immutableTagsPolicy of the registry.',
   },
   storageLimitReached: {
     code: 'REGISTRY_DISALLOWED_OPERATION',
     status: 405,
-    message: 'The operation is disallowed on this registry, repository or image: its storage limit is reached.',
+    message: 'The operation is disallowed on this registry, repository or image: its storage limit is reached',
     remedy: 'Delete what is no longer needed, upgrade the SKU, or raise the storage limit of the SKU in the settings.',
   },
   pageInvalid: {
