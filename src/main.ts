@@ -4,6 +4,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
 import { accessCommands } from './cli/access.ts';
+import { auditCommands } from './cli/audit.ts';
 import { azCloudCommands } from './cli/az-cloud.ts';
 import {
   type CloudSurroundings,
@@ -37,6 +38,7 @@ const commands = [
   ...identityCommands,
   ...retentionCommands,
   ...purgeCommands,
+  ...auditCommands,
 ];
 
 process.stdout.on('error', () => {

@@ -10,6 +10,7 @@ import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { identityEndpoint } from './api/identity/identity-endpoint.ts';
+import { auditRoutes } from './api/events/audit-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -58,6 +59,7 @@ import { SigningKeys } from './features/identity/signing-keys.ts';
 import { createTenantCaller } from './features/identity/tenant-caller.ts';
 import { TenantDirectory } from './features/identity/tenant-directory.ts';
 import { TenantTokens } from './features/identity/tenant-tokens.ts';
+import { insightWork } from './features/insight/insight-work.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
@@ -184,6 +186,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
   const arm = composeArm(settings, data, features, jobs);
+  const insight = insightWork({ ...data, ...data.installation });
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
     ...retentionJobs({
@@ -196,8 +199,10 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       scrubEveryMs: settings.scrubInterval,
     }),
     ...arm.jobKinds,
+    ...insight.jobKinds,
   ]);
   opened.defer(() => jobs.stop());
+  followUntilClosed(insight.follow, opened);
   startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
   const appOf = (part?: Part) =>
     composeApp(settings, data, { ...features, arm }, metrics, () => state.isStopping, part);
@@ -285,8 +290,12 @@ function startWebhooks(webhooks: Webhooks, { database, log }: Data, opened: Asyn
   const deliveries = createJobs({ database, clock, ids, log, concurrency: deliveriesAtOnce });
   deliveries.start(webhooks.jobKinds());
   opened.defer(() => deliveries.stop());
+  followUntilClosed((signal) => webhooks.follow(signal), opened);
+}
+
+function followUntilClosed(follow: (signal: AbortSignal) => Promise<void>, opened: AsyncDisposableStack): void {
   const stop = new AbortController();
-  const following = webhooks.follow(stop.signal);
+  const following = follow(stop.signal);
   opened.defer(async () => {
     stop.abort();
     await following;
@@ -441,6 +450,7 @@ function composeApp(
   app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
+  app.route('/', auditRoutes({ ...parts, ...data.installation }));
   app.route('/', accessRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
   app.route('/', retentionRoutes(parts));

@@ -15,6 +15,7 @@ export type CliParts = {
 };
 
 const nounPurposes = new Map([
+  ['audit', 'who did what in the registries'],
   ['registry', 'registries of this installation'],
   ['credential', "a registry's admin user"],
   ['access', 'who may do what'],

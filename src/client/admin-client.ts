@@ -28,6 +28,13 @@ import {
   scrubSchema,
 } from '../wire/admin/retention-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
+import {
+  type AuditFinding,
+  type AuditPageView,
+  type AuditQuery,
+  auditFindingSchema,
+  auditPageSchema,
+} from '../wire/events/audit-schema.ts';
 import { type Connection, send, sendForLines } from './http.ts';
 
 /** What an owner can do over the admin API. Every function throws ClientError. */
@@ -47,6 +54,9 @@ export type AdminClient = {
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
   /** Tells of each item as it is done; the totals come last. */
   readonly purge: (registry: string, options: PurgeOptions) => AsyncIterable<PurgeLine>;
+  /** Newest first; without a registry what belongs to the installation. */
+  readonly auditPage: (registry: string | undefined, query: AuditQuery) => Promise<AuditPageView>;
+  readonly auditVerify: () => AsyncIterable<AuditFinding>;
   /** Frees what nothing references now; pushes and pulls go on. */
   readonly garbageCollect: () => Promise<CollectedView>;
   readonly blobExplain: (registry: string, digest: string) => Promise<BlobExplanationView>;
@@ -57,6 +67,11 @@ export type AdminClient = {
 export function createAdminClient(connection: Connection): AdminClient {
   const registry = (name: string) => `/admin/registries/${encodeURIComponent(name)}`;
   return {
+    auditPage: (name, query) => {
+      const path = name === undefined ? '/admin/audit' : `${registry(name)}/audit`;
+      return send(connection, 'GET', `${path}?${new URLSearchParams(definedOf(query))}`, auditPageSchema);
+    },
+    auditVerify: () => sendForLines(connection, '/admin/audit/verify', auditFindingSchema, {}),
     registryList: async () => (await send(connection, 'GET', '/admin/registries', registryListSchema)).registries,
     registryCreate: (body) => send(connection, 'POST', '/admin/registries', registrySchema, body),
     registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),
@@ -79,4 +94,8 @@ export function createAdminClient(connection: Connection): AdminClient {
     scrubShow: () => send(connection, 'GET', '/admin/scrub', scrubSchema),
     scrubRestart: () => send(connection, 'POST', '/admin/scrub', scrubSchema),
   };
+}
+
+function definedOf(query: AuditQuery): Record<string, string> {
+  return Object.fromEntries(Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }

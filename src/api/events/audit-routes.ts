@@ -1,0 +1,160 @@
+import { type Context, Hono } from 'hono';
+import { stream } from 'hono/streaming';
+import { BerthError } from '../../core/errors.ts';
+import type { CheckpointParts } from '../../features/insight/audit-checkpoints.ts';
+import {
+  type AuditCursor,
+  type AuditFilter,
+  type AuditQueryParts,
+  auditPage,
+} from '../../features/insight/audit-query.ts';
+import type { AuditRecord } from '../../features/insight/audit-record.ts';
+import { type Finding, verifyAudit } from '../../features/insight/audit-verification.ts';
+import type { Log } from '../../platform/log.ts';
+import {
+  type AuditFinding,
+  type AuditPageView,
+  type AuditRow,
+  auditQuerySchema,
+} from '../../wire/events/audit-schema.ts';
+import { type AdminCallParts, asOwner, registryNamed } from '../admin/admin-call.ts';
+import type { Env } from '../middleware/env.ts';
+
+export type AuditRouteParts = AdminCallParts &
+  AuditQueryParts &
+  CheckpointParts & {
+    readonly log: Log;
+    /** GUID. */
+    readonly tenantId: string;
+  };
+
+const exportPage = 1_000;
+
+/** The audit: pages, export as JSON lines, and the check that nobody changed it. Owners only. */
+export function auditRoutes(parts: AuditRouteParts): Hono<Env> {
+  const routes = new Hono<Env>();
+  const ofRegistry = (c: Context<Env>) => registryNamed(parts, c).uid;
+  const ofTenant = () => parts.tenantUid;
+  for (const [path, scopeOf] of [
+    ['/admin/audit', ofTenant],
+    ['/admin/registries/:name/audit', ofRegistry],
+  ] as const) {
+    routes.get(
+      path,
+      asOwner(parts, async (c) => {
+        const { filter, limit, cursor } = queryOf(c, scopeOf(c));
+        const { records, next } = await auditPage(parts, filter, { after: cursor, limit });
+        const value = records.map((record) => rowOf(parts, record));
+        const view: AuditPageView = { value, next: next === undefined ? null : cursorText(next) };
+        return c.json(view);
+      }),
+    );
+    routes.get(
+      `${path}/export`,
+      asOwner(parts, async (c) => {
+        const { filter, cursor } = queryOf(c, scopeOf(c));
+        c.header('Content-Type', 'application/jsonl');
+        return stream(c, (out) => exportAll(parts, filter, cursor, out));
+      }),
+    );
+  }
+  routes.post(
+    '/admin/audit/verify',
+    asOwner(parts, async (c) => {
+      c.header('Content-Type', 'application/jsonl');
+      return stream(c, async (out) => {
+        for await (const finding of verifyAudit(parts)) {
+          if (out.aborted) return;
+          await out.write(`${JSON.stringify(findingView(finding))}\n`);
+        }
+      });
+    }),
+  );
+  return routes;
+}
+
+type Out = { readonly aborted: boolean; readonly write: (text: string) => Promise<unknown> };
+
+async function exportAll(
+  parts: AuditRouteParts,
+  filter: AuditFilter,
+  start: AuditCursor | undefined,
+  out: Out,
+): Promise<void> {
+  for (let after = start; !out.aborted; ) {
+    const { records, next } = await auditPage(parts, filter, { after, limit: exportPage });
+    await out.write(records.map((record) => `${JSON.stringify(rowOf(parts, record))}\n`).join(''));
+    if (next === undefined) return;
+    after = next;
+  }
+}
+
+/** Throws `requestInvalid`. */
+function queryOf(c: Context<Env>, scope: string) {
+  const result = auditQuerySchema.safeParse(c.req.query());
+  if (!result.success)
+    throw new BerthError(
+      'requestInvalid',
+      result.error.issues.map(({ path, message }) => ({ field: path.join('.'), message })),
+    );
+  const { operation, address, result: resultType, from, to, limit, cursor, ...same } = result.data;
+  const filter: AuditFilter = {
+    ...same,
+    scope,
+    operationName: operation,
+    callerIpAddress: address,
+    resultType,
+    fromMicros: from,
+    toMicros: to,
+  };
+  return { filter, limit, cursor: cursor === undefined ? undefined : cursorOf(cursor) };
+}
+
+function cursorText({ atMicros, id }: AuditCursor): string {
+  return Buffer.from(`${atMicros} ${id}`).toString('base64url');
+}
+
+/** Throws `requestInvalid`. */
+function cursorOf(text: string): AuditCursor {
+  const [, at, id] = /^(\d{1,16}) ([\x21-\x7e]{0,400})$/.exec(Buffer.from(text, 'base64url').toString()) ?? [];
+  if (at === undefined || id === undefined)
+    throw new BerthError('requestInvalid', [{ field: 'cursor', message: 'it is not one that this server gave' }]);
+  return { atMicros: Number(at), id };
+}
+
+function rowOf({ directory, tenantId }: AuditRouteParts, record: AuditRecord): AuditRow {
+  const registry = record.registryUid === undefined ? undefined : directory.byUid(record.registryUid);
+  return {
+    TimeGenerated: timeOf(record.atMicros),
+    Category: record.category,
+    OperationName: record.operationName,
+    LoginServer: registry?.loginServer ?? '',
+    Identity: record.identity,
+    CallerIpAddress: record.callerIpAddress,
+    UserAgent: record.userAgent,
+    CorrelationId: record.correlationId,
+    ResultType: record.resultType,
+    ResultDescription: record.resultDescription,
+    Repository: record.repository,
+    Tag: record.tag,
+    Digest: record.digest,
+    MediaType: record.mediaType,
+    ArtifactType: record.artifactType,
+    Size: record.size,
+    TenantId: tenantId,
+    PrincipalId: record.principal,
+    Reason: record.reason,
+    Times: record.times,
+    Detail: record.detail,
+    Id: record.id,
+  };
+}
+
+function timeOf(micros: number): string {
+  const milliseconds = new Date(Math.floor(micros / 1_000)).toISOString().slice(0, -1);
+  return `${milliseconds}${String(micros % 1_000).padStart(3, '0')}Z`;
+}
+
+function findingView({ at, reason, ...finding }: Finding): AuditFinding {
+  return { ...finding, at: at ?? null, reason: reason ?? null };
+}

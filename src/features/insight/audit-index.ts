@@ -1,0 +1,199 @@
+import { zstdDecompressSync } from 'node:zlib';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { JobKind } from '../../platform/jobs/jobs.ts';
+import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import { runConsumer } from '../../platform/journal/run-consumer.ts';
+import type { Log } from '../../platform/log.ts';
+import { type AuditRecord, recordOfAccess, recordOfEvent } from './audit-record.ts';
+
+export type AuditIndexParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** What belongs to no registry is found under it. */
+  readonly tenantUid: string;
+};
+
+/** A range of events of a stream, or one batch of accesses. */
+export type Piece = {
+  readonly source: 'journal' | 'access';
+  readonly stream: string;
+  readonly incarnation: string;
+  readonly firstSeq: number;
+  readonly lastSeq: number;
+};
+
+/** No piece spans more, so that a page knows how far to look. */
+export const longestPieceMicros = 3_600_000_000;
+
+const journalConsumer = 'audit';
+const accessConsumer = 'audit.access';
+/** Events that come within this are indexed together: the index then costs a small part of what the events did. */
+const gatherMs = 1_000;
+const batchesAtOnce = 20;
+const termsPerInsert = 200;
+/** Of an identity or repository in a term; longer ones are found by their beginning and then compared. */
+const termLength = 300;
+
+/** Keeps track of where in journal and access log the entries of each registry, identity, repository and operation are. */
+export class AuditIndex {
+  readonly #parts: AuditIndexParts;
+
+  constructor(parts: AuditIndexParts) {
+    this.#parts = parts;
+  }
+
+  /** Follows the journal until the signal is aborted. */
+  async follow(signal: AbortSignal): Promise<void> {
+    await runConsumer({
+      ...this.#parts,
+      name: journalConsumer,
+      follows: () => true,
+      handle: async (events) => {
+        await this.#parts.database.transaction((tx) => this.#noteEvents(tx, events));
+        await this.#parts.clock.sleep(gatherMs, signal).catch(() => {
+          // Stopping: the events are noted.
+        });
+      },
+      signal,
+    });
+  }
+
+  /** Follows the access log. */
+  jobKind(): JobKind {
+    return {
+      kind: 'audit.accesses',
+      run: () => this.indexAccesses(),
+      leaseMs: 60_000,
+      maxAttempts: 10,
+      everyMs: 3_000,
+    };
+  }
+
+  /** Notes every batch of accesses that was not noted yet. */
+  async indexAccesses(): Promise<void> {
+    for (const stream of await this.#accessStreams()) while (await this.#indexNext(stream));
+  }
+
+  async #noteEvents(tx: Transaction, events: readonly JournalEvent[]): Promise<void> {
+    const [first, last] = [events[0], events.at(-1)];
+    if (first === undefined || last === undefined) return;
+    const { stream, incarnation } = first;
+    const piece = { source: 'journal', stream, incarnation, firstSeq: first.seq, lastSeq: last.seq } as const;
+    await this.#note(tx, piece, events.map(recordOfEvent));
+  }
+
+  /** Streams of processes whose last batch is not noted; a stream is found by its first batch, one look each. */
+  async #accessStreams(): Promise<string[]> {
+    const { read } = this.#parts.database;
+    const done = await read.selectFrom('journal_cursors').selectAll().where('consumer', '=', accessConsumer).execute();
+    const doneSeq = new Map(done.map(({ stream, seq }) => [stream, seq]));
+    const behind: string[] = [];
+    for (let after = ''; ; ) {
+      const next = await read
+        .selectFrom('access_batches')
+        .select('stream')
+        .where('stream', '>', after)
+        .orderBy('stream')
+        .limit(1)
+        .executeTakeFirst();
+      if (next === undefined) return behind;
+      after = next.stream;
+      const last = await read
+        .selectFrom('access_batches')
+        .select('seq')
+        .where('stream', '=', after)
+        .orderBy('seq', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      if ((last?.seq ?? 0) > (doneSeq.get(after) ?? 0)) behind.push(after);
+    }
+  }
+
+  async #indexNext(stream: string): Promise<boolean> {
+    const { database, clock } = this.#parts;
+    return await database.transaction(
+      async (tx) => {
+        const cursor = await tx
+          .selectFrom('journal_cursors')
+          .select('seq')
+          .where('consumer', '=', accessConsumer)
+          .where('stream', '=', stream)
+          .executeTakeFirst();
+        const batches = await tx
+          .selectFrom('access_batches')
+          .select(['seq', 'bytes'])
+          .where('stream', '=', stream)
+          .where('seq', '>', cursor?.seq ?? 0)
+          .orderBy('seq')
+          .limit(batchesAtOnce)
+          .execute();
+        const last = batches.at(-1);
+        if (last === undefined) return false;
+        for (const { seq, bytes } of batches) {
+          const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
+          await this.#note(tx, piece, recordsOfBatch(stream, seq, bytes));
+        }
+        const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
+        await tx
+          .insertInto('journal_cursors')
+          .values({ consumer: accessConsumer, stream, ...place })
+          .onConflict((conflict) => conflict.columns(['consumer', 'stream']).doUpdateSet(place))
+          .execute();
+        return batches.length === batchesAtOnce;
+      },
+      { mayBeLost: true },
+    );
+  }
+
+  async #note(tx: Transaction, piece: Piece, records: readonly AuditRecord[]): Promise<void> {
+    const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
+    const hours = Map.groupBy(records, ({ atMicros }) => Math.floor(atMicros / longestPieceMicros));
+    const rows = [...hours.values()].flatMap((ofHour) => {
+      const times = ofHour.map(({ atMicros }) => atMicros);
+      const span = { first_at: Math.min(...times), last_at: Math.max(...times) };
+      const terms = new Set(ofHour.flatMap((record) => termsOf(record, this.#parts.tenantUid)));
+      return [...terms].map((term) => ({ term, ...span, source, stream, incarnation, first_seq, last_seq }));
+    });
+    for (let start = 0; start < rows.length; start += termsPerInsert)
+      await tx
+        .insertInto('audit_terms')
+        .values(rows.slice(start, start + termsPerInsert))
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+  }
+}
+
+/** What a record can be looked for by, within the registry or installation it belongs to. */
+export function termsOf(record: AuditRecord, tenantUid: string): string[] {
+  const scope = record.registryUid ?? tenantUid;
+  const { identity, principal, operationName, repository } = record;
+  return [
+    scope,
+    termOf(scope, 'o', operationName),
+    ...[...new Set([identity, principal])].filter((each) => each !== '').map((each) => termOf(scope, 'i', each)),
+    ...(repository === '' ? [] : [termOf(scope, 'r', repository)]),
+  ];
+}
+
+export function termOf(scope: string, kind: 'i' | 'o' | 'r', value: string): string {
+  return `${scope}/${kind}/${value.slice(0, termLength)}`;
+}
+
+/** The lines of a batch that hold all of the needles. */
+export function recordsOfBatch(
+  stream: string,
+  seq: number,
+  bytes: Uint8Array,
+  needles: readonly string[] = [],
+): AuditRecord[] {
+  return zstdDecompressSync(bytes)
+    .toString('utf8')
+    .split('\n')
+    .flatMap((line, index) => {
+      if (line === '' || !needles.every((needle) => line.includes(needle))) return [];
+      return [recordOfAccess(line, `${stream}/${seq}/${index}`)];
+    });
+}

@@ -1,0 +1,221 @@
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Journal } from '../../platform/journal/journal.ts';
+import { longestPieceMicros, type Piece, recordsOfBatch, termOf } from './audit-index.ts';
+import { type AuditCategory, type AuditRecord, recordOfEvent } from './audit-record.ts';
+
+export type AuditFilter = {
+  /** A registry, or the tenant for what belongs to none. */
+  readonly scope: string;
+  readonly identity?: string | undefined;
+  readonly operationName?: string | undefined;
+  readonly repository?: string | undefined;
+  readonly category?: AuditCategory | undefined;
+  readonly callerIpAddress?: string | undefined;
+  readonly resultType?: string | undefined;
+  readonly tag?: string | undefined;
+  readonly digest?: string | undefined;
+  readonly correlationId?: string | undefined;
+  /** From this instant on. */
+  readonly fromMicros?: number | undefined;
+  /** Before this instant. */
+  readonly toMicros?: number | undefined;
+};
+
+/** Where a page begins: right after (that is, before in time) the record of this time and id. */
+export type AuditCursor = { readonly atMicros: number; readonly id: string };
+
+export type AuditPage = {
+  /** Newest first. */
+  readonly records: readonly AuditRecord[];
+  /** Undefined at the end. A page may be short, even empty, and not the last. */
+  readonly next: AuditCursor | undefined;
+};
+
+export type AuditQueryParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly tenantUid: string;
+};
+
+/** A page ends early rather than take longer: the next one goes on. */
+const longestMs = 40;
+const piecesAtOnce = 50;
+
+type PieceSpan = Piece & { readonly firstAtMicros: number; readonly lastAtMicros: number };
+
+/**
+ * One page of the audit, newest first. Reads only pieces of the logs in which the index knows everything that is looked for
+ * to occur, one after the other in the order of their ends, and hands out what no unread piece can come before.
+ */
+export async function auditPage(
+  parts: AuditQueryParts,
+  filter: AuditFilter,
+  { after, limit }: { readonly after?: AuditCursor | undefined; readonly limit: number },
+): Promise<AuditPage> {
+  const { toMicros = Number.MAX_SAFE_INTEGER } = filter;
+  // No id comes before the empty one at the same instant.
+  const start = after ?? { atMicros: toMicros, id: '' };
+  const beganMs = parts.clock.monotonicMs();
+  const found = new Map<string, AuditRecord>();
+  const ready = (floorMicros: number) =>
+    [...found.values()].filter((each) => each.atMicros > floorMicros).sort(newestFirst);
+  let below: PieceSpan | undefined;
+  while (true) {
+    const pieces = await piecesOf(parts, filter, start, below);
+    for (const piece of pieces) {
+      const enough = ready(piece.lastAtMicros);
+      if (enough.length >= limit) return pageOf(enough, limit);
+      const isProgress = below !== undefined && piece.lastAtMicros < start.atMicros;
+      if (isProgress && parts.clock.monotonicMs() - beganMs > longestMs)
+        return { records: enough, next: { atMicros: piece.lastAtMicros, id: lastId } };
+      for (const record of await recordsOf(parts, piece, needlesOf(filter)))
+        if (isBehind(record, start) && isWanted(record, filter, parts.tenantUid)) found.set(record.id, record);
+      below = piece;
+    }
+    if (pieces.length < piecesAtOnce) return pageOf(ready(-1), limit);
+  }
+}
+
+/** Comes after every id. */
+const lastId = '~';
+
+function pageOf(records: readonly AuditRecord[], limit: number): AuditPage {
+  const page = records.slice(0, limit);
+  const last = page.at(-1);
+  const next = records.length > limit && last !== undefined ? { atMicros: last.atMicros, id: last.id } : undefined;
+  // With exactly a page there may be more in pieces that were not read.
+  if (next === undefined && last !== undefined && records.length === limit)
+    return { records: page, next: { atMicros: last.atMicros, id: last.id } };
+  return { records: page, next };
+}
+
+function newestFirst(a: AuditRecord, b: AuditRecord): number {
+  return b.atMicros - a.atMicros || (a.id < b.id ? 1 : -1);
+}
+
+function isBehind({ atMicros, id }: AuditRecord, start: AuditCursor): boolean {
+  return atMicros < start.atMicros || (atMicros === start.atMicros && id < start.id);
+}
+
+/** Pieces that have all that is looked for, the one that ends last first. */
+async function piecesOf(
+  { database }: AuditQueryParts,
+  filter: AuditFilter,
+  start: AuditCursor,
+  below: PieceSpan | undefined,
+): Promise<PieceSpan[]> {
+  const [first = filter.scope, ...others] = wantedTerms(filter);
+  let query = database.read
+    .selectFrom('audit_terms as t')
+    .selectAll('t')
+    .where('t.term', '=', first)
+    .where('t.last_at', '<=', Math.min(start.atMicros + longestPieceMicros, Number.MAX_SAFE_INTEGER))
+    .where('t.first_at', '<=', start.atMicros);
+  if (filter.fromMicros !== undefined) query = query.where('t.last_at', '>=', filter.fromMicros);
+  for (const term of others)
+    query = query.where((at) =>
+      at.exists(
+        at
+          .selectFrom('audit_terms as u')
+          .select('u.term')
+          .where('u.term', '=', term)
+          .whereRef('u.last_at', '=', 't.last_at')
+          .whereRef('u.source', '=', 't.source')
+          .whereRef('u.stream', '=', 't.stream')
+          .whereRef('u.incarnation', '=', 't.incarnation')
+          .whereRef('u.first_seq', '=', 't.first_seq'),
+      ),
+    );
+  if (below !== undefined)
+    query = query.where((at) =>
+      at(
+        at.refTuple('t.last_at', 't.source', 't.stream', 't.incarnation', 't.first_seq'),
+        '<',
+        at.tuple(below.lastAtMicros, below.source, below.stream, below.incarnation, below.firstSeq),
+      ),
+    );
+  const rows = await query
+    .orderBy('t.last_at', 'desc')
+    .orderBy('t.source', 'desc')
+    .orderBy('t.stream', 'desc')
+    .orderBy('t.incarnation', 'desc')
+    .orderBy('t.first_seq', 'desc')
+    .limit(piecesAtOnce)
+    .execute();
+  return rows.map((row) => ({
+    source: row.source,
+    stream: row.stream,
+    incarnation: row.incarnation,
+    firstSeq: row.first_seq,
+    lastSeq: row.last_seq,
+    firstAtMicros: row.first_at,
+    lastAtMicros: row.last_at,
+  }));
+}
+
+/** The rarest first: it decides which pieces are looked at. */
+function wantedTerms({ scope, repository, identity, operationName }: AuditFilter): string[] {
+  return [
+    ...(repository === undefined ? [] : [termOf(scope, 'r', repository)]),
+    ...(identity === undefined ? [] : [termOf(scope, 'i', identity)]),
+    ...(operationName === undefined ? [] : [termOf(scope, 'o', operationName)]),
+  ];
+}
+
+async function recordsOf(
+  { database, journal }: AuditQueryParts,
+  piece: PieceSpan,
+  needles: readonly string[],
+): Promise<AuditRecord[]> {
+  const records =
+    piece.source === 'journal' ? await eventsOf(journal, piece) : await accessesOf(database, piece, needles);
+  // A piece that spans hours is there once for each.
+  return records.filter(({ atMicros }) => atMicros >= piece.firstAtMicros && atMicros <= piece.lastAtMicros);
+}
+
+async function eventsOf(journal: Journal, { stream, incarnation, firstSeq, lastSeq }: Piece): Promise<AuditRecord[]> {
+  const events = await journal.after({ stream, incarnation, seq: firstSeq - 1 }, lastSeq - firstSeq + 1);
+  return events.filter(({ seq }) => seq <= lastSeq).map(recordOfEvent);
+}
+
+/** Texts that a line has somewhere when it is wanted: most lines need not be read then. */
+function needlesOf({ identity, repository, callerIpAddress, tag, digest, correlationId }: AuditFilter): string[] {
+  return [identity, repository, callerIpAddress, tag, digest, correlationId].flatMap((text) =>
+    text === undefined || text === '' ? [] : [JSON.stringify(text)],
+  );
+}
+
+async function accessesOf(
+  { read }: Database,
+  { stream, firstSeq }: Piece,
+  needles: readonly string[],
+): Promise<AuditRecord[]> {
+  const batch = await read
+    .selectFrom('access_batches')
+    .select('bytes')
+    .where('stream', '=', stream)
+    .where('seq', '=', firstSeq)
+    .executeTakeFirst();
+  return batch === undefined ? [] : recordsOfBatch(stream, firstSeq, batch.bytes, needles);
+}
+
+function isWanted(record: AuditRecord, filter: AuditFilter, tenantUid: string): boolean {
+  const { fromMicros = 0, toMicros = Number.MAX_SAFE_INTEGER } = filter;
+  if (record.atMicros < fromMicros || record.atMicros >= toMicros) return false;
+  if ((record.registryUid ?? tenantUid) !== filter.scope) return false;
+  if (filter.identity !== undefined && ![record.identity, record.principal].includes(filter.identity)) return false;
+  return compared.every((column) => filter[column] === undefined || filter[column] === record[column]);
+}
+
+const compared = [
+  'operationName',
+  'repository',
+  'category',
+  'callerIpAddress',
+  'resultType',
+  'tag',
+  'digest',
+  'correlationId',
+] as const;
