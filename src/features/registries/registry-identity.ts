@@ -15,7 +15,7 @@ export async function changeRegistryIdentity(
   const uid = ownUid(resource);
   const before = previous && ownUid(previous);
   if (before !== undefined && before !== uid) await remove(tx, append, before, resource);
-  if (uid === undefined || uid === before) return;
+  if (uid === undefined) return;
   const { id: resourceId, name, tenantUid, changedBy, changedAtMicros: nowMicros } = resource;
   const identity = { uid, clientId: ids.guid(), name, resourceId, kind: 'systemAssigned' } as const;
   await writeManagedIdentity(tx, append, identity, { tenantUid, actor: changedBy.uid, nowMicros });
