@@ -32,6 +32,8 @@ export function createAuthorize(parts: AuthorizeParts): Authorize {
 /** Rights as they were at an epoch, which held the action that was asked for. */
 type Checked = { readonly rights: Rights; readonly epoch: number };
 
+type Refusal = 'unauthorized' | 'credentialsWrong' | 'insufficientScope' | 'denied';
+
 /** One caller's request, checked as often as the epoch moves while it is served. */
 class AccessCheck {
   readonly request: AccessRequest;
@@ -46,15 +48,25 @@ class AccessCheck {
 
   /** Throws `unauthorized`, `insufficientScope`, `denied` or `registryUnknown`. */
   async run(): Promise<Checked> {
-    const { rights, epoch } = await this.#rights();
+    const { directory } = this.#parts;
+    while (true) {
+      const checked = await this.#rights();
+      const refusal = this.#refusalOf(checked.rights);
+      if (refusal === undefined) return checked;
+      // A right that was given a moment ago is looked for at once; it does not change what a token holds.
+      if (refusal.error !== 'insufficientScope') await directory.refresh();
+      if (directory.epoch() === checked.epoch) throw this.#refuse(refusal.error, refusal.reason, checked.rights);
+    }
+  }
+
+  #refusalOf(rights: Rights): { readonly error: Refusal; readonly reason: string } | undefined {
     const { action, repository } = this.request;
     const isConnecting = this.caller.kind === 'none' && action === 'connect';
-    if (isConnecting) throw this.#refuse('unauthorized', 'no credentials', rights);
-    if (!this.#tokenHolds(action, repository)) throw this.#refuse('insufficientScope', 'not in the token', rights);
+    if (isConnecting) return { error: 'unauthorized', reason: 'no credentials' };
+    if (!this.#tokenHolds(action, repository)) return { error: 'insufficientScope', reason: 'not in the token' };
     const decision = this.#decide(rights, action, repository);
-    if (decision.kind === 'denied')
-      throw this.#refuse(rights.principal.kind === 'anonymous' ? 'unauthorized' : 'denied', decision.reason, rights);
-    return { rights, epoch };
+    if (decision.kind === 'allowed') return undefined;
+    return { error: rights.principal.kind === 'anonymous' ? 'unauthorized' : 'denied', reason: decision.reason };
   }
 
   /** Of one registry as it stood at one epoch: begins anew when that moved while something was read. */
@@ -98,11 +110,7 @@ class AccessCheck {
   }
 
   /** A stranger without credentials is asked to sign in, which is no denial yet. */
-  #refuse(
-    error: 'unauthorized' | 'credentialsWrong' | 'insufficientScope' | 'denied',
-    reason: string,
-    rights?: Rights,
-  ): BerthError {
+  #refuse(error: Refusal, reason: string, rights?: Rights): BerthError {
     const { request } = this;
     if (this.caller.kind !== 'none')
       recordDenial(this.#parts.accessLog, request, {

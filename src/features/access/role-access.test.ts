@@ -98,6 +98,14 @@ forEachDatabase((_, open) => {
     assert.equal(await ask(bearer, 'pull'), 'allowed');
   });
 
+  test('a role that was just given counts at the next request, without waiting for anything', async () => {
+    const person = await sample.person('given');
+    await sample.here.directory.refresh();
+    await assert.rejects(authorityOf(person.header, 'pull'), { error: 'denied' });
+    await sample.assign(person, acrPull, sample.contoso);
+    await authorityOf(person.header, 'pull');
+  });
+
   test('groups in groups carry roles, and whoever leaves one loses them', async () => {
     const person = await sample.person('member');
     const [inner, outer] = [ids.uid(), ids.uid()];
