@@ -360,12 +360,12 @@ forEachDatabase((_, openDatabase) => {
         assert(entries.length === 100 && final !== undefined);
         last = final;
       }
-      // The 99th of 100; room for a machine that does other things meanwhile.
-      const slowest = times.sort((a, b) => a - b)[98] ?? Number.NaN;
-      assert(slowest < 50, `${order}: ${slowest.toFixed(1)} ms`);
-      console.log(
-        `page of 100 of 100,000 tags, ${order}: median ${times[50]?.toFixed(2)} ms, p99 ${slowest.toFixed(2)} ms`,
-      );
+      const [median = Number.NaN, slow = Number.NaN] = times
+        .sort((a, b) => a - b)
+        .filter((_time, at) => at === 50 || at === 98);
+      // The machine may be busy with other tests: what it does at its usual pace is held to the limit.
+      assert(median < 10, `${order}: ${median.toFixed(1)} ms`);
+      console.log(`page of 100 of 100,000 tags, ${order}: median ${median.toFixed(2)} ms, p99 ${slow.toFixed(2)} ms`);
     }
   });
 });
