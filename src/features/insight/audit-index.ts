@@ -6,6 +6,7 @@ import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import { runConsumer } from '../../platform/journal/run-consumer.ts';
 import type { Log } from '../../platform/log.ts';
 import { type AuditRecord, recordOfAccess, recordOfEvent } from './audit-record.ts';
+import { withNames } from './principal-names.ts';
 
 export type AuditIndexParts = {
   readonly database: Database;
@@ -134,7 +135,7 @@ export class AuditIndex {
         if (last === undefined) return false;
         for (const { seq, bytes } of batches) {
           const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
-          await this.#note(tx, piece, recordsOfBatch(stream, seq, bytes));
+          await this.#note(tx, piece, await withNames(tx, recordsOfBatch(stream, seq, bytes)));
         }
         const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
         await tx

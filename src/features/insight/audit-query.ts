@@ -3,6 +3,7 @@ import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import { longestPieceMicros, type Piece, recordsOfBatch, termOf } from './audit-index.ts';
 import { type AuditCategory, type AuditRecord, recordOfEvent } from './audit-record.ts';
+import { withNames } from './principal-names.ts';
 
 export type AuditFilter = {
   /** A registry, or the tenant for what belongs to none. */
@@ -180,9 +181,10 @@ async function eventsOf(journal: Journal, { stream, incarnation, firstSeq, lastS
   return events.filter(({ seq }) => seq <= lastSeq).map(recordOfEvent);
 }
 
-/** Texts that a line has somewhere when it is wanted: most lines need not be read then. */
+/** Texts that a line has somewhere when it is wanted: most lines need not be read then. It has uids, and no names. */
 function needlesOf({ identity, repository, callerIpAddress, tag, digest, correlationId }: AuditFilter): string[] {
-  return [identity, repository, callerIpAddress, tag, digest, correlationId].flatMap((text) =>
+  const uid = identity !== undefined && /^[a-z0-9]{26}$/.test(identity) ? identity : undefined;
+  return [uid, repository, callerIpAddress, tag, digest, correlationId].flatMap((text) =>
     text === undefined || text === '' ? [] : [JSON.stringify(text)],
   );
 }
@@ -198,7 +200,7 @@ async function accessesOf(
     .where('stream', '=', stream)
     .where('seq', '=', firstSeq)
     .executeTakeFirst();
-  return batch === undefined ? [] : recordsOfBatch(stream, firstSeq, batch.bytes, needles);
+  return batch === undefined ? [] : await withNames(read, recordsOfBatch(stream, firstSeq, batch.bytes, needles));
 }
 
 function isWanted(record: AuditRecord, filter: AuditFilter, tenantUid: string): boolean {
