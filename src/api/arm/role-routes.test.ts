@@ -30,6 +30,7 @@ forEachDatabase((_, open) => {
   before(async () => {
     database = await open();
     sample = await sampleRoles(database);
+    sample.runJobs();
   });
   after(() => sample.close());
 
@@ -250,7 +251,6 @@ forEachDatabase((_, open) => {
     await sample.assign(dan, roles.acrPull, registry);
     await sample.assign(dan, roles.acrPull, sample.fabrikam);
     const filter = `principalId eq '${dan.objectId}'`;
-    sample.runJobs();
     await sample.send('DELETE', registry);
     await waitFor('the registry is gone', 10_000, async () => (await sample.send('GET', registry)).status === 404);
     assert.equal((await listed(sample.subscription, filter)).length, 1);
@@ -309,6 +309,45 @@ forEachDatabase((_, open) => {
     await refused(await sample.send('PATCH', sample.contoso, change, fay.as), 403, 'AuthorizationFailed', /write/);
     await sample.send('DELETE', given);
     await refused(await sample.send('GET', sample.contoso, undefined, fay.as), 403, 'AuthorizationFailed');
+  });
+
+  test('a deployment does what its author may: a contributor makes a registry, and gives no role on it', async () => {
+    const ida = await sample.person('deployer');
+    await sample.assign(ida, roles.contributor, sample.group);
+    const type = 'Microsoft.ContainerRegistry/registries';
+    const registry = { type, apiVersion: '2023-07-01', name: 'deployed1', location: 'local', sku: { name: 'Basic' } };
+    const assignment = {
+      type: 'Microsoft.Authorization/roleAssignments',
+      apiVersion: '2022-04-01',
+      scope: `${type}/deployed1`,
+      name: "[guid('deployed1')]",
+      properties: sample.properties(ida, roles.acrPull),
+      dependsOn: [`[resourceId('${type}', 'deployed1')]`],
+    };
+    const deploy = async (name: string, resources: readonly object[], as: string) => {
+      const path = `${sample.group}/providers/Microsoft.Resources/deployments/${name}`;
+      const template = {
+        $schema: 'https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#',
+        contentVersion: '1.0.0.0',
+        resources,
+      };
+      const begun = await sample.send('PUT', path, { properties: { mode: 'Incremental', template } }, as);
+      if (begun.status !== 201) return await begun.text();
+      const state = z.object({ properties: z.looseObject({ provisioningState: z.string() }) });
+      let shown = '';
+      await waitFor('the deployment ends', 10_000, async () => {
+        shown = await (await sample.send('GET', path)).text();
+        return ['Succeeded', 'Failed'].includes(state.parse(JSON.parse(shown)).properties.provisioningState);
+      });
+      return shown;
+    };
+    assert.match(await deploy('one', [registry], ida.as), /"provisioningState":"Succeeded"/);
+    assert.match(await deploy('two', [registry, assignment], ida.as), /AuthorizationFailed.*roleAssignments\/write/);
+    await sample.assign(ida, roles.userAccess, sample.group);
+    assert.match(await deploy('three', [registry, assignment], ida.as), /"provisioningState":"Succeeded"/);
+    const jon = await sample.person('watcher');
+    await sample.assign(jon, roles.reader, sample.group);
+    assert.match(await deploy('four', [registry], jon.as), /AuthorizationFailed.*deployments\/write/);
   });
 
   test('giving roles needs the right to, and a condition narrows which ones', async () => {
