@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { z } from 'zod';
+import { acrApp } from '../../../test/support/acr-app.ts';
+import { bodyOf } from '../../../test/support/bodies.ts';
+import { fullAuthority } from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { sampleBlob, sampleImage, sampleIndex } from '../../../test/support/oci-samples.ts';
+import type { Ask, RegistryApp } from '../../../test/support/registry-app.ts';
+import { parseReference, parseTag } from '../../core/reference.ts';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import {
+  manifestAnswerSchema,
+  manifestsAnswerSchema,
+  repositoryDeletedSchema,
+  repositorySchema,
+  tagAnswerSchema,
+  tagsAnswerSchema,
+} from '../../wire/acr/metadata-schema.ts';
+import { contentUsageSchema, registryUsageSchema } from '../../wire/acr/usage-schema.ts';
+import { catalogSchema, errorListSchema } from '../../wire/oci/lists.ts';
+
+const me = fullAuthority();
+const config = sampleBlob('{"architecture":"amd64","os":"linux"}');
+const layer = sampleBlob('layer', 3000);
+const image = sampleImage([config, layer]);
+const index = sampleIndex([image]);
+const allOn = { deleteEnabled: true, writeEnabled: true, readEnabled: true, listEnabled: true };
+const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}0Z$/;
+
+type Refusal = readonly [what: string, ask: string, with_: Ask, status: number, code: string];
+
+const refusals: readonly Refusal[] = [
+  ['no such repository', 'GET /acr/v1/nothing', {}, 404, 'NAME_UNKNOWN'],
+  ['tags of no repository', 'GET /acr/v1/nothing/_tags', {}, 404, 'NAME_UNKNOWN'],
+  ['manifests of no repository', 'GET /acr/v1/nothing/_manifests', {}, 404, 'NAME_UNKNOWN'],
+  ['deletion of no repository', 'DELETE /acr/v1/nothing', {}, 404, 'NAME_UNKNOWN'],
+  ['a lock on no repository', 'PATCH /acr/v1/nothing', { body: '{}' }, 404, 'NAME_UNKNOWN'],
+  ['no such tag', 'GET /acr/v1/kept/app/_tags/v9', {}, 404, 'TAG_UNKNOWN'],
+  ['deletion of no tag', 'DELETE /acr/v1/kept/app/_tags/v9', {}, 404, 'TAG_UNKNOWN'],
+  ['a lock on no tag', 'PATCH /acr/v1/kept/app/_tags/v9', { body: '{}' }, 404, 'TAG_UNKNOWN'],
+  ['no such manifest', `GET /acr/v1/kept/app/_manifests/${config.digest}`, {}, 404, 'MANIFEST_UNKNOWN'],
+  ['a tag as a digest', 'GET /acr/v1/kept/app/_manifests/v1', {}, 400, 'DIGEST_INVALID'],
+  ['a malformed tag', 'GET /acr/v1/kept/app/_tags/-x', {}, 400, 'TAG_INVALID'],
+  ['a page of letters', 'GET /acr/v1/kept/app/_tags?n=x', {}, 400, 'PAGINATION_NUMBER_INVALID'],
+  ['a negative page', 'GET /acr/v1/_catalog?n=-1', {}, 400, 'PAGINATION_NUMBER_INVALID'],
+  ['NUL as the last', 'GET /acr/v1/kept/app/_tags?last=%00', {}, 400, 'BAD_REQUEST'],
+  ['a moment of letters', 'GET /acr/v1/kept/app/_tags?orderby=timeasc&last=v1,x', {}, 400, 'BAD_REQUEST'],
+  [
+    'a moment too far off',
+    `GET /acr/v1/kept/app/_tags?orderby=timeasc&last=v1,${'9'.repeat(17)}`,
+    {},
+    400,
+    'BAD_REQUEST',
+  ],
+  [
+    'a last that is not here',
+    'GET /acr/v1/kept/app/_tags?orderby=timeasc&last=v9',
+    {},
+    404,
+    'PAGINATION_NUMBER_INVALID',
+  ],
+  ['a malformed digest to filter by', 'GET /acr/v1/kept/app/_tags?digest=x', {}, 400, 'DIGEST_INVALID'],
+  ['a body that is no JSON', 'PATCH /acr/v1/kept/app', { body: '{' }, 400, 'BAD_REQUEST'],
+  ['a body that is a list', 'PATCH /acr/v1/kept/app', { body: '[]' }, 400, 'BAD_REQUEST'],
+  ['an empty body', 'PATCH /acr/v1/kept/app', {}, 400, 'BAD_REQUEST'],
+  ['a text for a flag', 'PATCH /acr/v1/kept/app', { body: '{"writeEnabled":"false"}' }, 400, 'BAD_REQUEST'],
+  ['a body that is too large', 'PATCH /acr/v1/kept/app', { body: ' '.repeat(65_537) }, 413, 'SIZE_INVALID'],
+  ['an unknown route', 'GET /acr/v1/kept/app/_things', {}, 404, 'NOT_FOUND'],
+  ['another method', 'PUT /acr/v1/kept/app', {}, 405, 'UNSUPPORTED'],
+  ['a manifest deleted here', `DELETE /acr/v1/kept/app/_manifests/${image.digest}`, {}, 405, 'UNSUPPORTED'],
+  ['usage of no repository', 'GET /acr/v1/nothing/_usage', {}, 404, 'NAME_UNKNOWN'],
+  ['usage of no tag', 'GET /acr/v1/kept/app/_usage/v9', {}, 404, 'MANIFEST_UNKNOWN'],
+];
+
+forEachDatabase((_, open) => {
+  let registry: RegistryApp;
+  const push = async (name: string, ...tags: string[]) => {
+    const place = { registryUid: registry.registryUid, repository: parseRepositoryName(name) };
+    for (const blob of [config, layer]) await registry.content.uploads.push(place, me, blob.digest, bodyOf(blob.bytes));
+    const put = (manifest: typeof image, with_: string[]) =>
+      registry.content.manifests.push(place, me, {
+        body: manifest.bytes,
+        contentType: manifest.mediaType,
+        reference: parseReference(manifest.digest),
+        tags: with_.map(parseTag),
+      });
+    await put(image, tags);
+    await put(index, []);
+  };
+  const ask = async (line: string, with_: Ask = {}) => {
+    const [method = 'GET', path = ''] = line.split(' ');
+    return await registry.ask(path, { ...with_, method });
+  };
+  const get = async <T>(schema: z.ZodType<T>, path: string): Promise<T> => {
+    const answer = await ask(`GET ${path}`);
+    assert.equal(answer.status, 200);
+    return schema.parse(await answer.json());
+  };
+
+  before(async () => {
+    registry = await acrApp(await open());
+    await push('kept/app', 'v1', 'v2');
+  });
+  after(() => registry.close());
+
+  test('a repository, its tags and its manifests are shown with all their fields', async () => {
+    const head = { registry: 'contoso.berth.test:5443', imageName: 'kept/app' };
+    const repository = await get(repositorySchema.strict(), '/acr/v1/kept%2Fapp');
+    assert.deepEqual(
+      { ...repository, createdTime: '', lastUpdateTime: '' },
+      { ...head, createdTime: '', lastUpdateTime: '', manifestCount: 2, tagCount: 2, changeableAttributes: allOn },
+    );
+    assert.match(repository.lastUpdateTime, time);
+    const { tag } = await get(tagAnswerSchema.strict(), '/acr/v1/kept/app/_tags/v1');
+    assert.deepEqual([tag.name, tag.digest, tag.signed, tag.changeableAttributes], ['v1', image.digest, false, allOn]);
+    const { tags, ...rest } = await get(tagsAnswerSchema.strict(), '/acr/v1/kept/app/_tags');
+    assert.deepEqual([rest, tags.map(({ name }) => name)], [head, ['v1', 'v2']]);
+    const { manifest } = await get(manifestAnswerSchema.strict(), `/acr/v1/kept/app/_manifests/${image.digest}`);
+    assert.match(manifest.createdTime, time);
+    assert.deepEqual(
+      { ...manifest, createdTime: '', lastUpdateTime: '' },
+      {
+        digest: image.digest,
+        imageSize: 3000 + config.bytes.length,
+        createdTime: '',
+        lastUpdateTime: '',
+        architecture: 'amd64',
+        os: 'linux',
+        mediaType: image.mediaType,
+        configMediaType: 'application/vnd.oci.image.config.v1+json',
+        tags: ['v1', 'v2'],
+        changeableAttributes: { ...allOn, quarantineState: 'Passed' },
+      },
+    );
+    const { manifests } = await get(manifestsAnswerSchema.strict(), '/acr/v1/kept/app/_manifests');
+    const listed = manifests.find(({ digest }) => digest === index.digest);
+    assert.deepEqual([listed?.references, listed?.tags], [[{ digest: image.digest }], undefined]);
+    assert((await get(catalogSchema, '/acr/v1/_catalog')).repositories.includes('kept/app'));
+  });
+
+  test('links lead through every order, and keep the spelling of the request', async () => {
+    await push('paged', 'c', 'a', 'b');
+    for (const [order, path] of [
+      ['', '/acr/v1/paged/_tags?n=2'],
+      ['', '/acr/v1/paged/_tags?n=2&orderby='],
+      ['timeasc', '/acr/v1/paged/_tags?n=2&orderby=timeasc'],
+      ['timedesc', '/acr/v1/%70aged/_tags?n=2&orderby=timedesc'],
+    ] as const) {
+      const answer = await ask(`GET ${path}`);
+      const link = answer.headers.get('link') ?? '';
+      const [, next = ''] = /^<([^>]+)>; rel="next"$/.exec(link) ?? [];
+      assert(next.startsWith(`${path.split('?')[0]}?`) && next.includes('n=2'), link);
+      for (const parameter of next.split('?')[1]?.split('&') ?? []) assert.match(parameter, /=/);
+      const first = tagsAnswerSchema.parse(await answer.json());
+      const last = await get(tagsAnswerSchema, next);
+      const names = [...first.tags, ...last.tags].map(({ name }) => name);
+      assert.deepEqual(names, order === 'timedesc' ? ['c', 'b', 'a'] : ['a', 'b', 'c']);
+      assert.equal((await ask(`GET ${next}`)).headers.get('link'), null);
+    }
+    const ofIndex = await get(tagsAnswerSchema, `/acr/v1/paged/_tags?digest=${index.digest}`);
+    assert.deepEqual(ofIndex.tags, []);
+  });
+
+  test('attributes are set one by one, shown in the answer, and hold', async () => {
+    await push('locked', 'v1');
+    const patch = async (path: string, body: object) => {
+      const answer = await ask(`PATCH ${path}`, { body: JSON.stringify(body) });
+      assert.equal(answer.status, 200);
+      return await answer.json();
+    };
+    const tag = tagAnswerSchema.parse(await patch('/acr/v1/locked/_tags/v1', { writeEnabled: false }));
+    assert.deepEqual(tag.tag.changeableAttributes, { ...allOn, writeEnabled: false });
+    const more = { deleteEnabled: false, listEnabled: null, other: 1 };
+    const again = tagAnswerSchema.parse(await patch('/acr/v1/locked/_tags/v1', more));
+    assert.deepEqual(again.tag.changeableAttributes, { ...allOn, writeEnabled: false, deleteEnabled: false });
+    const refused = await ask('DELETE /acr/v1/locked/_tags/v1');
+    assert.equal(refused.status, 405);
+    const [error] = errorListSchema.parse(await refused.json()).errors;
+    assert.equal(error?.code, 'REGISTRY_DISALLOWED_OPERATION');
+    assert.deepEqual(error?.detail, { repository: 'locked', tag: 'v1', writeEnabled: false });
+    const path = `/acr/v1/locked/_manifests/${image.digest}`;
+    const manifest = manifestAnswerSchema.parse(await patch(path, { readEnabled: false }));
+    assert.equal(manifest.manifest.changeableAttributes.readEnabled, false);
+    assert.equal((await ask('GET /v2/locked/manifests/v1')).status, 405);
+    assert.equal((await ask('HEAD /v2/locked/manifests/v1')).status, 405);
+    const off = { readEnabled: false, writeEnabled: false, deleteEnabled: false, listEnabled: false };
+    assert.deepEqual(repositorySchema.parse(await patch('/acr/v1/locked', off)).changeableAttributes, off);
+    assert.deepEqual(repositorySchema.parse(await patch('/acr/v1/locked', allOn)).changeableAttributes, allOn);
+  });
+
+  test('a tag goes with an empty answer, a repository with the list of what went', async () => {
+    await push('gone/app', 'v1', 'v2');
+    const untagged = await ask('DELETE /acr/v1/gone%2Fapp/_tags/v1');
+    assert.deepEqual([untagged.status, await untagged.text()], [202, '']);
+    const deleted = await ask('DELETE /acr/v1/gone%2Fapp');
+    assert.equal(deleted.status, 202);
+    assert.deepEqual(repositoryDeletedSchema.strict().parse(await deleted.json()), {
+      manifestsDeleted: [image.digest, index.digest].sort(),
+      tagsDeleted: ['v2'],
+    });
+    assert.equal((await ask('GET /acr/v1/gone/app')).status, 404);
+  });
+
+  test('usage is told of the registry, a repository, a tag and a digest', async () => {
+    const { usedBytes, limitBytes } = await get(registryUsageSchema.strict(), '/acr/v1/_usage');
+    assert.equal(limitBytes, 1_000_000);
+    assert(usedBytes > 3000);
+    const repository = await get(contentUsageSchema.strict(), '/acr/v1/kept/app/_usage');
+    const manifests = image.bytes.length + index.bytes.length;
+    assert.deepEqual([repository.manifests, repository.heldAloneBytes >= manifests], [2, true]);
+    for (const reference of ['v1', image.digest]) {
+      const usage = await get(contentUsageSchema.strict(), `/acr/v1/kept/app/_usage/${reference}`);
+      assert.deepEqual(
+        [usage.reference, usage.manifests, usage.referencedBytes],
+        [reference, 1, 3000 + config.bytes.length + image.bytes.length],
+      );
+    }
+  });
+
+  for (const [what, line, with_, status, code] of refusals)
+    test(`refused: ${what}`, async () => {
+      const answer = await ask(line, with_);
+      assert.equal(answer.status, status);
+      assert.equal(errorListSchema.parse(await answer.json()).errors[0]?.code, code);
+    });
+
+  const actions: readonly [line: string, scope: string][] = [
+    ['GET /acr/v1/_catalog', 'registry:catalog:*'],
+    ['GET /acr/v1/_usage', 'registry:catalog:*'],
+    ['GET /acr/v1/kept/app', 'repository:kept/app:metadata_read'],
+    ['PATCH /acr/v1/kept/app', 'repository:kept/app:metadata_write'],
+    ['DELETE /acr/v1/kept/app', 'repository:kept/app:delete'],
+    ['GET /acr/v1/kept/app/_tags', 'repository:kept/app:metadata_read'],
+    ['GET /acr/v1/kept/app/_tags/v1', 'repository:kept/app:metadata_read'],
+    ['PATCH /acr/v1/kept/app/_tags/v1', 'repository:kept/app:metadata_write'],
+    ['DELETE /acr/v1/kept/app/_tags/v1', 'repository:kept/app:delete'],
+    ['GET /acr/v1/kept/app/_manifests', 'repository:kept/app:metadata_read'],
+    [`GET /acr/v1/kept/app/_manifests/${image.digest}`, 'repository:kept/app:metadata_read'],
+    [`PATCH /acr/v1/kept/app/_manifests/${image.digest}`, 'repository:kept/app:metadata_write'],
+    ['GET /acr/v1/kept/app/_usage', 'repository:kept/app:metadata_read'],
+    ['GET /acr/v1/kept/app/_usage/v1', 'repository:kept/app:metadata_read'],
+  ];
+  for (const [line, scope] of actions)
+    test(`${line.replace(image.digest, 'DIGEST')} asks strangers and narrow tokens for ${scope}`, async () => {
+      const authorization = await registry.tokenFor({
+        type: 'repository',
+        name: 'kept/app',
+        actions: ['pull', 'push'],
+      });
+      for (const headers of [{ authorization: '' }, { authorization }]) {
+        const answer = await ask(line, { headers });
+        assert.equal(answer.status, 401);
+        assert(answer.headers.get('www-authenticate')?.includes(`scope="${scope}"`));
+      }
+    });
+});
