@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
@@ -136,6 +137,60 @@ for (const release of azReleases) {
     });
   });
 }
+
+describe('a template', () => {
+  test('makes an identity, a registry that has it, and a role for it, and may be deployed again', async () => {
+    const release = azReleases.at(-1) ?? assert.fail();
+    const owner = await AzMachine.setUp(server, release, join(folder.path, 'deployer'));
+    await owner.type('az group create -n templates -l eastus');
+    const identity = "resourceId('Microsoft.ManagedIdentity/userAssignedIdentities', 'made')";
+    const registry = "resourceId('Microsoft.ContainerRegistry/registries', 'templated')";
+    const acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d';
+    const template = {
+      $schema: 'https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#',
+      contentVersion: '1.0.0.0',
+      resources: [
+        {
+          type: 'Microsoft.ManagedIdentity/userAssignedIdentities',
+          ...{ apiVersion: '2023-01-31', name: 'made', location: 'eastus' },
+        },
+        {
+          type: 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials',
+          ...{ apiVersion: '2023-01-31', name: 'made/main', dependsOn: [`[${identity}]`] },
+          properties: { issuer: 'https://issuer.example', subject: 'main', audiences: ['exchange'] },
+        },
+        {
+          type: 'Microsoft.ContainerRegistry/registries',
+          ...{ apiVersion: '2023-07-01', name: 'templated', location: 'eastus', dependsOn: [`[${identity}]`] },
+          sku: { name: 'Basic' },
+          identity: { type: 'SystemAssigned, UserAssigned', userAssignedIdentities: { [`[${identity}]`]: {} } },
+          properties: {},
+        },
+        {
+          type: 'Microsoft.Authorization/roleAssignments',
+          ...{ apiVersion: '2022-04-01', name: "[guid('made', 'pull')]", dependsOn: [`[${registry}]`] },
+          scope: "[format('Microsoft.ContainerRegistry/registries/{0}', 'templated')]",
+          properties: {
+            roleDefinitionId: `[subscriptionResourceId('Microsoft.Authorization/roleDefinitions', '${acrPull}')]`,
+            principalId: `[reference(${identity}, '2023-01-31').principalId]`,
+            principalType: 'ServicePrincipal',
+          },
+        },
+      ],
+      outputs: { clientId: { type: 'string', value: `[reference(${identity}, '2023-01-31').clientId]` } },
+    };
+    const file = join(folder.path, 'template.json');
+    writeFileSync(file, JSON.stringify(template));
+    const deploy = `az deployment group create -g templates --template-file ${file}`;
+    const clientId = await owner.json(`${deploy} --query properties.outputs.clientId.value`);
+    assert.equal(clientId, await owner.json('az identity show -g templates -n made --query clientId'));
+    assert.equal(await owner.json(`${deploy} --query properties.outputs.clientId.value`), clientId);
+    const identities = await owner.json("az acr identity show -n templated --query 'keys(userAssignedIdentities)'");
+    assert.deepEqual(identities, [await owner.json('az identity show -g templates -n made --query id')]);
+    await owner.type('az group delete -n templates -y');
+    assert.match(await owner.refused(`az ad sp show --id ${clientId}`), /no such object/);
+  });
+});
 
 describe('berth identity', () => {
   test('what is not enough, or too much, is told with its exit code', async () => {

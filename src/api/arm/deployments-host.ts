@@ -107,13 +107,14 @@ async function foretell(
   const { id, name } = request.name;
   const existing = await findResource(parts.database.read, parts.tenantUid, id);
   if (existing === undefined) {
-    if (!isOpen(write.body)) await tryNew(parts, request, changes);
+    if (!isOpen(write.body)) await tryNew(parts, request, write.body, changes);
     const view = { ...write.body, id, name, type: request.type.type, apiVersion };
     return { change: { resourceId: id, changeType: 'Create', after: view }, hosted: { view, isKnown: false } };
   }
   const before = viewOf(request.type, existing, apiVersion);
   const known = { view: before, isKnown: true };
-  if (isOpen(write.body)) return { change: { resourceId: existing.id, changeType: 'Deploy', before }, hosted: known };
+  if (isOpen(write.body) || namesNew(write.body, changes))
+    return { change: { resourceId: existing.id, changeType: 'Deploy', before }, hosted: known };
   const { resource } = await tryWrite(parts, request);
   const after = viewOf(request.type, resource, apiVersion);
   return {
@@ -128,16 +129,31 @@ function changeOf(resourceId: string, before: JsonObject, after: JsonObject): Re
   return { resourceId, changeType: 'Modify', before, after, delta };
 }
 
-/** A child of something that is also new is looked at alone. */
-async function tryNew(parts: HostParts, request: WriteRequest, changes: readonly ResourceChange[]): Promise<void> {
+/** A child of something that is also new, or what names such a thing, is looked at alone. */
+async function tryNew(
+  parts: HostParts,
+  request: WriteRequest,
+  body: JsonObject,
+  changes: readonly ResourceChange[],
+): Promise<void> {
   const parent = request.name.parentId.toLowerCase();
-  const isParentNew = changes.some((each) => each.changeType === 'Create' && each.resourceId.toLowerCase() === parent);
-  if (!isParentNew) {
+  const isParentNew = newIds(changes).includes(parent);
+  if (!isParentNew && !namesNew(body, changes)) {
     await tryWrite(parts, request);
     return;
   }
   request.type.checkName(request.name.name);
   request.type.validate({ name: request.name, desired: request.desire(undefined), existing: undefined });
+}
+
+/** Such as an identity that the same template makes. */
+function namesNew(body: JsonObject, changes: readonly ResourceChange[]): boolean {
+  const text = JSON.stringify(body).toLowerCase();
+  return newIds(changes).some((id) => text.includes(`"${id}"`));
+}
+
+function newIds(changes: readonly ResourceChange[]): string[] {
+  return changes.flatMap(({ changeType, resourceId }) => (changeType === 'Create' ? [resourceId.toLowerCase()] : []));
 }
 
 /** Carries the outcome of a trial out of the transaction that it ends. */
