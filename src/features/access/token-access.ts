@@ -77,7 +77,8 @@ function prefixOf(name: string): string | undefined {
 }
 
 function coversPrefix(where: Visible, prefix: string): boolean {
-  return where.kind === 'all' || (where.kind === 'some' && where.prefixes.some((each) => prefix.startsWith(each)));
+  if (where.kind !== 'some') return where.kind === 'all';
+  return where.matches === undefined && where.prefixes.some((each) => prefix.startsWith(each));
 }
 
 function isNamed(name: string, repository: string): boolean {
