@@ -248,12 +248,25 @@ const wrong: readonly Wrong[] = [
     400,
     ['a filter of words', ['GET', '{s}/resources?api-version=2021-04-01&$filter=give%20me%20all'], /\$filter/],
     ['a field that is not there', ['GET', "{s}/resources?api-version=2021-04-01&$filter=color%20eq%20'red'"], /color/],
+    [
+      'a character that nothing has',
+      ['GET', "{s}/resources?api-version=2021-04-01&$filter=resourceGroup%20eq%20'%00'"],
+      /U\+0000/,
+    ],
     ['half a comparison', ['GET', '{s}/resources?api-version=2021-04-01&$filter=name%20eq'], /single quotes/],
   ),
   ...rows(
     'InvalidRequestContent',
     400,
     ['a page of no length', ['GET', '{s}/resources?$top=0&api-version=2021-04-01'], /\$top is a whole number/],
+    [
+      'a place in a list that nobody gave',
+      [
+        'GET',
+        `{s}/resources?$skiptoken=${Buffer.from('/subscriptions/\0').toString('base64url')}&api-version=2021-04-01`,
+      ],
+      /\$skiptoken is not one that this server gave/,
+    ],
     ['a body that is no JSON', ['PUT', registry('wrongone'), '{'], /could not be deserialized/],
     ['a body that is a list', ['PUT', registry('wrongone'), '[]'], /not a JSON object/],
     ['a member said twice', ['PUT', registry('wrongone'), '{"location":"a","location":"b"}'], /deserialized/],

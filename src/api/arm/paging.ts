@@ -61,7 +61,7 @@ function lengthOf(top: string | undefined): number {
 function afterOf(token: string | undefined): string | undefined {
   if (token === undefined) return undefined;
   const after = /^[\w-]{1,4000}$/.test(token) ? Buffer.from(token, 'base64url').toString() : '';
-  if (!after.startsWith('/subscriptions/'))
+  if (!/^\/subscriptions\/[\x20-\x7e]*$/.test(after))
     throw refuse('requestInvalid', {
       message: 'The $skiptoken is not one that this server gave.',
       target: '$skiptoken',

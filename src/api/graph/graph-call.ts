@@ -31,7 +31,9 @@ export type GraphCall = {
 /** Throws `bodyTooLarge`; `directoryObjectInvalid` with the names of the members that are wrong. */
 export async function bodyOf<T>({ c, transfer }: GraphCall, schema: z.ZodType<T>): Promise<T> {
   const bytes = await bytesIn(bodyIn(c, transfer), maxBodyBytes, () => new BerthError('bodyTooLarge'));
-  const parsed = schema.safeParse(bytes.length === 0 ? {} : parse(bytes));
+  const value = bytes.length === 0 ? {} : parse(bytes);
+  if (holdsNul(value)) throw new BerthError('directoryObjectInvalid', 'no text may hold the character U+0000');
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
   throw new BerthError('directoryObjectInvalid', problems.join('; ').slice(0, 1000));
@@ -124,9 +126,10 @@ export function found<T>(value: T | undefined): T {
   return value;
 }
 
-/** Microseconds. */
+/** Microseconds; a time far away, such as 9999-12-31 for never, is the farthest that the database keeps: in the year 2255. */
 export function microsOf(dateTime: string | null | undefined): number | undefined {
-  return typeof dateTime === 'string' ? Date.parse(dateTime) * 1_000 : undefined;
+  if (typeof dateTime !== 'string') return undefined;
+  return Math.min(Math.max(Date.parse(dateTime) * 1_000, 0), Number.MAX_SAFE_INTEGER);
 }
 
 function nextLink({ c }: GraphCall, lastUid: string): string {
@@ -144,6 +147,13 @@ function topOf(text: string | undefined): number {
   const top = /^\d{1,4}$/.test(text) ? Number(text) : 0;
   if (top < 1 || top > maxPage) throw new BerthError('filterInvalid', `$top is a number from 1 to ${maxPage}`);
   return top;
+}
+
+/** PostgreSQL keeps no text with it. */
+function holdsNul(value: unknown): boolean {
+  if (typeof value === 'string') return value.includes('\0');
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some((entry) => entry.some(holdsNul));
 }
 
 function parse(bytes: Uint8Array): unknown {

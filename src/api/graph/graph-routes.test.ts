@@ -191,6 +191,10 @@ forEachDatabase((_, open) => {
     ['a filter that is none', 'GET', '/users?$filter=x', undefined, 400],
     ['a page of nothing', 'GET', '/users?$top=0', undefined, 400],
     ['me as a program', 'GET', '/me', undefined, 400],
+    ['a name with U+0000', 'POST', '/applications', { displayName: 'a\0' }, 400],
+    ['a member with U+0000', 'POST', '/applications', { displayName: 'a', tags: [{ 'b\0': 1 }] }, 400],
+    ['an id with U+0000', 'GET', '/users/a%00', undefined, 400],
+    ['a filter with U+0000', 'GET', "/users?$filter=userPrincipalName%20eq%20'%00'", undefined, 400],
     ['an unknown route', 'GET', '/oauth2PermissionGrants', undefined, 404],
   ];
   for (const [name, method, path, body, expected] of refused)
@@ -207,6 +211,14 @@ forEachDatabase((_, open) => {
     const { value } = await list(`/servicePrincipals?$filter=${filter}`);
     assert.partialDeepStrictEqual(value, [{ appId: named.appId, servicePrincipalNames: [named.appId, 'api://named'] }]);
     assert.deepEqual((await list(`/servicePrincipals?$filter=${filter.replace('named', 'other')}`)).value, []);
+  });
+
+  test('a secret that ends in the year 9999 ends as late as can be kept, and the application stays readable', async () => {
+    const { id } = await made('/applications', { displayName: 'eternal' });
+    const passwordCredential = { endDateTime: '9999-12-31T23:59:59Z', startDateTime: '0001-01-01T00:00:00Z' };
+    const added = await call('POST', `/applications/${id}/addPassword`, { passwordCredential });
+    assert.match(await added.text(), /"endDateTime":"2255-/);
+    assert.equal((await call('GET', `/applications/${id}`)).status, 200);
   });
 
   test('without a token of the directory nothing is told', async () => {

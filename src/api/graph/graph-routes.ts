@@ -45,6 +45,8 @@ export function graphRoutes(parts: GraphParts): Hono<Env> {
   for (const { method, path, right, handle } of all) {
     routes.on(method, `${graphBase}${path}`, async (c) => {
       const by = await tenantCaller(c.req.header('authorization'), 'graph');
+      // PostgreSQL keeps no text with that character, so nothing has it in its name.
+      if (c.req.url.includes('%00')) throw new BerthError('directoryObjectInvalid', 'the address holds U+0000');
       if (hasDirectoryRight(by, right)) return await handle({ c, by, directory, tenantId, transfer });
       const { address, correlationId } = fromOf(c);
       const reason = `directory ${right}`;

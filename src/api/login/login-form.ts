@@ -19,7 +19,15 @@ export const formLimit = bodyLimit({
 export async function formOf(c: Context<Env>): Promise<URLSearchParams> {
   if (!/^application\/x-www-form-urlencoded\b/i.test(c.req.header('content-type') ?? ''))
     throw new BerthError('loginRequestInvalid', 'Content-Type: application/x-www-form-urlencoded is expected');
-  return new URLSearchParams(await c.req.text());
+  const form = new URLSearchParams(await c.req.text());
+  refuseNul(form);
+  return form;
+}
+
+/** PostgreSQL keeps no text with it, so no name or secret has it. Throws `loginRequestInvalid`. */
+function refuseNul(parameters: Iterable<readonly [string, string]>): void {
+  const wrong = [...parameters].find(([name, value]) => name.includes('\0') || value.includes('\0'));
+  if (wrong !== undefined) throw new BerthError('loginRequestInvalid', 'a parameter holds the character U+0000');
 }
 
 /** Throws `loginRequestInvalid` with the names of the wrong parameters, never their values. */
@@ -27,7 +35,9 @@ export function parseParameters<Schema extends z.ZodType>(
   schema: Schema,
   parameters: Iterable<readonly [string, string]>,
 ): z.infer<Schema> {
-  const parsed = schema.safeParse(Object.fromEntries(parameters));
+  const all = [...parameters];
+  refuseNul(all);
+  const parsed = schema.safeParse(Object.fromEntries(all));
   if (parsed.success) return parsed.data;
   const names = parsed.error.issues.map((issue) => issue.path.join('.'));
   throw new BerthError('loginRequestInvalid', [...new Set(names)].join(', '));

@@ -329,6 +329,21 @@ forEachDatabase((_, open) => {
     assert.equal((await failure(await get(path))).error, 'invalid_request');
   });
 
+  test('a character that nothing has is refused before anything is looked up', async () => {
+    for (const wrong of [{ username: 'a\0' }, { password: '\0' }, { client_id: '\0' }, { 'x\0': '' }]) {
+      const form = {
+        grant_type: 'password',
+        client_id: azureCli,
+        username: 'a',
+        password: 'b',
+        scope: person,
+        ...wrong,
+      };
+      assert.equal((await failure(await token(form))).error, 'invalid_request', JSON.stringify(wrong));
+    }
+    assert.equal((await get('/adfs/oauth2/authorize?client_id=%00')).status, 400);
+  });
+
   test('an outside token signs in whom a federated credential trusts, exactly', async () => {
     const pair = await generateKeyPair('RS256', { extractable: true });
     pages.set(`${issuer}/.well-known/openid-configuration`, { issuer, jwks_uri: `${issuer}/keys` });

@@ -58,6 +58,7 @@ const invalid = [
   'substringof(name)',
   `${'('.repeat(100)}name eq 'x'`,
   `name eq '${'x'.repeat(4_000)}'`,
+  "resourceType eq 'a\0'",
 ];
 
 for (const text of matching) test(`matches: ${text}`, () => assert(parseResourceFilter(text).matches(resource)));

@@ -41,6 +41,8 @@ class FilterReader {
 
   constructor(text: string) {
     if (text.length > maxLength) throw invalid('it is too long');
+    // PostgreSQL keeps no text with it, so nothing would match.
+    if (text.includes('\0')) throw invalid('it holds the character U+0000');
     this.#tokens = text.match(/'(?:[^']|'')*'|[A-Za-z][\w/]*|[(),]|\S/g) ?? [];
   }
 
