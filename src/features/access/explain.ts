@@ -93,7 +93,10 @@ async function explainContent(parts: ExplainParts, question: Question): Promise<
   const { principal } = found;
   const { rights } = await parts.rightsSource.of(principal, registry, parts.directory.epoch());
   const { roles } = await rolesOf(parts, principal);
-  const considered = [...rights.grants.map(consideredGrant), ...roles.flatMap((held) => withoutEffect(held, registry))];
+  const considered = [
+    ...merged(rights.grants.map(consideredGrant)),
+    ...roles.flatMap((held) => withoutEffect(held, registry)),
+  ];
   if (
     question.address !== undefined &&
     !admits(registry.network, { address: question.address, isTrustedService: false })
@@ -106,7 +109,7 @@ async function explainContent(parts: ExplainParts, question: Question): Promise<
   const from = { address: question.address ?? '', surface, correlationId: '', userAgent: undefined } as const;
   const decision = decide(rights, action, scopeOf(action, registry.uid, repository), from);
   if (decision.kind === 'allowed' && found.isEnabled) return allowed(principal, decision.by, considered);
-  const reason = decision.kind === 'denied' ? decision.reason : '';
+  const reason = `nothing gives ${principal.name} ${action} on ${question.scope}`;
   return denied(found, considered, { reason, remedy: contentRemedy(principal, action, registry) });
 }
 
@@ -114,6 +117,14 @@ function consideredGrant({ by, actions, at }: Grant): Considered {
   const where = at.kind === 'repositories' ? [...at.names, ...at.prefixes.map((each) => `${each}*`)].join(', ') : '';
   const rest = at.kind === 'repositories' && at.matches !== undefined ? ', of these what its condition leaves' : '';
   return { by, gives: actions, note: where === '' ? undefined : `on ${where}${rest}` };
+}
+
+/** What one thing gives at one place is one line. */
+function merged(all: readonly Considered[]): readonly Considered[] {
+  const groups = Map.groupBy(all, ({ by, note }) => JSON.stringify([by, note]));
+  return [...groups.values()].flatMap(([first, ...rest]) =>
+    first === undefined ? [] : [{ ...first, gives: [first, ...rest].flatMap(({ gives }) => gives) }],
+  );
 }
 
 /** Roles that a person would expect to count, and why they do not. */
