@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { z } from 'zod';
 import { AzMachine, azReleases, type Environment } from '../support/az-machine.ts';
+import { azRest } from '../support/az-rest.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { freePort } from '../support/free-port.ts';
 import { tryRun } from '../support/run.ts';
@@ -189,6 +191,51 @@ describe('a template', () => {
     assert.deepEqual(identities, [await owner.json('az identity show -g templates -n made --query id')]);
     await owner.type('az group delete -n templates -y');
     assert.match(await owner.refused(`az ad sp show --id ${clientId}`), /no such object/);
+  });
+});
+
+describe('what a machine bought with its binding', () => {
+  const answerSchema = z.looseObject({
+    access_token: z.string().exactOptional(),
+    refresh_token: z.string().exactOptional(),
+  });
+  const post = async (path: string, form: Readonly<Record<string, string>>) => {
+    const answer = await fetch(server.http + path, { method: 'POST', body: new URLSearchParams(form) });
+    return { status: answer.status, ...answerSchema.parse(await answer.json()) };
+  };
+
+  test('opens what its role allows, and ends with the binding from the next request on', async () => {
+    const rest = await azRest(server);
+    const group = `${rest.subscription}/resourceGroups/machines`;
+    const identity = `${group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller`;
+    await rest.done('PUT', group, { location: 'eastus' });
+    await rest.done('PUT', identity, { location: 'eastus' });
+    const { properties } = z
+      .looseObject({ properties: identitySchema.omit({ id: true }) })
+      .parse(await (await rest.send('GET', identity)).json());
+    const acrPull = `${rest.subscription}/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d`;
+    await rest.done('PUT', `${rest.subscription}/providers/Microsoft.Authorization/roleAssignments/${randomUUID()}`, {
+      properties: { roleDefinitionId: acrPull, principalId: properties.principalId, principalType: 'ServicePrincipal' },
+    });
+    const bound = await identityCommand('bind', '--identity', identity, '--address', '127.0.0.1', '--json');
+    const { id } = z.looseObject({ id: z.string() }).parse(JSON.parse(bound.stdout));
+
+    const query = 'api-version=2018-02-01&resource=https://containerregistry.azure.net';
+    const given = await fetch(`${endpoint}/metadata/identity/oauth2/token?${query}`, { headers: { metadata: 'true' } });
+    const { access_token: access = '' } = answerSchema.parse(await given.json());
+    const service = server.bootstrap.registry.loginServer;
+    const exchange = () => post('/oauth2/exchange', { grant_type: 'access_token', service, access_token: access });
+    const { refresh_token: refresh = '' } = await exchange();
+    const refreshed = { grant_type: 'refresh_token', service, scope: 'repository:app:pull', refresh_token: refresh };
+    const { access_token: pull = '' } = await post('/oauth2/token', refreshed);
+    const tags = async () =>
+      (await fetch(`${server.http}/v2/app/tags/list`, { headers: { authorization: `Bearer ${pull}` } })).status;
+    assert.equal(await tags(), 404);
+
+    assert.equal((await identityCommand('unbind', id)).code, 0);
+    assert.equal(await tags(), 401);
+    assert.equal((await post('/oauth2/token', refreshed)).status, 401);
+    assert.equal((await exchange()).status, 401);
   });
 });
 
