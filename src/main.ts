@@ -17,6 +17,7 @@ import {
 import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
 import { identityCommands } from './cli/identity.ts';
+import { operateCommands } from './cli/operate.ts';
 import { purgeCommands } from './cli/purge.ts';
 import { registryCommands } from './cli/registry.ts';
 import { retentionCommands } from './cli/retention.ts';
@@ -36,6 +37,7 @@ const commands = [
   ...credentialCommands,
   ...accessCommands,
   ...identityCommands,
+  ...operateCommands,
   ...retentionCommands,
   ...purgeCommands,
   ...auditCommands,
@@ -78,6 +80,11 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       await serve(settings, { print, version: versionOf(), command: commandOf(), failpoints });
       exitSoon();
       return exitCodes.done;
+    },
+    offline: async (task) => {
+      const { runOfflineTask } = await import('./offline-tasks.ts');
+      const readFile = (path: string) => readFileSync(path, 'utf8');
+      return (await runOfflineTask(task, { settings, print, readFile })) ? exitCodes.done : exitCodes.failed;
     },
     settings: () => linesOf(loaded),
     surroundings: () => surroundingsOf(settings, bootstrap()),

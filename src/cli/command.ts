@@ -13,11 +13,30 @@ export type CommandContext = {
   readonly connect: () => Promise<AdminClient>;
   /** Runs the server until it is told to stop. */
   readonly serve: () => Promise<ExitCode>;
+  /** Works on the data itself, without a server. */
+  readonly offline: (task: OfflineTask) => Promise<ExitCode>;
   readonly settings: () => readonly SettingLine[];
   readonly surroundings: () => Surroundings;
   /** Throws NoServer before the first start. */
   readonly cloud: () => CloudSurroundings;
 };
+
+/** Paths are absolute; `blobs` is an address of a blob store. */
+export type OfflineTask =
+  | { readonly kind: 'migrateDatabase' }
+  | {
+      readonly kind: 'backup';
+      readonly folder: string;
+      readonly blobs: string | undefined;
+      readonly withSecrets: boolean;
+    }
+  | {
+      readonly kind: 'restore';
+      readonly folder: string;
+      readonly blobs: string | undefined;
+      readonly snapshot: string | undefined;
+    }
+  | { readonly kind: 'move'; readonly from: string; readonly to: string };
 
 export type SettingLine = {
   readonly name: string;

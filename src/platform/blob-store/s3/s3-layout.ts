@@ -5,11 +5,11 @@ import { isStorageKey } from '../folder-layout.ts';
  * <prefix>
  * ├── blobs/
  * │   └── <key>                  a finished blob; its multipart upload goes by this name too
- * ├── incoming/
- * │   └── <key>/
- * │       ├── <start>-<bytes>    what follows the last part of an unfinished blob and is too short for one
- * │       └── sealed             blobs/<key> holds an unfinished blob, so that it can be read
- * └── check                      written to see whether the store can be
+ * └── incoming/
+ *     ├── <key>.<start>-<bytes>  what follows the last part of an unfinished blob and is too short for one
+ *     ├── <key>.sealed           blobs/<key> holds an unfinished blob, so that it can be read
+ *     └── check                  written to see whether the store can be; stays, so that gateways over a file system, which
+ *                                remove an empty folder even while something new is put into it, never do so here
  */
 
 /** What the name of an object says. */
@@ -40,21 +40,21 @@ export class S3Layout {
   }
 
   tail(key: StorageKey, start: number, sizeBytes: number): string {
-    return this.incoming(`${checked(key)}/${start}-${sizeBytes}`);
+    return this.incoming(`${checked(key)}.${start}-${sizeBytes}`);
   }
 
   seal(key: StorageKey): string {
-    return this.incoming(`${checked(key)}/sealed`);
+    return this.incoming(`${checked(key)}.sealed`);
   }
 
   check(): string {
-    return `${this.#prefix}check`;
+    return this.incoming('check');
   }
 
   /** Undefined for objects that are not ours. */
   meaningOf(name: string): ObjectMeaning | undefined {
     const [, kind, key = '', rest] =
-      /^(blobs|incoming)\/([^/]+)(?:\/(.+))?$/.exec(name.slice(this.#prefix.length)) ?? [];
+      /^(blobs|incoming)\/([0-9a-f]+)(?:\.(.+))?$/.exec(name.slice(this.#prefix.length)) ?? [];
     if (!name.startsWith(this.#prefix) || !isStorageKey(key)) return undefined;
     if (kind === 'blobs') return rest === undefined ? { kind: 'blob', key } : undefined;
     if (rest === 'sealed') return { kind: 'seal', key };

@@ -123,7 +123,7 @@ export class S3Store implements BlobStore {
       const name = this.#layout.blob(handle);
       for await (const upload of this.#bucket.uploads(name)) await this.#bucket.abortUpload(name, upload.uploadId);
       const names = [];
-      for await (const entry of this.#bucket.list(this.#layout.incoming(`${handle}/`))) names.push(entry.name);
+      for await (const entry of this.#bucket.list(this.#layout.incoming(handle))) names.push(entry.name);
       // The mark goes last: with it the blob is still known as unfinished after a crash.
       if (names.includes(this.#layout.seal(handle))) await this.#bucket.removeMany([name]);
       if (names.length > 0) await this.#bucket.removeMany(names);

@@ -1,0 +1,68 @@
+import type { BlobStore } from '../platform/blob-store/blob-store.ts';
+import { type BlobAccount, copyBlobs, namedBlobs, type Progress } from './copy-blobs.ts';
+import { installationOf, journalHeadsOf } from './installation-row.ts';
+import { forgetWorkUnderWay } from './restored-rows.ts';
+import type { RowSink, RowSource } from './rows.ts';
+
+export type MoveParts = {
+  /** Each call sees the source as it is then. */
+  readonly openSource: () => Promise<RowSource>;
+  readonly openTarget: () => Promise<RowSource>;
+  readonly sink: RowSink;
+  readonly from: BlobStore;
+  readonly to: BlobStore;
+  readonly progress: Progress;
+};
+
+export type MoveAccount = {
+  readonly rowsByTable: ReadonlyMap<string, number>;
+  readonly blobs: BlobAccount;
+  /** Streams that the source has written to since: the move is to be run again once nobody writes there. */
+  readonly changedSince: readonly string[];
+};
+
+/**
+ * Copies an installation to another database and store. The source goes on serving, also pushes; what they change meanwhile is told
+ * in the account, and the next run brings it: blobs that are there already are not copied again. Cut off anywhere, it is run
+ * again. Throws when the target holds another installation, or has gone on by itself.
+ */
+export async function move(parts: MoveParts): Promise<MoveAccount> {
+  const source = await parts.openSource();
+  try {
+    await requireOwnCopy(source, parts.openTarget);
+    const blobs = await copyBlobs(await namedBlobs(source), parts.from, parts.to, parts.progress);
+    const rowsByTable = await parts.sink.replaceAll(source, forgetWorkUnderWay);
+    return { rowsByTable, blobs, changedSince: await changedSince(source, parts.openSource) };
+  } finally {
+    await source.close();
+  }
+}
+
+/** The target is empty, or an older copy of this very source. */
+async function requireOwnCopy(source: RowSource, openTarget: () => Promise<RowSource>): Promise<void> {
+  const target = await openTarget();
+  try {
+    const held = await installationOf(target);
+    if (held === undefined) return;
+    if (held !== (await installationOf(source))) throw new Error('the target holds another installation');
+    const ours = await journalHeadsOf(source);
+    for (const [stream, theirs] of await journalHeadsOf(target)) {
+      const head = ours.get(stream);
+      if (head?.incarnation !== theirs.incarnation || head.seq < theirs.seq)
+        throw new Error(`the target has gone on by itself (${stream}); it is not overwritten`);
+    }
+  } finally {
+    await target.close();
+  }
+}
+
+async function changedSince(source: RowSource, openSource: () => Promise<RowSource>): Promise<string[]> {
+  const copied = await journalHeadsOf(source);
+  const later = await openSource();
+  try {
+    const now = await journalHeadsOf(later);
+    return [...now].flatMap(([stream, head]) => (copied.get(stream)?.seq === head.seq ? [] : [stream]));
+  } finally {
+    await later.close();
+  }
+}
