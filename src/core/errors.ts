@@ -22,6 +22,12 @@ export const errorCatalogue = {
     message: 'the stored blob is damaged and was set aside',
     remedy: 'Push the same content again; that repairs it.',
   },
+  tagTaken: {
+    code: 'CONFLICT',
+    status: 409,
+    message: 'the tag points at another manifest',
+    remedy: 'Restore with force to move it here; what it points at now can be restored then. Or restore another tag.',
+  },
   purgeInvalid: {
     code: 'BAD_REQUEST',
     status: 400,
@@ -405,6 +411,13 @@ export const errorCatalogue = {
     status: 404,
     message: 'the role does not exist',
     remedy: 'List the roles with az role definition list.',
+  },
+  roleNotAssignable: {
+    code: 'BAD_REQUEST',
+    arm: 'RoleAssignmentScopeNotAssignableToRoleDefinition',
+    status: 400,
+    message: 'the role cannot be assigned at this scope',
+    remedy: 'Assign it at one of its assignableScopes or inside, or add the scope to them.',
   },
   roleBuiltIn: {
     code: 'CONFLICT',

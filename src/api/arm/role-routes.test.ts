@@ -234,6 +234,13 @@ forEachDatabase((_, open) => {
     const cid = await sample.person('looker');
     const given = await sample.assign(cid, key, sample.contoso);
     assert.equal((await sample.send('GET', sample.contoso, undefined, cid.as)).status, 200);
+    const outside = { properties: sample.properties(cid, key) };
+    await refused(
+      await sample.send('PUT', `${sample.fabrikam}/${assignments}/${ids.guid()}`, outside),
+      400,
+      'RoleAssignmentScopeNotAssignableToRoleDefinition',
+      /Looker.*Contoso/,
+    );
     await refused(await sample.send('DELETE', at(sample.subscription)), 409, 'RoleDefinitionHasAssignments');
     const narrowed = body('Looker', { permissions: [{ actions: ['Microsoft.Resources/tags/read'] }] });
     assert.equal((await sample.send('PUT', at(sample.subscription), narrowed)).status, 201);

@@ -18,6 +18,7 @@ import {
 import { roleDefinitionId, roleKeyOf } from './role-definition.ts';
 import { findRole } from './role-definition-store.ts';
 import { findAssignee } from './role-principals.ts';
+import { isWithinScope } from './role-scope.ts';
 
 /** Source: Azure role-based access control limits. */
 const maxAssignments = 4_000;
@@ -40,7 +41,7 @@ export function validateRoleAssignment({ name, desired, existing }: Validation):
 }
 
 /**
- * Looks for the principal, the role and an equal assignment. Throws `principalUnknown`, `principalTypeWrong`, `roleUnknown`,
+ * Looks for the principal, the role and an equal assignment. Throws `principalUnknown`, `principalTypeWrong`, `roleUnknown`, `roleNotAssignable`,
  * `roleAssignmentExists`, `roleAssignmentsFull`.
  */
 export async function settleRoleAssignment(
@@ -65,9 +66,15 @@ export async function settleRoleAssignment(
       message: `The PrincipalId '${String(principalId)}' has type '${found}', which is different from specified PrincipalType '${asked}'.`,
       target: 'properties.principalType',
     });
-  if ((await findRole(tx, row.tenantUid, row.roleKey)) === undefined)
+  const role = await findRole(tx, row.tenantUid, row.roleKey);
+  if (role === undefined)
     throw refuse('roleUnknown', {
       message: `The specified role definition with ID '${row.roleKey}' does not exist. List the roles with az role definition list.`,
+      target: 'properties.roleDefinitionId',
+    });
+  if (!role.assignableScopes.some((scope) => isWithinScope(row.scopeKey, scope.toLowerCase())))
+    throw refuse('roleNotAssignable', {
+      message: `The role '${role.name}' cannot be assigned at the scope '${resource.parentId}': its assignableScopes are ${role.assignableScopes.join(', ')}.`,
       target: 'properties.roleDefinitionId',
     });
   const equal = await findEqualAssignment(tx, row);

@@ -3,21 +3,22 @@ import { builtInRole } from './role-built-ins.ts';
 import type { RoleDefinition } from './role-definition.ts';
 import { storedRoleSchema } from './role-store.ts';
 
+/** A role and where it can be given. */
+export type AssignableRole = Pick<RoleDefinition, 'key' | 'name' | 'permissions'> & {
+  readonly assignableScopes: readonly string[];
+};
+
 /** A custom role with what it was made of. */
-export type CustomRole = Pick<RoleDefinition, 'key' | 'name' | 'permissions'> & {
+export type CustomRole = AssignableRole & {
   /** The resource's. */
   readonly uid: string;
   readonly tenantUid: string;
 };
 
 /** Built in or custom; undefined when there is none of that GUID. */
-export async function findRole(
-  queries: Queries,
-  tenantUid: string,
-  key: string,
-): Promise<Pick<RoleDefinition, 'key' | 'name' | 'permissions'> | undefined> {
+export async function findRole(queries: Queries, tenantUid: string, key: string): Promise<AssignableRole | undefined> {
   const builtIn = builtInRole(key);
-  if (builtIn !== undefined) return builtIn;
+  if (builtIn !== undefined) return { ...builtIn, assignableScopes: ['/'] };
   const row = await queries
     .selectFrom('custom_roles')
     .where('tenant_uid', '=', tenantUid)

@@ -37,8 +37,8 @@ export function validateRoleDefinition({ name, desired }: Validation): Desired {
 /** Throws `roleNameTaken`, `customRolesFull`. */
 export async function applyRoleDefinition(tx: Transaction, resource: Resource): Promise<void> {
   const { uid, tenantUid, name } = resource;
-  const { roleName, permissions } = definitionOf(resource);
-  const role = { uid, tenantUid, key: name.toLowerCase(), name: roleName, permissions };
+  const { roleName, permissions, assignableScopes } = definitionOf(resource);
+  const role = { uid, tenantUid, key: name.toLowerCase(), name: roleName, permissions, assignableScopes };
   if (!(await writeCustomRole(tx, role))) throw nameTaken(roleName);
   if ((await countCustomRoles(tx, tenantUid)) > maxCustomRoles)
     throw refuse('customRolesFull', {

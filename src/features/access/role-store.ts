@@ -27,7 +27,11 @@ const permissionSchema = z.object({
   notDataActions: texts,
 });
 /** The column `definition` of a custom role. */
-export const storedRoleSchema = z.object({ name: z.string(), permissions: z.array(permissionSchema) });
+export const storedRoleSchema = z.object({
+  name: z.string(),
+  permissions: z.array(permissionSchema),
+  assignableScopes: texts,
+});
 
 /** One query: the principal, its groups and the groups these are in, their assignments and custom roles, and the epoch. */
 export async function loadHeldRoles(queries: Queries, tenantUid: string, principalUid: string): Promise<HeldRoles> {
