@@ -9,12 +9,14 @@ import { Resources } from '../../features/resources/resources.ts';
 import type { JobKind, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Log } from '../../platform/log.ts';
+import type { Outbound } from '../../platform/outbound/outbound.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
 import type { ArmType } from './arm-type.ts';
 import { createDeployments } from './deployments-composition.ts';
+import { registryEventSubscriptionType } from './event-subscription-type.ts';
 import { federatedCredentialType } from './federated-credential-type.ts';
 import { resourceGroupType } from './group-type.ts';
 import { userAssignedIdentityType } from './identity-type.ts';
@@ -37,6 +39,8 @@ export type CreateArmParts = RegistryTypeParts &
     readonly jobs: Pick<Jobs, 'add'>;
     readonly log: Log;
     readonly transfer: TransferLimits;
+    /** Event subscriptions ask their endpoints; without a way out there are none. */
+    readonly outbound?: Outbound;
     /** As the settings list them. */
     readonly locationNames: readonly string[];
   };
@@ -57,6 +61,7 @@ export function createArm(parts: CreateArmParts): Arm {
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
     registryWebhookType(parts),
+    ...(parts.outbound === undefined ? [] : [registryEventSubscriptionType({ ...parts, outbound: parts.outbound })]),
     scopeMapArmType(parts),
     repositoryTokenArmType(parts),
     roleAssignmentsType(parts),

@@ -39,7 +39,7 @@ export type DeliveryRunParts = {
   readonly outbound: Pick<Outbound, 'call'>;
   readonly pace: DeliveryPace;
   /** Undefined when the registry of the webhook is gone. */
-  readonly receiverOf: (row: WebhookRow) => Receiver | undefined;
+  readonly receiverOf: (row: WebhookRow) => Promise<Receiver | undefined>;
 };
 
 const pageEvents = 100;
@@ -61,7 +61,7 @@ export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: 
   const row = await findWebhook(parts.database.read, webhookUid);
   if (row === undefined || row.is_enabled === 0) return;
   if (row.retry_at > parts.clock.nowMicros()) return await deliverLater(parts, webhookUid, row.retry_at);
-  const receiver = parts.receiverOf(row);
+  const receiver = await parts.receiverOf(row);
   if (receiver === undefined) return;
   const run = new DeliveryRun(parts, row, receiver, job);
   for (const cursor of await cursorsBehind(parts.database.read, webhookUid, row.registry_uid)) {

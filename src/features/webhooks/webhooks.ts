@@ -14,9 +14,11 @@ import { attempt } from './delivery-attempt.ts';
 import { DeliveryPace } from './delivery-pace.ts';
 import { type DeliveryRunParts, deliver, type Receiver } from './delivery-run.ts';
 import { listWaiting, noteDeliveries } from './delivery-store.ts';
+import { isSubscribed, parseSubscriptionFilter } from './event-subscription.ts';
+import { originOf } from './message-origin.ts';
 import { type Notification, notificationsOf } from './notification.ts';
 import { resendJob } from './webhook-deliveries.ts';
-import { type MessageOrigin, messageOf } from './webhook-message.ts';
+import { messageOf } from './webhook-message.ts';
 import { filterOf } from './webhook-rules.ts';
 import { isInScope, parseScope } from './webhook-scope.ts';
 import { deliverJob, findWebhook, listEnabled, passOver, plannedDeliveries, type WebhookRow } from './webhook-store.ts';
@@ -102,20 +104,15 @@ export class Webhooks {
       });
   }
 
-  #receiverOf(row: WebhookRow): Receiver | undefined {
-    const origin = this.#originOf(row);
+  async #receiverOf(row: WebhookRow): Promise<Receiver | undefined> {
+    const origin = await originOf(this.#parts, row.registry_uid);
     if (origin === undefined) return undefined;
     return {
       target: openTarget(this.#parts, row.uid, row.sealed_target),
       wants: wantedBy(row),
       messageOf: (notifications) => messageOf(row.form, origin, notifications),
-      batchSize: 1,
+      batchSize: row.form === 'acr' ? 1 : parseSubscriptionFilter(row.filter).batchSize,
     };
-  }
-
-  #originOf(row: WebhookRow): MessageOrigin | undefined {
-    const registry = this.#parts.directory.byUid(row.registry_uid);
-    return registry && { loginServer: registry.loginServer, resourceId: registry.name, location: '' };
   }
 
   /** Each once: a ping or dead letter that fails is (again) a dead letter. */
@@ -141,6 +138,10 @@ export class Webhooks {
 }
 
 function wantedBy(row: WebhookRow): (notification: Notification) => boolean {
+  if (row.form !== 'acr') {
+    const filter = parseSubscriptionFilter(row.filter);
+    return (notification) => isSubscribed(filter, notification);
+  }
   const { scope, actions } = filterOf(parseJsonObject(row.filter));
   const parsed = parseScope(scope);
   return ({ action, target, scopeTags }) =>

@@ -12,7 +12,7 @@ export type Headers = Readonly<Record<string, string>>;
 export type OutboundRequest = {
   readonly url: string;
   /** `GET` unless given. Redirects of other methods than GET and HEAD are not followed: the answer is the redirect itself. */
-  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  readonly method?: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
   /** Go along with redirects to any host. */
   readonly headers?: Headers;
   /** Headers that hold a secret (Authorization and the like): sent to the origin of `url` alone. */

@@ -1,0 +1,118 @@
+import { registryType } from '../../features/registries/registry.ts';
+import type { LoginServerOf } from '../../features/registries/registry-store.ts';
+import { refuse } from '../../features/resources/refuse.ts';
+import { idKey, type Resource } from '../../features/resources/resource.ts';
+import { findResource } from '../../features/resources/resource-store.ts';
+import { missing } from '../../features/resources/resources.ts';
+import {
+  eventSubscriptionType,
+  subscriptionFilterOf,
+  validateSubscription,
+} from '../../features/webhooks/event-subscription.ts';
+import { type HandshakeParts, shakeHands } from '../../features/webhooks/subscription-handshake.ts';
+import type { WebhookForm } from '../../features/webhooks/webhook.ts';
+import { removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
+import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import type { ArmType } from './arm-type.ts';
+
+export type EventSubscriptionParts = TargetParts &
+  HandshakeParts & {
+    readonly database: Database;
+    readonly loginServerOf: LoginServerOf;
+  };
+
+/** Whom a registry tells in the forms of Event Grid and CloudEvents. Source: Microsoft.EventGrid/eventSubscriptions. */
+export function registryEventSubscriptionType(parts: EventSubscriptionParts): ArmType {
+  return {
+    type: eventSubscriptionType,
+    level: 'extension',
+    hasLocation: false,
+    hasSystemData: true,
+    checkName: (name) => {
+      if (/^[a-zA-Z0-9-]{3,64}$/.test(name)) return;
+      throw refuse('resourceNameInvalid', {
+        message: `The name '${name.slice(0, 100)}' is invalid: use 3 to 64 letters, digits and hyphens.`,
+        target: 'name',
+      });
+    },
+    validate: validateSubscription,
+    settle: async (tx, { resource, previous }) => {
+      if (previous === undefined) await registryOf(tx, resource);
+      const { uid, properties, ...desired } = resource;
+      return { ...desired, properties: sealProperties(parts, uid, properties) };
+    },
+    apply: async ({ tx }, { resource, previous }) => {
+      const registry = await registryOf(tx, resource);
+      await write(tx, resource, registry.uid, resource.state === 'Succeeded');
+      // What happens until the endpoint has agreed is told afterwards.
+      if (previous === undefined) await skipToHead(tx, resource.uid, registry.uid);
+    },
+    converge: {
+      isNeeded: ({ resource, previous }) =>
+        previous === undefined ||
+        resource.properties.sealed !== previous.properties.sealed ||
+        formOf(resource) !== formOf(previous),
+      run: async (resource, run) => {
+        const registry = await registryOf(parts.database.read, resource);
+        await shakeHands(parts, {
+          form: formOf(resource),
+          target: openTarget(parts, resource.uid, sealedBytes(resource.properties)),
+          topic: registry.id,
+          origin: parts.loginServerOf(registry.name.toLowerCase()).replace(/:\d+$/, ''),
+          subscriptionName: resource.name,
+          signal: run.signal,
+        });
+        await run.write(async ({ tx }, current) => {
+          await write(tx, current, registry.uid, true);
+          return current.properties;
+        });
+      },
+    },
+    forget: async ({ tx }, { uid }) => await removeWebhook(tx, uid),
+    properties: ({ properties: { sealed: _, ...shown }, parentId, state }) => ({
+      ...shown,
+      topic: parentId,
+      provisioningState: state,
+      retryPolicy: { maxDeliveryAttempts: 30, eventTimeToLiveInMinutes: 1_440 },
+    }),
+    actions: {
+      getfullurl: {
+        method: 'POST',
+        isChange: true,
+        run: async ({ resource: { uid, properties } }) => ({
+          endpointUrl: openTarget(parts, uid, sealedBytes(properties)).serviceUri,
+        }),
+      },
+    },
+  };
+}
+
+async function write(tx: Transaction, resource: Resource, registryUid: string, isEnabled: boolean): Promise<void> {
+  await writeWebhook(tx, {
+    uid: resource.uid,
+    registryUid,
+    form: formOf(resource),
+    isEnabled,
+    filter: subscriptionFilterOf(resource.properties),
+    sealedTarget: sealedBytes(resource.properties),
+    nowMicros: resource.changedAtMicros,
+  });
+}
+
+function formOf({ properties }: Resource): WebhookForm {
+  return properties.eventDeliverySchema === 'CloudEventSchemaV1_0' ? 'cloudEvents' : 'eventGrid';
+}
+
+async function registryOf(
+  queries: Queries | Transaction,
+  { tenantUid, parentId }: Pick<Resource, 'tenantUid' | 'parentId'>,
+): Promise<Resource> {
+  const parent = await findResource(queries, tenantUid, parentId);
+  if (parent === undefined) throw missing(parentId);
+  if (idKey(parent.type) === idKey(registryType)) return parent;
+  throw refuse('resourceInvalid', {
+    message: `Event subscriptions belong to registries, and '${parentId}' is none.`,
+    target: 'scope',
+  });
+}

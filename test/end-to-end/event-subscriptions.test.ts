@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { z } from 'zod';
+import { pushTags } from '../faults/webhooks.ts';
+import { type AzRest, azRest } from '../support/az-rest.ts';
+import { waitFor } from '../support/wait-for.ts';
+import { type Received, type WebhookReceiver, webhookReceiver } from '../support/webhook-receiver.ts';
+import { useWorkbench } from './workbench.ts';
+
+const registry = '/resourceGroups/berth/providers/Microsoft.ContainerRegistry/registries/local';
+const gridEvent = z.strictObject({
+  id: z.guid(),
+  topic: z.string().endsWith(registry),
+  subject: z.string(),
+  eventType: z.string(),
+  eventTime: z.iso.datetime(),
+  data: z.looseObject({ action: z.string(), target: z.looseObject({ repository: z.string() }) }),
+  dataVersion: z.literal('1.0'),
+  metadataVersion: z.literal('1'),
+});
+const cloudEvent = z.strictObject({
+  specversion: z.literal('1.0'),
+  id: z.guid(),
+  source: z.string().endsWith(registry),
+  type: z.string(),
+  subject: z.string(),
+  time: z.iso.datetime(),
+  datacontenttype: z.literal('application/json'),
+  data: z.looseObject({ action: z.string() }),
+});
+const shown = z.looseObject({
+  properties: z.looseObject({ provisioningState: z.string(), destination: z.looseObject({}) }),
+});
+
+/** Source: ACR semantics, "Event Grid"; Event Grid and CloudEvents on their handshakes. */
+describe('event subscriptions', () => {
+  const bench = useWorkbench({ settings: { 'outbound-allow': '127.0.0.0/8' } });
+  const receivers: WebhookReceiver[] = [];
+  let arm: AzRest;
+  before(async () => {
+    arm = await azRest(bench().server);
+  });
+  after(async () => {
+    for (const receiver of receivers) await receiver.close();
+  });
+
+  const receive: typeof webhookReceiver = async (...parts) => {
+    const receiver = await webhookReceiver(...parts);
+    receivers.push(receiver);
+    return receiver;
+  };
+  const pathOf = (name: string) =>
+    `${arm.subscription}${registry}/providers/Microsoft.EventGrid/eventSubscriptions/${name}`;
+  const subscribe = async (name: string, endpointUrl: string, more: object = {}, batch: object = {}) => {
+    const destination = { endpointType: 'WebHook', properties: { endpointUrl, ...batch } };
+    await arm.done('PUT', pathOf(name), { properties: { destination, ...more } });
+    return await waitFor('the end of the handshake', 20_000, async () => {
+      const { properties } = shown.parse(await (await arm.send('GET', pathOf(name))).json());
+      return /Succeeded|Failed/.test(properties.provisioningState) ? properties : undefined;
+    });
+  };
+  const validating = async () =>
+    await receive((received, response) => {
+      if (received.headers['aeg-event-type'] !== 'SubscriptionValidation') return;
+      const [event] = z
+        .array(z.looseObject({ data: z.object({ validationCode: z.string() }) }))
+        .parse(JSON.parse(received.body));
+      response.end(JSON.stringify({ validationResponse: event?.data.validationCode }));
+    });
+  const allowing = async (origin = '*') =>
+    await receive((received, response) => {
+      if (received.method === 'OPTIONS') response.writeHead(200, { 'WebHook-Allowed-Origin': origin }).end();
+    });
+  const notified = (receiver: WebhookReceiver): readonly Received[] => receiver.received.slice(1);
+
+  test('in the schema of Event Grid, after its handshake', async () => {
+    const receiver = await validating();
+    const more = { filter: { subjectBeginsWith: 'hooked:V' } };
+    const { provisioningState, destination } = await subscribe('grid', `${receiver.url}/in?code=s3cret`, more);
+    assert.equal(provisioningState, 'Succeeded');
+    assert.doesNotMatch(JSON.stringify(destination), /s3cret/);
+    const full = z.object({ endpointUrl: z.string() });
+    const answer = await arm.send('POST', `${pathOf('grid')}/getFullUrl`);
+    assert.equal(full.parse(await answer.json()).endpointUrl, `${receiver.url}/in?code=s3cret`);
+    await pushTags(bench().server, ['v1', 'other', 'v2'], 1);
+    await waitFor('both', 20_000, () => notified(receiver).length >= 2);
+    const events = notified(receiver).map(({ body }) => z.tuple([gridEvent]).parse(JSON.parse(body))[0]);
+    assert.deepEqual(
+      events.map((each) => [each.eventType, each.subject, each.data.action]),
+      [
+        ['Microsoft.ContainerRegistry.ImagePushed', 'hooked:v1', 'push'],
+        ['Microsoft.ContainerRegistry.ImagePushed', 'hooked:v2', 'push'],
+      ],
+    );
+    assert.equal(notified(receiver)[0]?.headers['aeg-event-type'], 'Notification');
+    assert.equal(notified(receiver)[0]?.path, '/in?code=s3cret');
+  });
+
+  test('as CloudEvents, one by one and in batches, after the OPTIONS handshake', async () => {
+    const [single, batched] = [await allowing(), await allowing()];
+    const more = { eventDeliverySchema: 'CloudEventSchemaV1_0' };
+    await subscribe('cloud', single.url, more);
+    await subscribe('batched', batched.url, more, { maxEventsPerBatch: 50 });
+    assert.equal(single.received[0]?.headers['webhook-request-origin'], bench().named.host.split(':')[0]);
+    await pushTags(bench().server, ['c1', 'c2', 'c3', 'c4']);
+    await waitFor('each', 20_000, () => notified(single).length >= 4);
+    for (const { body, headers } of notified(single)) {
+      assert.equal(headers['content-type'], 'application/cloudevents+json; charset=utf-8');
+      cloudEvent.parse(JSON.parse(body));
+    }
+    const inBatches = () =>
+      notified(batched).flatMap(({ body }) => {
+        const value: unknown = JSON.parse(body);
+        return z.array(cloudEvent).parse(Array.isArray(value) ? value : [value]);
+      });
+    await waitFor('all in batches', 20_000, () => inBatches().length >= 4);
+    assert.deepEqual(
+      inBatches()
+        .map(({ subject }) => subject)
+        .sort(),
+      ['hooked:c1', 'hooked:c2', 'hooked:c3', 'hooked:c4'],
+    );
+  });
+
+  test('an endpoint that does not agree gets no events, and the request says why', async () => {
+    const silent = await receive();
+    const foreign = await allowing('elsewhere.example');
+    for (const [name, url, more, reason] of [
+      ['silent', silent.url, {}, /validation code/],
+      ['foreign', foreign.url, { eventDeliverySchema: 'CloudEventSchemaV1_0' }, /WebHook-Allowed-Origin/],
+    ] as const) {
+      const destination = { endpointType: 'WebHook', properties: { endpointUrl: url } };
+      const answer = await arm.send('PUT', pathOf(name), { properties: { destination, ...more } });
+      assert.equal(answer.status, 201, await answer.clone().text());
+      const status = answer.headers.get('azure-asyncoperation') ?? '';
+      const operation = await waitFor('the end', 20_000, async () => {
+        const text = await (await arm.send('GET', new URL(status).pathname + new URL(status).search)).text();
+        return text.includes('InProgress') ? undefined : text;
+      });
+      assert.match(operation, reason);
+    }
+    await pushTags(bench().server, ['w1']);
+    assert.deepEqual([silent.received.length, foreign.received.length], [1, 1]);
+  });
+
+  test('what is wrong is refused, and deleting ends it', async () => {
+    const refused = async (properties: object, message: RegExp, path = pathOf('wrong')) => {
+      const answer = await arm.send('PUT', path, { properties });
+      assert.equal(answer.status, 400);
+      assert.match(await answer.text(), message);
+    };
+    const destination = { endpointType: 'WebHook', properties: { endpointUrl: 'https://a.example' } };
+    await refused({}, /destination/);
+    await refused({ destination: { endpointType: 'EventHub', properties: {} } }, /endpointType/);
+    await refused({ destination, filter: { includedEventTypes: ['Nope'] } }, /Nope/);
+    await refused({ destination, filter: { advancedFilters: [{}] } }, /advanced filters/);
+    const onGroup = `${arm.subscription}/resourceGroups/berth/providers/Microsoft.EventGrid/eventSubscriptions/wrong`;
+    await refused({ destination }, /belong to registries/, onGroup);
+    await arm.done('DELETE', pathOf('cloud'));
+    assert.equal((await arm.send('GET', pathOf('cloud'))).status, 404);
+  });
+});
