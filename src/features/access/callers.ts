@@ -18,7 +18,8 @@ import type { RegistryTokens } from './registry-tokens.ts';
 const nobody = stranger();
 /** The user name that goes with a refresh token as password. Source: ACR semantics, "Methods". */
 const tokenUserName = '00000000-0000-0000-0000-000000000000';
-const guardedSurfaces: readonly Circumstances['surface'][] = ['oci', 'acr', 'token'];
+/** Those of registries: network rules are about them, and tokens of registries open them. */
+const registrySurfaces: readonly Circumstances['surface'][] = ['oci', 'acr', 'token'];
 
 export type CallersParts = {
   readonly database: Database;
@@ -132,9 +133,14 @@ export class Callers {
     return standing && new KnownCaller({ ...parts, standing, ...(token && { token }) });
   }
 
-  /** The caller as one request brings it: asked again at a newer epoch, what the registry says is read again too. */
-  #from(caller: Caller, registry: Registry, from: Circumstances): Caller {
+  /**
+   * The caller as one request brings it: asked again at a newer epoch, what the registry says is read again too. A refresh
+   * token stands for the secret behind it in its registry alone: nobody administers with it.
+   */
+  #from(caller: Caller, registry: Registry, from: Circumstances): Caller | undefined {
     const { kind, access, issuedAtEpoch } = caller;
+    const isRefreshToken = issuedAtEpoch !== undefined && access === undefined;
+    if (isRefreshToken && !registrySurfaces.includes(from.surface)) return undefined;
     const identity = async (asked: number): Promise<Identity | undefined> => {
       const known = await caller.identity(asked);
       if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
@@ -156,7 +162,7 @@ export class Callers {
 
   #isAdmitted({ uid }: Registry, { address, surface }: Circumstances): boolean {
     const registry = this.#parts.directory.byUid(uid);
-    if (registry === undefined || !guardedSurfaces.includes(surface)) return true;
+    if (registry === undefined || !registrySurfaces.includes(surface)) return true;
     // No service of the installation connects from outside its own process yet.
     return admits(registry.network, { address, isTrustedService: false });
   }

@@ -188,6 +188,24 @@ forEachDatabase((_, open) => {
     await pullWith(basic(tokenUserName, refresh));
   });
 
+  test('no token of a registry administers the installation, whoever it is for', async () => {
+    const credentials = { kind: 'password', userName: 'Olivia', password: sample.owner.password } as const;
+    const asked = [{ type: 'repository', name: '*', actions: ['*'] }] as const;
+    const issued = await here.issueTokens({
+      ...{ registry, credentials, asked, wantsRefreshToken: true, circumstances: sampleCircumstances },
+    });
+    const administer = (authorization: string) =>
+      here.authorize({
+        ...{ registry, authorization, action: 'administer' },
+        circumstances: { ...sampleCircumstances, surface: 'admin' },
+      });
+    await administer(basic('Olivia', sample.owner.password));
+    await pullWith(basic(tokenUserName, issued.refreshToken ?? ''));
+    await assert.rejects(administer(basic(tokenUserName, issued.refreshToken ?? '')), wrong);
+    await pull(issued.accessToken);
+    await assert.rejects(administer(`Bearer ${issued.accessToken}`), { error: 'insufficientScope' });
+  });
+
   test('a minute between clocks is forgiven, and no more', async () => {
     const { claims } = split(access);
     const now = clock.nowMicros() / 1_000_000;

@@ -25,8 +25,8 @@ export async function applyScopeMap(
 
 /** A map that tokens have stays, unless the whole registry goes. Throws `scopeMapNeeded`. */
 export async function withdrawScopeMap(kind: Database['kind'], tx: Transaction, resource: Resource): Promise<void> {
-  await raiseAccessEpoch(tx, resource.tenantUid);
   const registry = await findForShare(kind, tx, resource.tenantUid, resource.parentId);
+  await raiseAccessEpoch(tx, resource.tenantUid);
   if (registry === undefined || registry.state === 'Deleting') return;
   const tokens = await tokensOfScopeMap(tx, registry.uid, resource.name, namedTokens + 1);
   if (tokens.length === 0) return;
