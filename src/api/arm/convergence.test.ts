@@ -28,12 +28,19 @@ import { resourceGroupType } from './group-type.ts';
 import { renderArmError } from './render-arm-error.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
-const owner: Principal = { kind: 'user', uid: 'olivia', name: 'Olivia', isOwner: true, registryUid: undefined };
 const version = 'api-version=2025-11-01';
 
 const shipSchema = z.looseObject({
   location: z.string(),
   properties: z.looseObject({ provisioningState: z.string(), sails: z.number().exactOptional() }),
+});
+
+const deploymentSchema = z.looseObject({
+  properties: z.looseObject({
+    provisioningState: z.string(),
+    error: z.unknown().optional(),
+    outputs: z.unknown().optional(),
+  }),
 });
 
 /** What the long part of a ship does. */
@@ -64,6 +71,11 @@ function shipType(build: Building, cleared: string[]): ArmType {
 /** One process of a control plane with that type. */
 async function process(database: Database, tenantUid: string, folder: string, type: ArmType) {
   const here = await sampleProcess(database, tenantUid, new HeldClock());
+  const { uid } = await database.read
+    .selectFrom('principals')
+    .select('uid')
+    .where('is_owner', '=', 1)
+    .executeTakeFirstOrThrow();
   const store = createFolderStore({ folder, ids, failpoint: createFailpoints(undefined, systemClock) });
   const jobs = createJobs({ database, clock: systemClock, ids, log, pollMs: 10 });
   const accessLog = createAccessLog({ database, clock: systemClock, ids, log });
@@ -72,7 +84,13 @@ async function process(database: Database, tenantUid: string, folder: string, ty
     ...{ tenantId: ids.guid(), domain: 'berth.test', defaultRegistryName: 'contoso', locationNames: ['local'] },
     loginServerOf: (label: string) => `${label}.berth.test`,
     transfer: { minBytesPerSecond: 1, windowMs: 30_000 },
-    tenantCaller: async () => owner,
+    tenantCaller: async (): Promise<Principal> => ({
+      kind: 'user',
+      uid,
+      name: 'Olivia',
+      isOwner: true,
+      registryUid: undefined,
+    }),
   };
   const arm = armOf(parts, [resourceGroupType, type]);
   const app = new Hono<Env>();
@@ -96,6 +114,12 @@ async function process(database: Database, tenantUid: string, folder: string, ty
     });
   return {
     runJobs: () => jobs.start(arm.jobKinds),
+    /** One run of the long part, as after so many that were cut off. */
+    converge: async (resourceUid: string, attempt: number) => {
+      const { signal } = new AbortController();
+      const kind = arm.jobKinds.find(({ kind: name }) => name === 'resources.converge');
+      await kind?.run({ payload: { uid: resourceUid }, attempt, signal, renew: async () => {} });
+    },
     send: async (method: string, path: string, body?: JsonObject) =>
       await fetch(`https://arm.test${path}?${version}`, method, body),
     /** How the operation of an answer stands. */
@@ -228,6 +252,66 @@ forEachDatabase((_, open) => {
     goOn();
     await waitFor('it is gone', 10_000, async () => (await here.send('GET', ship('frigate'))).status === 404);
     assert.deepEqual(cleared, ['frigate']);
+  });
+
+  test('a deployment waits for the long part, and fails with it', async () => {
+    const template = {
+      $schema: 'https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#',
+      contentVersion: '1.0.0.0',
+      resources: [
+        {
+          type: 'Contoso.Yard/ships',
+          apiVersion: '2025-11-01',
+          name: 'galley',
+          location: 'local',
+          properties: { wanted: 4 },
+        },
+      ],
+      outputs: { sails: { type: 'int', value: "[reference('galley').sails]" } },
+    };
+    const deployment = `${group}/providers/Microsoft.Resources/deployments/fleet`;
+    const deploy = async () => {
+      await here.send('PUT', deployment, { properties: { mode: 'Incremental', template } });
+      let ended = deploymentSchema.parse({ properties: { provisioningState: '' } }).properties;
+      await waitFor('the deployment ends', 20_000, async () => {
+        ended = deploymentSchema.parse(await (await here.send('GET', deployment)).json()).properties;
+        return ['Succeeded', 'Failed'].includes(ended.provisioningState);
+      });
+      return ended;
+    };
+    build = async () => {
+      throw refuse('resourceInvalid', { message: 'There is no timber.' });
+    };
+    const failed = await deploy();
+    assert.equal(failed.provisioningState, 'Failed');
+    assert.match(JSON.stringify(failed.error), /ResourceDeploymentFailure.*There is no timber/);
+    held()();
+    assert.deepEqual((await deploy()).outputs, { sails: { type: 'Int', value: 4 } });
+  });
+
+  test('what cuts off every run is told as failed', async () => {
+    const other = await open();
+    const { tenantUid: otherTenant } = await sampleAccess(other);
+    const there = await process(
+      other,
+      otherTenant,
+      folder.path,
+      shipType(async () => {}, []),
+    );
+    const base = group.replace(/subscriptions\/[^/]+/, `subscriptions/${await subscriptionOf(there)}`);
+    await there.send('PUT', base, { location: 'local' });
+    const path = `${base}/providers/Contoso.Yard/ships/hulk`;
+    const answer = await there.send('PUT', path, { location: 'local' });
+    const { uid } = await other.read
+      .selectFrom('resources')
+      .select('uid')
+      .where('name', '=', 'hulk')
+      .executeTakeFirstOrThrow();
+    await there.converge(uid, 6);
+    assert.equal((await there.standing(answer)).error?.code, 'InternalServerError');
+    const { properties } = shipSchema.parse(await (await there.send('GET', path)).json());
+    assert.equal(properties.provisioningState, 'Failed');
+    await there.stop();
   });
 
   test('a server that stops leaves the rest to its next start', async () => {
