@@ -69,10 +69,9 @@ describe(`az ${newestAzVersion}: roles`, () => {
       `${create} --assignee-object-id ${objectId} --assignee-principal-type ServicePrincipal --role ${acrPull} --query id`,
     );
     assert.equal(again, first);
-    await type('az ad user create --display-name Ann --user-principal-name ann --password Correct-Horse-1');
-    await type(`${create} --assignee ann --role Reader`).catch(async () => {
-      await type(`${create} --assignee-object-id $(az ad user show --id ann --query id -o tsv) --role Reader`);
-    });
+    const ann = 'ann@contoso.example';
+    await type(`az ad user create --display-name Ann --user-principal-name ${ann} --password Correct-Horse-1`);
+    await type(`${create} --assignee ${ann} --role Reader`);
     const roles = 'az role assignment list --query "sort([].roleDefinitionName)" -o json --scope';
     assert.deepEqual(JSON.parse(await type(`${roles} ${registryId}`)), ['AcrPull', 'AcrPush', 'Reader']);
     assert.deepEqual(JSON.parse(await type(`${roles} $(az group show -n roles --query id -o tsv)`)), []);

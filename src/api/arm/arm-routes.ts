@@ -25,6 +25,7 @@ import { pageOf } from './paging.ts';
 import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { genericView, resourceView } from './resource-view.ts';
 import { answerRoles, answerRootRoles, roleTarget } from './role-answers.ts';
+import { constrained } from './role-constraints.ts';
 import { requirementOf, resourceOperation } from './role-requirement.ts';
 import { answerTags, taggedSegments } from './tag-answers.ts';
 import { locationView, providerViews, subscriptionView, tenantView } from './tenant-answers.ts';
@@ -139,7 +140,7 @@ async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): 
   if (roles !== undefined) return await answerRoles(parts, call, roles);
   switch (target.kind) {
     case 'resource':
-      return await answerResource(parts, call, target);
+      return await answerResource(parts, call, { ...target, type: constrained(target.type, call.require) });
     case 'action':
       return await answerAction(parts, call, target);
     case 'collection':

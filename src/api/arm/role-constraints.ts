@@ -1,20 +1,24 @@
 import { roleAssignmentType, roleKeyOf } from '../../features/access/role-definition.ts';
-import type { Resource } from '../../features/resources/resource.ts';
+import type { Desired, Resource } from '../../features/resources/resource.ts';
+import { userAssignedIdentityTypeName } from '../../wire/arm/identity-schema.ts';
+import { isJsonObject } from '../../wire/arm/json.ts';
 import type { ArmCaller } from './arm-caller.ts';
 import type { ArmType } from './arm-type.ts';
 import type { Requirement } from './role-requirement.ts';
 
 /**
- * Role assignments that are written only where the caller may give that role to that principal: a condition on the caller's own
- * role may say which. Source: Azure role-based access control, "Delegate Azure access management to others".
+ * The type with what its body needs beyond the address: the right to give that role to that principal, as a condition on the
+ * caller's own role may say which; the right to use each managed identity that is new on a resource.
+ * Source: Azure role-based access control, "Delegate Azure access management to others"; "Managed Identity Operator".
  */
 export function constrained(type: ArmType, require: ArmCaller['require']): ArmType {
-  if (type.type !== roleAssignmentType) return type;
   return {
     ...type,
     settle: async (tx, change) => {
       const desired = (await type.settle?.(tx, change)) ?? change.resource;
-      require(assignmentRequirement('write', { ...change.resource, ...desired }));
+      const resource = { ...change.resource, ...desired };
+      if (type.type === roleAssignmentType) require(assignmentRequirement('write', resource));
+      for (const each of identityRequirements(resource, change.previous)) require(each);
       return desired;
     },
   };
@@ -35,4 +39,17 @@ export function assignmentRequirement(
     Object.entries(facts).map(([name, value]) => [`${roleAssignmentType.toLowerCase()}:${name}`, value]),
   );
   return { kind: 'operation', operation: `${roleAssignmentType}/${verb}`, scope: parentId, attributes };
+}
+
+function identityRequirements(wanted: Desired, before: Desired | undefined): readonly Requirement[] {
+  const known = identitiesOf(before).map((id) => id.toLowerCase());
+  const operation = `${userAssignedIdentityTypeName}/assign/action`;
+  return identitiesOf(wanted)
+    .filter((id) => !known.includes(id.toLowerCase()))
+    .map((scope) => ({ kind: 'operation', operation, scope }));
+}
+
+function identitiesOf(desired: Desired | undefined): readonly string[] {
+  const identities = desired?.identity?.userAssignedIdentities;
+  return identities !== undefined && isJsonObject(identities) ? Object.keys(identities) : [];
 }

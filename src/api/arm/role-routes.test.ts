@@ -318,6 +318,19 @@ forEachDatabase((_, open) => {
     await refused(await sample.send('GET', sample.contoso, undefined, fay.as), 403, 'AuthorizationFailed');
   });
 
+  test('a managed identity is put on a registry by whoever may assign it', async () => {
+    const kim = await sample.person('assigner');
+    await sample.assign(kim, roles.contributor, sample.fabrikam);
+    const id = `${sample.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/robot`;
+    assert.equal((await sample.send('PUT', id, { location: 'local' })).status, 201);
+    const identity = { type: 'UserAssigned', userAssignedIdentities: { [id]: {} } };
+    const put = () => sample.send('PATCH', sample.fabrikam, { identity }, kim.as);
+    await refused(await put(), 403, 'AuthorizationFailed', /userAssignedIdentities\/assign\/action.*robot/);
+    await sample.assign(kim, 'f1a07417-d97a-45cb-824c-7a7467783830', id);
+    assert.equal((await put()).status, 200);
+    assert.equal((await sample.send('PATCH', sample.fabrikam, { tags: { a: 'b' } }, kim.as)).status, 200);
+  });
+
   test('a deployment does what its author may: a contributor makes a registry, and gives no role on it', async () => {
     const ida = await sample.person('deployer');
     await sample.assign(ida, roles.contributor, sample.group);
