@@ -20,6 +20,8 @@ export type Change = {
     readonly sku: Sku;
     /** After so many days a manifest without a tag leaves; null for never. */
     readonly retentionDays: number | null;
+    /** Whether what is deleted can be restored for a while. */
+    readonly keepsDeleted: boolean;
     /** JSON of its rules for tags that are written once. */
     readonly immutableTags: string;
   };
@@ -65,13 +67,13 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
           const row = await read(tx, at);
           if (row === undefined) throw new BerthError('registryUnknown');
           if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
-          const { repositoryUid, locks, sku, immutableTags, retentionDays } = row;
+          const { repositoryUid, locks, sku, immutableTags, retentionDays, keepsDeleted } = row;
           return await work({
             tx,
             append,
             repositoryUid: repositoryUid ?? undefined,
             repositoryLocks: locks ?? 0,
-            registry: { sku, immutableTags, retentionDays },
+            registry: { sku, immutableTags, retentionDays, keepsDeleted: keepsDeleted === 1 },
           });
         });
       } catch (error) {
@@ -109,6 +111,7 @@ function createRead(database: Database) {
       'g.sku',
       'g.immutable_tags as immutableTags',
       'g.retention_days as retentionDays',
+      'g.keeps_deleted as keepsDeleted',
       'r.uid as repositoryUid',
       'r.locks',
     ]),

@@ -3,7 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
 import { BlobMissing, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Authority } from '../access/authority.ts';
@@ -134,19 +134,28 @@ export class Blobs {
         .returning('digest')
         .executeTakeFirst();
       if (removed === undefined) throw new BerthError('blobUnknown', { digest });
-      const reference = await tx
-        .selectFrom('manifest_references')
-        .select('manifest_digest')
-        .where('repository_uid', '=', repositoryUid ?? '')
-        .where('digest', '=', digest)
-        .where('kind', '=', 'blob')
-        .limit(1)
-        .executeTakeFirst();
+      const reference = await this.#referenceTo(tx, repositoryUid ?? '', digest);
       if (reference !== undefined)
         throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
       await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
     });
     await failpoint('delete.commit.after');
+  }
+
+  /** Of a manifest, also of one that was deleted and can be restored. */
+  async #referenceTo(tx: Transaction, repositoryUid: string, digest: Digest) {
+    for (const table of ['manifest_references', 'deleted_references'] as const) {
+      const row = await tx
+        .selectFrom(table)
+        .select('manifest_digest')
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .where('kind', '=', 'blob')
+        .limit(1)
+        .executeTakeFirst();
+      if (row !== undefined) return row;
+    }
+    return undefined;
   }
 
   async *#readChecked(blob: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {

@@ -5,6 +5,7 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import { isKept, type Locks, requireOn } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
+import { isBlobHeld, keepManifest, keepTags } from './deleted-content.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
@@ -39,6 +40,8 @@ export class Deletion {
   readonly #repositoryUid: string;
   readonly #tx: Transaction;
   readonly #unreferenced = new Set<string>();
+  readonly #keeps: boolean;
+  #hasRemoved = false;
   #manifestBytes = 0;
 
   constructor(parts: DeletionParts) {
@@ -46,6 +49,7 @@ export class Deletion {
     this.#immutable = immutableTagsOf(parts.change.registry.immutableTags, parts.place.repository);
     this.#repositoryUid = parts.repositoryUid;
     this.#tx = parts.change.tx;
+    this.#keeps = parts.change.registry.keepsDeleted;
   }
 
   /** Removes a tag; false when there is none. Throws `contentLocked`, `tagImmutable`. */
@@ -158,21 +162,13 @@ export class Deletion {
       .deleteFrom('blob_links')
       .where('repository_uid', '=', this.#repositoryUid)
       .where('created_at', '<=', startedMicros)
-      .where((where) =>
-        where.not(
-          where.exists(
-            this.#references()
-              .where('manifest_references.digest', '=', where.ref('blob_links.digest'))
-              .select('digest'),
-          ),
-        ),
-      )
+      .where((where) => where.not(isBlobHeld(where.ref('blob_links.repository_uid'), where.ref('blob_links.digest'))))
       .execute();
   }
 
   /** Goes last: counts what was freed, and lets a repository go that holds nothing any more. */
   async finish(): Promise<void> {
-    if (this.#manifestBytes === 0) return;
+    if (!this.#hasRemoved) return;
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
     if (!(await this.holdsManifest())) await this.#forgetRepository();
@@ -236,6 +232,7 @@ export class Deletion {
       .where('repository_uid', '=', this.#repositoryUid)
       .where('name', 'in', names)
       .execute();
+    await this.#keepTags(rows);
     for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
     await this.#markUntagged(rows.map((row) => row.digest));
   }
@@ -257,10 +254,24 @@ export class Deletion {
       .select('digest')
       .execute();
     await this.#markUntagged(children.map((child) => child.digest));
-    this.#manifestBytes += last.sizeBytes;
+    this.#hasRemoved = true;
+    await this.#keepTags(tags.map(({ name }) => ({ name, digest })));
+    // A copy that is kept uses what the manifest used; a second copy is none.
+    const isKept = this.#keeps && (await keepManifest(this.#tx, this.#at(digest), this.#parts.nowMicros));
     const blobs = await deleteManifest(this.#tx, this.#repositoryUid, digest);
-    for (const blob of blobs) this.#unreferenced.add(blob);
+    if (!isKept) {
+      this.#manifestBytes += last.sizeBytes;
+      for (const blob of blobs) this.#unreferenced.add(blob);
+    }
     this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
+  }
+
+  async #keepTags(tags: readonly { readonly name: string; readonly digest: string }[]): Promise<void> {
+    if (this.#keeps) await keepTags(this.#tx, this.#repositoryUid, tags, this.#parts.nowMicros);
+  }
+
+  #at(digest: Digest) {
+    return { repositoryUid: this.#repositoryUid, digest };
   }
 
   async #markUntagged(digests: readonly string[]): Promise<void> {

@@ -10,19 +10,16 @@ import { type Locks, requireOn } from './attributes.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
 import { Deletions } from './deletions.ts';
-import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
+import { immutableTagsOf } from './immutable-tags.ts';
 import {
   createManifestQueries,
   insertManifest,
   missingBlobs,
   missingManifests,
   type StoredManifest,
-  setTag,
-  setTagOnce,
-  type TagTarget,
-  type TagWrite,
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
+import { pointTag } from './point-tag.ts';
 import { ensureRepository } from './repository-store.ts';
 import { addUsage, useBlobs } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
@@ -164,24 +161,6 @@ export class Manifests {
 }
 
 const shownMissing = 20;
-
-/** Undefined when a tag that is written once points there already. Throws `contentLocked`, `tagImmutable`. */
-async function pointTag(
-  tx: Transaction,
-  at: { readonly place: Place; readonly repositoryUid: string; readonly immutable: ImmutableTags },
-  target: TagTarget,
-): Promise<TagWrite | undefined> {
-  const { repository } = at.place;
-  const { tag } = target;
-  if (at.immutable.holds(tag)) {
-    const result = await setTagOnce(tx, at.repositoryUid, target);
-    if (result === 'taken') throw new BerthError('tagImmutable', { repository, tag });
-    return result === 'here' ? undefined : result;
-  }
-  const written = await setTag(tx, at.repositoryUid, target);
-  if (written === undefined) throw new BerthError('contentLocked', { repository, tag, writeEnabled: false });
-  return written;
-}
 
 function describe(stored: StoredManifest, manifest: Manifest): Readonly<Record<string, unknown>> {
   return {

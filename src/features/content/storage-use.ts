@@ -4,6 +4,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
+import { isBlobHeld } from './deleted-content.ts';
 import { releaseBlobs } from './released-blobs.ts';
 
 /** Most bytes that a registry of each SKU may have in use. */
@@ -72,12 +73,9 @@ export async function disuseBlobs(
             tx
               .selectFrom('blob_links as l')
               .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
-              .innerJoin('manifest_references as m', (join) =>
-                join.onRef('m.repository_uid', '=', 'l.repository_uid').onRef('m.digest', '=', 'l.digest'),
-              )
               .where('l.digest', '=', where.ref('referenced_blobs.digest'))
               .where('r.registry_uid', '=', registryUid)
-              .where('m.kind', '=', 'blob')
+              .where((link) => isBlobHeld(link.ref('l.repository_uid'), link.ref('l.digest')))
               .select('l.digest'),
           ),
         ),

@@ -28,8 +28,10 @@ export async function clearRegistry(
     removeUploads,
     removeTags,
     removeReferences,
-    removeManifests,
-    removeLinks,
+    removeOf('manifests'),
+    removeOf('deleted_tags'),
+    removeOf('deleted_manifests'),
+    removeOf('blob_links'),
     removeRepositories,
     removeBlobs,
   ];
@@ -105,45 +107,29 @@ const removeReferences: Step = ({ database }, registryUid) =>
     return rows.length;
   });
 
-const removeManifests: Step = ({ database }, registryUid) =>
-  database.transaction(async (tx) => {
-    const rows = await ofRegistry(tx, registryUid)
-      .innerJoin('manifests as m', 'm.repository_uid', 'r.uid')
-      .select(['m.repository_uid', 'm.digest'])
-      .limit(slice)
-      .execute();
-    for (const [repository, manifests] of Map.groupBy(rows, (row) => row.repository_uid))
-      await tx
-        .deleteFrom('manifests')
-        .where('repository_uid', '=', repository)
-        .where(
-          'digest',
-          'in',
-          manifests.map((row) => row.digest),
-        )
+/** Rows of a repository that name a digest. */
+function removeOf(table: 'manifests' | 'blob_links' | 'deleted_manifests' | 'deleted_tags'): Step {
+  return ({ database }, registryUid) =>
+    database.transaction(async (tx) => {
+      const rows = await tx
+        .selectFrom(table)
+        .where('repository_uid', 'in', ofRegistry(tx, registryUid).select('r.uid'))
+        .select(['repository_uid', 'digest'])
+        .limit(slice)
         .execute();
-    return rows.length;
-  });
-
-const removeLinks: Step = ({ database }, registryUid) =>
-  database.transaction(async (tx) => {
-    const rows = await ofRegistry(tx, registryUid)
-      .innerJoin('blob_links as l', 'l.repository_uid', 'r.uid')
-      .select(['l.repository_uid', 'l.digest'])
-      .limit(slice)
-      .execute();
-    for (const [repository, links] of Map.groupBy(rows, (row) => row.repository_uid))
-      await tx
-        .deleteFrom('blob_links')
-        .where('repository_uid', '=', repository)
-        .where(
-          'digest',
-          'in',
-          links.map((row) => row.digest),
-        )
-        .execute();
-    return rows.length;
-  });
+      for (const [repository, some] of Map.groupBy(rows, (row) => row.repository_uid))
+        await tx
+          .deleteFrom(table)
+          .where('repository_uid', '=', repository)
+          .where(
+            'digest',
+            'in',
+            some.map((row) => row.digest),
+          )
+          .execute();
+      return rows.length;
+    });
+}
 
 const removeRepositories: Step = ({ database }, registryUid) =>
   database.transaction(async (tx) => {

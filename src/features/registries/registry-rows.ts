@@ -48,6 +48,10 @@ function rowsOf(resource: Resource): NewRegistry {
     permissionMode: properties.roleAssignmentMode,
     immutableTags: policies.immutableTagsPolicy.status === 'enabled' ? policies.immutableTagsPolicy.rules : [],
     retentionDays: policies.retentionPolicy.status === 'enabled' ? policies.retentionPolicy.days : undefined,
+    softDelete: {
+      isEnabled: policies.softDeletePolicy.status === 'enabled',
+      days: policies.softDeletePolicy.retentionDays,
+    },
     acceptsArmTokens: policies.azureADAuthenticationAsArmPolicy.status === 'enabled',
   };
 }

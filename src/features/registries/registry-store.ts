@@ -27,6 +27,8 @@ export type NewRegistry = {
   readonly immutableTags?: readonly ImmutableTagRule[];
   /** After so many days a manifest without a tag is deleted; never unless given. */
   readonly retentionDays?: number | undefined;
+  /** Whether what is deleted can be restored, and for how many days; no and seven unless given. */
+  readonly softDelete?: { readonly isEnabled: boolean; readonly days: number };
 };
 
 /** The column `network_rules`. */
@@ -92,6 +94,8 @@ function changingColumns(registry: NewRegistry) {
     network_rules: JSON.stringify({ ...network, acceptsArmTokens }),
     anonymous_repositories: JSON.stringify(registry.anonymousRepositories),
     retention_days: registry.retentionDays ?? null,
+    keeps_deleted: registry.softDelete?.isEnabled === true ? 1 : 0,
+    deleted_days: registry.softDelete?.days ?? 7,
   };
 }
 

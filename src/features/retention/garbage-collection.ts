@@ -7,7 +7,7 @@ import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
-import { isHeld } from './held-blobs.ts';
+import { isBlobHeld } from '../content/deleted-content.ts';
 import { saveWalk, walkPosition } from './walk-store.ts';
 
 export type CollectionParts = {
@@ -111,7 +111,7 @@ async function unheldDigests(queries: Queries, registryUid: string, digests: rea
     .where('b.digest', 'in', digests)
     .where((where) => {
       const links = linksOf(queries, registryUid, where.ref('b.digest'));
-      const idle = links.where(where.not(isHeld(sql.ref('k.repository_uid'), sql.ref('k.digest'))));
+      const idle = links.where(where.not(isBlobHeld(sql.ref('k.repository_uid'), sql.ref('k.digest'))));
       return where.or([where.not(where.exists(links)), where.exists(idle)]);
     })
     .select('b.digest')
@@ -152,7 +152,7 @@ async function removeRows(
     .deleteFrom('blob_links')
     .where('digest', 'in', locked)
     .where('repository_uid', 'in', tx.selectFrom('repositories').where('registry_uid', '=', registryUid).select('uid'))
-    .where((where) => where.not(isHeld(sql.ref('blob_links.repository_uid'), sql.ref('blob_links.digest'))))
+    .where((where) => where.not(isBlobHeld(sql.ref('blob_links.repository_uid'), sql.ref('blob_links.digest'))))
     .execute();
   return await tx
     .deleteFrom('blobs')

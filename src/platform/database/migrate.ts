@@ -9,6 +9,7 @@ import { attributesMigration } from './migrations/006-attributes.ts';
 import { webhooksMigration } from './migrations/007-webhooks.ts';
 import { insightMigration } from './migrations/008-insight.ts';
 import { retentionMigration } from './migrations/010-retention.ts';
+import { softDeleteMigration } from './migrations/011-soft-delete.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -23,6 +24,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '007-webhooks': webhooksMigration(kind),
     '008-insight': insightMigration(kind),
     '010-retention': retentionMigration(kind),
+    '011-soft-delete': softDeleteMigration(kind),
   };
 }
 

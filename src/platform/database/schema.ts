@@ -47,6 +47,9 @@ export type Schema = {
   audit_checkpoints: AuditCheckpointTable;
   walks: WalkTable;
   untagged_manifests: UntaggedManifestTable;
+  deleted_manifests: DeletedManifestTable;
+  deleted_references: ManifestReferenceTable;
+  deleted_tags: DeletedTagTable;
 };
 
 /** One row: what the first start made. */
@@ -89,6 +92,9 @@ type RegistryTable = {
   network_rules: Generated<string>;
   /** After so many days a manifest without a tag is deleted; null for never. */
   retention_days: Generated<number | null>;
+  /** 1 where deleted tags and manifests can be restored for `deleted_days`. */
+  keeps_deleted: Generated<number>;
+  deleted_days: Generated<number>;
   /** JSON list of repository names and `prefix/*` that strangers may pull; empty for all, where anonymous pull is on. */
   anonymous_repositories: Generated<string>;
   /** JSON list of the rules for tags that are written once. */
@@ -595,4 +601,15 @@ type UntaggedManifestTable = {
   digest: string;
   registry_uid: string;
   since: number;
+};
+
+/** A manifest that can be restored: as it was, but for its attributes. */
+type DeletedManifestTable = Omit<ManifestTable, 'locks'> & { deleted_at: number };
+
+/** A tag that can be restored, and what it pointed at. */
+type DeletedTagTable = {
+  repository_uid: string;
+  name: string;
+  digest: string;
+  deleted_at: number;
 };

@@ -1,0 +1,133 @@
+import type { Expression, SqlBool } from 'kysely';
+import { sql } from 'kysely';
+import type { Transaction } from '../../platform/database/database.ts';
+
+// What a registry keeps of what was deleted, so that it can be restored. Source: ACR semantics, 8.2.
+
+/** Whether a manifest of the repository, served or deleted, references the blob. The one place that knows what holds a blob. */
+export function isBlobHeld(repositoryUid: Expression<string>, digest: Expression<string>): Expression<SqlBool> {
+  return sql<SqlBool>`(
+    exists (select 1 from manifest_references h where h.repository_uid = ${repositoryUid} and h.digest = ${digest} and h.kind = 'blob')
+    or exists (select 1 from deleted_references d where d.repository_uid = ${repositoryUid} and d.digest = ${digest} and d.kind = 'blob'))`;
+}
+
+/** Keeps a copy of a manifest that is about to be deleted. False when one was there already, from an earlier deletion. */
+export async function keepManifest(
+  tx: Transaction,
+  manifest: { readonly repositoryUid: string; readonly digest: string },
+  nowMicros: number,
+): Promise<boolean> {
+  const { repositoryUid, digest } = manifest;
+  const known = await tx
+    .updateTable('deleted_manifests')
+    .set({ deleted_at: nowMicros })
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .returning('digest')
+    .executeTakeFirst();
+  if (known !== undefined) return false;
+  await tx
+    .insertInto('deleted_manifests')
+    .columns([...copied, 'deleted_at'])
+    .expression(
+      tx
+        .selectFrom('manifests')
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .select([...copied])
+        .select((select) => select.cast<number>(select.val(nowMicros), 'bigint').as('deleted_at')),
+    )
+    .execute();
+  await tx
+    .insertInto('deleted_references')
+    .columns([...referenceColumns])
+    .expression(
+      tx
+        .selectFrom('manifest_references')
+        .where('repository_uid', '=', repositoryUid)
+        .where('manifest_digest', '=', digest)
+        .select([...referenceColumns]),
+    )
+    .execute();
+  return true;
+}
+
+/** Remembers tags that are about to be deleted, or moved away by a restore. */
+export async function keepTags(
+  tx: Transaction,
+  repositoryUid: string,
+  tags: readonly { readonly name: string; readonly digest: string }[],
+  nowMicros: number,
+): Promise<void> {
+  if (tags.length === 0) return;
+  await tx
+    .insertInto('deleted_tags')
+    .values(tags.map(({ name, digest }) => ({ repository_uid: repositoryUid, name, digest, deleted_at: nowMicros })))
+    .onConflict((conflict) =>
+      conflict.columns(['repository_uid', 'name', 'digest']).doUpdateSet({ deleted_at: nowMicros }),
+    )
+    .execute();
+}
+
+/** Puts a kept manifest back among those that are served; it must not be there. */
+export async function putBackManifest(
+  tx: Transaction,
+  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: string },
+): Promise<void> {
+  await tx
+    .insertInto('manifests')
+    .columns([...copied])
+    .expression(
+      tx
+        .selectFrom('deleted_manifests')
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .select([...copied]),
+    )
+    .execute();
+  await tx
+    .insertInto('manifest_references')
+    .columns([...referenceColumns])
+    .expression(
+      tx
+        .selectFrom('deleted_references')
+        .where('repository_uid', '=', repositoryUid)
+        .where('manifest_digest', '=', digest)
+        .select([...referenceColumns]),
+    )
+    .execute();
+  await forgetManifest(tx, { repositoryUid, digest });
+}
+
+/** Drops a kept manifest for good; answers the blobs that it referenced. */
+export async function forgetManifest(
+  tx: Transaction,
+  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: string },
+): Promise<string[]> {
+  const references = await tx
+    .deleteFrom('deleted_references')
+    .where('repository_uid', '=', repositoryUid)
+    .where('manifest_digest', '=', digest)
+    .returning(['digest', 'kind'])
+    .execute();
+  await tx
+    .deleteFrom('deleted_manifests')
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .execute();
+  return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
+}
+
+const copied = [
+  'repository_uid',
+  'digest',
+  'media_type',
+  'artifact_type',
+  'size',
+  'subject_digest',
+  'annotations',
+  'created_at',
+  'changed_at',
+  'body',
+] as const;
+const referenceColumns = ['repository_uid', 'manifest_digest', 'digest', 'kind'] as const;

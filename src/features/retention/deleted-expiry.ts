@@ -1,0 +1,164 @@
+import { sql } from 'kysely';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Authority } from '../access/authority.ts';
+import type { AuthorizedChange } from '../content/authorized-change.ts';
+import { eventsOf } from '../content/content-events.ts';
+import { forgetManifest } from '../content/deleted-content.ts';
+import type { Place } from '../content/place.ts';
+import { disuseBlobs, subtractUsage } from '../content/storage-use.ts';
+
+export type DeletedExpiryParts = {
+  readonly database: Database;
+  readonly change: AuthorizedChange;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly region: string;
+  /** Of the policy itself. */
+  readonly authority: Authority;
+};
+
+const slice = 200;
+const dayMicros = sql.lit(86_400_000_000);
+
+type Due = {
+  readonly registryUid: string;
+  readonly repositoryUid: string;
+  readonly repository: string;
+  readonly digest: string;
+  readonly deletedAt: number;
+};
+
+/**
+ * Drops for good what was deleted longer ago than its registry keeps such things, by the number of days that holds now. A
+ * policy that is switched off keeps what it has for as long. Blobs that nothing needs any more go to garbage collection.
+ * Source: ACR semantics, 8.2.
+ */
+export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<number> {
+  const { database, clock, log } = parts;
+  const nowMicros = clock.nowMicros();
+  let count = 0;
+  while (!job.signal.aborted) {
+    const due = await dueManifests(database.read, nowMicros);
+    let dropped = 0;
+    for (const some of Map.groupBy(due, (each) => each.repositoryUid).values())
+      dropped += await drop(parts, some, parts.authority);
+    count += dropped;
+    if (dropped === 0) break;
+    await job.renew();
+  }
+  await database.transaction(async (tx) => {
+    await tx
+      .deleteFrom('deleted_tags')
+      .where(
+        sql<boolean>`exists (select 1 from repositories r join registries g on g.uid = r.registry_uid
+          where r.uid = deleted_tags.repository_uid
+            and deleted_tags.deleted_at <= ${nowMicros} - g.deleted_days * ${dayMicros})`,
+      )
+      .execute();
+  });
+  if (count > 0) log.info('deleted manifests dropped for good', { count });
+  return count;
+}
+
+/** Drops everything deleted of a repository at once. Answers how many manifests that were. */
+export async function dropDeleted(
+  parts: Omit<DeletedExpiryParts, 'authority'>,
+  place: Place,
+  authority: Authority,
+): Promise<number> {
+  let count = 0;
+  while (true) {
+    const due = await keptIn(parts.database.read, place);
+    if (due.length === 0) break;
+    count += await drop(parts, due, authority);
+  }
+  await parts.change(
+    place,
+    authority,
+    async ({ tx, repositoryUid }) => {
+      await tx
+        .deleteFrom('deleted_tags')
+        .where('repository_uid', '=', repositoryUid ?? '')
+        .execute();
+    },
+    { isExclusive: true },
+  );
+  return count;
+}
+
+async function dueManifests(queries: Queries, nowMicros: number): Promise<Due[]> {
+  return await kept(queries)
+    .where(sql<boolean>`d.deleted_at <= ${nowMicros} - g.deleted_days * ${dayMicros}`)
+    .orderBy('d.deleted_at')
+    .limit(slice)
+    .execute();
+}
+
+async function keptIn(queries: Queries, { registryUid, repository }: Place): Promise<Due[]> {
+  return await kept(queries)
+    .where('r.registry_uid', '=', registryUid)
+    .where('r.name', '=', repository)
+    .orderBy('d.digest')
+    .limit(slice)
+    .execute();
+}
+
+function kept(queries: Queries) {
+  return queries
+    .selectFrom('deleted_manifests as d')
+    .innerJoin('repositories as r', 'r.uid', 'd.repository_uid')
+    .innerJoin('registries as g', 'g.uid', 'r.registry_uid')
+    .where('g.is_deleting', '=', 0)
+    .select([
+      'r.registry_uid as registryUid',
+      'd.repository_uid as repositoryUid',
+      'r.name as repository',
+      'd.digest',
+      'd.deleted_at as deletedAt',
+    ]);
+}
+
+/** Those of one repository that were not restored, or deleted again, meanwhile. */
+async function drop(
+  parts: Omit<DeletedExpiryParts, 'authority'>,
+  due: readonly Due[],
+  authority: Authority,
+): Promise<number> {
+  const [first] = due;
+  if (first === undefined) return 0;
+  const { registryUid, repositoryUid } = first;
+  const place = { registryUid, repository: parseRepositoryName(first.repository) };
+  const event = eventsOf(place, authority, parts.region);
+  return await parts.change(
+    place,
+    authority,
+    async ({ tx, append }) => {
+      const blobs = new Set<string>();
+      let bytes = 0;
+      let count = 0;
+      for (const { digest, deletedAt } of due) {
+        const row = await tx
+          .selectFrom('deleted_manifests')
+          .where('repository_uid', '=', repositoryUid)
+          .where('digest', '=', digest)
+          .where('deleted_at', '=', deletedAt)
+          .select('size')
+          .executeTakeFirst();
+        if (row === undefined) continue;
+        for (const blob of await forgetManifest(tx, { repositoryUid, digest })) blobs.add(blob);
+        bytes += row.size;
+        count += 1;
+        append(event('manifest.purged', { digest, sizeBytes: row.size }));
+      }
+      const nowMicros = parts.clock.nowMicros();
+      bytes += await disuseBlobs(tx, parts.database.kind, { registryUid, digests: [...blobs], nowMicros });
+      await subtractUsage(tx, registryUid, bytes);
+      return count;
+    },
+    { isExclusive: true },
+  );
+}

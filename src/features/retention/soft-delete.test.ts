@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import {
+  type ContentBench,
+  contentBench,
+  fullAuthority,
+  quietLog,
+  testRegion,
+} from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import {
+  descriptorOf,
+  type SampleManifest,
+  sampleBlob,
+  sampleImage,
+  sampleIndex,
+} from '../../../test/support/oci-samples.ts';
+import { parseReference, parseTag } from '../../core/reference.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { streamOf } from '../../platform/journal/journal.ts';
+import { Deletions } from '../content/deletions.ts';
+import type { Place } from '../content/place.ts';
+import { dropDeleted, expireDeleted } from './deleted-expiry.ts';
+import { DeletedListings } from './deleted-listings.ts';
+import { collectGarbage } from './garbage-collection.ts';
+import { ownAuthority } from './own-authority.ts';
+import { Restores } from './restores.ts';
+
+const me = fullAuthority();
+const dayMs = 86_400_000;
+const job = { signal: new AbortController().signal, renew: async () => {} };
+const page = { last: '', limit: 100 };
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let clock: HeldClock;
+  let counter = 0;
+
+  before(async () => {
+    clock = new HeldClock(Date.now() * 1000);
+    bench = await contentBench(open, { clock });
+    await setPolicy(true);
+  });
+  after(() => bench.folder.remove());
+
+  const setPolicy = async (isOn: boolean) => {
+    await bench.database.transaction(async (tx) => {
+      await tx
+        .updateTable('registries')
+        .set({ keeps_deleted: isOn ? 1 : 0 })
+        .execute();
+    });
+  };
+  const deletions = () => new Deletions({ ...bench.here, region: testRegion });
+  const restores = () => new Restores({ ...bench.here, region: testRegion });
+  const listings = () => new DeletedListings(bench.database);
+  const expiry = () => ({
+    ...bench.here,
+    log: quietLog,
+    region: testRegion,
+    authority: ownAuthority('soft delete policy'),
+  });
+  const place = () => {
+    counter += 1;
+    return bench.place(`app-${counter}`);
+  };
+  const fresh = (more = {}) => {
+    counter += 1;
+    const layer = sampleBlob(`layer ${counter}`, 1000);
+    return { layer, image: sampleImage([layer], { annotations: { n: `${counter}` }, ...more }) };
+  };
+  const push = async (at: Place, manifest: SampleManifest, ...tags: string[]) => {
+    const common = {
+      body: manifest.bytes,
+      contentType: manifest.mediaType,
+      reference: parseReference(manifest.digest),
+    };
+    await bench.here.manifests.push(at, me, { ...common, tags: tags.map(parseTag) });
+  };
+  const pushFresh = async (at: Place, more = {}, ...tags: string[]) => {
+    const { layer, image } = fresh(more);
+    await bench.push(at, layer);
+    await push(at, image, ...tags);
+    return { layer, image };
+  };
+  const restore = async (at: Place, manifest: SampleManifest, tag?: string, isForced = false) =>
+    await restores().restore(at, me, {
+      digest: manifest.digest,
+      tag: tag === undefined ? undefined : parseTag(tag),
+      isForced,
+    });
+  const find = async (at: Place, reference: string) =>
+    await bench.here.manifests.find(at, parseReference(reference), me);
+  const isThere = async (at: Place, { digest }: SampleManifest) =>
+    await find(at, digest).then(
+      () => true,
+      () => false,
+    );
+  const usage = async () => {
+    const row = await bench.database.read
+      .selectFrom('registry_usage')
+      .where('registry_uid', '=', bench.registryUid)
+      .select('bytes')
+      .executeTakeFirst();
+    return row?.bytes ?? 0;
+  };
+
+  test('a deleted image is gone for clients, listed as deleted, and whole again after a restore', async () => {
+    const at = place();
+    const { layer, image } = await pushFresh(at, {}, 'v1', 'latest');
+    const before = await usage();
+    await deletions().manifest(at, me, image.digest);
+    await assert.rejects(find(at, 'v1'), { error: 'manifestUnknown' });
+    assert.equal(await usage(), before, 'what is kept counts');
+    const [listed] = await listings().manifests(at, me, page);
+    assert.deepEqual([listed?.digest, listed?.tags], [image.digest, ['latest', 'v1']]);
+    assert((await listings().repositories(bench.registryUid, me, page)).includes(at.repository));
+    clock.advance(6 * dayMs);
+    assert.equal(await expireDeleted(expiry(), job), 0);
+    await collectGarbage(bench.here, job);
+
+    await restore(at, image, 'v1');
+    assert((await find(at, 'v1')).body);
+    assert((await bench.pull(at, layer.digest)).equals(layer.bytes));
+    await assert.rejects(find(at, 'latest'), { error: 'manifestUnknown' });
+    await restore(at, image, 'latest');
+    assert.equal((await find(at, 'latest')).digest, image.digest);
+    assert.deepEqual([await listings().manifests(at, me, page), await listings().tags(at, me)], [[], []]);
+    assert.equal(await usage(), before);
+    const start = await bench.here.journal.start(streamOf(bench.registryUid, testRegion));
+    const events = await bench.here.journal.after(start, 500);
+    assert.deepEqual(
+      events.filter((event) => event.type === 'manifest.restored').map((event) => event.data.digest),
+      [image.digest],
+    );
+  });
+
+  test('after its days it leaves for good, with its bytes', async () => {
+    const at = place();
+    const before = await usage();
+    const { layer, image } = await pushFresh(at, {}, 'v1');
+    await deletions().manifest(at, me, image.digest);
+    clock.advance(7 * dayMs);
+    assert.equal(await expireDeleted(expiry(), job), 1);
+    assert.equal(await usage(), before);
+    await assert.rejects(restore(at, image, 'v1'), { error: 'manifestUnknown' });
+    clock.advance(dayMs);
+    await collectGarbage(bench.here, job);
+    await assert.rejects(bench.here.blobs.find(at, layer.digest, me), { error: 'blobUnknown' });
+  });
+
+  test('an index comes back with its parts, an image with its signatures', async () => {
+    const at = place();
+    const { image: child } = await pushFresh(at);
+    const index = sampleIndex([child]);
+    await push(at, index, 'multi');
+    const signature = fresh({ subject: descriptorOf(index, index.mediaType) });
+    await bench.push(at, signature.layer);
+    await push(at, signature.image);
+    await deletions().repository(at, me);
+    assert.deepEqual(await Promise.all([child, index, signature.image].map(async (each) => await isThere(at, each))), [
+      false,
+      false,
+      false,
+    ]);
+    await restore(at, index, 'multi');
+    assert.deepEqual(await Promise.all([child, index, signature.image].map(async (each) => await isThere(at, each))), [
+      true,
+      true,
+      true,
+    ]);
+  });
+
+  test('a tag in use is taken only by force, and can be restored then', async () => {
+    const at = place();
+    const { image: old } = await pushFresh(at, {}, 'latest');
+    await deletions().tag(at, me, parseTag('latest'));
+    const { image: present } = await pushFresh(at, {}, 'latest');
+    await assert.rejects(restore(at, old, 'latest'), { error: 'tagTaken' });
+    await restore(at, old, 'latest', true);
+    assert.equal((await find(at, 'latest')).digest, old.digest);
+    assert.deepEqual(
+      (await listings().tags(at, me)).map(({ tag, digest }) => [tag, digest]),
+      [['latest', present.digest]],
+    );
+    await restore(at, present, 'latest', true);
+    assert.equal((await find(at, 'latest')).digest, present.digest);
+  });
+
+  test('what is pushed again lives beside the copy that is kept, and bytes stay exact', async () => {
+    const at = place();
+    const before = await usage();
+    const { layer, image } = await pushFresh(at, {}, 'v1');
+    await deletions().manifest(at, me, image.digest);
+    await bench.push(at, layer);
+    await push(at, image, 'v1');
+    assert.deepEqual(await listings().manifests(at, me, page), []);
+    await deletions().manifest(at, me, image.digest);
+    await restore(at, image, 'v1');
+    await deletions().manifest(at, me, image.digest);
+    assert.equal(await dropDeleted(expiry(), at, me), 1);
+    assert.equal(await usage(), before);
+  });
+
+  test('a policy that is switched off keeps what it has for as long, and nothing new', async () => {
+    const at = place();
+    const { image: kept } = await pushFresh(at, {}, 'kept');
+    await deletions().manifest(at, me, kept.digest);
+    await setPolicy(false);
+    const { image: lost } = await pushFresh(at, {}, 'lost');
+    await deletions().manifest(at, me, lost.digest);
+    assert.equal(await expireDeleted(expiry(), job), 0);
+    await restore(at, kept, 'kept');
+    await assert.rejects(restore(at, lost, 'lost'), { error: 'manifestUnknown' });
+    await setPolicy(true);
+  });
+});
