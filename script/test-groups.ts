@@ -105,6 +105,13 @@ export const testGroups: readonly TestGroup[] = [
   ),
   files('az-webhook', 'az acr webhook, 2.45 and a new release', 4, ['test/end-to-end/az-webhook.test.ts'], 1),
   files('az-token', 'both releases of the Azure CLI: repository tokens', 4, ['test/end-to-end/az-token.test.ts'], 1),
+  files(
+    'azure-registry-sign-in',
+    "Azure's client libraries signed in to a registry",
+    2,
+    ['test/end-to-end/azure-registry-sign-in.test.ts'],
+    1,
+  ),
   files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
   // With an empty cache it also installs that CLI from PyPI: 70 seconds and 400 MB on disk.
   files('az-role', 'a new release of the Azure CLI: roles', 3, ['test/end-to-end/az-role.test.ts'], 1),
