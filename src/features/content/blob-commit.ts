@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import { addUsage, useBlobs } from './storage-use.ts';
 
 /** A blob whose bytes are durable in the store and whose digest was checked. */
@@ -32,35 +33,51 @@ export async function commitBlob(
   blob: FinishedBlob,
   badKey: StorageKey | undefined,
 ): Promise<StorageKey> {
-  const isBad = sql`(blobs.state = 'damaged' or blobs.storage_key = ${badKey ?? ''})`;
-  const row = await tx
-    .insertInto('blobs')
-    .values({
-      registry_uid: target.registryUid,
-      digest: blob.digest,
-      storage_key: blob.storageKey,
-      size: blob.sizeBytes,
-      stored_size: blob.sizeBytes,
-      format: 'plain',
-      scope: '',
-      state: 'ready',
-      created_at: target.nowMicros,
-      grace_until: target.graceUntilMicros,
-      checksums: blob.checksums,
-    })
-    .onConflict((conflict) =>
-      conflict.columns(['registry_uid', 'digest']).doUpdateSet({
-        storage_key: sql`case when ${isBad} then excluded.storage_key else blobs.storage_key end`,
-        checksums: sql`case when ${isBad} then excluded.checksums else blobs.checksums end`,
-        state: 'ready',
-        grace_until: (excluded) => excluded.ref('excluded.grace_until'),
-      }),
-    )
-    .returning('storage_key')
-    .executeTakeFirstOrThrow();
+  const row = await insertBlob(tx, {
+    registry: target.registryUid,
+    digest: blob.digest,
+    key: blob.storageKey,
+    badKey: badKey ?? '',
+    size: blob.sizeBytes,
+    now: target.nowMicros,
+    graceUntil: target.graceUntilMicros,
+    checksums: blob.checksums,
+  });
+  if (row === undefined) throw new Error('an inserted blob returned no row');
   await linkBlob(tx, target, blob.digest);
   return row.storage_key;
 }
+
+const insertBlob = hotStatement(
+  ['registry', 'digest', 'key', 'badKey', 'size', 'now', 'graceUntil', 'checksums'],
+  (on, parameter) => {
+    const isBad = sql`(blobs.state = 'damaged' or blobs.storage_key = ${parameter('badKey')})`;
+    return on
+      .insertInto('blobs')
+      .values({
+        registry_uid: parameter('registry'),
+        digest: parameter('digest'),
+        storage_key: parameter('key'),
+        size: parameter('size'),
+        stored_size: parameter('size'),
+        format: 'plain',
+        scope: '',
+        state: 'ready',
+        created_at: parameter('now'),
+        grace_until: parameter('graceUntil'),
+        checksums: parameter('checksums'),
+      })
+      .onConflict((conflict) =>
+        conflict.columns(['registry_uid', 'digest']).doUpdateSet({
+          storage_key: sql`case when ${isBad} then excluded.storage_key else blobs.storage_key end`,
+          checksums: sql`case when ${isBad} then excluded.checksums else blobs.checksums end`,
+          state: 'ready',
+          grace_until: (excluded) => excluded.ref('excluded.grace_until'),
+        }),
+      )
+      .returning('storage_key');
+  },
+);
 
 /** The copy that was to be linked is no longer the registry's, or damaged. */
 export class CopyGone extends Error {}
@@ -72,18 +89,26 @@ export async function linkCopy(
   digest: Digest,
   storageKey: StorageKey,
 ): Promise<void> {
-  const row = await tx
-    .updateTable('blobs')
-    .set({ grace_until: target.graceUntilMicros })
-    .where('registry_uid', '=', target.registryUid)
-    .where('digest', '=', digest)
-    .where('storage_key', '=', storageKey)
-    .where('state', '=', 'ready')
-    .returning('digest')
-    .executeTakeFirst();
+  const row = await renewGrace(tx, {
+    registry: target.registryUid,
+    digest,
+    key: storageKey,
+    graceUntil: target.graceUntilMicros,
+  });
   if (row === undefined) throw new CopyGone();
   await linkBlob(tx, target, digest);
 }
+
+const renewGrace = hotStatement(['registry', 'digest', 'key', 'graceUntil'], (on, parameter) =>
+  on
+    .updateTable('blobs')
+    .set({ grace_until: parameter('graceUntil') })
+    .where('registry_uid', '=', parameter<string>('registry'))
+    .where('digest', '=', parameter<Digest>('digest'))
+    .where('storage_key', '=', parameter<StorageKey>('key'))
+    .where('state', '=', 'ready')
+    .returning('digest'),
+);
 
 /** Makes a blob of the registry visible in one of its repositories. Throws `storageLimitReached`. */
 export async function linkBlob(
@@ -92,20 +117,23 @@ export async function linkBlob(
   digest: Digest,
 ): Promise<void> {
   const { registryUid, repositoryUid, nowMicros } = target;
-  const link = await tx
-    .insertInto('blob_links')
-    .values({ repository_uid: repositoryUid, digest, created_at: nowMicros })
-    .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
-    .returning(
-      sql<number>`case when exists (select 1 from manifest_references m where m.repository_uid = ${repositoryUid} and m.digest = ${digest} and m.kind = 'blob') then 1 else 0 end`.as(
-        'isReferenced',
-      ),
-    )
-    .executeTakeFirst();
+  const link = await insertLink(tx, { repository: repositoryUid, digest, now: nowMicros });
   // Manifests that may be pushed before their blobs: the blob comes into use when it is here.
   if (link?.isReferenced !== 1) return;
   await addUsage(tx, registryUid, await useBlobs(tx, { registryUid, repositoryUid }, [digest]), target.limitBytes);
 }
+
+const insertLink = hotStatement(['repository', 'digest', 'now'], (on, parameter) =>
+  on
+    .insertInto('blob_links')
+    .values({ repository_uid: parameter('repository'), digest: parameter('digest'), created_at: parameter('now') })
+    .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
+    .returning(
+      sql<number>`case when exists (select 1 from manifest_references m where m.repository_uid = ${parameter('repository')} and m.digest = ${parameter('digest')} and m.kind = 'blob') then 1 else 0 end`.as(
+        'isReferenced',
+      ),
+    ),
+);
 
 /**
  * Sets a copy aside whose bytes are missing, wrong or cannot be read: the next push of its digest replaces it. False when that

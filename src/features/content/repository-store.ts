@@ -1,4 +1,5 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { Visible } from '../access/decision.ts';
 import { isListed } from './attributes.ts';
 import type { Place } from './place.ts';
@@ -26,25 +27,33 @@ export async function ensureRepository(
   fresh: { readonly uid: string; readonly nowMicros: number },
 ): Promise<string> {
   if (known !== undefined) return known;
-  await tx
-    .insertInto('repositories')
-    .values({
-      uid: fresh.uid,
-      registry_uid: place.registryUid,
-      name: place.repository,
-      created_at: fresh.nowMicros,
-      changed_at: fresh.nowMicros,
-    })
-    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing())
-    .execute();
-  const row = await tx
-    .selectFrom('repositories')
-    .select('uid')
-    .where('registry_uid', '=', place.registryUid)
-    .where('name', '=', place.repository)
-    .executeTakeFirstOrThrow();
+  const at = { registry: place.registryUid, name: place.repository };
+  await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros });
+  const row = await repositoryUidOf(tx, at);
+  if (row === undefined) throw new Error('an inserted repository is not there');
   return row.uid;
 }
+
+const insertRepository = hotStatement(['registry', 'name', 'uid', 'now'], (on, parameter) =>
+  on
+    .insertInto('repositories')
+    .values({
+      uid: parameter('uid'),
+      registry_uid: parameter('registry'),
+      name: parameter('name'),
+      created_at: parameter('now'),
+      changed_at: parameter('now'),
+    })
+    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing()),
+);
+
+const repositoryUidOf = hotStatement(['registry', 'name'], (on, parameter) =>
+  on
+    .selectFrom('repositories')
+    .select('uid')
+    .where('registry_uid', '=', parameter<string>('registry'))
+    .where('name', '=', parameter<string>('name')),
+);
 
 /** Names of repositories that hold a manifest, in byte order, after `last`. */
 export async function listRepositories(
