@@ -5,11 +5,12 @@ import { type SampleTenant, sampleTenant } from '../../../test/support/sample-te
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
+import type { JsonObject } from '../../wire/arm/json.ts';
 import { listManagedIdentities } from '../identity/managed-identities.ts';
 import { objectIdOf } from '../identity/object-id.ts';
 import type { Resource } from '../resources/resource.ts';
 import { registryType } from './registry.ts';
-import { changeRegistryIdentity, forgetRegistryIdentity } from './registry-identity.ts';
+import { changeRegistryIdentity, forgetRegistryIdentity, settleRegistryIdentity } from './registry-identity.ts';
 
 const [first, second] = [ids.uid(), ids.uid()];
 const author = { uid: 'owner', name: 'Olivia', kind: 'User' } as const;
@@ -47,6 +48,27 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await shown(), [[second, 'contoso', 'systemAssigned']]);
     await change(undefined, second);
     assert.deepEqual(await shown(), []);
+  });
+
+  test('identities that are assigned exist; one that was deleted since stays as it was', async () => {
+    const id = '/subscriptions/s/gone';
+    const assigned = { principalId: ids.guid(), clientId: ids.guid() };
+    const identity = { type: 'UserAssigned', userAssignedIdentities: { [id.toUpperCase()]: {} } };
+    const settle = async (previous: Resource | undefined, asked: JsonObject) =>
+      await database.transaction((tx) =>
+        settleRegistryIdentity({ ids, tenantId: ids.guid() }, tx, {
+          resource: { ...registry(undefined), identity: asked },
+          previous,
+        }),
+      );
+    await assert.rejects(settle(undefined, identity), { error: 'resourceInvalid' });
+    const before = { type: 'UserAssigned', userAssignedIdentities: { [id]: assigned } };
+    assert.deepEqual(await settle({ ...registry(undefined), identity: before }, identity), before);
+    await assert.rejects(settle(undefined, { type: 'UserAssigned' }), { error: 'resourceInvalid' });
+    const many = Object.fromEntries(Array.from({ length: 21 }, (_, count) => [`/subscriptions/s/${count}`, {}]));
+    await assert.rejects(settle(undefined, { type: 'UserAssigned', userAssignedIdentities: many }), {
+      error: 'quotaExceeded',
+    });
   });
 
   test('it goes with the registry, once', async () => {

@@ -1,26 +1,16 @@
-import type { Queries, Transaction } from '../../platform/database/database.ts';
-import type { Ids } from '../../platform/ids.ts';
-import { userAssignedIdentityTypeName } from '../../wire/arm/identity-schema.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
-import { identitySchema, type RegistryProperties } from '../../wire/arm/registry-schema.ts';
-import { objectIdOf } from '../identity/object-id.ts';
-import { parseProperties } from '../resources/parse-properties.ts';
+import type { RegistryProperties } from '../../wire/arm/registry-schema.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { Desired, Resource } from '../resources/resource.ts';
-import { findResource } from '../resources/resource-store.ts';
 import type { Change } from '../resources/resource-type.ts';
 import { hostLabelOf } from './host-label.ts';
+import { type RegistryIdentityParts, settleRegistryIdentity } from './registry-identity.ts';
 import { plainJson, propertiesOf, skuOf } from './registry-rules.ts';
 import { isSmaller, skuLimits } from './sku-limits.ts';
 import { countChildren, storedBytes } from './usage.ts';
 
-export type SettlingParts = {
-  readonly ids: Ids;
-  /** GUID of the tenant, in the identity that a registry shows. */
-  readonly tenantId: string;
-};
-
-const maxIdentities = 20;
+export type SettlingParts = RegistryIdentityParts;
 
 /**
  * Settles what only the database and the moment know: the label of the login server, times of policies, ids of identities,
@@ -44,7 +34,7 @@ export async function settleRegistry(parts: SettlingParts, tx: Transaction, chan
     location: resource.location,
     tags: resource.tags,
     sku: resource.sku,
-    identity: await settleIdentity(parts, tx, resource, previous),
+    identity: await settleRegistryIdentity(parts, tx, change),
     properties: { ...plainJson(properties), hostLabel, policyTimes: policyTimes(properties, change) },
   };
 }
@@ -65,50 +55,6 @@ function policyTimes({ policies }: RegistryProperties, { resource, previous }: C
 export function policyTimeOf(times: unknown, name: string): number | undefined {
   const time: unknown = typeof times === 'object' && times !== null ? Reflect.get(times, name) : undefined;
   return typeof time === 'number' ? time : undefined;
-}
-
-/** The ids behind the identities of a registry. */
-async function settleIdentity(
-  { ids, tenantId }: SettlingParts,
-  tx: Transaction,
-  { identity, tenantUid }: Resource,
-  previous: Resource | undefined,
-): Promise<JsonObject | undefined> {
-  if (identity === undefined) return undefined;
-  const { type, userAssignedIdentities } = parseProperties(identitySchema, identity, 'identity');
-  if (type === 'None') return undefined;
-  const before = previous?.identity?.principalId;
-  const system = type.includes('SystemAssigned')
-    ? { principalId: typeof before === 'string' ? before : objectIdOf(ids.uid()), tenantId }
-    : {};
-  if (!type.includes('UserAssigned')) return { type, ...system };
-  const wanted = Object.entries(userAssignedIdentities ?? {})
-    .filter(([, value]) => value !== null)
-    .map(([id]) => id);
-  if (wanted.length === 0)
-    throw refuse('resourceInvalid', {
-      message: `The identity type '${type}' needs at least one entry in userAssignedIdentities.`,
-      target: 'identity.userAssignedIdentities',
-    });
-  if (wanted.length > maxIdentities)
-    throw refuse('quotaExceeded', {
-      message: `A registry has at most ${maxIdentities} managed identities.`,
-      target: 'identity',
-    });
-  const known = await Promise.all(wanted.map(async (id) => await userAssigned(tx, tenantUid, id)));
-  return { type, ...system, userAssignedIdentities: Object.fromEntries(known) };
-}
-
-async function userAssigned(queries: Queries, tenantUid: string, id: string): Promise<[string, JsonObject]> {
-  const found = await findResource(queries, tenantUid, id);
-  const isIdentity = found?.type.toLowerCase() === userAssignedIdentityTypeName.toLowerCase();
-  const { principalId, clientId } = found?.properties ?? {};
-  if (found === undefined || !isIdentity || typeof principalId !== 'string' || typeof clientId !== 'string')
-    throw refuse('resourceInvalid', {
-      message: `The managed identity '${id.slice(0, 300)}' does not exist.`,
-      target: 'identity.userAssignedIdentities',
-    });
-  return [found.id, { principalId, clientId }];
 }
 
 /** Children and content that the smaller SKU cannot hold. */
