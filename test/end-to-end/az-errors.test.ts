@@ -276,6 +276,11 @@ const wrong: readonly Wrong[] = [
     'InvalidResourceType',
     404,
     ['a type that is not there', ['GET', '{g}/providers/Microsoft.Compute/virtualMachines/x'], /virtualMachines/],
+    [
+      'a deployment to the subscription',
+      ['PUT', '{s}/providers/Microsoft.Resources/deployments/d', {}],
+      /use az deployment group/,
+    ],
     ['an action that is not there', ['POST', `${registry('taken')}/explode`], /explode/],
     ['a provider that is not there', ['GET', '{s}/providers/Contoso.Nothing'], /Contoso\.Nothing/],
   ),
@@ -324,6 +329,7 @@ const typed: readonly (readonly [line: string, exitCode: number, read: RegExp])[
   ['az acr update -n frozen --tags a=b', 1, /\(ScopeLocked\).*still/s],
   ['az acr delete -n locked -y', 1, /\(ScopeLocked\).*keep/s],
   ['az acr delete -n local -y', 1, /\(OperationNotAllowed\).*answers on localhost/s],
+  ['az deployment sub list', 3, /use az deployment group/],
   ['az acr network-rule add -n gifted --ip-address 1.2.3', 1, /\(InvalidParameter\).*ipRules/s],
 ];
 

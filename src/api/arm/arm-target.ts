@@ -85,8 +85,11 @@ function walkChild(rest: readonly string[], { scope, type: parent }: Walk, findT
 }
 
 function unknownType(type: string): BerthError {
+  const isDeployment = type.toLowerCase() === 'microsoft.resources/deployments';
   return refuse('resourceTypeUnknown', {
-    message: `The resource type or action '${type.slice(0, 200)}' could not be found in the namespaces of this installation.`,
+    message: isDeployment
+      ? 'Templates are deployed to resource groups here, not to subscriptions: use az deployment group.'
+      : `The resource type or action '${type.slice(0, 200)}' could not be found in the namespaces of this installation.`,
     target: type.slice(0, 200),
   });
 }
