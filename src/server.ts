@@ -11,6 +11,7 @@ import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
+import { liveRoutes } from './api/events/live-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -450,6 +451,7 @@ function composeApp(
   app.route('/', graphRoutes({ ...parts, domain }));
   app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
   app.route('/', adminRoutes(parts));
+  app.route('/', liveRoutes(parts));
   app.route('/', auditRoutes({ ...parts, ...data.installation }));
   app.route('/', accessRoutes(parts));
   app.route('/', identityBindingRoutes(parts));

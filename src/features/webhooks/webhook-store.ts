@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
+import type { Cursor } from '../../platform/journal/journal.ts';
 import type { WebhookForm } from './webhook.ts';
 
 /** The job that brings a webhook what it was not told yet; its key is the webhook's uid. */
@@ -52,7 +53,7 @@ export async function writeWebhook(tx: Transaction, write: WebhookWrite): Promis
 
 /** Moves a webhook to where the registry's streams stand now: it hears of nothing that is over. */
 export async function skipToHead(tx: Transaction, uid: string, registryUid: string): Promise<void> {
-  for (const { stream, incarnation, seq } of await headsOf(tx, registryUid))
+  for (const { stream, incarnation, seq } of await streamsOf(tx, registryUid))
     await tx
       .insertInto('webhook_cursors')
       .values({ webhook_uid: uid, stream, incarnation, seq, part: 0 })
@@ -89,7 +90,7 @@ export async function lockRegistry(kind: Database['kind'], tx: Transaction, regi
 
 /** Where the webhook is to go on in each stream of its registry that it is behind in. */
 export async function cursorsBehind(queries: Queries, uid: string, registryUid: string): Promise<WebhookCursor[]> {
-  const heads = await headsOf(queries, registryUid);
+  const heads = await streamsOf(queries, registryUid);
   const rows = await queries.selectFrom('webhook_cursors').selectAll().where('webhook_uid', '=', uid).execute();
   return heads.flatMap((head): WebhookCursor[] => {
     const row = rows.find(({ stream }) => stream === head.stream);
@@ -176,7 +177,7 @@ export async function noteFailures(
 }
 
 /** The streams of a registry, one for each region that wrote to it. */
-async function headsOf(queries: Queries, registryUid: string) {
+export async function streamsOf(queries: Queries, registryUid: string): Promise<Cursor[]> {
   const start = `registry/${registryUid}/`;
   return await queries
     .selectFrom('journal_heads')

@@ -1,0 +1,103 @@
+import { type Context, Hono } from 'hono';
+import { stream } from 'hono/streaming';
+import { BerthError } from '../../core/errors.ts';
+import type { Authorize } from '../../features/access/access.ts';
+import { liveCursorText, parseLiveCursor } from '../../features/webhooks/live-cursor.ts';
+import { type LiveParts, type LivePiece, type LiveRequest, liveEvents } from '../../features/webhooks/live-events.ts';
+import type { Log } from '../../platform/log.ts';
+import type { Env } from '../middleware/env.ts';
+
+export type LiveRouteParts = LiveParts & {
+  readonly authorize: Authorize;
+  readonly log: Log;
+  readonly isStopping: () => boolean;
+};
+
+/** Followers of one process; each costs a look at the journal a second. */
+const maxFollowers = 500;
+const stopLookMs = 500;
+
+/**
+ * `GET /events`: what happens in the registry of the host, as server-sent events. The browser's EventSource goes on by
+ * itself from the last event it saw. Source: HTML standard, "Server-sent events".
+ */
+export function liveRoutes(parts: LiveRouteParts): Hono<Env> {
+  const routes = new Hono<Env>();
+  let followers = 0;
+  routes.get('/events', async (c) => {
+    const { registry, address, correlationId, userAgent } = c.var.call;
+    const authority = await parts.authorize({
+      registry,
+      authorization: c.req.header('authorization'),
+      action: 'catalogList',
+      circumstances: { address, surface: 'oci', correlationId, userAgent },
+    });
+    const from = fromOf(c, registry.uid);
+    if (followers >= maxFollowers) throw new BerthError('busy', undefined, { retryAfterSeconds: 10 });
+    c.header('Content-Type', 'text/event-stream');
+    c.header('Cache-Control', 'no-store');
+    // Proxies that gather answers would hold events back.
+    c.header('X-Accel-Buffering', 'no');
+    followers += 1;
+    return stream(c, async (out) => {
+      const gone = new AbortController();
+      out.onAbort(() => gone.abort());
+      const stopping = watchStop(parts, gone);
+      try {
+        await follow(parts, { registryUid: registry.uid, authority, from, signal: gone.signal }, async (text) => {
+          await out.write(text);
+        });
+      } finally {
+        gone.abort();
+        followers -= 1;
+        await stopping;
+      }
+    });
+  });
+  return routes;
+}
+
+async function follow(
+  parts: LiveRouteParts,
+  request: LiveRequest,
+  write: (text: string) => Promise<void>,
+): Promise<void> {
+  try {
+    for await (const piece of liveEvents(parts, request)) await write(textOf(piece));
+  } catch (error) {
+    // A right that has ended: so does the stream, and the next request is told why.
+    if (error instanceof BerthError) return;
+    parts.log.error('a stream of events failed', { error });
+  }
+}
+
+/** A server that stops does not wait for those who follow it. */
+async function watchStop({ clock, isStopping }: LiveRouteParts, gone: AbortController): Promise<void> {
+  while (!gone.signal.aborted && !isStopping())
+    await clock.sleep(stopLookMs, gone.signal).catch(() => {
+      // Gone: the loop sees it.
+    });
+  gone.abort();
+}
+
+/** All but the last of what one change says have no id: whoever reconnects between them gets all of them again. */
+function textOf({ cursor, events }: LivePiece): string {
+  if (events.length === 0) return `id: ${liveCursorText(cursor)}\n: still here\n\n`;
+  return events
+    .map((event, index) => {
+      const id = index === events.length - 1 ? `id: ${liveCursorText(cursor)}\n` : '';
+      return `${id}data: ${JSON.stringify(event)}\n\n`;
+    })
+    .join('');
+}
+
+/** `Last-Event-ID` of whoever comes again, else `?after=`: an id, or `start`. Throws `requestInvalid`. */
+function fromOf(c: Context<Env>, registryUid: string): LiveRequest['from'] {
+  const text = c.req.header('last-event-id') ?? c.req.query('after');
+  if (text === undefined || text === '') return undefined;
+  if (text === 'start') return 'start';
+  const cursor = text.length > 10_000 ? undefined : parseLiveCursor(text, registryUid);
+  if (cursor === undefined)
+    throw new BerthError('requestInvalid', [{ field: 'after', message: 'it is not an id that this server gave' }]);
+  return cursor;
+}
