@@ -342,6 +342,15 @@ forEachDatabase((_, open) => {
       assert.equal((await failure(await token(form))).error, 'invalid_request', JSON.stringify(wrong));
     }
     assert.equal((await get('/adfs/oauth2/authorize?client_id=%00')).status, 400);
+    for (const basic of ['\0:x', 'x:\0', '%00:x']) {
+      const authorization = `Basic ${Buffer.from(basic).toString('base64')}`;
+      const response = await tenant.app.request('/adfs/oauth2/token', {
+        method: 'POST',
+        headers: { authorization },
+        body: new URLSearchParams({ grant_type: 'client_credentials', scope: `${origin}/.default` }),
+      });
+      assert.equal((await failure(response)).error, 'invalid_request', JSON.stringify(basic));
+    }
   });
 
   test('an outside token signs in whom a federated credential trusts, exactly', async () => {

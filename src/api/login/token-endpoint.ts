@@ -140,7 +140,9 @@ type ClientCredentials = {
 /** Of the form, or of a Basic header. Source: RFC 6749, section 2.3.1. Throws `loginRequestInvalid`. */
 function clientOf(c: Context<Env>, form: LoginTokenForm): ClientCredentials {
   const [, encoded] = /^basic +([A-Za-z0-9+/=]+)$/i.exec(c.req.header('authorization') ?? '') ?? [];
-  const [id, secret] = encoded === undefined ? [] : Buffer.from(encoded, 'base64').toString().split(':', 2).map(decode);
+  const text = encoded === undefined ? '' : Buffer.from(encoded, 'base64').toString();
+  const [id, secret] = /^([^:]*):(.*)$/s.exec(text)?.slice(1).map(decode) ?? [];
+  if (`${id}${secret}`.includes('\0')) throw new BerthError('loginRequestInvalid', 'Authorization');
   const client = { id: form.client_id ?? id, secret: form.client_secret ?? secret, assertion: form.client_assertion };
   if (client.id === undefined) throw new BerthError('loginRequestInvalid', 'client_id');
   return { ...client, id: client.id };
