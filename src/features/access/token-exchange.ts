@@ -32,7 +32,7 @@ export type ExchangeRequest = {
 /**
  * Trades a token of the tenant for a refresh token of a registry: for the audience of registries, and for that of the
  * resource manager while the registry's policy allows it. It ends with the credential that the tenant's token was bought
- * with, and when that ends. Throws `credentialsWrong`. Source: ACR semantics, "Token flow", step 2; az wire document, 3.2.
+ * with, and when that ends. Throws `credentialsWrong`, `networkDenied`. Source: ACR semantics, "Token flow", step 2; az wire document, 3.2.
  */
 export type ExchangeToken = (request: ExchangeRequest) => Promise<string>;
 

@@ -33,7 +33,7 @@ export type IssuedTokens = {
 /**
  * Trades credentials for an access token that holds the allowed part of what was asked, perhaps nothing. Reads the epoch
  * first, so that a right withdrawn a moment ago is not granted. Throws `credentialsWrong`; `unauthorized` for none where the
- * registry has no anonymous pull; `tooManyAttempts`.
+ * registry has no anonymous pull; `networkDenied`; `tooManyAttempts`.
  */
 export type IssueTokens = (request: TokenRequest) => Promise<IssuedTokens>;
 
