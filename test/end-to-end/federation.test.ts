@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { ClientAssertionCredential, WorkloadIdentityCredential } from '@azure/identity';
 import { decodeJwt } from 'jose';
+import { z } from 'zod';
 import { openCertificateAuthority } from '../../src/platform/certificates/certificate-authority.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { systemIds } from '../../src/platform/system-ids.ts';
 import { AzMachine, type AzRelease, azReleases } from '../support/az-machine.ts';
+import { azRest } from '../support/az-rest.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { OidcIssuer } from '../support/oidc-issuer.ts';
+import { run } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 // Tokens of outside issuers, in place of stored secrets: what a pipeline and a cluster do.
@@ -134,5 +137,50 @@ describe('@azure/identity', () => {
       const { appid, aud } = decodeJwt(token);
       assert.deepEqual([appid, aud], [clientId, 'https://containerregistry.azure.net']);
     }
+  });
+});
+
+describe('the guide "attach a Kubernetes cluster"', () => {
+  test('its credential provider gives the kubelet what a pull signs in with', async () => {
+    const rest = await azRest(server);
+    const group = `${rest.subscription}/resourceGroups/clusters`;
+    const identity = `${group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/puller`;
+    const account = 'system:serviceaccount:default:default';
+    await rest.done('PUT', group, { location: 'eastus' });
+    await rest.done('PUT', identity, { location: 'eastus' });
+    await rest.done('PUT', `${identity}/federatedIdentityCredentials/default`, {
+      properties: { issuer: issuer.issuer, subject: account, audiences: [audience] },
+    });
+    const { properties } = z
+      .looseObject({ properties: z.looseObject({ clientId: z.string() }) })
+      .parse(await (await rest.send('GET', identity)).json());
+
+    const guide = readFileSync(join(import.meta.dirname, '../../docs/guides/attach-a-kubernetes-cluster.md'), 'utf8');
+    const [, program = ''] = /```sh\n(#!\/bin\/sh\n[^`]+)```/.exec(guide) ?? [];
+    const { loginServer } = server.bootstrap.registry;
+    const provided = await run('sh', ['-c', program], {
+      input: JSON.stringify({
+        apiVersion: 'credentialprovider.kubelet.k8s.io/v1',
+        kind: 'CredentialProviderRequest',
+        image: `${loginServer}/app:v1`,
+        serviceAccountToken: await tokenOf(account),
+      }),
+      env: {
+        BERTH_LOGIN: server.https,
+        BERTH_TENANT: server.bootstrap.tenantId,
+        BERTH_CLIENT: properties.clientId,
+        CURL_CA_BUNDLE: server.caPath,
+      },
+    });
+    const credentials = z.object({ username: z.string(), password: z.string() });
+    const { auth } = z.looseObject({ auth: z.record(z.string(), credentials) }).parse(JSON.parse(provided.stdout));
+    assert.deepEqual(Object.keys(auth), [loginServer]);
+    const { username = '', password = '' } = auth[loginServer] ?? {};
+    const basic = Buffer.from(`${username}:${password}`).toString('base64');
+    const query = new URLSearchParams({ service: loginServer, scope: 'repository:app:pull' });
+    const answer = await fetch(`${server.http}/oauth2/token?${query}`, {
+      headers: { authorization: `Basic ${basic}` },
+    });
+    assert.equal(answer.status, 200, await answer.text());
   });
 });
