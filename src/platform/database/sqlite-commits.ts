@@ -32,9 +32,13 @@ export function commitsInside(write: SqliteConnection): SqliteCommits {
 export function commitsBeside(write: SqliteConnection, read: SqliteConnection, walFile: string): SqliteCommits {
   write.leaveSyncToCaller();
   const wal = openSync(walFile, 'r');
+  let writtenBefore = write.writtenRows();
   return {
     commit: async (mustLast) => {
-      if (!mustLast) return write.run('commit');
+      const written = write.writtenRows();
+      const isEmpty = written === writtenBefore;
+      writtenBefore = written;
+      if (isEmpty || !mustLast) return write.run('commit');
       read.holdSnapshot();
       try {
         write.run('commit');

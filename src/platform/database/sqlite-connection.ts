@@ -75,6 +75,12 @@ export class SqliteConnection implements DatabaseConnection {
     if (this.isTransaction) this.run('commit');
   }
 
+  /** Rows that this connection has written since it was opened, those of undone transactions among them. */
+  writtenRows(): number {
+    const { rows } = this.#prepared('select total_changes() as rows').statement.get() ?? {};
+    return Number(rows);
+  }
+
   /** Pages of 4 KiB in the WAL that are not in the database file yet. */
   unmovedPages(): number {
     const { log, checkpointed } = this.#prepared('pragma wal_checkpoint(noop)').statement.get() ?? {};
