@@ -182,11 +182,12 @@ for (const release of azReleases) {
       assert.match(await az.refused(missing), /The scope map 'needed' does not exist in the registry 'local'/);
     });
 
-    test('show-usage counts them', async () => {
+    test('show-usage counts them, and the list of all resources leaves them out', async () => {
       const counted = await az.json(
         'az acr show-usage -n local --query "value[?name==\'Tokens\'].[currentValue, limit] | [0]"',
       );
       assert.deepEqual(counted, [2, 50_000]);
+      assert.deepEqual(await az.json('az resource list --query "[].name"'), ['local']);
     });
   });
 }

@@ -199,9 +199,10 @@ function readable(rights: OperationRights, filter: ResourceFilter): ResourceFilt
   return { ...filter, matches: (resource) => filter.matches(resource) && mayRead(resource) };
 }
 
-/** Groups, and what hangs on other resources. */
+/** Groups, what hangs on other resources, and what has no place of its own, such as tokens: Azure lists none of these. */
 function withoutAttached({ types }: ArmParts): readonly string[] {
-  return [groupType, ...types.list.filter(({ level }) => level === 'extension').map(({ type }) => type)];
+  const left = types.list.filter(({ level, hasLocation }) => level === 'extension' || !hasLocation);
+  return [groupType, ...left.map(({ type }) => type)];
 }
 
 function placeOf({ tenantUid }: ArmParts, { subscriptionId }: ResourceName) {
