@@ -9,7 +9,7 @@ import { useWorkbench } from './workbench.ts';
 
 /** How programs with Azure's libraries sign in to a registry, and make tokens for others. */
 describe('@azure/identity and a registry', () => {
-  const bench = useWorkbench();
+  const bench = useWorkbench({ settings: { 'trusted-proxies': '127.0.0.1/32,::1/128' } });
   let rest: AzRest;
   const group = 'berth';
   const registry = 'local';
@@ -67,6 +67,23 @@ describe('@azure/identity and a registry', () => {
     assert.deepEqual(await listed(stranger()), ['public/app']);
     await change({ anonymousPullEnabled: false });
     await assert.rejects(listed(stranger()), { statusCode: 401 });
+  });
+
+  test('network rules are about the client behind a trusted proxy', async () => {
+    const from = async (address: string) => {
+      const answer = await bench().request('GET', '/v2/public/app/manifests/v1', { 'x-forwarded-for': address });
+      return [answer.status, answer.ok ? '' : await answer.text()];
+    };
+    const ipRules = ['203.0.113.0/24', '2001:db8:1::/48'].map((value) => ({ action: 'Allow', value }));
+    await change({ networkRuleSet: { defaultAction: 'Deny', ipRules } });
+    for (const address of ['203.0.113.9', '2001:db8:1::9', '198.51.100.1, 203.0.113.9'])
+      assert.equal((await from(address))[0], 200, address);
+    for (const address of ['198.51.100.1', '203.0.113.9, 198.51.100.1']) {
+      const message = `client with IP '198.51.100.1' is not allowed access. Refer https://aka.ms/acr/firewall to grant access.`;
+      assert.deepEqual(await from(address), [403, JSON.stringify({ errors: [{ code: 'DENIED', message }] })]);
+    }
+    await change({ networkRuleSet: { defaultAction: 'Allow', ipRules: [] } });
+    assert.equal((await from('198.51.100.1'))[0], 200);
   });
 
   test('scope maps, tokens and their passwords are made, read and deleted', async () => {
