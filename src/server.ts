@@ -207,7 +207,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
   const appOf = (part?: Part) =>
     composeApp(settings, data, { ...features, arm }, metrics, () => state.isStopping, part);
-  opened.use(await listenForIdentities(settings, data, features));
+  opened.use(await listenForIdentities(settings, data, features, metrics));
   opened.use(await listen(settings, appOf, metrics, certificates));
 }
 
@@ -492,9 +492,14 @@ async function listen(
 }
 
 /** The endpoint of managed identities, where it is switched on. */
-async function listenForIdentities(settings: Settings, data: Data, features: Features): Promise<AsyncDisposable> {
+async function listenForIdentities(
+  settings: Settings,
+  data: Data,
+  features: Features,
+  metrics: Metrics,
+): Promise<AsyncDisposable> {
   const { identityEndpoint: listener, domain } = settings;
-  const parts = { ...data, ...features, domain };
+  const parts = { ...data, ...features, metrics, domain };
   const servers =
     listener &&
     (await startHttpServers({

@@ -22,6 +22,7 @@ import { systemIds as ids } from '../../platform/system-ids.ts';
 import { identityErrorSchema, identityTokenAnswer } from '../../wire/identity/identity-messages.ts';
 import { answerWith } from '../middleware/answer.ts';
 import { type HttpServers, startHttpServers } from '../middleware/http-servers.ts';
+import { createMetrics } from '../middleware/metrics.ts';
 import { identityEndpoint } from './identity-endpoint.ts';
 
 const resource = 'https://management.azure.com/';
@@ -53,7 +54,8 @@ forEachDatabase((_, open) => {
     await writeBoth();
     const tenantTokens = new TenantTokens({ clock, ids, keys, tenantId, domain: 'berth.test', lifetimeSeconds: 3600 });
     const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
-    const parts = { tenantTokens, accessLog, ids, log, domain: 'berth.test', host: 'identities.test' };
+    const metrics = createMetrics({ droppedLogLines: () => 0 });
+    const parts = { tenantTokens, accessLog, ids, log, metrics, domain: 'berth.test', host: 'identities.test' };
     const machineSignIn = createMachineSignIn({ identityBindings: bindings, accessLog, clock });
     const app = identityEndpoint({ ...parts, machineSignIn, clock: systemClock });
     const port = await freePort();
@@ -154,6 +156,7 @@ forEachDatabase((_, open) => {
     assert.match(await refusal(await ask(appService, { metadata: 'true' }), 400), /X-IDENTITY-HEADER is missing/);
     assert.match(await refusal(await ask(appService, { secret, 'x-forwarded-for': '10.0.0.1' }), 400), /proxy/);
     assert.match(await refusal(await fetch(`${origin}/v2/`), 404), /No such route/);
+    assert.match((await ask(imds, {})).headers.get('x-ms-correlation-request-id') ?? '', /^[0-9a-f-]{36}$/);
     const unversioned = await fetch(`${origin}${imds}?resource=${resource}`, { headers: { metadata: 'true' } });
     assert.match(await refusal(unversioned, 400), /api-version/);
     const other = await fetch(`${origin}${imds}?api-version=2018-02-01&resource=https://vault.azure.net`, {

@@ -7,24 +7,21 @@ import type { SignInFrom } from '../../features/identity/sign-in.ts';
 import { parseResource } from '../../features/identity/tenant-resource.ts';
 import type { TenantTokens } from '../../features/identity/tenant-tokens.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
-import type { Clock } from '../../platform/clock.ts';
 import type { Ids } from '../../platform/ids.ts';
-import type { Log } from '../../platform/log.ts';
 import { type IdentityTokenAnswer, identityTokenQuery } from '../../wire/identity/identity-messages.ts';
 import { correlationHeader, correlationIdOf } from '../middleware/correlation-id.ts';
-import type { Env } from '../middleware/env.ts';
 import { plainAddress } from '../middleware/forwarded.ts';
 import { parseHostName, placeOf } from '../middleware/host-name.ts';
+import { type ObserveParts, observe } from '../middleware/observe.ts';
 import { refuseRest } from '../middleware/refuse-rest.ts';
+import type { IdentityEnv } from './identity-env.ts';
 import { renderIdentityError } from './render-identity-error.ts';
 
-export type IdentityEndpointParts = {
+export type IdentityEndpointParts = ObserveParts & {
   readonly machineSignIn: MachineSignIn;
   readonly tenantTokens: TenantTokens;
   readonly accessLog: AccessLog;
-  readonly clock: Clock;
   readonly ids: Ids;
-  readonly log: Log;
   readonly domain: string;
   /** Name or address that the endpoint listens on. */
   readonly host: string;
@@ -40,20 +37,25 @@ const proxyHeaders = ['x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'forwa
  * browser and no redirect adds by itself is asked for, so that a program cannot be led here by an address from outside.
  * Source: az wire document, 1.7.
  */
-export function identityEndpoint(parts: IdentityEndpointParts): Hono<Env> {
+export function identityEndpoint(parts: IdentityEndpointParts): Hono<IdentityEnv> {
   // Some clients end the path with a slash.
-  const app = new Hono<Env>({ strict: false });
+  const app = new Hono<IdentityEnv>({ strict: false });
   app.onError(renderIdentityError(parts.log));
   app.notFound(() => {
     throw new BerthError('routeUnknown');
   });
   app.use(async (c, next) => {
+    const { incoming, outgoing } = c.env ?? {};
+    const from = fromOf(c, parts.ids);
+    c.set('from', from);
+    c.header('Cache-Control', 'no-store');
+    c.header(correlationHeader, from.correlationId);
+    const { correlationId, address } = from;
+    if (incoming && outgoing) observe(parts, incoming, outgoing, { correlationId, address, path: c.req.path });
     try {
-      c.header('Cache-Control', 'no-store');
       refuseForwarded(c);
       await next();
     } finally {
-      const { incoming, outgoing } = c.env ?? {};
       if (incoming && outgoing) await refuseRest(incoming, outgoing, parts.clock);
     }
   });
@@ -72,15 +74,15 @@ export function identityEndpoint(parts: IdentityEndpointParts): Hono<Env> {
 }
 
 /** Throws `identityRequestInvalid`. */
-function refuseForwarded(c: Context<Env>): void {
+function refuseForwarded(c: Context<IdentityEnv>): void {
   const header = proxyHeaders.find((name) => c.req.header(name) !== undefined);
   if (header === undefined) return;
   throw new BerthError('identityRequestInvalid', `the header ${header} says that the request came through a proxy`);
 }
 
 async function answer(
-  { machineSignIn, tenantTokens, accessLog, ids, domain }: IdentityEndpointParts,
-  c: Context<Env>,
+  { machineSignIn, tenantTokens, accessLog, domain }: IdentityEndpointParts,
+  c: Context<IdentityEnv>,
   proof: BindingProof,
   parameters: URLSearchParams,
 ): Promise<Response> {
@@ -88,7 +90,7 @@ async function answer(
   const isOurs = (name: string) => [domain, `login.${domain}`].includes(name) || isControl(name, domain);
   const known = parseResource(resource, isOurs);
   if (known === undefined) throw new BerthError('audienceUnknown', resource.slice(0, 500));
-  const from = fromOf(c, ids);
+  const { from } = c.var;
   const who = await machineSignIn({ proof, wanted, from });
   const issued = await tenantTokens.issueAccess(who, known);
   const { address, correlationId, userAgent } = from;
@@ -105,7 +107,6 @@ async function answer(
     resource,
     token_type: 'Bearer',
   };
-  c.header(correlationHeader, correlationId);
   return c.json(body);
 }
 
@@ -124,7 +125,7 @@ function askedIn(parameters: URLSearchParams): { readonly resource: string; read
 }
 
 /** Throws `identityRequestInvalid` without the header, or for a host name that is not this machine's. */
-function byAddress({ host }: IdentityEndpointParts, c: Context<Env>): BindingProof {
+function byAddress({ host }: IdentityEndpointParts, c: Context<IdentityEnv>): BindingProof {
   if (c.req.header('metadata')?.toLowerCase() !== 'true')
     throw new BerthError('identityRequestInvalid', 'the header Metadata: true is missing');
   const name = parseHostName(c.req.header('host') ?? '')?.name;
@@ -135,24 +136,24 @@ function byAddress({ host }: IdentityEndpointParts, c: Context<Env>): BindingPro
 }
 
 /** Throws `identityRequestInvalid`. */
-function bySecret(c: Context<Env>): BindingProof {
+function bySecret(c: Context<IdentityEnv>): BindingProof {
   const secret = c.req.header('x-identity-header') ?? c.req.header('secret');
   if (secret === undefined) throw new BerthError('identityRequestInvalid', 'the header X-IDENTITY-HEADER is missing');
   return { kind: 'secret', secret };
 }
 
-function queryOf(c: Context<Env>): URLSearchParams {
+function queryOf(c: Context<IdentityEnv>): URLSearchParams {
   const parameters = new URL(c.req.url).searchParams;
   if (!parameters.has('api-version')) throw new BerthError('identityRequestInvalid', 'missing or wrong: api-version');
   return parameters;
 }
 
 /** Of the connection: nobody else's word is taken for it. */
-function addressOf(c: Context<Env>): string {
+function addressOf(c: Context<IdentityEnv>): string {
   return plainAddress(c.env?.incoming?.socket.remoteAddress ?? '');
 }
 
-function fromOf(c: Context<Env>, ids: Ids): SignInFrom {
+function fromOf(c: Context<IdentityEnv>, ids: Ids): SignInFrom {
   const correlationId = correlationIdOf(c.req.header(correlationHeader), ids);
   return { address: addressOf(c), correlationId, userAgent: c.req.header('user-agent') };
 }

@@ -6,7 +6,7 @@ import { errorCatalogue } from '../../core/errors.ts';
 import type { Env } from './env.ts';
 
 /** Hands Node's requests to the app. Bodies left unread are the app's affair (`refuseRest`). */
-export function answerWith(app: Hono<Env>): RequestListener {
+export function answerWith(app: Pick<Hono<Env>, 'fetch'>): RequestListener {
   const listener = getRequestListener((request, env) => app.fetch(request, isHttp1(env) ? env : {}), {
     autoCleanupIncoming: false,
     errorHandler: malformed,
