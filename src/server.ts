@@ -10,6 +10,7 @@ import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { identityEndpoint } from './api/identity/identity-endpoint.ts';
+import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
@@ -445,6 +446,7 @@ function composeApp(
       trustedProxies: trustedProxies.length === 0 ? undefined : blockListOf(trustedProxies),
     }),
   );
+  app.route('/', asOfRoutes({ ...parts, ...data.installation }));
   app.route('/', ociRoutes(parts));
   app.route('/', acrRoutes(parts));
   app.route('/', tokenRoutes(parts));

@@ -29,7 +29,7 @@ export type Piece = {
 /** No piece spans more, so that a page knows how far to look. */
 export const longestPieceMicros = 3_600_000_000;
 
-const journalConsumer = 'audit';
+export const auditConsumer = 'audit';
 const accessConsumer = 'audit.access';
 /** Events that come within this are indexed together: the index then costs a small part of what the events did. */
 const gatherMs = 1_000;
@@ -50,7 +50,7 @@ export class AuditIndex {
   async follow(signal: AbortSignal): Promise<void> {
     await runConsumer({
       ...this.#parts,
-      name: journalConsumer,
+      name: auditConsumer,
       follows: () => true,
       handle: async (events) => {
         await this.#parts.database.transaction((tx) => this.#noteEvents(tx, events));

@@ -36,6 +36,8 @@ export type AuditRecord = {
   readonly repository: string;
   readonly tag: string;
   readonly digest: string;
+  /** Where a tag pointed before it was set. */
+  readonly previous: string;
   readonly mediaType: string;
   readonly artifactType: string;
   readonly size: number;
@@ -51,6 +53,8 @@ const operationNames: Readonly<Record<string, string>> = {
   'repository.deleted': 'Delete',
   'tag.set': 'Tag',
   'tag.deleted': 'Untag',
+  'manifest.purged': 'Purge Manifest',
+  'manifest.restored': 'Restore',
   pull: 'Pull',
   signIn: 'Login',
   tokenIssue: 'TokenIssue',
@@ -63,6 +67,7 @@ const contentSchema = z.object({
   tag: text,
   tags: z.array(z.string()).catch([]),
   digest: text,
+  previous: text,
   mediaType: text,
   artifactType: text,
   sizeBytes: z.number().catch(0),
@@ -136,6 +141,7 @@ export function recordOfAccess(line: string, position: string): AuditRecord {
     repository,
     tag,
     digest,
+    previous: '',
     mediaType: '',
     artifactType: '',
     size: 0,

@@ -62,7 +62,6 @@ const signatureTag = /^sha256-[0-9a-f]{64}\.sig$/;
 const actionsOf: Readonly<Record<string, (data: Data) => readonly WebhookAction[]>> = {
   'manifest.pushed': (data) => (isSignature(data) ? ['push', 'quarantine', 'sign'] : ['push', 'quarantine']),
   'manifest.deleted': () => ['delete'],
-  'repository.deleted': () => ['delete'],
   'tag.deleted': () => ['untag'],
   'manifest.restored': () => ['restore'],
   'manifest.replicated': () => ['push', 'replicated'],

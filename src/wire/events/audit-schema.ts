@@ -23,6 +23,8 @@ export const auditRowSchema = z.object({
   TenantId: z.string(),
   /** Ours: uid of the identity, why it was denied, how many denials this line stands for, the new state, and the line's place. */
   PrincipalId: z.string(),
+  /** Digest that a tag pointed to before it was set. */
+  Previous: z.string(),
   Reason: z.string(),
   Times: z.int(),
   Detail: z.unknown(),

@@ -1,0 +1,101 @@
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import type { Place } from '../content/place.ts';
+import { auditConsumer } from './audit-index.ts';
+import { type AuditCursor, auditPage } from './audit-query.ts';
+import { type AuditRecord, recordOfEvent } from './audit-record.ts';
+
+export type AsOfParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly tenantUid: string;
+};
+
+const pageRecords = 1_000;
+const pageEvents = 500;
+
+/**
+ * The tags of a repository as they were at an instant, with the digests they pointed to: the present ones, and every change
+ * since taken back. Costs as much as has changed since. Empty for a repository that was not there.
+ */
+export async function tagsAsOf(parts: AsOfParts, place: Place, atMicros: number): Promise<ReadonlyMap<string, string>> {
+  // First: a change that comes in between is taken back too.
+  const tags = new Map(await presentTags(parts.database, place));
+  const changes = [...(await unindexed(parts, place)), ...(await indexed(parts, place, atMicros))];
+  const after = new Map(changes.map((record) => [record.id, record])).values();
+  const newestFirst = [...after]
+    .filter((record) => record.atMicros > atMicros && record.repository === place.repository)
+    .sort((a, b) => b.atMicros - a.atMicros);
+  for (const change of newestFirst) takeBack(tags, change);
+  return tags;
+}
+
+function takeBack(tags: Map<string, string>, { operationName, tag, digest, previous }: AuditRecord): void {
+  switch (operationName) {
+    case 'Tag':
+      if (previous === '') tags.delete(tag);
+      else tags.set(tag, previous);
+      break;
+    case 'Untag':
+      tags.set(tag, digest);
+      break;
+    case 'Delete':
+      for (const each of tag.split(' ')) if (each !== '') tags.set(each, digest);
+      break;
+  }
+}
+
+async function presentTags({ read }: Database, { registryUid, repository }: Place): Promise<[string, string][]> {
+  const rows = await read
+    .selectFrom('repositories as r')
+    .innerJoin('tags as t', 't.repository_uid', 'r.uid')
+    .where('r.registry_uid', '=', registryUid)
+    .where('r.name', '=', repository)
+    .select(['t.name', 't.digest'])
+    .execute();
+  return rows.map((row) => [row.name, row.digest]);
+}
+
+/** Changes that the index of the audit knows. */
+async function indexed(parts: AsOfParts, { registryUid, repository }: Place, atMicros: number): Promise<AuditRecord[]> {
+  const records: AuditRecord[] = [];
+  const filter = { scope: registryUid, repository, fromMicros: atMicros + 1 };
+  let after: AuditCursor | undefined;
+  do {
+    const page = await auditPage(parts, filter, { after, limit: pageRecords });
+    records.push(...page.records);
+    after = page.next;
+  } while (after !== undefined);
+  return records;
+}
+
+/** Changes that it has not come to yet: the last second or two. */
+async function unindexed({ database, journal }: AsOfParts, { registryUid }: Place): Promise<AuditRecord[]> {
+  const start = `registry/${registryUid}/`;
+  const cursors = await database.read
+    .selectFrom('journal_heads as head')
+    .leftJoin('journal_cursors as cursor', (join) =>
+      join
+        .onRef('cursor.stream', '=', 'head.stream')
+        .onRef('cursor.incarnation', '=', 'head.incarnation')
+        .on('cursor.consumer', '=', auditConsumer),
+    )
+    .where('head.stream', '>=', start)
+    // '0' is the character after '/'.
+    .where('head.stream', '<', `${start.slice(0, -1)}0`)
+    .select(['head.stream', 'head.incarnation', 'cursor.seq'])
+    .execute();
+  const events: JournalEvent[] = [];
+  for (const { stream, incarnation, seq } of cursors) {
+    let page: JournalEvent[];
+    let after = seq ?? 0;
+    do {
+      page = await journal.after({ stream, incarnation, seq: after }, pageEvents);
+      events.push(...page);
+      after = page.at(-1)?.seq ?? after;
+    } while (page.length === pageEvents);
+  }
+  return events.map(recordOfEvent);
+}
