@@ -3,7 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
-import { addUsage, useBlobs } from './storage-use.ts';
+import { addUsage, useBlob } from './storage-use.ts';
 
 /** A blob whose bytes are durable in the store and whose digest was checked. */
 export type FinishedBlob = {
@@ -120,7 +120,7 @@ export async function linkBlob(
   const link = await insertLink(tx, { repository: repositoryUid, digest, now: nowMicros });
   // Manifests that may be pushed before their blobs: the blob comes into use when it is here.
   if (link?.isReferenced !== 1) return;
-  await addUsage(tx, registryUid, await useBlobs(tx, { registryUid, repositoryUid }, [digest]), target.limitBytes);
+  await addUsage(tx, registryUid, await useBlob(tx, { registryUid, repositoryUid }, digest), target.limitBytes);
 }
 
 const insertLink = hotStatement(['repository', 'digest', 'now'], (on, parameter) =>

@@ -5,7 +5,6 @@ import { type Manifest, parseManifest } from '../../core/manifest.ts';
 import type { Reference, Tag } from '../../core/reference.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { Sku } from '../registries/registry.ts';
 import { type Locks, requireOn } from './attributes.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
@@ -21,7 +20,7 @@ import {
 import type { Place } from './place.ts';
 import { pointTag } from './point-tag.ts';
 import { ensureRepository } from './repository-store.ts';
-import { addUsage, useBlobs } from './storage-use.ts';
+import { addUsage, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
@@ -88,7 +87,7 @@ export class Manifests {
    * digests, `contentLocked`, `tagImmutable`, `storageLimitReached`.
    */
   async push(place: Place, authority: Authority, push: ManifestPush): Promise<PushedManifest> {
-    const { change, clock, database, failpoint, ids, region } = this.#parts;
+    const { change, clock, database, failpoint, ids, region, storageLimits } = this.#parts;
     const manifest = parseManifest(push.body, push.contentType);
     const digest = digestOfPush(push);
     // One order for all pushes: two that set the same tags must not wait for each other.
@@ -115,7 +114,10 @@ export class Manifests {
       }
       if (registry.retentionDays !== null)
         await markUntagged(tx, { registryUid: place.registryUid, repositoryUid: uid }, untagged, nowMicros);
-      if (isNew) await this.#countUse(tx, { place, repositoryUid: uid, sku: registry.sku }, manifest, push.body);
+      if (!isNew) return;
+      const { registryUid } = place;
+      const usedBytes = await useBlobsOf(tx, { registryUid, repositoryUid: uid }, digest);
+      await addUsage(tx, registryUid, usedBytes + push.body.byteLength, storageLimits?.[registry.sku]);
     });
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };
@@ -124,18 +126,6 @@ export class Manifests {
   /** As `Deletions` does. Throws `manifestUnknown`, `manifestReferenced`, `contentLocked`, `tagImmutable`. */
   async remove(place: Place, authority: Authority, reference: Reference): Promise<void> {
     await this.#deletions.reference(place, authority, reference);
-  }
-
-  async #countUse(
-    tx: Transaction,
-    at: { readonly place: Place; readonly repositoryUid: string; readonly sku: Sku },
-    manifest: Manifest,
-    body: Uint8Array,
-  ): Promise<void> {
-    const { registryUid } = at.place;
-    const blobs = unique([...manifest.blobs, ...manifest.nonDistributable]);
-    const bytes = await useBlobs(tx, { registryUid, repositoryUid: at.repositoryUid }, blobs);
-    await addUsage(tx, registryUid, bytes + body.byteLength, this.#parts.storageLimits?.[at.sku]);
   }
 
   #checked(manifest: StoredManifest): StoredManifest {

@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
 import { isBlobHeld } from './deleted-content.ts';
@@ -15,35 +16,39 @@ const digestsPerStatement = 500;
 
 /**
  * A registry's bytes in use: its manifests, and each blob once that a manifest references in a repository which shows it. Both
- * are written in the transaction of the change that makes the difference. Answers the bytes that were not in use before.
+ * are written in the transaction of the change that makes the difference. Takes the blobs of a manifest into use; answers the
+ * bytes that were not in use before.
  */
-export async function useBlobs(
+export async function useBlobsOf(
   tx: Transaction,
-  place: { readonly registryUid: string; readonly repositoryUid: string },
-  digests: readonly Digest[],
+  { registryUid, repositoryUid }: RepositoryUids,
+  manifest: Digest,
 ): Promise<number> {
-  let bytes = 0;
-  for (let start = 0; start < digests.length; start += digestsPerStatement) {
-    const shown = tx
-      .selectFrom('blob_links as l')
-      .innerJoin('blobs as b', (join) =>
-        join.on('b.registry_uid', '=', place.registryUid).onRef('b.digest', '=', 'l.digest'),
-      )
-      .where('l.repository_uid', '=', place.repositoryUid)
-      .where('l.digest', 'in', digests.slice(start, start + digestsPerStatement))
-      .orderBy('b.digest')
-      .select(['b.registry_uid', 'b.digest', 'b.size']);
-    const rows = await tx
-      .insertInto('referenced_blobs')
-      .columns(['registry_uid', 'digest', 'size'])
-      .expression(shown)
-      .onConflict((conflict) => conflict.columns(['registry_uid', 'digest']).doNothing())
-      .returning('size')
-      .execute();
-    bytes += sum(rows);
-  }
-  return bytes;
+  // Written out: building it through Kysely costs as much as running it, and every push does.
+  const { rows } = await sql<{ readonly size: number }>`
+    insert into referenced_blobs (registry_uid, digest, size)
+    select b.registry_uid, b.digest, b.size
+    from manifest_references m
+    join blob_links l on l.repository_uid = m.repository_uid and l.digest = m.digest
+    join blobs b on b.registry_uid = ${registryUid} and b.digest = m.digest
+    where m.repository_uid = ${repositoryUid} and m.manifest_digest = ${manifest} and m.kind = 'blob'
+    order by b.digest
+    on conflict do nothing
+    returning size`.execute(tx);
+  return sum(rows);
 }
+
+/** The same for one blob that came after a manifest of its repository that references it. */
+export async function useBlob(tx: Transaction, { registryUid }: RepositoryUids, digest: Digest): Promise<number> {
+  const { rows } = await sql<{ readonly size: number }>`
+    insert into referenced_blobs (registry_uid, digest, size)
+    select registry_uid, digest, size from blobs where registry_uid = ${registryUid} and digest = ${digest}
+    on conflict do nothing
+    returning size`.execute(tx);
+  return sum(rows);
+}
+
+type RepositoryUids = { readonly registryUid: string; readonly repositoryUid: string };
 
 /**
  * The other way, after references were removed: ends the blobs' grace, and takes those out of use that nothing references any
@@ -99,21 +104,22 @@ export async function addUsage(
 ): Promise<void> {
   if (bytes === 0) return;
   const row =
-    bytes > limitBytes
-      ? undefined
-      : await tx
-          .insertInto('registry_usage')
-          .values({ registry_uid: registryUid, bytes })
-          .onConflict((conflict) =>
-            conflict
-              .column('registry_uid')
-              .doUpdateSet({ bytes: sql<number>`registry_usage.bytes + excluded.bytes` })
-              .where(sql<boolean>`registry_usage.bytes + excluded.bytes <= ${limitBytes}`),
-          )
-          .returning('bytes')
-          .executeTakeFirst();
+    bytes > limitBytes ? undefined : await insertUsage(tx, { registry: registryUid, bytes, limit: limitBytes });
   if (row === undefined) throw new BerthError('storageLimitReached', { addedBytes: bytes, limitBytes });
 }
+
+const insertUsage = hotStatement(['registry', 'bytes', 'limit'], (on, parameter) =>
+  on
+    .insertInto('registry_usage')
+    .values({ registry_uid: parameter('registry'), bytes: parameter('bytes') })
+    .onConflict((conflict) =>
+      conflict
+        .column('registry_uid')
+        .doUpdateSet({ bytes: sql<number>`registry_usage.bytes + excluded.bytes` })
+        .where(sql<boolean>`registry_usage.bytes + excluded.bytes <= ${parameter('limit')}`),
+    )
+    .returning('bytes'),
+);
 
 /** Counts bytes that are no longer in use. */
 export async function subtractUsage(tx: Transaction, registryUid: string, bytes: number): Promise<void> {
