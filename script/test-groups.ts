@@ -103,7 +103,13 @@ export const testGroups: readonly TestGroup[] = [
     ['test/end-to-end/azure-registry-client.test.ts'],
     1,
   ),
-  files('events', 'subscriptions and the live stream of events', 2, ['test/end-to-end/event*.test.ts'], 1),
+  files(
+    'events',
+    'subscriptions, the live stream of events, time travel',
+    3,
+    ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts'],
+    1,
+  ),
   files('az-webhook', 'az acr webhook, 2.45 and a new release', 4, ['test/end-to-end/az-webhook.test.ts'], 1),
   files('az-token', 'both releases of the Azure CLI: repository tokens', 4, ['test/end-to-end/az-token.test.ts'], 1),
   files(
