@@ -81,6 +81,13 @@ export const testGroups: readonly TestGroup[] = [
   ),
   files('az-recorded', 'what two versions of az sent, answered as then', 2, ['test/end-to-end/az-recorded.test.ts'], 1),
   files('az-killed', 'deployments and deletions of a killed server go on', 2, ['test/end-to-end/az-killed.test.ts'], 1),
+  files(
+    'az-soft-delete',
+    'what was deleted, listed and restored with az in two releases',
+    2,
+    ['test/end-to-end/az-soft-delete.test.ts'],
+    1,
+  ),
   files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
   files(
     'az-errors',

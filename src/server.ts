@@ -8,11 +8,11 @@ import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
-import { graphRoutes } from './api/graph/graph-routes.ts';
-import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
+import { graphRoutes } from './api/graph/graph-routes.ts';
+import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -64,6 +64,8 @@ import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { insightWork } from './features/insight/insight-work.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
+import { DeletedListings } from './features/retention/deleted-listings.ts';
+import { Restores } from './features/retention/restores.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
@@ -194,6 +196,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     ...retentionJobs({
       ...data,
       deletions: features.deletions,
+      change: features.deletedExpiry.change,
       region: data.installation.region,
       collectEveryMs: settings.gcInterval,
       graceMs: settings.blobGrace,
@@ -360,6 +363,9 @@ async function composeFeatures(settings: Settings, data: Data) {
     attributeChanges: new AttributeChanges(content),
     metadata: new Metadata(content),
     usageReports: new UsageReports(content),
+    deletedListings: new DeletedListings(data.database),
+    restores: new Restores(content),
+    deletedExpiry: content,
     listings: new Listings(data.database),
   };
 }

@@ -3,6 +3,8 @@ import { AttributeChanges } from '../../src/features/content/attribute-changes.t
 import { Deletions } from '../../src/features/content/deletions.ts';
 import { Metadata } from '../../src/features/content/metadata.ts';
 import { UsageReports } from '../../src/features/content/usage-reports.ts';
+import { DeletedListings } from '../../src/features/retention/deleted-listings.ts';
+import { Restores } from '../../src/features/retention/restores.ts';
 import type { Database } from '../../src/platform/database/database.ts';
 import { testRegion } from './content-process.ts';
 import { registryApp } from './registry-app.ts';
@@ -11,6 +13,7 @@ import { registryApp } from './registry-app.ts';
 export async function acrApp(database: Database, limitBytes = 1_000_000) {
   const registry = await registryApp(database);
   const { app, content, access } = registry;
+  const inRegion = { ...content, region: testRegion };
   const storageLimits = { Basic: limitBytes, Standard: limitBytes, Premium: limitBytes };
   app.route(
     '/',
@@ -18,9 +21,12 @@ export async function acrApp(database: Database, limitBytes = 1_000_000) {
       authorize: access.authorize,
       listings: content.listings,
       metadata: new Metadata(content),
-      attributeChanges: new AttributeChanges({ ...content, region: testRegion }),
-      deletions: new Deletions({ ...content, region: testRegion }),
+      attributeChanges: new AttributeChanges(inRegion),
+      deletions: new Deletions(inRegion),
       usageReports: new UsageReports({ database, storageLimits }),
+      deletedListings: new DeletedListings(database),
+      restores: new Restores(inRegion),
+      deletedExpiry: inRegion,
       transfer: { minBytesPerSecond: 1024, windowMs: 30_000 },
     }),
   );

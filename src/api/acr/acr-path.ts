@@ -3,13 +3,18 @@ import { parseRepositoryName, type RepositoryName } from '../../core/repository-
 
 /** What a path below `/acr/v1/` names. `rest` is the tag or digest, decoded once. */
 export type AcrPath =
-  | { readonly resource: 'catalog' | 'registryUsage' }
-  | { readonly resource: 'repository' | 'tags' | 'manifests' | 'usage'; readonly repository: RepositoryName }
+  | { readonly resource: 'catalog' | 'registryUsage' | 'deletedCatalog' }
   | {
-      readonly resource: 'tag' | 'manifest' | 'contentUsage';
+      readonly resource: 'repository' | 'tags' | 'manifests' | 'usage' | DeletedList;
+      readonly repository: RepositoryName;
+    }
+  | {
+      readonly resource: 'tag' | 'manifest' | 'contentUsage' | 'deletedManifest';
       readonly repository: RepositoryName;
       readonly rest: string;
     };
+
+type DeletedList = 'deletedRepository' | 'deletedTags' | 'deletedManifests';
 
 const prefix = '/acr/v1/';
 const maxPathLength = 1024;
@@ -26,12 +31,27 @@ export function parseAcrPath(path: string): AcrPath {
   const segments = path.slice(prefix.length).split('/').map(decode);
   if (segments.length === 1 && segments[0] === '_catalog') return { resource: 'catalog' };
   if (segments.length === 1 && segments[0] === '_usage') return { resource: 'registryUsage' };
+  if (segments[0] === '_deleted') return deletedPath(segments.slice(1));
   const at = segments.findIndex((segment) => segment.startsWith('_'));
   if (at < 0) return { resource: 'repository', repository: nameOf(segments) };
   const repository = nameOf(segments.slice(0, at));
   const [word = '', rest, ...more] = segments.slice(at);
   if (!isWord(word) || rest === '' || rest?.includes('/') || more.length > 0) throw new BerthError('routeUnknown');
   return rest === undefined ? { resource: lists[word], repository } : { resource: entries[word], repository, rest };
+}
+
+/** What stands behind `_deleted/`. */
+function deletedPath(segments: readonly string[]): AcrPath {
+  if (segments.length === 1 && segments[0] === '_catalog') return { resource: 'deletedCatalog' };
+  const at = segments.findIndex((segment) => segment.startsWith('_'));
+  if (at < 0) return { resource: 'deletedRepository', repository: nameOf(segments) };
+  const repository = nameOf(segments.slice(0, at));
+  const [word, rest, ...more] = segments.slice(at);
+  if (rest === undefined && word === '_tags') return { resource: 'deletedTags', repository };
+  if (rest === undefined && word === '_manifests') return { resource: 'deletedManifests', repository };
+  if (word !== '_manifests' || rest === undefined || rest === '' || more.length > 0)
+    throw new BerthError('routeUnknown');
+  return { resource: 'deletedManifest', repository, rest };
 }
 
 function nameOf(segments: readonly string[]): RepositoryName {

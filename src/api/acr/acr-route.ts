@@ -8,6 +8,9 @@ import type { Listings } from '../../features/content/listings.ts';
 import type { Metadata } from '../../features/content/metadata.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { UsageReports } from '../../features/content/usage-reports.ts';
+import type { DeletedExpiryParts } from '../../features/retention/deleted-expiry.ts';
+import type { DeletedListings } from '../../features/retention/deleted-listings.ts';
+import type { Restores } from '../../features/retention/restores.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
 import type { AcrPath } from './acr-path.ts';
@@ -19,6 +22,9 @@ export type AcrParts = {
   readonly attributeChanges: AttributeChanges;
   readonly deletions: Deletions;
   readonly usageReports: UsageReports;
+  readonly deletedListings: DeletedListings;
+  readonly restores: Restores;
+  readonly deletedExpiry: Omit<DeletedExpiryParts, 'authority'>;
   readonly transfer: TransferLimits;
 };
 
@@ -37,7 +43,7 @@ export type AtContent = InRepository & { readonly rest: string };
 
 /** A route states the access it needs; one without an action does not compile. */
 export type AcrRoute<At> = {
-  readonly method: 'GET' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly resource: AcrPath['resource'];
   readonly action: Action;
   readonly handle: (request: AcrRequest<At>) => Promise<Response>;

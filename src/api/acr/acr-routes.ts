@@ -4,16 +4,24 @@ import type { RepositoryName } from '../../core/repository-name.ts';
 import type { Env } from '../middleware/env.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
 import type { AcrParts, AcrRoute, AtContent, InRegistry, InRepository } from './acr-route.ts';
+import {
+  deletedCatalogGet,
+  deletedManifestPost,
+  deletedManifestsGet,
+  deletedRepositoryDelete,
+  deletedTagsGet,
+} from './deleted-routes.ts';
 import { manifestGet, manifestPatch, manifestsGet } from './manifest-routes.ts';
 import { catalogGet, repositoryDelete, repositoryGet, repositoryPatch } from './repository-routes.ts';
 import { tagDelete, tagGet, tagPatch, tagsGet } from './tag-routes.ts';
 import { contentUsageGet, registryUsageGet, usageGet } from './usage-routes.ts';
 
-// Every route of the surface. Source: ACR semantics, 4.1; usage is ours.
+// Every route of the surface. Source: ACR semantics, 4.1; usage, and dropping what was deleted, are ours.
 
 export const registryRoutes: readonly AcrRoute<InRegistry>[] = [
   { method: 'GET', resource: 'catalog', action: 'catalogList', handle: catalogGet },
   { method: 'GET', resource: 'registryUsage', action: 'catalogList', handle: registryUsageGet },
+  { method: 'GET', resource: 'deletedCatalog', action: 'deletedCatalogList', handle: deletedCatalogGet },
 ];
 
 export const repositoryRoutes: readonly AcrRoute<InRepository>[] = [
@@ -23,6 +31,9 @@ export const repositoryRoutes: readonly AcrRoute<InRepository>[] = [
   { method: 'GET', resource: 'tags', action: 'metadata_read', handle: tagsGet },
   { method: 'GET', resource: 'manifests', action: 'metadata_read', handle: manifestsGet },
   { method: 'GET', resource: 'usage', action: 'metadata_read', handle: usageGet },
+  { method: 'GET', resource: 'deletedTags', action: 'deleted_read', handle: deletedTagsGet },
+  { method: 'GET', resource: 'deletedManifests', action: 'deleted_read', handle: deletedManifestsGet },
+  { method: 'DELETE', resource: 'deletedRepository', action: 'delete', handle: deletedRepositoryDelete },
 ];
 
 export const contentRoutes: readonly AcrRoute<AtContent>[] = [
@@ -32,6 +43,7 @@ export const contentRoutes: readonly AcrRoute<AtContent>[] = [
   { method: 'GET', resource: 'manifest', action: 'metadata_read', handle: manifestGet },
   { method: 'PATCH', resource: 'manifest', action: 'metadata_write', handle: manifestPatch },
   { method: 'GET', resource: 'contentUsage', action: 'metadata_read', handle: contentUsageGet },
+  { method: 'POST', resource: 'deletedManifest', action: 'deleted_restore', handle: deletedManifestPost },
 ];
 
 /** The metadata API under `/acr/v1/`. Errors are those of the registry API. */

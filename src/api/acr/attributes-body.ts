@@ -3,29 +3,18 @@ import { BerthError } from '../../core/errors.ts';
 import { type AttributeName, attributeNames } from '../../features/content/attributes.ts';
 import { attributeChangeSchema } from '../../wire/acr/attributes-schema.ts';
 import type { Env } from '../middleware/env.ts';
-import { bodyIn, bytesIn, type TransferLimits } from '../middleware/streams.ts';
-
-const maxBodyBytes = 64 * 1024;
+import type { TransferLimits } from '../middleware/streams.ts';
+import { jsonIn } from './json-body.ts';
 
 /** The attributes that a PATCH sets. Throws `requestInvalid`, `bodyTooLarge`. */
 export async function attributesIn(
   c: Context<Env>,
   limits: TransferLimits,
 ): Promise<{ readonly [name in AttributeName]?: boolean | undefined }> {
-  const bytes = await bytesIn(bodyIn(c, limits), maxBodyBytes, () => new BerthError('bodyTooLarge'));
-  const { data, error } = attributeChangeSchema.safeParse(parsed(bytes));
+  const { data, error } = attributeChangeSchema.safeParse(await jsonIn(c, limits));
   if (error !== undefined)
     throw new BerthError('requestInvalid', {
       body: `a JSON object with any of ${attributeNames.join(', ')} as true or false is expected`,
     });
   return Object.fromEntries(attributeNames.map((name) => [name, data[name] ?? undefined]));
-}
-
-function parsed(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    // Said by the schema in the words of this route.
-    return undefined;
-  }
 }

@@ -43,7 +43,7 @@ function timesOf({ createdAt, changedAt }: { readonly createdAt: number; readonl
 }
 
 /** Microseconds since 1970 with the seven fractional digits that ACR's times have. */
-function timeText(micros: number): string {
+export function timeText(micros: number): string {
   const seconds = new Date(Math.floor(micros / 1_000_000) * 1000).toISOString().slice(0, 19);
   return `${seconds}.${String(micros % 1_000_000).padStart(6, '0')}0Z`;
 }

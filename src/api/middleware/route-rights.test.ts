@@ -14,9 +14,9 @@ import type { ArmType } from '../arm/arm-type.ts';
 import * as oci from '../oci/oci-routes.ts';
 
 const everything =
-  'pull push delete metadata_read metadata_write catalogList deleted_read deleted_restore quarantine_read quarantine_write';
+  'pull push delete metadata_read metadata_write catalogList deletedCatalogList deleted_read deleted_restore quarantine_read quarantine_write';
 const pulling = 'pull metadata_read catalogList';
-const reading = `${pulling} deleted_read quarantine_read`;
+const reading = `${pulling} deletedCatalogList deleted_read quarantine_read`;
 
 /** What each role gives on content, with actions and with data actions. Source: ACR semantics, 6.1 and 6.2. */
 const onContent: Readonly<Record<string, readonly [legacy: string, repositories: string]>> = {
@@ -146,6 +146,7 @@ forEachDatabase((name, open) => {
       asked: [
         { type: 'repository', name: repository, actions: ['*'] },
         { type: 'registry', name: 'catalog', actions: ['*'] },
+        { type: 'registry', name: 'deleted_catalog', actions: ['*'] },
       ],
       wantsRefreshToken: false,
       circumstances: sampleCircumstances,

@@ -193,6 +193,7 @@ function scopeOf(action: Action, registryUid: string, repository: RepositoryName
       return { kind: 'installation' };
     case 'connect':
     case 'catalogList':
+    case 'deletedCatalogList':
       return { kind: 'registry', registryUid };
     default:
       if (repository === undefined) throw new TypeError(`the action ${action} is on a repository, and none was named`);
@@ -213,6 +214,8 @@ function missingDetail(request: AccessRequest): readonly Entry[] | undefined {
       return [{ Type: 'installation', Name: 'installation', Action: 'administer' }];
     case 'catalogList':
       return [{ Type: 'registry', Name: 'catalog', Action: '*' }];
+    case 'deletedCatalogList':
+      return [{ Type: 'registry', Name: 'deleted_catalog', Action: '*' }];
     default:
       return entries(request.repository, [request.action]);
   }

@@ -6,12 +6,13 @@ export type { Principal } from '../identity/principal.ts';
 
 /**
  * `connect`: be someone at all, which `GET /v2/` asks; `catalogList`: list the registry's repositories;
- * `quarantine_read`, `quarantine_write`: see and release what is held back; `administer`: change the installation.
+ * `deletedCatalogList`: list those that keep something deleted; `quarantine_read`, `quarantine_write`: see and release what is held back; `administer`: change the installation.
  */
 export type Action =
   | RepositoryAction
   | 'connect'
   | 'catalogList'
+  | 'deletedCatalogList'
   | 'quarantine_read'
   | 'quarantine_write'
   | 'administer';

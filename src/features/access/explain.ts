@@ -194,8 +194,8 @@ function contentAction(text: string): Action {
 
 function scopeOf(action: Action, registryUid: string, repository: string | undefined): Scope {
   if (action === 'administer') return { kind: 'installation' };
-  if (action === 'connect' || action === 'catalogList' || repository === undefined)
-    return { kind: 'registry', registryUid };
+  const isOnRegistry = action === 'connect' || action === 'catalogList' || action === 'deletedCatalogList';
+  if (isOnRegistry || repository === undefined) return { kind: 'registry', registryUid };
   if (!isRepositoryName(repository)) throw invalid('scope', 'the name of a repository, behind that of its registry');
   return { kind: 'repository', registryUid, repository };
 }

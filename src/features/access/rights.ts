@@ -7,6 +7,7 @@ const wholeRegistry: readonly Action[] = [
   ...repositoryActions,
   'connect',
   'catalogList',
+  'deletedCatalogList',
   'quarantine_read',
   'quarantine_write',
 ];

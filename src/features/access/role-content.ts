@@ -18,13 +18,14 @@ const byAction: Readonly<Record<ContentAction, readonly string[]>> = {
   metadata_read: [`${registries}/pull/read`, `${registries}/metadata/read`],
   metadata_write: [`${registries}/metadata/write`],
   catalogList: [`${registries}/pull/read`],
+  deletedCatalogList: [`${registries}/deleted/read`],
   deleted_read: [`${registries}/deleted/read`],
   deleted_restore: [`${registries}/deleted/restore/action`],
   quarantine_read: [`${registries}/quarantine/read`],
   quarantine_write: [`${registries}/quarantine/write`],
 };
 
-/** The same for data actions. ACR names none for what is soft-deleted: these two are ours, for custom roles. */
+/** The same for data actions. ACR names none for what is soft-deleted: these are ours, for custom roles. */
 const byDataAction: Readonly<Record<ContentAction, readonly string[]>> = {
   pull: [`${registries}/repositories/content/read`],
   push: [`${registries}/repositories/content/write`],
@@ -32,6 +33,7 @@ const byDataAction: Readonly<Record<ContentAction, readonly string[]>> = {
   metadata_read: [`${registries}/repositories/metadata/read`],
   metadata_write: [`${registries}/repositories/metadata/write`],
   catalogList: [`${registries}/catalog/read`],
+  deletedCatalogList: [`${registries}/repositories/deleted/read`],
   deleted_read: [`${registries}/repositories/deleted/read`],
   deleted_restore: [`${registries}/repositories/deleted/restore/action`],
   quarantine_read: [`${registries}/quarantinedArtifacts/read`],
@@ -45,6 +47,7 @@ export const contentActions: readonly ContentAction[] = [
   'metadata_read',
   'metadata_write',
   'catalogList',
+  'deletedCatalogList',
   'deleted_read',
   'deleted_restore',
   'quarantine_read',

@@ -42,7 +42,8 @@ function placeOf(
   registryUid: string,
 ): Place | undefined {
   const whole: Place = { kind: 'registry', registryUid };
-  if (action === 'catalogList') return holds(condition, factsOf(operation, undefined)) ? whole : undefined;
+  if (action === 'catalogList' || action === 'deletedCatalogList')
+    return holds(condition, factsOf(operation, undefined)) ? whole : undefined;
   const { isAll, names, prefixes, isExact } = reachOf(condition, operation);
   if (isExact && isAll) return whole;
   if (isExact && names.length + prefixes.length === 0) return undefined;

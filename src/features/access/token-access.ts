@@ -9,6 +9,12 @@ const oldSpellings: ReadonlyMap<string, RepositoryAction> = new Map([
   ['metadataWrite', 'metadata_write'],
 ]);
 
+/** What a scope of the registry itself asks for. */
+const catalogActions: ReadonlyMap<string, 'catalogList' | 'deletedCatalogList'> = new Map([
+  ['catalog', 'catalogList'],
+  ['deleted_catalog', 'deletedCatalogList'],
+]);
+
 /** How a refresh token names what its holder may do. Source: sample tokens of ACR. */
 const permissionNames: Readonly<Record<RepositoryAction, string>> = {
   pull: 'read',
@@ -36,8 +42,10 @@ export function grantedAccess({ rights, asked, registry, circumstances }: AskedA
   const isAllowed = (action: Action, scope: Scope) => decide(rights, action, scope, circumstances).kind === 'allowed';
   return asked.flatMap((each): AccessScope[] => {
     if (each.type === 'registry') {
-      const isGranted = isCatalog(each) && isAllowed('catalogList', { kind: 'registry', registryUid });
-      return isGranted ? [{ type: 'registry', name: 'catalog', actions: ['*'] }] : [];
+      const action = catalogActions.get(each.name);
+      const isGranted =
+        action !== undefined && each.actions.includes('*') && isAllowed(action, { kind: 'registry', registryUid });
+      return isGranted ? [{ type: 'registry', name: each.name, actions: ['*'] }] : [];
     }
     const { name } = each;
     const prefix = prefixOf(name);
@@ -63,7 +71,10 @@ export function permittedActions(rights: Rights, registryUid: string): string[] 
 export function tokenHolds(access: readonly AccessScope[], action: Action, repository: string | undefined): boolean {
   if (action === 'connect') return true;
   if (action === 'administer') return false;
-  if (action === 'catalogList') return access.some(isCatalog);
+  if (action === 'catalogList' || action === 'deletedCatalogList')
+    return access.some(
+      ({ type, name, actions }) => type === 'registry' && catalogActions.get(name) === action && actions.includes('*'),
+    );
   return access.some(
     (each) => each.type === 'repository' && isNamed(each.name, repository ?? '') && each.actions.includes(action),
   );
@@ -85,10 +96,6 @@ function isNamed(name: string, repository: string): boolean {
   if (name === repository) return true;
   const prefix = prefixOf(name);
   return prefix !== undefined && repository.startsWith(prefix);
-}
-
-function isCatalog(scope: AccessScope): boolean {
-  return scope.type === 'registry' && scope.name === 'catalog' && scope.actions.includes('*');
 }
 
 function namedActions(actions: readonly string[]): readonly RepositoryAction[] {

@@ -14,7 +14,7 @@ export type Unenforced = {
 };
 
 const ownServices = 'no service of the installation connects from outside itself';
-const nothingByItself = 'nothing is kept after a delete, held back or refused';
+const nothingByItself = 'nothing is held back or refused';
 const namesOnly = 'the names are shown, and content is sent by the login server';
 const shownAsSet = 'shown as set';
 
@@ -23,7 +23,6 @@ export const unenforced: readonly Unenforced[] = [
   row('networkRuleSet.virtualNetworkRules', 'virtual network rules', 'addresses are let in by network rules alone'),
   row('networkRuleBypassOptions', 'trusted services', ownServices),
   row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', ownServices),
-  row('policies.softDeletePolicy.status', 'soft delete policy', nothingByItself),
   row('policies.quarantinePolicy.status', 'quarantine policy', nothingByItself),
   row('policies.trustPolicy.status', 'content trust policy', nothingByItself),
   row('policies.exportPolicy.status', 'export policy', nothingByItself),

@@ -1,7 +1,9 @@
 import { ClockJumps } from '../../platform/clock-jumps.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
+import type { AuthorizedChange } from '../content/authorized-change.ts';
 import type { Deletions } from '../content/deletions.ts';
+import { expireDeleted } from './deleted-expiry.ts';
 import { type CollectionParts, collectGarbage } from './garbage-collection.ts';
 import { ownAuthority } from './own-authority.ts';
 import { scrub } from './scrub.ts';
@@ -9,11 +11,13 @@ import { deleteUntagged } from './untagged-policy.ts';
 
 /** A policy of 0 days deletes within seconds. */
 const untaggedEveryMs = 5_000;
+const expiryEveryMs = 600_000;
 /** A run leaves its place to other jobs now and then. */
 const scrubRunMs = 60_000;
 const scrubPauseMs = 10_000;
 
 export type RetentionJobParts = CollectionParts & {
+  readonly change: AuthorizedChange;
   readonly deletions: Deletions;
   readonly journal: Journal;
   readonly region: string;
@@ -48,6 +52,17 @@ export function retentionJobs(parts: RetentionJobParts): JobKind[] {
       leaseMs: 60_000,
       maxAttempts: 5,
       everyMs: untaggedEveryMs,
+    },
+    {
+      kind: 'retention.deleted',
+      run: async (job) => {
+        if (jumps.evenMs() >= parts.graceMs)
+          await expireDeleted({ ...parts, authority: ownAuthority('soft delete policy') }, job);
+        else parts.log.warn('nothing deleted is dropped for good: the clock was moved', { forMs: parts.graceMs });
+      },
+      leaseMs: 60_000,
+      maxAttempts: 5,
+      everyMs: expiryEveryMs,
     },
     {
       kind: 'retention.scrub',

@@ -1,0 +1,75 @@
+import { parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { parseTag } from '../../core/reference.ts';
+import { dropDeleted } from '../../features/retention/deleted-expiry.ts';
+import { type DeletedManifestsView, type DeletedTagsView, restoreSchema } from '../../wire/acr/deleted-schema.ts';
+import type { Catalog } from '../../wire/oci/lists.ts';
+import { emptyBody } from '../oci/oci-route.ts';
+import { nextLink, pageIn } from '../oci/page-query.ts';
+import type { AcrRequest, AtContent, InRegistry, InRepository } from './acr-route.ts';
+import { jsonIn } from './json-body.ts';
+import { usualPage } from './ordered-page.ts';
+import { headOf, timeText } from './views.ts';
+
+// What was deleted, and its restore. Source: ACR semantics, 8.2; wire contract of the az CLI, 3.6.
+
+/** Repositories that keep something deleted. */
+export async function deletedCatalogGet({ c, parts, authority, at }: AcrRequest<InRegistry>): Promise<Response> {
+  const page = pageIn(c, usualPage);
+  const repositories = await parts.deletedListings.repositories(at.registryUid, authority, page);
+  const next = repositories.length === page.limit ? repositories.at(-1) : undefined;
+  if (next !== undefined) c.header('Link', nextLink(c, page, next));
+  const body: Catalog = { repositories };
+  return c.json(body);
+}
+
+export async function deletedManifestsGet({ c, parts, authority, at }: AcrRequest<InRepository>): Promise<Response> {
+  const page = pageIn(c, usualPage);
+  const manifests = await parts.deletedListings.manifests(at.place, authority, page);
+  const next = manifests.length === page.limit ? manifests.at(-1)?.digest : undefined;
+  if (next !== undefined) c.header('Link', nextLink(c, page, next));
+  const body: DeletedManifestsView = {
+    ...headOf(c.get('call').registry, at.place),
+    manifests: manifests.map(({ digest, deletedAtMicros, mediaType, sizeBytes, tags }) => ({
+      digest,
+      deletedAt: timeText(deletedAtMicros),
+      mediaType,
+      size: sizeBytes,
+      ...(tags.length === 0 ? {} : { tags }),
+    })),
+  };
+  return c.json(body);
+}
+
+export async function deletedTagsGet({ c, parts, authority, at }: AcrRequest<InRepository>): Promise<Response> {
+  const tags = await parts.deletedListings.tags(at.place, authority);
+  const body: DeletedTagsView = {
+    ...headOf(c.get('call').registry, at.place),
+    tags: tags.map(({ tag, digest, deletedAtMicros }) => ({ tag, digest, deletedAt: timeText(deletedAtMicros) })),
+  };
+  return c.json(body);
+}
+
+/** Restores a manifest, under the tag of the body; `?force=True` takes the tag from another manifest. */
+export async function deletedManifestPost({ c, parts, authority, at }: AcrRequest<AtContent>): Promise<Response> {
+  const { data } = restoreSchema.safeParse(await jsonIn(c, parts.transfer));
+  if (data === undefined)
+    throw new BerthError('requestInvalid', { body: 'a JSON object with the tag to restore is expected' });
+  await parts.restores.restore(at.place, authority, {
+    digest: parseDigest(at.rest),
+    tag: data.tag ? parseTag(data.tag) : undefined,
+    isForced: c.req.query('force')?.toLowerCase() === 'true',
+  });
+  return c.json({}, 200);
+}
+
+/** Ours: drops what was deleted of a repository for good. */
+export async function deletedRepositoryDelete({
+  c,
+  parts,
+  authority,
+  at,
+}: AcrRequest<InRepository>): Promise<Response> {
+  await dropDeleted(parts.deletedExpiry, at.place, authority);
+  return c.body(null, 202, emptyBody);
+}
