@@ -99,6 +99,16 @@ forEachDatabase((_, open) => {
     });
   }
 
+  test('what the admin account is given is marked in the access log, as everyone who uses it looks the same', async () => {
+    await get(`service=${service}`, admin);
+    await get(`service=${service}`, basic('olivia', sample.owner.password));
+    const lines = (await here.accessLines()).filter(({ kind }) => kind === 'tokenIssue').slice(-2);
+    assert.deepEqual(
+      lines.map(({ reason }) => reason),
+      ['admin account', undefined],
+    );
+  });
+
   test('a stranger is refused, and reads where the registry has anonymous pull', async () => {
     assert.equal((await get(`service=${service}&scope=repository:a:pull`)).status, 401);
     assert.equal((await post({ grant_type: 'password', service, username: '', password: '' })).status, 401);
