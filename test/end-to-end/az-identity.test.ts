@@ -32,7 +32,10 @@ after(async () => {
 
 /** A command of `berth identity`; answers its exit code and what it prints. */
 async function identityCommand(...args: readonly string[]) {
-  const { code, stdout, output } = await tryRun(berth, ['identity', ...args, '--data', server.dataFolder]);
+  // Variables of the tests are no settings of the command.
+  const without = Object.keys(process.env).flatMap((name) => (name.startsWith('BERTH_') ? ['-u', name] : []));
+  const command = [...without, berth, 'identity', ...args, '--data', server.dataFolder];
+  const { code, stdout, output } = await tryRun('env', command);
   return { code, stdout: stdout.trim(), output };
 }
 
