@@ -26,7 +26,8 @@ export function parseAuthorization(value: string | undefined): Authorization {
 function parseBasic(credentials: string): Authorization {
   const text = decodeBase64(credentials);
   const colon = text?.indexOf(':') ?? -1;
-  if (text === undefined || colon < 0) return malformed;
+  // No name holds NUL, and PostgreSQL refuses it in a text.
+  if (text === undefined || colon < 0 || text.includes('\0')) return malformed;
   return { kind: 'basic', userName: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
