@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { attributesSchema } from '../../src/wire/acr/attributes-schema.ts';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
-import { descriptorOf, sampleIndex } from '../support/oci-samples.ts';
+import { descriptorOf, type SampleManifest, sampleIndex } from '../support/oci-samples.ts';
 import { asAdmin, platformImage, pushSample } from '../support/push-sample.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -165,6 +165,29 @@ for (const release of azReleases) {
         `az acr repository update -n local --repository ${repository} --list-enabled true --read-enabled true`,
       );
       await az.type(`az acr manifest delete -r local -n ${repository}@${digest} -y`);
+    });
+
+    test('a tag that the policy of the registry covers is written once', async () => {
+      const id = (await az.type('az acr show -n local --query id -o tsv')).trim();
+      const policy = 'properties.policies.immutableTagsPolicy';
+      const repositories = `${prefix}/app*`;
+      const rules = JSON.stringify([{ repositories, tags: 'v*', except: ['v*-rc*'] }]);
+      await az.type(`az resource update --ids ${id} --set ${policy}.status=enabled ${policy}.rules='${rules}'`);
+      const { repository, images } = await filled('v1', 'v1-rc1');
+      const [image, other] = images;
+      assert(image !== undefined && other !== undefined);
+      const pushed = async (manifest: SampleManifest, tag: string) => {
+        const headers = { 'Content-Type': manifest.mediaType };
+        const body = new Uint8Array(manifest.bytes);
+        return (await asAdmin(server, 'PUT', `/v2/${repository}/manifests/${tag}`, { body, headers })).status;
+      };
+      assert.deepEqual(
+        [await pushed(image, 'v1'), await pushed(other, 'v1'), await pushed(image, 'v1-rc1')],
+        [201, 405, 201],
+      );
+      assert.match(await az.refused(`az acr repository untag -n local --image ${repository}:v1`), /written once/);
+      await az.type(`az resource update --ids ${id} --set ${policy}.status=disabled`);
+      await az.type(`az acr repository untag -n local --image ${repository}:v1`);
     });
 
     test('a tag is taken away, a repository deleted, and the space is told', async () => {
