@@ -16,7 +16,7 @@ import type { ArmTarget } from './arm-target.ts';
 import type { ArmType } from './arm-type.ts';
 import { answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { resourceView } from './resource-view.ts';
-import { assignmentRequirement, constrained } from './role-constraints.ts';
+import { assignmentRequirement, constrained, definitionRequirements } from './role-constraints.ts';
 import { type AssignmentFilter, parseAssignmentFilter, parseDefinitionFilter } from './role-filters.ts';
 import { builtInRoleView } from './role-view.ts';
 
@@ -38,10 +38,11 @@ export function roleTarget(target: ArmTarget): RoleTarget | undefined {
 export async function answerRoles(parts: ResourceRequestParts, call: ArmCall, target: RoleTarget): Promise<Response> {
   const isDefinition = target.type.type === roleDefinitionType;
   if (target.kind === 'resource') {
-    const { name, type } = target;
+    const { name } = target;
+    const type = constrained(target.type, call.require);
     return isDefinition
       ? await answerDefinition(parts, call, { type, name: atSubscription(name) })
-      : await answerAssignment(parts, call, { type: constrained(type, call.require), name });
+      : await answerAssignment(parts, call, { type, name });
   }
   if (call.c.req.method !== 'GET') throw new BerthError('unsupported');
   await refuseMissing(parts, target.scope);
@@ -71,7 +72,10 @@ async function answerDefinition(parts: ResourceRequestParts, call: ArmCall, on: 
 
 async function answerCustom(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
   const { method } = call.c.req;
-  if (method === 'DELETE') return await remove(parts, call, on);
+  if (method === 'DELETE') {
+    const check = (existing: Resource) => definitionRequirements('delete', existing).forEach(call.require);
+    return await remove(parts, call, on, check);
+  }
   const answer = await answerResource(parts, call, on);
   // Clients take nothing but 201 for a role that they change, too.
   return method === 'PUT' ? new Response(answer.body, { status: 201, headers: answer.headers }) : answer;
@@ -87,7 +91,7 @@ async function remove(
   parts: ResourceRequestParts,
   call: ArmCall,
   { name, type }: On,
-  check: (existing: Resource) => void = () => {},
+  check: (existing: Resource) => void,
 ): Promise<Response> {
   const existing = await findResource(parts.database.read, parts.tenantUid, name.id);
   if (existing === undefined) return call.c.body(null, 204);

@@ -1,4 +1,5 @@
-import { roleAssignmentType, roleKeyOf } from '../../features/access/role-definition.ts';
+import { roleAssignmentType, roleDefinitionType, roleKeyOf } from '../../features/access/role-definition.ts';
+import { definitionOf } from '../../features/access/role-definitions.ts';
 import type { Desired, Resource } from '../../features/resources/resource.ts';
 import { userAssignedIdentityTypeName } from '../../wire/arm/identity-schema.ts';
 import { isJsonObject } from '../../wire/arm/json.ts';
@@ -8,7 +9,8 @@ import type { Requirement } from './role-requirement.ts';
 
 /**
  * The type with what its body needs beyond the address: the right to give that role to that principal, as a condition on the
- * caller's own role may say which; the right to use each managed identity that is new on a resource.
+ * caller's own role may say which; the right to change a role everywhere it can be given; the right to use each managed identity
+ * that is new on a resource.
  * Source: Azure role-based access control, "Delegate Azure access management to others"; "Managed Identity Operator".
  */
 export function constrained(type: ArmType, require: ArmCaller['require']): ArmType {
@@ -18,6 +20,7 @@ export function constrained(type: ArmType, require: ArmCaller['require']): ArmTy
       const desired = (await type.settle?.(tx, change)) ?? change.resource;
       const resource = { ...change.resource, ...desired };
       if (type.type === roleAssignmentType) require(assignmentRequirement('write', resource));
+      if (type.type === roleDefinitionType) definitionRequirements('write', resource, change.previous).forEach(require);
       for (const each of identityRequirements(resource, change.previous)) require(each);
       return desired;
     },
@@ -39,6 +42,16 @@ export function assignmentRequirement(
     Object.entries(facts).map(([name, value]) => [`${roleAssignmentType.toLowerCase()}:${name}`, value]),
   );
   return { kind: 'operation', operation: `${roleAssignmentType}/${verb}`, scope: parentId, attributes };
+}
+
+/** What writing or deleting this custom role needs: the right at each scope where it can be given, before and after. */
+export function definitionRequirements(
+  verb: 'write' | 'delete',
+  ...states: readonly (Pick<Resource, 'properties'> | undefined)[]
+): readonly Requirement[] {
+  const operation = `${roleDefinitionType}/${verb}`;
+  const scopes = states.flatMap((state) => (state === undefined ? [] : definitionOf(state).assignableScopes));
+  return [...new Set(scopes)].map((scope) => ({ kind: 'operation', operation, scope }));
 }
 
 function identityRequirements(wanted: Desired, before: Desired | undefined): readonly Requirement[] {

@@ -318,6 +318,35 @@ forEachDatabase((_, open) => {
     await refused(await sample.send('GET', sample.contoso, undefined, fay.as), 403, 'AuthorizationFailed');
   });
 
+  test('a role is changed by whoever may do so everywhere it can be given', async () => {
+    const lea = await sample.person('maker');
+    await sample.assign(lea, roles.userAccess, sample.contoso);
+    const key = ids.guid();
+    const body = (scopes: readonly string[], actions: readonly string[] = []) => ({
+      properties: { roleName: 'Wide', permissions: [{ actions }], assignableScopes: scopes },
+    });
+    const at = `${sample.contoso}/${definitions}/${key}`;
+    const put = (as: string, ...given: Parameters<typeof body>) => sample.send('PUT', at, body(...given), as);
+    await refused(
+      await put(lea.as, [sample.contoso, sample.group]),
+      403,
+      'AuthorizationFailed',
+      /roleDefinitions\/write/,
+    );
+    assert.equal((await put(lea.as, [sample.contoso])).status, 201);
+    assert.equal((await put(sample.owner.as, [sample.subscription])).status, 201);
+    // She could make the role of others stronger, or take it for herself.
+    await refused(
+      await put(lea.as, [sample.subscription], ['*']),
+      403,
+      'AuthorizationFailed',
+      /roleDefinitions\/write/,
+    );
+    await refused(await put(lea.as, [sample.contoso], ['*']), 403, 'AuthorizationFailed', /roleDefinitions\/write/);
+    await refused(await sample.send('DELETE', at, undefined, lea.as), 403, 'AuthorizationFailed', /delete/);
+    assert.equal((await sample.send('DELETE', at)).status, 200);
+  });
+
   test('a managed identity is put on a registry by whoever may assign it', async () => {
     const kim = await sample.person('assigner');
     await sample.assign(kim, roles.contributor, sample.fabrikam);
