@@ -33,7 +33,8 @@ export const auditConsumer = 'audit';
 const accessConsumer = 'audit.access';
 /** Events that come within this are indexed together: the index then costs a small part of what the events did. */
 const gatherMs = 1_000;
-const batchesAtOnce = 20;
+/** In one transaction, which keeps others from writing: a batch may hold thousands of terms. */
+const batchesAtOnce = 1;
 const termsPerInsert = 200;
 /** Of an identity or repository in a term; longer ones are found by their beginning and then compared. */
 const termLength = 300;

@@ -41,7 +41,7 @@ export type AuditQueryParts = {
 };
 
 /** A page ends early rather than take longer: the next one goes on. */
-const longestMs = 40;
+const longestMs = 20;
 const piecesAtOnce = 50;
 
 type PieceSpan = Piece & { readonly firstAtMicros: number; readonly lastAtMicros: number };
