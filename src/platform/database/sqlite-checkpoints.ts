@@ -3,7 +3,7 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import type { CheckpointRequest } from './sqlite-checkpoint-thread.ts';
+import type { CheckpointAnswer, CheckpointRequest } from './sqlite-checkpoint-thread.ts';
 import type { SqliteConnection } from './sqlite-connection.ts';
 
 /** Pages of 4 KiB that the WAL gathers before they are moved. */
@@ -32,10 +32,15 @@ export class SqliteCheckpoints {
     this.#parts = parts;
   }
 
-  /** Begins a checkpoint when it is time for one. To be called after each commit. */
+  /** Begins a checkpoint when it is time for one. To be called after each commit; never throws. */
   afterCommit(connection: SqliteConnection): void {
-    if (this.#state !== 'idle' || connection.unmovedPages() < enoughPages) return;
-    if (this.#parts.clock.monotonicMs() < this.#notBeforeMs) return;
+    if (this.#state !== 'idle' || this.#parts.clock.monotonicMs() < this.#notBeforeMs) return;
+    try {
+      if (connection.unmovedPages() < enoughPages) return;
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     this.#state = 'moving';
     void this.#ask('passive').then((isDone) => {
       this.#state = isDone ? 'restLeft' : 'idle';
@@ -60,21 +65,25 @@ export class SqliteCheckpoints {
 
   /** False when it failed; the WAL keeps what could not be moved. */
   async #ask(request: 'passive' | 'full'): Promise<boolean> {
-    try {
-      this.#thread ??= this.#start();
-      const thread = this.#thread;
-      thread.ref();
-      const answered = once(thread, 'message');
-      const gone = once(thread, 'exit').then(() => [{ fault: 'the thread ended' }]);
-      thread.postMessage(request);
-      const [{ fault }] = await Promise.race([answered, gone]);
-      thread.unref();
-      if (fault === undefined) return true;
-      this.#fail(fault);
-    } catch (error) {
-      this.#fail(error);
-    }
-    return false;
+    const fault = await this.#answerTo(request).catch((error: unknown) => error);
+    if (fault !== undefined) this.#fail(fault);
+    return fault === undefined;
+  }
+
+  async #answerTo(request: CheckpointRequest): Promise<string | undefined> {
+    this.#thread ??= this.#start();
+    const thread = this.#thread;
+    const { promise: answered, resolve } = Promise.withResolvers<string | undefined>();
+    const hear = ({ fault }: CheckpointAnswer) => resolve(fault);
+    const lose = () => resolve('the thread of checkpoints ended');
+    // While it works, it keeps the process alive.
+    thread.ref();
+    thread.on('message', hear).on('exit', lose);
+    thread.postMessage(request);
+    const fault = await answered;
+    thread.off('message', hear).off('exit', lose);
+    thread.unref();
+    return fault;
   }
 
   #fail(error: unknown): void {
@@ -86,6 +95,7 @@ export class SqliteCheckpoints {
     // The sources run as they are, and compiled.
     const program = new URL(`./sqlite-checkpoint-thread${extname(import.meta.filename)}`, import.meta.url);
     const thread = new Worker(program, { workerData: this.#parts.file });
+    thread.on('error', (error) => this.#fail(error));
     thread.once('exit', () => {
       this.#thread = undefined;
     });
