@@ -39,8 +39,8 @@ export function commitsBeside(write: SqliteConnection, read: SqliteConnection, w
       const isEmpty = written === writtenBefore;
       writtenBefore = written;
       if (isEmpty || !mustLast) return write.run('commit');
-      read.holdSnapshot();
       try {
+        read.holdSnapshot();
         write.run('commit');
       } catch (error) {
         read.releaseSnapshot();
