@@ -11,7 +11,7 @@ import {
 } from '../../features/webhooks/event-subscription.ts';
 import { type HandshakeParts, shakeHands } from '../../features/webhooks/subscription-handshake.ts';
 import type { WebhookForm } from '../../features/webhooks/webhook.ts';
-import { removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
+import { hastenDelivery, removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
 import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { ArmType } from './arm-type.ts';
@@ -40,7 +40,7 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
     settle: async (tx, { resource, previous }) => {
       if (previous === undefined) await registryOf(tx, resource);
       const { uid, properties, ...desired } = resource;
-      return { ...desired, properties: sealProperties(parts, uid, properties) };
+      return { ...desired, properties: sealProperties(parts, uid, properties, previous?.properties) };
     },
     apply: async ({ tx }, { resource, previous }) => {
       const registry = await registryOf(tx, resource);
@@ -98,6 +98,7 @@ async function write(tx: Transaction, resource: Resource, registryUid: string, i
     sealedTarget: sealedBytes(resource.properties),
     nowMicros: resource.changedAtMicros,
   });
+  await hastenDelivery(tx, resource.uid, resource.changedAtMicros);
 }
 
 function formOf({ properties }: Resource): WebhookForm {

@@ -10,7 +10,13 @@ import { missing } from '../../features/resources/resources.ts';
 import type { Delivery } from '../../features/webhooks/delivery-store.ts';
 import { WebhookDeliveries, type WebhookDeliveriesParts } from '../../features/webhooks/webhook-deliveries.ts';
 import { filterOf, validateWebhook, webhookType } from '../../features/webhooks/webhook-rules.ts';
-import { lockRegistry, removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
+import {
+  hastenDelivery,
+  lockRegistry,
+  removeWebhook,
+  skipToHead,
+  writeWebhook,
+} from '../../features/webhooks/webhook-store.ts';
 import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import { webhookReplaySchema } from '../../wire/events/webhook-schema.ts';
@@ -37,7 +43,7 @@ export function registryWebhookType(parts: WebhookTypeParts): ArmType {
     settle: async (tx, change) => {
       if (change.previous === undefined) await refuseTooMany(parts, tx, change.resource);
       const { uid, properties, ...desired } = change.resource;
-      return { ...desired, properties: sealProperties(parts, uid, properties) };
+      return { ...desired, properties: sealProperties(parts, uid, properties, change.previous?.properties) };
     },
     apply: async ({ tx }, change) => await applyWebhook(tx, change),
     forget: async ({ tx }, { uid }) => await removeWebhook(tx, uid),
@@ -110,6 +116,7 @@ async function applyWebhook(tx: Transaction, { resource, previous }: Change): Pr
     sealedTarget: sealedBytes(properties),
     nowMicros: changedAtMicros,
   });
+  await hastenDelivery(tx, uid, changedAtMicros);
   // What happened before it was there, or while it was off, is not told.
   if (isEnabled && previous?.properties.status !== 'enabled') await skipToHead(tx, uid, registry.uid);
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../../platform/clock.ts';
 /** Above this share of its time the process is busy with requests: deliveries then take what follows. */
 const busyShare = 0.4;
 /** Deliveries a second beside busy requests; without them there is no limit. */
-const busyPerSecond = 150;
+const busyPerSecond = 75;
 const lookEveryMs = 50;
 /** Events of so long are told together: a run for each of them would cost more than the telling. */
 const gather = { idleMs: 50, busyMs: 1_000 } as const;

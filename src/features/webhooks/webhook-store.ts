@@ -150,6 +150,18 @@ export async function passOver(
     .execute();
 }
 
+/** Has a run that waits for its next attempt begin now: the webhook was changed. */
+export async function hastenDelivery(tx: Transaction, uid: string, nowMicros: number): Promise<void> {
+  await tx
+    .updateTable('jobs')
+    .set({ run_at: nowMicros })
+    .where('kind', '=', deliverJob)
+    .where('key', '=', uid)
+    .where('state', '=', 'waiting')
+    .where('run_at', '>', nowMicros)
+    .execute();
+}
+
 /** Those of the webhooks for which a run waits. */
 export async function plannedDeliveries(queries: Queries, uids: readonly string[]): Promise<string[]> {
   if (uids.length === 0) return [];

@@ -22,19 +22,26 @@ export function openTarget({ sealer }: Pick<TargetParts, 'sealer'>, uid: string,
 
 /**
  * Takes address and headers out of the properties and leaves them sealed, so that neither the resource nor its events show
- * them. What is not given stays as it was; the signing key of a new webhook is generated.
+ * them. `previous` are those of the resource as it stood; its signing key stays, that of a new one is generated. What a PATCH
+ * (which brings `sealed` along) leaves out stays too.
  */
-export function sealProperties(parts: TargetParts, uid: string, properties: JsonObject): JsonObject {
+export function sealProperties(
+  parts: TargetParts,
+  uid: string,
+  properties: JsonObject,
+  previous: JsonObject | undefined,
+): JsonObject {
   const { serviceUri, customHeaders, sealed, ...rest } = properties;
-  const before = typeof sealed === 'string' ? openTarget(parts, uid, Buffer.from(sealed, 'base64')) : undefined;
+  const before = previous === undefined ? undefined : openTarget(parts, uid, sealedBytes(previous));
+  const kept = sealed !== undefined && sealed === previous?.sealed ? before : undefined;
   const target: WebhookTarget = {
-    serviceUri: typeof serviceUri === 'string' ? serviceUri : (before?.serviceUri ?? ''),
-    customHeaders: headersOf(customHeaders) ?? before?.customHeaders ?? {},
+    serviceUri: typeof serviceUri === 'string' ? serviceUri : (kept?.serviceUri ?? ''),
+    customHeaders: headersOf(customHeaders) ?? kept?.customHeaders ?? {},
     signingKey: before?.signingKey ?? newSigningKey(parts),
   };
   // Sealing the same once more would look like a change.
   const isSame = before !== undefined && canonicalJson(before) === canonicalJson(target);
-  return { ...rest, sealed: isSame && typeof sealed === 'string' ? sealed : sealTarget(parts, uid, target) };
+  return { ...rest, sealed: isSame ? (previous?.sealed ?? null) : sealTarget(parts, uid, target) };
 }
 
 /** Base64. */
