@@ -13,9 +13,10 @@ import {
   type StoreEntry,
   type StoreHandle,
 } from '../blob-store.ts';
-import { cutStream, sendPieces } from '../cut-stream.ts';
 import { isStorageKey } from '../folder-layout.ts';
+import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
+import { sendPieces } from '../send-pieces.ts';
 import { azureFault, isMissing, isStatus, orMissing } from './azure-fault.ts';
 import { type BlockRun, blockBytesAt, blockId, blocksOf, runsOf, writeToken } from './block-token.ts';
 import { removeBlobs } from './remove-blobs.ts';
@@ -45,12 +46,14 @@ export class AzureStore implements BlobStore {
   readonly #prefix: string;
   readonly #ids: Ids;
   readonly #clock: Clock;
+  readonly #budget: MemoryBudget;
 
   constructor({ container, prefix, ids, clock }: AzureStoreOptions) {
     this.#container = container;
     this.#prefix = prefix;
     this.#ids = ids;
     this.#clock = clock;
+    this.#budget = new MemoryBudget(clock);
   }
 
   readonly begin = async (): Promise<StoreHandle> => this.#hex(keyBytes);
@@ -63,8 +66,7 @@ export class AzureStore implements BlobStore {
       if (place.offset > 0 && (await this.#blockSizes(handle)) === undefined)
         throw new BlobMissing('the blocks of an unfinished blob are gone');
       const run = { nonce: this.#hex(nonceBytes), start: place.offset };
-      const pieces = cutStream(bytes, { first: noBytes, lengthOf: blockBytesAt });
-      const sizes = await sendPieces(pieces, async (piece, index) => {
+      const send = async (piece: Uint8Array, index: number) => {
         const transactionalContentMD5 = createHash('md5').update(piece).digest();
         await blob.stageBlock(
           blockId(run, index),
@@ -75,7 +77,8 @@ export class AzureStore implements BlobStore {
           },
         );
         return piece.length;
-      });
+      };
+      const sizes = await sendPieces(bytes, { first: noBytes, lengthOf: blockBytesAt, budget: this.#budget, send });
       const sizeBytes = sizes.reduce((total, size) => total + size, 0);
       return { token: writeToken({ ...run, sizeBytes }), sizeBytes };
     });

@@ -11,8 +11,9 @@ import {
   type StoreEntry,
   type StoreHandle,
 } from '../blob-store.ts';
-import { cutStream, sendPieces } from '../cut-stream.ts';
+import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
+import { sendPieces } from '../send-pieces.ts';
 import { slotAt, slotsFrom } from './part-slots.ts';
 import { type Tail, type Unfinished, unfinishedOf, writeToken } from './part-token.ts';
 import type { NamedPart, S3Bucket } from './s3-bucket.ts';
@@ -41,12 +42,14 @@ export class S3Store implements BlobStore {
   readonly #layout: S3Layout;
   readonly #ids: Ids;
   readonly #clock: Clock;
+  readonly #budget: MemoryBudget;
 
   constructor({ bucket, layout, ids, clock }: S3StoreOptions) {
     this.#bucket = bucket;
     this.#layout = layout;
     this.#ids = ids;
     this.#clock = clock;
+    this.#budget = new MemoryBudget(clock);
   }
 
   readonly begin = async (): Promise<StoreHandle> => Buffer.from(this.#ids.bytes(keyBytes)).toString('hex');
@@ -59,9 +62,8 @@ export class S3Store implements BlobStore {
       const first = start === place.offset ? noBytes : await this.#readTail(handle, start, place.offset - start);
       const upload = new LazyUpload(this.#bucket, this.#layout.blob(handle), start === 0);
       const slots = slotsFrom(start);
-      const pieces = cutStream(bytes, { first, lengthOf: (piece) => slots(piece).sizeBytes });
       let tail: Tail = { start, sizeBytes: 0, etag: '' };
-      const parts = await sendPieces(pieces, async (piece, index) => {
+      const send = async (piece: Uint8Array, index: number) => {
         const slot = slots(index);
         if (piece.length < slot.sizeBytes) {
           tail = await this.#writeTail(handle, slot.start, piece);
@@ -69,8 +71,9 @@ export class S3Store implements BlobStore {
         }
         tail = { start: slot.start + slot.sizeBytes, sizeBytes: 0, etag: '' };
         return [{ ...(await upload.put(slot.number, piece)), sizeBytes: piece.length }];
-      });
-      const stored = parts.flat();
+      };
+      const lengthOf = (index: number) => slots(index).sizeBytes;
+      const stored = (await sendPieces(bytes, { first, lengthOf, budget: this.#budget, send })).flat();
       if (stored.length === 0 && tail.sizeBytes === 0) tail = await this.#writeTail(handle, start, first);
       const end = stored.reduce((total, part) => total + part.sizeBytes, start) + tail.sizeBytes;
       const sizeBytes = end - place.offset;

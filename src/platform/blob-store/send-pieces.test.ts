@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HeldClock } from '../held-clock.ts';
+import { systemClock } from '../system-clock.ts';
+import { chunked, sample } from './blob-store-suite.ts';
+import { MemoryBudget } from './memory-budget.ts';
+import { sendPieces } from './send-pieces.ts';
+
+const mebibyte = 1024 * 1024;
+const noBytes = new Uint8Array(0);
+
+test('pieces have the lengths that were asked for, in order, whatever the chunks were', async () => {
+  const bytes = sample(1_000_003);
+  const lengths = [10, 500_000, 300_000, 900_000];
+  const options = {
+    first: sample(7),
+    lengthOf: (index: number) => lengths[index] ?? 1,
+    budget: new MemoryBudget(systemClock),
+  };
+  const pieces = await sendPieces(chunked(bytes), { ...options, send: async (piece) => Buffer.from(piece) });
+  assert.deepEqual(Buffer.concat(pieces), Buffer.concat([sample(7), bytes]));
+  assert.deepEqual(
+    pieces.map((piece) => piece.length),
+    [10, 500_000, 300_000, 200_000],
+  );
+});
+
+test('a fault of one piece comes through once the others have ended, and gives all memory back', async () => {
+  const budget = new MemoryBudget(systemClock);
+  let underWay = 0;
+  const send = async (_: Uint8Array, index: number) => {
+    underWay += 1;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    underWay -= 1;
+    if (index === 1) throw new Error('refused');
+  };
+  const lengthOf = () => 20 * mebibyte;
+  for (let round = 0; round < 4; round += 1) {
+    const pushing = sendPieces(chunked(Buffer.alloc(90 * mebibyte)), { first: noBytes, lengthOf, budget, send });
+    await assert.rejects(pushing, /refused/);
+    assert.equal(underWay, 0);
+  }
+});
+
+test('who asks past the budget waits for others in turn, but not for ever', async () => {
+  const clock = new HeldClock();
+  const budget = new MemoryBudget(clock);
+  const first = await budget.take(60 * mebibyte);
+  const order: string[] = [];
+  const second = budget.take(10 * mebibyte).then((piece) => {
+    order.push('second');
+    return piece;
+  });
+  const third = budget.take(1).then((piece) => {
+    order.push('third');
+    return piece;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.deepEqual(order, []);
+  first.release(true);
+  first.release(true);
+  await Promise.all([second, third]);
+  assert.deepEqual(order, ['second', 'third']);
+  const large = budget.take(100 * mebibyte);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  clock.advance(10_000);
+  assert.equal((await large).memory.length, 100 * mebibyte);
+});
