@@ -1,3 +1,4 @@
+import type { RepositoryAction } from '../../core/scope.ts';
 import type { Circumstances, Principal, Visible } from './decision.ts';
 
 /**
@@ -20,6 +21,9 @@ export type Authority = {
    * but came with a token that does not say so: a client then asks for a wider one. Nothing where it may not at all.
    */
   readonly requireToken: (action: 'pull', repository: string) => void;
-  /** The repositories of this registry that lists show to the caller. */
-  readonly visible: () => Visible;
+  /**
+   * The repositories of this registry on which the caller may do that; without an action those that the list of repositories
+   * shows. What a token does not hold is left out.
+   */
+  readonly visible: (action?: RepositoryAction) => Visible;
 };

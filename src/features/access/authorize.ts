@@ -1,5 +1,6 @@
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
+import type { RepositoryAction } from '../../core/scope.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { AccessRequest, Authorize } from './access.ts';
@@ -7,7 +8,16 @@ import type { Authority } from './authority.ts';
 import { parseAuthorization } from './authorization-header.ts';
 import type { Caller } from './caller.ts';
 import type { Callers } from './callers.ts';
-import { type Action, type Decision, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
+import {
+  type Action,
+  type Decision,
+  decide,
+  isVisible,
+  type Rights,
+  type Scope,
+  type Visible,
+  visible,
+} from './decision.ts';
 import type { RightsAt, RightsSource } from './rights-source.ts';
 import { tokenHolds } from './token-access.ts';
 
@@ -157,8 +167,14 @@ class CheckedAuthority implements Authority {
     throw new BerthError('insufficientScope', [...own, ...entries(repository, [action])]);
   }
 
-  visible(): Visible {
-    return visible(this.#checked.rights, 'catalogList', this.#check.request.registry.uid);
+  visible(action?: RepositoryAction): Visible {
+    const allowed = visible(this.#checked.rights, action ?? 'catalogList', this.#check.request.registry.uid);
+    const { access } = this.#check.caller;
+    if (action === undefined || access === undefined) return allowed;
+    const held = access.flatMap(({ type, name, actions }) =>
+      type === 'repository' && actions.includes(action) && isVisible(allowed, name) ? [name] : [],
+    );
+    return held.length === 0 ? { kind: 'none' } : { kind: 'some', names: held, prefixes: [] };
   }
 }
 

@@ -93,6 +93,12 @@ export function visible(rights: Rights, action: RepositoryAction | 'catalogList'
   return { kind: 'some', names, prefixes, matches: (name) => places.some((place) => isAmong(place, name)) };
 }
 
+/** Whether one repository is among those. */
+export function isVisible(among: Visible, repository: string): boolean {
+  if (among.kind !== 'some') return among.kind === 'all';
+  return isAmong(among, repository);
+}
+
 function holdsAt({ at }: Grant, scope: Scope): boolean {
   if (at.kind === 'installation') return true;
   if (scope.kind === 'installation' || scope.registryUid !== at.registryUid) return false;
@@ -109,7 +115,7 @@ function isPartOfCatalog({ at }: Grant, action: Action, scope: Scope): boolean {
   );
 }
 
-function isAmong({ names, prefixes, matches }: SomeRepositories, repository: string): boolean {
+function isAmong({ names, prefixes, matches }: Omit<SomeRepositories, 'registryUid'>, repository: string): boolean {
   const isNamed = names.includes(repository) || prefixes.some((prefix) => repository.startsWith(prefix));
   return isNamed && (matches === undefined || matches(repository));
 }

@@ -9,7 +9,7 @@ import type { Database } from '../../platform/database/database.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { objectIdOf } from '../identity/object-id.ts';
 import type { PermissionMode } from '../registries/registry.ts';
-import type { Action, Visible } from './decision.ts';
+import { type Action, isVisible, type Visible } from './decision.ts';
 
 const acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d';
 const acrPush = '8311e382-0749-4cb8-b61a-304f252e45ec';
@@ -203,6 +203,15 @@ forEachDatabase((_, open) => {
     assert.equal(await ask(reader.header, 'pull', 'a/secret'), 'denied');
     assert.equal(await ask(reader.header, 'pull', 'a/public'), 'allowed');
     assert.equal(await ask(reader.header, 'catalogList'), 'denied');
+    const connected = await authorityOf(reader.header, 'connect');
+    const pulls = connected.visible('pull');
+    assert.deepEqual([isVisible(pulls, 'a/public'), isVisible(pulls, 'a/secret')], [true, false]);
+    assert.deepEqual(connected.visible('push'), { kind: 'all' });
+    assert.deepEqual((await authorityOf(await tokenOf(reader), 'connect')).visible('pull'), {
+      kind: 'some',
+      names: ['team/app'],
+      prefixes: [],
+    });
     await sample.assign(reader, catalogLister, sample.contoso);
     assert.deepEqual(await visibleTo(reader), { kind: 'all' });
     await switchTo('LegacyRegistryPermissions');
