@@ -6,7 +6,8 @@ export type { Principal } from '../identity/principal.ts';
 
 /**
  * `connect`: be someone at all, which `GET /v2/` asks; `catalogList`: list the registry's repositories;
- * `deletedCatalogList`: list those that keep something deleted; `quarantine_read`, `quarantine_write`: see and release what is held back; `administer`: change the installation.
+ * `deletedCatalogList`: list those that keep something deleted; `quarantine_read`, `quarantine_write`: see and release what is
+ * held back; `administer`: change the installation.
  */
 export type Action =
   | RepositoryAction
