@@ -1,4 +1,3 @@
-import { builtInRole } from '../../features/access/role-built-ins.ts';
 import { type RoleDefinition, roleDefinitionId, roleDefinitionType } from '../../features/access/role-definition.ts';
 import { definitionOf } from '../../features/access/role-definitions.ts';
 import { isGuid, objectIdOf } from '../../features/identity/object-id.ts';
@@ -66,10 +65,6 @@ export function checkGuidName(name: string, what: string): void {
     message: `The ${what} ID '${name.slice(0, 100)}' is not valid. The ${what} ID must be a GUID.`,
     target: 'name',
   });
-}
-
-export function isBuiltIn(name: string): boolean {
-  return builtInRole(name.toLowerCase()) !== undefined;
 }
 
 function times({ createdAtMicros, changedAtMicros, createdBy, changedBy }: Resource): JsonObject {

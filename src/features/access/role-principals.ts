@@ -2,8 +2,7 @@ import type { Queries } from '../../platform/database/database.ts';
 import type { Principal } from '../identity/principal.ts';
 
 /** As role assignments call what they are given to. Source: Microsoft.Authorization/roleAssignments, `principalType`. */
-export const principalTypes = ['User', 'Group', 'ServicePrincipal', 'ForeignGroup', 'Device'] as const;
-export type PrincipalType = (typeof principalTypes)[number];
+export type PrincipalType = 'User' | 'Group' | 'ServicePrincipal';
 
 /** An enabled principal of the tenant by its uid. */
 export async function findPrincipal(queries: Queries, tenantUid: string, uid: string): Promise<Principal | undefined> {
