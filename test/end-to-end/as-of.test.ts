@@ -67,6 +67,18 @@ describe('time travel', () => {
     await check();
   });
 
+  test('a push of what a tag points to already does not hide that it was there', async () => {
+    const { digest, bytes, mediaType } = sampleImage([sampleBlob('again')]);
+    const again = sampleBlob('again');
+    const type = { 'content-type': 'application/octet-stream' };
+    await send('POST', `/v2/app/blobs/uploads/?digest=${again.digest}`, type, again.bytes);
+    const put = async () => await send('PUT', '/v2/app/manifests/same', { 'content-type': mediaType }, bytes);
+    await put();
+    const between = await instant();
+    await put();
+    assert.equal(await digestAt('same', between), digest);
+  });
+
   test('what cannot be asked is refused', async () => {
     const status = async (path: string) => (await send('GET', path)).status;
     assert.equal(await status('/v2/app/tags/list?asOf=yesterday'), 400);

@@ -202,8 +202,8 @@ export type TagTarget = {
   readonly nowMicros: number;
 };
 
-/** `previous` is what the tag pointed at before, where that was something else. */
-export type TagWrite = { readonly hybridTime: number; readonly previous: string | undefined };
+/** `previous` is what the tag pointed at before, where that was something else; `isNew` when there was no such tag. */
+export type TagWrite = { readonly hybridTime: number; readonly previous: string | undefined; readonly isNew: boolean };
 
 /**
  * Points a tag at a manifest. Its hybrid time is higher than any it had before: writers of one tag are ordered by it.
@@ -229,7 +229,8 @@ export async function setTag(tx: Transaction, repositoryUid: string, target: Tag
     .executeTakeFirst();
   if (row === undefined) return undefined;
   const { hybrid_time: hybridTime, previous_digest: previous } = row;
-  return { hybridTime, previous: previous === null || previous === target.digest ? undefined : previous };
+  const isSame = previous === null || previous === target.digest;
+  return { hybridTime, previous: isSame ? undefined : previous, isNew: previous === null };
 }
 
 /**
@@ -248,7 +249,7 @@ export async function setTagOnce(
       .onConflict((conflict) => conflict.columns(['repository_uid', 'name']).doNothing())
       .returning('hybrid_time')
       .executeTakeFirst();
-    if (row !== undefined) return { hybridTime: row.hybrid_time, previous: undefined };
+    if (row !== undefined) return { hybridTime: row.hybrid_time, previous: undefined, isNew: true };
     const held = await tx
       .selectFrom('tags')
       .where('repository_uid', '=', repositoryUid)

@@ -307,6 +307,7 @@ forEachDatabase((_, open) => {
       digest,
       hybridTime: times[at],
       region: testRegion,
+      isNew: true,
     });
     assert.deepEqual(events, [
       {

@@ -18,7 +18,7 @@ import {
   type StoredManifest,
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
-import { pointTag } from './point-tag.ts';
+import { pointTag, tagState } from './point-tag.ts';
 import { ensureRepository } from './repository-store.ts';
 import { addUsage, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
@@ -108,8 +108,8 @@ export class Manifests {
         const target = { tag, digest, region, nowMicros };
         const written = await pointTag(tx, { place, repositoryUid: uid, immutable }, target);
         if (written === undefined) continue;
-        const { hybridTime, previous } = written;
-        append(event('tag.set', { tag, digest, hybridTime, region, ...(previous !== undefined && { previous }) }));
+        const { previous } = written;
+        append(event('tag.set', { tag, digest, region, ...tagState(written) }));
         if (previous !== undefined) untagged.push(previous);
       }
       if (registry.retentionDays !== null)

@@ -21,3 +21,8 @@ export async function pointTag(
   if (written === undefined) throw new BerthError('contentLocked', { repository, tag, writeEnabled: false });
   return written;
 }
+
+/** What the event of a moved tag says of it: where it pointed before, or that it is new. */
+export function tagState({ hybridTime, previous, isNew }: TagWrite): Readonly<Record<string, unknown>> {
+  return { hybridTime, ...(previous !== undefined && { previous }), ...(isNew && { isNew }) };
+}

@@ -36,7 +36,7 @@ export type AuditRecord = {
   readonly repository: string;
   readonly tag: string;
   readonly digest: string;
-  /** Where a tag pointed before it was set. */
+  /** Where a tag pointed before it was set: empty for a new one, the same digest where nothing moved. */
   readonly previous: string;
   readonly mediaType: string;
   readonly artifactType: string;
@@ -68,6 +68,7 @@ const contentSchema = z.object({
   tags: z.array(z.string()).catch([]),
   digest: text,
   previous: text,
+  isNew: z.boolean().catch(false),
   mediaType: text,
   artifactType: text,
   sizeBytes: z.number().catch(0),
@@ -79,7 +80,7 @@ const contentSchema = z.object({
 /** A change as the audit shows it. */
 export function recordOfEvent(event: JournalEvent): AuditRecord {
   const [kind, registryUid] = event.stream.split('/');
-  const { request, tags, sizeBytes, ...content } = contentSchema.parse(event.data);
+  const { request, tags, sizeBytes, isNew, ...content } = contentSchema.parse(event.data);
   const isContent = content.repository !== '';
   return {
     id: `journal/${event.stream}/${event.incarnation}/${event.seq}`,
@@ -95,6 +96,7 @@ export function recordOfEvent(event: JournalEvent): AuditRecord {
     ...succeeded,
     ...content,
     tag: content.tag === '' ? tags.join(' ') : content.tag,
+    previous: event.type === 'tag.set' && content.previous === '' && !isNew ? content.digest : content.previous,
     size: sizeBytes,
     times: 1,
     detail: isContent ? null : event.data,

@@ -11,7 +11,7 @@ import { keepTags, putBackManifest } from '../content/deleted-content.ts';
 import { immutableTagsOf } from '../content/immutable-tags.ts';
 import { missingBlobs } from '../content/manifest-store.ts';
 import type { Place } from '../content/place.ts';
-import { pointTag } from '../content/point-tag.ts';
+import { pointTag, tagState } from '../content/point-tag.ts';
 import { fromRepository } from '../content/repository-store.ts';
 import { markUntagged } from '../content/untagged-marks.ts';
 
@@ -176,8 +176,8 @@ export class Restores {
       .where('digest', '=', digest)
       .execute();
     if (written === undefined) return;
-    const { hybridTime, previous } = written;
-    const moved = { tag, digest, hybridTime, region, ...(previous !== undefined && { previous }) };
+    const { previous } = written;
+    const moved = { tag, digest, region, ...tagState(written) };
     append(eventsOf(place, authority, region)('tag.set', moved));
     if (previous !== undefined && registry.retentionDays !== null)
       await markUntagged(tx, { registryUid, repositoryUid }, [previous], nowMicros);
