@@ -44,6 +44,7 @@ export const testGroups: readonly TestGroup[] = [
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 6, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   files('faults', 'kills, full disks, damage, slow clients, many servers', 16, ['test/faults/*.test.ts'], 1),
+  files('deploy', 'the image, the Helm chart, the units', 6, ['test/deploy/*.test.ts'], 1),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
   files(
