@@ -126,6 +126,17 @@ export class Deletion {
     await this.#requireTags();
   }
 
+  /** When the last tag or manifest came, by the clock of whoever pushed it. */
+  async lastChangeMicros(): Promise<number> {
+    const tag = await this.#tags()
+      .select((on) => on.fn.max<number | null>('changed_at').as('at'))
+      .executeTakeFirst();
+    const manifest = await this.#manifests()
+      .select((on) => on.fn.max<number | null>('changed_at').as('at'))
+      .executeTakeFirst();
+    return Math.max(tag?.at ?? 0, manifest?.at ?? 0);
+  }
+
   /** Removes some tags of the whole; answers their names, none when nothing is left. */
   async tagSlice({ limit, startedMicros }: Slice): Promise<readonly string[]> {
     const rows = await this.#tags()
@@ -138,12 +149,17 @@ export class Deletion {
     return rows.map((row) => row.name);
   }
 
-  /** Removes some manifests of the whole, parts of an index or not; answers their digests, none when nothing is left. */
+  /** Removes some manifests of the whole, parts of an index that goes too or not; answers their digests, none when nothing is left. */
   async manifestSlice({ limit, startedMicros }: Slice): Promise<readonly string[]> {
     const rows = await this.#manifests()
-      .where('created_at', '<=', startedMicros)
+      .where('changed_at', '<=', startedMicros)
       .where((where) =>
-        where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),
+        where.not(
+          where.or([
+            where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name')),
+            where.exists(this.#laterIndexes(startedMicros).where('x.digest', '=', where.ref('manifests.digest'))),
+          ]),
+        ),
       )
       .orderBy('digest')
       .limit(limit)
@@ -186,6 +202,19 @@ export class Deletion {
 
   #references() {
     return this.#tx.selectFrom('manifest_references').where('repository_uid', '=', this.#repositoryUid);
+  }
+
+  /** What manifests list that came after a deletion of the whole began. */
+  #laterIndexes(startedMicros: number) {
+    return this.#tx
+      .selectFrom('manifest_references as x')
+      .innerJoin('manifests as p', (join) =>
+        join.onRef('p.repository_uid', '=', 'x.repository_uid').onRef('p.digest', '=', 'x.manifest_digest'),
+      )
+      .where('x.repository_uid', '=', this.#repositoryUid)
+      .where('x.kind', '=', 'manifest')
+      .where('p.changed_at', '>', startedMicros)
+      .select('x.digest');
   }
 
   /** One that lists the manifest. */

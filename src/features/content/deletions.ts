@@ -79,12 +79,13 @@ export class Deletions {
    * that is set later ends it where it stands. Throws `nameUnknown`, `contentLocked`, `tagImmutable`.
    */
   async repository(place: Place, authority: Authority): Promise<DeletedRepository> {
-    const slice: Slice = { limit: eventsPerTransaction - 1, startedMicros: this.#parts.clock.nowMicros() };
-    await this.#delete(place, authority, async (deletion) => {
+    const startedMicros = await this.#delete(place, authority, async (deletion) => {
       if (deletion === undefined || !(await deletion.holdsManifest()))
         throw new BerthError('nameUnknown', { name: place.repository });
       await deletion.requireAllDeletable();
+      return await deletion.lastChangeMicros();
     });
+    const slice: Slice = { limit: eventsPerTransaction - 1, startedMicros };
     const take = async (some: (deletion: Deletion) => Promise<readonly string[]>): Promise<string[]> => {
       const all: string[] = [];
       while (true) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import {
   type ContentBench,
   type ContentProcess,
@@ -15,7 +16,9 @@ import {
   sampleImage,
   sampleIndex,
 } from '../../../test/support/oci-samples.ts';
+import { parseDigest } from '../../core/digest.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { type AttributeName, attributeNames } from './attributes.ts';
 import { Deletions } from './deletions.ts';
@@ -249,6 +252,35 @@ forEachDatabase((kind, open) => {
     await assert.rejects(here.blobs.find(place, blob.digest, me), { error: 'blobUnknown' });
     await assert.rejects(deletions.repository(place, me), { error: 'nameUnknown' });
     await assert.rejects(here.listings.tags(place, me, { limit: 1, last: '' }), { error: 'nameUnknown' });
+  });
+
+  test('what is pushed while a repository is deleted stays whole, whatever the clocks say', async () => {
+    const place = fresh();
+    const [first, second] = [await imageIn(place, {}, 'v1'), await imageIn(place, {}, 'v2')];
+    const index = sampleIndex([first]);
+    const late = new HeldClock(here.clock.nowMicros() - 3_600_000_000);
+    let isPushed = false;
+    const between = new Deletions({
+      ...here,
+      region: testRegion,
+      clock: late,
+      failpoint: async (name) => {
+        if (isPushed || name !== 'delete.commit.after') return;
+        isPushed = true;
+        await setTimeout(5);
+        await put(place, index, 'all');
+      },
+    });
+    const { manifests } = await between.repository(place, me);
+    assert.deepEqual(manifests, [second.digest]);
+    for (const { digest } of [first, index]) assert.equal((await get(place, digest)).digest, digest);
+    const references = await bench.database.read
+      .selectFrom('manifest_references')
+      .where('manifest_digest', '=', first.digest)
+      .select('digest')
+      .execute();
+    for (const { digest } of references) await here.blobs.find(place, parseDigest(digest), me);
+    assert.equal(references.length, 2);
   });
 
   test('a lock that was answered holds for every push that ends after it', async () => {
