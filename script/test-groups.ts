@@ -119,7 +119,7 @@ export const testGroups: readonly TestGroup[] = [
     1,
   ),
   files('az-webhook', 'az acr webhook, 2.45 and a new release', 4, ['test/end-to-end/az-webhook.test.ts'], 1),
-  files('az-token', 'both releases of the Azure CLI: repository tokens', 4, ['test/end-to-end/az-token.test.ts'], 1),
+  files('az-token', 'both releases of the Azure CLI: repository tokens', 6, ['test/end-to-end/az-token.test.ts'], 1),
   files(
     'azure-registry-sign-in',
     "Azure's client libraries signed in to a registry",
