@@ -6,6 +6,7 @@ import { newestAz, newestAzVersion } from '../support/az-newest.ts';
 import { azSetUp } from '../support/az-set-up.ts';
 import { useWorkbench } from './workbench.ts';
 
+const berth = join(import.meta.dirname, '../../bin/berth');
 const acrPull = '7f951dda-4ed3-4680-a7ca-43fe172d538d';
 
 /** What people type. Debian's 2.45 crashes by itself on these commands. Source: az wire document, 5.1. */
@@ -160,6 +161,45 @@ describe(`az ${newestAzVersion}: roles`, () => {
     assert.deepEqual(await changes(), ['NoChange', 'NoChange']);
     await type(deployment('create'));
     assert.equal(await text(given), 'AcrPull');
+  });
+
+  test('in repository mode a condition lets the pipeline push to some repositories', async () => {
+    const scope = await text('az acr create -n roles3 -g roles --sku Standard --query id');
+    const loginServer = await text('az acr show -n roles3 --query loginServer');
+    const { appId, password } = pipeline;
+    const push = async (repository: string) =>
+      await type(
+        `curl -s -o '${bench().folder}/push' -w '%{http_code}' --cacert "$REQUESTS_CA_BUNDLE" -u '${appId}:${password}' -X POST 'https://${loginServer}/v2/${repository}/blobs/uploads/'`,
+      );
+    await type(`az role assignment create --assignee ${appId} --role AcrPush --scope ${scope}`);
+    assert.equal(await push('frontend'), '202');
+    assert.equal(
+      await text('az acr update -n roles3 --role-assignment-mode rbac-abac --query roleAssignmentMode'),
+      'AbacRepositoryPermissions',
+    );
+    assert.equal(await push('frontend'), '403');
+    const name = '@Request[Microsoft.ContainerRegistry/registries/repositories:name]';
+    const condition = `${name} StringStartsWithIgnoreCase 'backend/'`;
+    const role = 'Container Registry Repository Writer';
+    await type(
+      `az role assignment create --assignee ${appId} --role "${role}" --scope ${scope} --condition-version 2.0 --condition "${condition}"`,
+    );
+    assert.equal(await push('backend/api'), '202');
+    assert.equal(await push('frontend'), '403');
+  });
+
+  test('berth access explain says by which assignment, and what is missing', async () => {
+    const explain = async (action: string, scope: string) =>
+      await type(
+        `'${berth}' access explain --data '${bench().server.dataFolder}' --principal ${pipeline.appId} --action ${action} --scope ${scope}`,
+      );
+    assert.match(
+      await explain('push', 'roles1/team/app'),
+      /is allowed: role 'AcrPush' by \/subscriptions\/.*roleAssignments/,
+    );
+    assert.match(await explain('delete', 'roles1/team/app'), /is denied: .*delete on roles1.*\n.*AcrDelete/);
+    const operation = 'Microsoft.ContainerRegistry/registries/write';
+    assert.match(await explain(operation, registryId), /is denied.*\n.*Contributor/);
   });
 
   test('the service principal sees and does what its roles give, and a denial names action and scope', async () => {

@@ -44,7 +44,7 @@ export function createRightsSource({ database }: RightsSourceParts): RightsSourc
 
 class CachedRights implements RightsSource {
   readonly #loaderOf: (principal: Principal) => LoadGrants | undefined;
-  /** The one used longest ago first. */
+  /** The one read longest ago first. */
   readonly #known = new Map<string, Known>();
   readonly #loading = new Map<string, Promise<Known>>();
 
