@@ -43,7 +43,7 @@ export function messageOf(form: WebhookForm, origin: MessageOrigin, notification
 }
 
 /** The body of a webhook. Source: ACR semantics, "Payloads". */
-export function acrContent({ loginServer }: MessageOrigin, notification: Notification): object {
+function acrContent({ loginServer }: MessageOrigin, notification: Notification): object {
   const { id, action, occurredAtMicros, target, request } = notification;
   const timestamp = timestampOf(occurredAtMicros);
   return {
