@@ -65,6 +65,7 @@ class Workers {
       else if (heard.kind === 'metrics') this.#gathered(worker, heard.gathering, heard.metrics);
       else {
         state.isReady = true;
+        this.#parts.log.info('a worker answers', { pid: worker.process.pid });
         ready.resolve();
       }
     });

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startBerth } from '../support/berth-server.ts';
+import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { freePort } from '../support/free-port.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { blobSeed } from './content.ts';
@@ -25,7 +25,7 @@ test(`F-01: ${kills} kills of one of two workers lose nothing, and another takes
       const worker = workers[randomInt(workers.length)];
       assert.ok(worker !== undefined, 'there are workers');
       process.kill(worker, 'SIGKILL');
-      await twoWorkers(pid, worker);
+      await begun(trial.server, 2 + kill + 1);
     }
   };
   await trial.loadDuring(killWorkers, { pushers: 10, pullers: 5, deleters: 0 });
@@ -97,10 +97,10 @@ test('a server whose workers cannot listen does not start, and says why', async 
   }
 });
 
-async function twoWorkers(primary: number, without: number): Promise<void> {
-  await waitFor('another worker takes its place', 10_000, () => {
-    const workers = childrenOf(primary);
-    return workers.length === 2 && !workers.includes(without);
+/** Each worker that has begun to answer since the server started has a line in its log. */
+async function begun(server: BerthServer, workers: number): Promise<void> {
+  await waitFor(`${workers} workers have begun to answer`, 60_000, () => {
+    return server.log().split('"msg":"a worker answers"').length - 1 >= workers;
   });
 }
 
