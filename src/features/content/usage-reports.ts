@@ -17,7 +17,7 @@ export type RegistryUsage = { readonly usedBytes: number; readonly limitBytes: n
 /** Bytes of some manifests of a registry and of the blobs that they reference, each counted once. */
 export type ContentUsage = {
   readonly referencedBytes: number;
-  /** Of these, what other manifests of the registry reference too. */
+  /** Of these, what other manifests of the registry reference too, deleted ones that can be restored among them. */
   readonly sharedBytes: number;
   /** Of these, what nothing else needs: what deleting them would free. */
   readonly heldAloneBytes: number;
@@ -74,9 +74,12 @@ export class UsageReports {
     const isElsewhere = sql<boolean>`exists (
       select 1 from blob_links l
       join repositories r on r.uid = l.repository_uid and r.registry_uid = ${registryUid}
-      join manifest_references o on o.repository_uid = l.repository_uid and o.digest = l.digest and o.kind = 'blob'
-      where l.digest = u.digest
-        and (o.repository_uid <> ${repositoryUid} or o.manifest_digest not in (select digest from chosen)))`;
+      where l.digest = u.digest and (
+        exists (select 1 from manifest_references o
+          where o.repository_uid = l.repository_uid and o.digest = l.digest and o.kind = 'blob'
+            and (o.repository_uid <> ${repositoryUid} or o.manifest_digest not in (select digest from chosen)))
+        or exists (select 1 from deleted_references d
+          where d.repository_uid = l.repository_uid and d.digest = l.digest and d.kind = 'blob')))`;
     const { rows } = await sql<{
       manifests: number;
       manifestBytes: number;

@@ -233,6 +233,26 @@ forEachDatabase((_, open) => {
     }
   });
 
+  // Last: the recount above does not know what is kept of deleted content.
+  test('what a deleted manifest that can be restored needs is not freed by another deletion', async () => {
+    const place = fresh();
+    const [shared, own] = [sampleBlob('kept', 3001), sampleBlob('not kept', 401)];
+    const keep = (keeps_deleted: number) =>
+      bench.database.transaction(async (tx) => {
+        await tx.updateTable('registries').set({ keeps_deleted }).where('uid', '=', bench.registryUid).execute();
+      });
+    const deleted = await pushed(place, [shared]);
+    const image = await pushed(place, [shared, own]);
+    await keep(1);
+    await deletions.manifest(place, me, deleted.digest);
+    await keep(0);
+    const { heldAloneBytes, sharedBytes } = await reports.content(place, me, parseReference(image.digest));
+    assert.deepEqual([heldAloneBytes, sharedBytes], [401 + image.bytes.length, 3001]);
+    const before = await used();
+    await deletions.manifest(place, me, image.digest);
+    assert.equal(before - (await used()), heldAloneBytes);
+  });
+
   /** What a repository says it would free, after which it is deleted; undefined where there is none. */
   const freeableBytes = async (place: Place): Promise<number | undefined> => {
     try {
