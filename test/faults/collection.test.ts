@@ -14,7 +14,7 @@ const size = { pushers: 10, pullers: 10, deleters: 2 };
 /** From the end of a grace to the collection, see `settleMicros`, with a margin for slow machines. */
 const collectedMs = 90_000;
 
-test(`F-26: garbage is collected under load for ${minutes} minutes, and no client notices`, async (t) => {
+test(`F-26, DL-01: garbage is collected under load for ${minutes} minutes, and no client notices`, async (t) => {
   await using trial = new Trial({ settings: eager });
   await trial.start();
   await trial.loadDuring(async () => {

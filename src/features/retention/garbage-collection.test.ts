@@ -90,6 +90,20 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await collect(), { blobs: 1, bytes: 30 });
   });
 
+  test('DL-04: the same blob in twenty repositories, deleted in any order: the others pull it to the last', async () => {
+    const blob = sampleBlob('in twenty', 80);
+    const places = Array.from({ length: 20 }, () => place()).toSorted(() => Math.random() - 0.5);
+    const images = new Map<Place, SampleManifest>();
+    for (const at of places) images.set(at, await pushImage(at, [blob]));
+    for (const [index, at] of places.entries()) {
+      await removeImage(at, images.get(at) ?? assert.fail());
+      clock.advance(graceMs + 60_000);
+      assert.equal((await collect()).blobs, index === places.length - 1 ? 1 : 0);
+      for (const other of places.slice(index + 1)) assert(await isThere(other, blob));
+      assert(!(await isThere(at, blob)));
+    }
+  });
+
   test('a client that was told a blob is here has the length of a grace to use it', async () => {
     const at = place();
     const blob = sampleBlob('asked for', 40);
@@ -104,7 +118,7 @@ forEachDatabase((_, open) => {
     assert((await bench.pull(at, blob.digest)).equals(blob.bytes));
   });
 
-  test('a digest that was collected can be pushed again at once, a hundred times', async () => {
+  test('DL-03: a digest that was collected can be pushed again at once, a hundred times', async () => {
     const at = place();
     const blob = sampleBlob('again', 50);
     for (let round = 0; round < 100; round += 1) {

@@ -126,7 +126,7 @@ forEachDatabase((kind, open) => {
     await assert.rejects(run({ untagged: 'also' }), { error: 'purgeInvalid' });
   });
 
-  test(`${rounds} random repositories: indexes keep their children, images their signatures, previews come true`, async () => {
+  test(`${rounds} random repositories (DL-02, DL-11, DL-18): indexes keep their children, images their signatures, previews come true`, async () => {
     for (let round = 0; round < rounds; round += 1) {
       const at = bench.place(`random-${round}`);
       const pushed = await randomContent(round, at);
