@@ -163,29 +163,30 @@ describe(`az ${newestAzVersion}: roles`, () => {
     assert.equal(await text(given), 'AcrPull');
   });
 
-  test('in repository mode a condition lets the pipeline push to some repositories', async () => {
+  test('in repository mode a condition lets the pipeline into some repositories', async () => {
     const scope = await text('az acr create -n roles3 -g roles --sku Standard --query id');
     const loginServer = await text('az acr show -n roles3 --query loginServer');
     const { appId, password } = pipeline;
-    const push = async (repository: string) =>
+    /** 404 for a repository that is not there says that one may look. */
+    const look = async (repository: string) =>
       await type(
-        `curl -s -o '${bench().folder}/push' -w '%{http_code}' --cacert "$REQUESTS_CA_BUNDLE" -u '${appId}:${password}' -X POST 'https://${loginServer}/v2/${repository}/blobs/uploads/'`,
+        `curl -s -o '${bench().folder}/look' -w '%{http_code}' --cacert "$REQUESTS_CA_BUNDLE" -u '${appId}:${password}' 'https://${loginServer}/v2/${repository}/tags/list'`,
       );
     await type(`az role assignment create --assignee ${appId} --role AcrPush --scope ${scope}`);
-    assert.equal(await push('frontend'), '202');
+    assert.equal(await look('frontend'), '404');
     assert.equal(
       await text('az acr update -n roles3 --role-assignment-mode rbac-abac --query roleAssignmentMode'),
       'AbacRepositoryPermissions',
     );
-    assert.equal(await push('frontend'), '403');
+    assert.equal(await look('frontend'), '403');
     const name = '@Request[Microsoft.ContainerRegistry/registries/repositories:name]';
     const condition = `${name} StringStartsWithIgnoreCase 'backend/'`;
     const role = 'Container Registry Repository Writer';
     await type(
       `az role assignment create --assignee ${appId} --role "${role}" --scope ${scope} --condition-version 2.0 --condition "${condition}"`,
     );
-    assert.equal(await push('backend/api'), '202');
-    assert.equal(await push('frontend'), '403');
+    assert.equal(await look('backend/api'), '404');
+    assert.equal(await look('frontend'), '403');
   });
 
   test('berth access explain says by which assignment, and what is missing', async () => {
