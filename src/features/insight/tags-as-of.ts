@@ -1,3 +1,4 @@
+import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
@@ -13,17 +14,22 @@ export type AsOfParts = {
   readonly tenantUid: string;
 };
 
+const moves = ['Tag', 'Untag', 'Delete'] as const;
+const maxChanges = 50_000;
 const pageRecords = 1_000;
 const pageEvents = 500;
 
 /**
  * The tags of a repository as they were at an instant, with the digests they pointed to: the present ones, and every change
- * since taken back. Costs as much as has changed since. Empty for a repository that was not there.
+ * since taken back. Costs as much as has changed since. Empty for a repository that was not there. Throws `requestInvalid`
+ * when that is too much.
  */
 export async function tagsAsOf(parts: AsOfParts, place: Place, atMicros: number): Promise<ReadonlyMap<string, string>> {
   // First: a change that comes in between is taken back too.
   const tags = new Map(await presentTags(parts.database, place));
-  const changes = [...(await unindexed(parts, place)), ...(await indexed(parts, place, atMicros))];
+  // The tail before the index: what the index comes to in between is then in both.
+  const tail = await unindexed(parts, place);
+  const changes = [...tail, ...(await indexed(parts, place, atMicros))];
   const after = new Map(changes.map((record) => [record.id, record])).values();
   const newestFirst = [...after]
     .filter((record) => record.atMicros > atMicros && record.repository === place.repository)
@@ -58,17 +64,26 @@ async function presentTags({ read }: Database, { registryUid, repository }: Plac
   return rows.map((row) => [row.name, row.digest]);
 }
 
-/** Changes that the index of the audit knows. */
-async function indexed(parts: AsOfParts, { registryUid, repository }: Place, atMicros: number): Promise<AuditRecord[]> {
+/** Changes that the index of the audit knows. Each kind by itself: the pulls in between are not even looked at. */
+async function indexed(parts: AsOfParts, place: Place, atMicros: number): Promise<AuditRecord[]> {
   const records: AuditRecord[] = [];
-  const filter = { scope: registryUid, repository, fromMicros: atMicros + 1 };
-  let after: AuditCursor | undefined;
-  do {
-    const page = await auditPage(parts, filter, { after, limit: pageRecords });
-    records.push(...page.records);
-    after = page.next;
-  } while (after !== undefined);
+  for (const operationName of moves) {
+    const filter = { scope: place.registryUid, repository: place.repository, operationName, fromMicros: atMicros + 1 };
+    let after: AuditCursor | undefined;
+    do {
+      const page = await auditPage(parts, filter, { after, limit: pageRecords });
+      records.push(...page.records);
+      if (records.length > maxChanges) throw tooFarBack();
+      after = page.next;
+    } while (after !== undefined);
+  }
   return records;
+}
+
+function tooFarBack(): BerthError {
+  return new BerthError('requestInvalid', {
+    asOf: `more than ${maxChanges} tags of the repository have moved since: ask for a later instant, or look into the audit`,
+  });
 }
 
 /** Changes that it has not come to yet: the last second or two. */
@@ -94,6 +109,7 @@ async function unindexed({ database, journal }: AsOfParts, { registryUid }: Plac
     do {
       page = await journal.after({ stream, incarnation, seq: after }, pageEvents);
       events.push(...page);
+      if (events.length > maxChanges) throw tooFarBack();
       after = page.at(-1)?.seq ?? after;
     } while (page.length === pageEvents);
   }
