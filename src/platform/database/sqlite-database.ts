@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, statSync, writeSync } from 'node:fs';
 import { Kysely } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
@@ -53,7 +53,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
   try {
     await migrate(new Kysely<Schema>({ dialect: new SqliteDialect(write) }), 'sqlite');
     write.neverBlock();
-    if (isFirst && write.emptyWal()) reserveWal(walOf(file));
+    if (isFirst && write.emptyWal()) reserveWal(write, walOf(file));
     const read = new SqliteConnection({
       file,
       isReadOnly: true,
@@ -106,14 +106,24 @@ function walOf(file: string): string {
  * Gives the empty WAL its usual length, in zeros, which SQLite does not take for its own. A file that keeps its length and its
  * blocks is synced without the file system's journal, which would wait for what other uploads are writing.
  */
-function reserveWal(walFile: string): void {
+function reserveWal(write: SqliteConnection, walFile: string): void {
+  try {
+    // A worker of a killed server may still be ending: while we hold the lock, it cannot commit into what is overwritten.
+    write.run('begin immediate');
+    if (statSync(walFile).size === 0) fillWithZeros(walFile);
+  } catch {
+    // A full disk, say: commits are slower, that is all, until they fail by themselves.
+  } finally {
+    if (write.isTransaction) write.run('rollback');
+  }
+}
+
+function fillWithZeros(walFile: string): void {
   const zeros = new Uint8Array(1024 * 1024);
   const wal = openSync(walFile, 'r+');
   try {
     for (let at = 0; at < reservedWalBytes; at += zeros.length) writeSync(wal, zeros, 0, zeros.length, at);
     fsyncSync(wal);
-  } catch {
-    // A full disk: commits are slower, that is all, until they fail by themselves.
   } finally {
     closeSync(wal);
   }
