@@ -56,17 +56,17 @@ class CachedRights implements RightsSource {
     const load = this.#loaderOf(principal);
     if (load === undefined) return { rights: { principal, grants: inherentGrants(principal, registry) }, epoch };
     const known = this.#known.get(keyOf(principal, registry));
-    return known !== undefined && known.epoch >= epoch && known.registry === registry
-      ? known
-      : this.#load(load, principal, registry, epoch);
+    return known !== undefined && isFor(known, registry, epoch) ? known : this.#load(load, principal, registry, epoch);
   }
 
   /** Once for all requests that wait. */
   async #load(load: LoadGrants, principal: Principal, registry: Registry, epoch: number): Promise<RightsAt> {
     const key = keyOf(principal, registry);
-    const waiting = await this.#loading.get(key);
-    // One that was under way may have begun before the epoch was raised.
-    if (waiting !== undefined && waiting.epoch >= epoch && waiting.registry === registry) return waiting;
+    for (let waiting = this.#loading.get(key); waiting !== undefined; waiting = this.#loading.get(key)) {
+      const known = await waiting;
+      // One that was under way may have begun before the epoch was raised.
+      if (isFor(known, registry, epoch)) return known;
+    }
     const loading = this.#read(load, principal, registry).finally(() => {
       if (this.#loading.get(key) === loading) this.#loading.delete(key);
     });
@@ -88,6 +88,10 @@ class CachedRights implements RightsSource {
     const [oldest] = this.#known.keys();
     if (this.#known.size > maxKnown && oldest !== undefined) this.#known.delete(oldest);
   }
+}
+
+function isFor(known: Known, registry: Registry, epoch: number): boolean {
+  return known.epoch >= epoch && known.registry === registry;
 }
 
 function hasRoles({ kind, isOwner, registryUid }: Principal): boolean {
