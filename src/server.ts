@@ -72,6 +72,7 @@ import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName, openInstallation } from './installation.ts';
 import { openBlobStore } from './open-blob-store.ts';
 import { createAccessLog } from './platform/access-log/create-access-log.ts';
+import { claimStore } from './platform/blob-store/store-mark.ts';
 import { type Certificates, createCertificates } from './platform/certificates/certificates.ts';
 import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
@@ -246,7 +247,7 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
       ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: endNow })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
-  const { store, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
+  const { store, mark, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
   opened.defer(closeStore);
   const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened, link) });
   const accessLog = createAccessLog({ database, clock, ids, log });
@@ -270,7 +271,9 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
     passwords,
     outbound,
   };
-  return { ...kept, ...(await openInstallation(kept)) };
+  const installation = await openInstallation(kept);
+  await claimStore(mark, installation.installation.tenantUid);
+  return { ...kept, ...installation };
 }
 
 /** Workers leave the order of the file to the process that started them. */

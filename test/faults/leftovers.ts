@@ -26,7 +26,8 @@ export function leftoversIn(dataFolder: string): Leftovers {
     const blobs = texts('select storage_key as name from blobs');
     const uploads = texts("select handle as name from uploads where handle <> ''");
     const named = new Set([...blobs, ...uploads]);
-    const files = filesBelow(join(dataFolder, 'blob-store'));
+    // Beside the blobs there is the mark that says whose store this is.
+    const files = filesBelow(join(dataFolder, 'blob-store')).filter((file) => file !== 'installation');
     return {
       unnamed: files.filter((file) => !named.has(file)),
       missing: blobs.filter((key) => !existsSync(blobPath(dataFolder, key))),

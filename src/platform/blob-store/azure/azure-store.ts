@@ -17,6 +17,7 @@ import { isStorageKey } from '../folder-layout.ts';
 import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
+import { markOf, type StoreMark } from '../store-mark.ts';
 import { azureFault, isMissing, isStatus, orMissing } from './azure-fault.ts';
 import { type BlockRun, blockBytesAt, blockId, blocksOf, runsOf, writeToken } from './block-token.ts';
 import { removeBlobs } from './remove-blobs.ts';
@@ -174,6 +175,19 @@ export class AzureStore implements BlobStore {
     translated(async () => {
       await this.#container.getBlockBlobClient(`${this.#prefix}check`).upload('', 0);
     });
+
+  /** Whose store this is. */
+  readonly mark: StoreMark = {
+    read: () =>
+      translated(async () => {
+        const blob = this.#container.getBlockBlobClient(`${this.#prefix}installation`);
+        return (await blob.exists()) ? markOf(await blob.downloadToBuffer()) : undefined;
+      }),
+    write: (owner) =>
+      translated(async () => {
+        await this.#container.getBlockBlobClient(`${this.#prefix}installation`).upload(owner, owner.length);
+      }),
+  };
 
   /** The only builder of names; takes nothing but keys made by `begin`. */
   #blob(key: StorageKey) {

@@ -3,6 +3,7 @@ import { isStorageKey } from '../folder-layout.ts';
 
 /*
  * <prefix>
+ * ├── installation               whose store this is
  * ├── blobs/
  * │   └── <key>                  a finished blob; its multipart upload goes by this name too
  * └── incoming/
@@ -45,6 +46,10 @@ export class S3Layout {
 
   seal(key: StorageKey): string {
     return this.incoming(`${checked(key)}.sealed`);
+  }
+
+  mark(): string {
+    return `${this.#prefix}installation`;
   }
 
   check(): string {

@@ -14,6 +14,7 @@ import {
 import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
+import { markOf, type StoreMark } from '../store-mark.ts';
 import { slotAt, slotsFrom } from './part-slots.ts';
 import { type Tail, type Unfinished, unfinishedOf, writeToken } from './part-token.ts';
 import type { NamedPart, S3Bucket } from './s3-bucket.ts';
@@ -157,6 +158,24 @@ export class S3Store implements BlobStore {
     translated(async () => {
       await this.#bucket.put(this.#layout.check(), noBytes);
     });
+
+  /** Whose store this is. */
+  readonly mark: StoreMark = {
+    read: async () => {
+      const chunks: Uint8Array[] = [];
+      try {
+        for await (const chunk of this.#read(this.#layout.mark(), undefined)) chunks.push(chunk);
+      } catch (cause) {
+        if (cause instanceof BlobMissing) return undefined;
+        throw cause;
+      }
+      return markOf(Buffer.concat(chunks));
+    },
+    write: (owner) =>
+      translated(async () => {
+        await this.#bucket.put(this.#layout.mark(), Buffer.from(owner));
+      }),
+  };
 
   async *#read(name: string, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
     const open = (start: number, end: number | undefined) => this.#bucket.get(name, start, end);
