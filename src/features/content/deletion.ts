@@ -173,7 +173,7 @@ export class Deletion {
   }
 
   /** Hides the blobs that no manifest here needs any more. */
-  async unlinkBlobs({ startedMicros }: Slice): Promise<void> {
+  async unlinkBlobs(startedMicros: number): Promise<void> {
     await this.#tx
       .deleteFrom('blob_links')
       .where('repository_uid', '=', this.#repositoryUid)

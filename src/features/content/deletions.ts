@@ -5,7 +5,7 @@ import type { Authority } from '../access/authority.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
-import { Deletion, type SeenTag, type Slice } from './deletion.ts';
+import { Deletion, type SeenTag } from './deletion.ts';
 import type { Place } from './place.ts';
 
 export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
@@ -46,7 +46,7 @@ export class Deletions {
   async untaggedManifest(place: Place, authority: Authority, digest: Digest): Promise<boolean> {
     const subjects = await this.#delete(place, authority, async (deletion) => {
       if (!(await deletion?.untaggedManifest(digest))) return undefined;
-      return await deletion?.referrers([digest], eventsPerTransaction - 2);
+      return await deletion?.referrers([digest], manifestsAtOnce);
     });
     if (subjects !== undefined) await this.#referrers(place, authority, subjects);
     return subjects !== undefined;
@@ -60,7 +60,7 @@ export class Deletions {
     const subjects = await this.#delete(place, authority, async (deletion) => {
       if (deletion === undefined || !(await deletion.manifest(digest)))
         throw new BerthError('manifestUnknown', { repository: place.repository, digest });
-      return await deletion.referrers([digest], eventsPerTransaction - 2);
+      return await deletion.referrers([digest], manifestsAtOnce);
     });
     await this.#referrers(place, authority, subjects);
   }
@@ -85,7 +85,6 @@ export class Deletions {
       await deletion.requireAllDeletable();
       return await deletion.lastChangeMicros();
     });
-    const slice: Slice = { limit: eventsPerTransaction - 1, startedMicros };
     const take = async (some: (deletion: Deletion) => Promise<readonly string[]>): Promise<string[]> => {
       const all: string[] = [];
       while (true) {
@@ -94,9 +93,9 @@ export class Deletions {
         for (const name of taken) all.push(name);
       }
     };
-    const tags = await take((deletion) => deletion.tagSlice(slice));
-    const manifests = await take((deletion) => deletion.manifestSlice(slice));
-    await this.#delete(place, authority, async (deletion) => await deletion?.unlinkBlobs(slice));
+    const tags = await take((deletion) => deletion.tagSlice({ limit: tagsAtOnce, startedMicros }));
+    const manifests = await take((deletion) => deletion.manifestSlice({ limit: manifestsAtOnce, startedMicros }));
+    await this.#delete(place, authority, async (deletion) => await deletion?.unlinkBlobs(startedMicros));
     return { manifests, tags };
   }
 
@@ -104,7 +103,7 @@ export class Deletions {
   async #referrers(place: Place, authority: Authority, subjects: readonly Digest[]): Promise<void> {
     for (let left = subjects; left.length > 0; )
       left = await this.#delete(place, authority, async (deletion) =>
-        deletion === undefined ? [] : await deletion.referrers(left, eventsPerTransaction - 1),
+        deletion === undefined ? [] : await deletion.referrers(left, manifestsAtOnce),
       );
   }
 
@@ -142,5 +141,6 @@ export class Deletions {
   }
 }
 
-/** What one transaction of the journal holds. */
-const eventsPerTransaction = 500;
+/** What one transaction takes: few enough that others are not kept waiting, and far below what the journal takes. */
+const tagsAtOnce = 200;
+const manifestsAtOnce = 50;

@@ -228,6 +228,27 @@ forEachDatabase((kind, open) => {
     for (const here of [tagged, kept, listed]) await get(place, here.digest);
   });
 
+  test('more referrers than one transaction takes go with their manifest', async () => {
+    const place = fresh();
+    const image = await imageIn(place, {}, 'v1');
+    const subject = descriptorOf(image, image.mediaType);
+    const blob = sampleBlob();
+    await bench.push(place, blob);
+    for (let n = 0; n < 120; n += 1) await put(place, sampleImage([blob], { subject, annotations: { n: String(n) } }));
+    const other = await imageIn(place, {}, 'v2');
+    await deletions.manifest(place, me, image.digest);
+    const left = await bench.database.read
+      .selectFrom('manifests as m')
+      .innerJoin('repositories as r', 'r.uid', 'm.repository_uid')
+      .where('r.name', '=', place.repository)
+      .select('m.digest')
+      .execute();
+    assert.deepEqual(
+      left.map(({ digest }) => digest),
+      [other.digest],
+    );
+  });
+
   test('a repository goes with all it holds, more than one transaction takes', async () => {
     const place = fresh();
     const { manifests } = await bench.another({ isSparseAllowed: true });
