@@ -34,7 +34,7 @@ const clients = [
 ];
 
 /** Those run again on PostgreSQL: what they do together touches every table. */
-const clientsOnPostgres = ['crane', 'skopeo', 'oras', 'azure-sdk', 'az-errors'];
+const clientsOnPostgres = ['crane', 'skopeo', 'oras', 'azure-sdk', 'azure-registry-client', 'az-errors'];
 
 /** All groups in the order in which they run: what fails soonest first. */
 export const testGroups: readonly TestGroup[] = [
