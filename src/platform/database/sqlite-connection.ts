@@ -8,8 +8,6 @@ export type SqliteConnectionOptions = {
   /** SQLite blocks the event loop up to this long for a lock of another process. */
   readonly busyTimeoutMs: number;
   readonly cacheKibibytes: number;
-  /** Pages of 4 KiB in the WAL from which each commit tries to move them into the database file; 0 when others do that. */
-  readonly checkpointPages: number;
 };
 
 /** Statements stay prepared; the one used longest ago goes first. */
@@ -40,7 +38,8 @@ export class SqliteConnection implements DatabaseConnection {
     this.#require('synchronous', full);
     this.#require('foreign_keys', 1);
     this.#require('query_only', options.isReadOnly ? 1 : 0);
-    this.#require('wal_autocheckpoint', options.checkpointPages);
+    // `SqliteCheckpoints` does it, on another thread.
+    this.#require('wal_autocheckpoint', 0);
     this.#require('journal_size_limit', walKeptBytes);
     this.#require('cache_size', -options.cacheKibibytes);
   }

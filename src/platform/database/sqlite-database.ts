@@ -48,7 +48,6 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
     isReadOnly: false,
     busyTimeoutMs: migrationWaitMs,
     cacheKibibytes: writerCacheKibibytes,
-    checkpointPages: 0,
   });
   try {
     await migrate(new Kysely<Schema>({ dialect: new SqliteDialect(write) }), 'sqlite');
@@ -59,7 +58,6 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
       isReadOnly: true,
       busyTimeoutMs: readerWaitMs,
       cacheKibibytes: readerCacheKibibytes,
-      checkpointPages: 0,
     });
     return databaseOf(read, write, options);
   } catch (error) {
