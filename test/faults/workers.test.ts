@@ -14,6 +14,8 @@ import { Trial } from './trial.ts';
 
 const kills = count(5, 100);
 const settings = { workers: '2' };
+/** Deletes, and what goes with them, are for `kill.test.ts`. */
+const load = { pushers: 10, pullers: 5, deleters: 0 };
 
 test(`F-01: ${kills} kills of one of two workers lose nothing, and another takes its place`, async (t) => {
   await using trial = new Trial({ settings });
@@ -28,7 +30,7 @@ test(`F-01: ${kills} kills of one of two workers lose nothing, and another takes
       await begun(trial.server, 2 + kill + 1);
     }
   };
-  await trial.loadDuring(killWorkers, { pushers: 10, pullers: 5, deleters: 0 });
+  await trial.loadDuring(killWorkers, load);
   t.diagnostic(JSON.stringify(await trial.verify()));
   await trial.verifyClean();
 });
@@ -40,8 +42,8 @@ test('F-01: with the primary process its workers end, and the folder is free', a
   await trial.loadDuring(async (server) => {
     await sleep(1_000);
     await server.kill();
-  });
-  await waitFor('the workers are gone', 5_000, () => workers.every((pid) => !isAlive(pid)));
+  }, load);
+  await waitFor('the workers are gone', 20_000, () => workers.every((pid) => !isAlive(pid)));
   await trial.start();
   await trial.verify();
 });
@@ -56,8 +58,8 @@ test('F-03: a power loss under two workers loses nothing that was acknowledged',
       await sleep(randomInt(500, 2_000));
       await disk.losePower(() => trial.history.faultBegins({ isDoubtful: true }));
       await server.kill();
-    });
-    await waitFor('the workers are gone', 5_000, () => workers.every((pid) => !isAlive(pid)));
+    }, load);
+    await waitFor('the workers are gone', 20_000, () => workers.every((pid) => !isAlive(pid)));
     await disk.unmount();
     await disk.mount();
     await trial.start();
