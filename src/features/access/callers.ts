@@ -48,7 +48,7 @@ export class Callers {
 
   /** Throws `tooManyAttempts`. */
   async ofHeader(header: string | undefined, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
-    await this.#requireNetwork(registry, from);
+    await this.requireNetwork(registry, from);
     if (header === undefined) return this.#from(nobody, registry, from);
     const key = `${registry.uid} ${header}`;
     const caller = await this.#cache.get(key, () => this.#check(header, registry, from));
@@ -76,9 +76,16 @@ export class Callers {
     registry: Registry,
     from: Circumstances,
   ): Promise<Caller | undefined> {
-    await this.#requireNetwork(registry, from);
+    await this.requireNetwork(registry, from);
     const caller = await this.#known(principalUid, credentialUid);
     return caller && this.#from(caller, registry, from);
+  }
+
+  /** Throws `networkDenied`. Rules that let someone in who was kept out are looked for at once. */
+  async requireNetwork(registry: Registry, from: Circumstances): Promise<void> {
+    if (this.#isAdmitted(registry, from)) return;
+    await this.#parts.directory.refresh();
+    if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
   }
 
   async #check(header: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
@@ -151,13 +158,6 @@ export class Callers {
       return known === undefined || known.epoch <= epoch ? known : { ...known, epoch };
     };
     return { kind, access, issuedAtEpoch, identity };
-  }
-
-  /** Rules that let someone in who was kept out are looked for at once. */
-  async #requireNetwork(registry: Registry, from: Circumstances): Promise<void> {
-    if (this.#isAdmitted(registry, from)) return;
-    await this.#parts.directory.refresh();
-    if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
   }
 
   #isAdmitted({ uid }: Registry, { address, surface }: Circumstances): boolean {

@@ -230,4 +230,32 @@ forEachDatabase((_, open) => {
       ],
     );
   });
+
+  test('so is every exchange that fails, and many from one address are refused', async () => {
+    const who = await signedIn();
+    const bought = await tenantToken(who);
+    await assert.rejects(exchange('made up'), wrong);
+    await assert.rejects(exchange(bought, { tenant: ids.guid() }), wrong);
+    for (let failed = 2; failed < 10; failed += 1) await assert.rejects(exchange('made up'), wrong);
+    await assert.rejects(exchange('made up'), { error: 'tooManyAttempts', retryAfterSeconds: 60 });
+    await exchange(bought);
+    const failed = (await here.accessLines()).slice(-12);
+    assert.deepEqual(
+      failed.map(({ kind, status }) => [kind, status]),
+      [...Array.from({ length: 10 }, () => ['signIn', 401]), ['signIn', 429], ['tokenIssue', 200]],
+    );
+    assert(failed.slice(0, -1).every(({ identity }) => identity === 'unknown'));
+    clock.advance(60_000);
+    await assert.rejects(exchange('made up'), wrong);
+  });
+
+  test('an address that is shut out learns nothing of the token', async () => {
+    await database.transaction(async (tx) => {
+      await raiseAccessEpoch(tx, sample.tenantUid);
+      const rules = { network_rules: JSON.stringify({ isPublic: false }) };
+      await tx.updateTable('registries').set(rules).where('uid', '=', sample.otherUid).execute();
+    });
+    for (const text of [await tenantToken(await signedIn()), 'made up'])
+      await assert.rejects(exchange(text, { registry: registry(sample.otherUid) }), { error: 'networkDenied' });
+  });
 });

@@ -2,6 +2,8 @@ import { BerthError } from '../../core/errors.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
+import { addressKey } from '../identity/address-key.ts';
+import { FailedAttempts } from '../identity/failed-attempts.ts';
 import { uidOfObjectId } from '../identity/object-id.ts';
 import { signedInSchema } from '../identity/sign-in-sessions.ts';
 import { findState, stateKey } from '../identity/sign-in-state-store.ts';
@@ -32,7 +34,8 @@ export type ExchangeRequest = {
 /**
  * Trades a token of the tenant for a refresh token of a registry: for the audience of registries, and for that of the
  * resource manager while the registry's policy allows it. It ends with the credential that the tenant's token was bought
- * with, and when that ends. Throws `credentialsWrong`, `networkDenied`. Source: ACR semantics, "Token flow", step 2; az wire document, 3.2.
+ * with, and when that ends. A right one always works; many wrong ones from one address are refused as `tooManyAttempts`. Throws
+ * `credentialsWrong`, `networkDenied`, the latter before it looks at the token. Source: ACR semantics, "Token flow", step 2; az wire document, 3.2.
  */
 export type ExchangeToken = (request: ExchangeRequest) => Promise<string>;
 
@@ -50,21 +53,54 @@ export type ExchangeTokenParts = {
 type ShownCredential = { readonly principalUid: string; readonly credentialUid: string };
 
 export function createExchangeToken(parts: ExchangeTokenParts): ExchangeToken {
-  const { directory, tokens, tenantTokens, callers } = parts;
+  const { directory, tenantTokens, callers, accessLog } = parts;
+  const failures = new FailedAttempts(parts.clock);
   return async ({ registry: { uid }, proof, tenant, circumstances }) => {
     await directory.refresh();
     const registry = directory.byUid(uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
-    if (isOtherTenant(tenant, tenantTokens.tenantId)) throw new BerthError('credentialsWrong');
-    const shown = await shownCredential(parts, registry, proof);
-    const caller = shown && (await callers.ofCredential(shown, registry, circumstances));
-    const holder = await holderOf(directory, caller, uid);
-    const { rights } = await parts.rightsSource.of(holder.principal, holder.registry, holder.epoch);
-    requireConnection(rights, holder.registry, circumstances);
-    const token = await tokens.signRefreshToken(holder, permittedActions(rights, uid));
-    recordIssue(parts.accessLog, holder, circumstances);
-    return token;
+    await callers.requireNetwork(registry, circumstances);
+    const isForeign = isOtherTenant(tenant, tenantTokens.tenantId);
+    const shown = isForeign ? undefined : await shownCredential(parts, registry, proof);
+    try {
+      return await tokenFor(parts, registry, shown, circumstances);
+    } catch (error) {
+      if (!(error instanceof BerthError && error.error === 'credentialsWrong')) throw error;
+      const key = addressKey(circumstances.address);
+      const waitSeconds = failures.waitSeconds(key);
+      const status = waitSeconds > 0 ? 429 : 401;
+      recordRefusal(accessLog, { registryUid: uid, identity: shown?.principalUid ?? 'unknown', status }, circumstances);
+      if (waitSeconds === 0) {
+        failures.count(key);
+        throw error;
+      }
+      throw new BerthError('tooManyAttempts', undefined, { retryAfterSeconds: waitSeconds });
+    }
   };
+}
+
+async function tokenFor(
+  { directory, callers, rightsSource, tokens, accessLog }: ExchangeTokenParts,
+  registry: Registry,
+  shown: ShownCredential | undefined,
+  circumstances: Circumstances,
+): Promise<string> {
+  const caller = shown && (await callers.ofCredential(shown, registry, circumstances));
+  const holder = await holderOf(directory, caller, registry.uid);
+  const { rights } = await rightsSource.of(holder.principal, holder.registry, holder.epoch);
+  requireConnection(rights, holder.registry, circumstances);
+  const token = await tokens.signRefreshToken(holder, permittedActions(rights, registry.uid));
+  recordIssue(accessLog, holder, circumstances);
+  return token;
+}
+
+function recordRefusal(
+  accessLog: AccessLog,
+  refusal: { readonly registryUid: string; readonly identity: string; readonly status: 401 | 429 },
+  { address, correlationId, userAgent }: Circumstances,
+): void {
+  const line = { kind: 'signIn', ...refusal, address, correlationId } as const;
+  accessLog.record({ ...line, ...(userAgent === undefined ? {} : { userAgent }) });
 }
 
 async function shownCredential(
