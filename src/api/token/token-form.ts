@@ -5,6 +5,8 @@ import type { Call, Env } from '../middleware/env.ts';
 
 /** Of the forms of this surface: two tokens and some scopes. */
 export const maxFormBytes = 64 * 1024;
+/** A hundred scopes and a handful. */
+const maxParameters = 200;
 
 /** The form in the body. Throws `requestInvalid`. */
 export async function formOf<Schema extends z.ZodType>(c: Context<Env>, schema: Schema): Promise<z.infer<Schema>> {
@@ -18,12 +20,14 @@ export function parseParameters<Schema extends z.ZodType>(
   schema: Schema,
   parameters: URLSearchParams,
 ): z.infer<Schema> {
-  const values = new Map<string, string | string[]>();
-  for (const name of parameters.keys()) {
-    const all = parameters.getAll(name);
-    values.set(name, all.length === 1 ? all.join() : all);
-  }
-  const parsed = schema.safeParse(Object.fromEntries(values));
+  if (parameters.size > maxParameters)
+    throw new BerthError('requestInvalid', { parameters: parameters.size, limit: maxParameters });
+  const byName = Map.groupBy(parameters, ([name]) => name);
+  const given = [...byName].map(([name, pairs]) => {
+    const texts = pairs.map(([, text]) => text);
+    return [name, texts.length === 1 ? texts.join() : texts] as const;
+  });
+  const parsed = schema.safeParse(Object.fromEntries(given));
   if (parsed.success) return parsed.data;
   const fields = parsed.error.issues.map((issue) => issue.path.join('.'));
   throw new BerthError('requestInvalid', { fields: [...new Set(fields)] });
