@@ -17,12 +17,16 @@ export type RegistryUsage = { readonly usedBytes: number; readonly limitBytes: n
 /** Bytes of some manifests of a registry and of the blobs that they reference, each counted once. */
 export type ContentUsage = {
   readonly referencedBytes: number;
-  /** Of these, what other manifests of the registry reference too, deleted ones that can be restored among them. */
+  /** How many manifests that is; with what refers to one and would go with it. */
+  readonly manifests: number;
+} & Partial<SharedUsage>;
+
+/** Left out for callers who may not read every repository: it would tell them what the others hold. */
+type SharedUsage = {
+  /** Of the bytes referenced, what other manifests of the registry reference too, deleted ones that can be restored among them. */
   readonly sharedBytes: number;
   /** Of these, what nothing else needs: what deleting them would free. */
   readonly heldAloneBytes: number;
-  /** How many manifests that is; with what refers to one and would go with it. */
-  readonly manifests: number;
 };
 
 /** What uses the space, and what a deletion would give back, to the byte. */
@@ -35,6 +39,7 @@ export class UsageReports {
     this.#queries = parts.database.read;
   }
 
+  /** For whoever may list all of it. Throws `unauthorized` for strangers, and `denied`. */
   async registry(registryUid: string, sku: Sku, authority: Authority): Promise<RegistryUsage> {
     const row = await this.#queries
       .selectFrom('registries as g')
@@ -45,6 +50,7 @@ export class UsageReports {
       .executeTakeFirst();
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
+    requireWholeRegistry(authority);
     return { usedBytes: row.bytes ?? 0, limitBytes: this.#parts.storageLimits?.[sku] };
   }
 
@@ -52,7 +58,7 @@ export class UsageReports {
   async repository(place: Place, authority: Authority): Promise<ContentUsage> {
     const uid = await locate(this.#queries, place, authority);
     const chosen = sql<string>`select digest from manifests where repository_uid = ${uid}`;
-    return await this.#usage(place, uid, chosen);
+    return await this.#usage(place, authority, { repositoryUid: uid, chosen });
   }
 
   /**
@@ -66,11 +72,15 @@ export class UsageReports {
       const { kind: _, ...named } = reference;
       throw new BerthError('manifestUnknown', { repository: place.repository, ...named });
     }
-    return await this.#usage(place, uid, withReferrers(uid, digest));
+    return await this.#usage(place, authority, { repositoryUid: uid, chosen: withReferrers(uid, digest) });
   }
 
-  async #usage(place: Place, repositoryUid: string, chosen: Expression<string>): Promise<ContentUsage> {
-    const { registryUid } = place;
+  async #usage(
+    { registryUid }: Place,
+    authority: Authority,
+    { repositoryUid, chosen }: { readonly repositoryUid: string; readonly chosen: Expression<string> },
+  ): Promise<ContentUsage> {
+    const seesAll = authority.visible('metadata_read').kind === 'all';
     const isElsewhere = sql<boolean>`exists (
       select 1 from blob_links l
       join repositories r on r.uid = l.repository_uid and r.registry_uid = ${registryUid}
@@ -87,7 +97,7 @@ export class UsageReports {
       sharedBytes: number;
     }>`with recursive chosen (digest) as (${chosen}),
       used as (
-        select u.size, case when ${isElsewhere} then 1 else 0 end as is_shared
+        select u.size, case when ${seesAll ? isElsewhere : sql`1 = 0`} then 1 else 0 end as is_shared
         from referenced_blobs u
         where u.registry_uid = ${registryUid} and u.digest in (
           select m.digest from manifest_references m
@@ -102,7 +112,8 @@ export class UsageReports {
         (select coalesce(sum(size), 0) from used where is_shared = 1) as "sharedBytes"`.execute(this.#queries);
     const { manifests = 0, manifestBytes = 0, blobBytes = 0, sharedBytes = 0 } = rows[0] ?? {};
     const referencedBytes = manifestBytes + blobBytes;
-    return { referencedBytes, sharedBytes, heldAloneBytes: referencedBytes - sharedBytes, manifests };
+    const shared: Partial<SharedUsage> = seesAll ? { sharedBytes, heldAloneBytes: referencedBytes - sharedBytes } : {};
+    return { referencedBytes, manifests, ...shared };
   }
 
   async #digestOf(repositoryUid: string, reference: Reference): Promise<string | undefined> {
@@ -122,6 +133,13 @@ export class UsageReports {
             .executeTakeFirst();
     return row?.digest;
   }
+}
+
+/** Lists show a part to those who may read a part; bytes in use have none. */
+function requireWholeRegistry(authority: Authority): void {
+  const missing = [{ Type: 'registry', Name: 'catalog', Action: '*' }];
+  if (authority.principal.kind === 'anonymous') throw new BerthError('unauthorized', missing);
+  if (authority.visible().kind !== 'all') throw new BerthError('denied', missing);
 }
 
 /** A manifest and what goes with it: the rule of `Deletion.referrers`. */

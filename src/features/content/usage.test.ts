@@ -18,6 +18,7 @@ import {
   sampleIndex,
 } from '../../../test/support/oci-samples.ts';
 import { parseReference } from '../../core/reference.ts';
+import { anonymous } from '../identity/principal.ts';
 import { Deletions } from './deletions.ts';
 import { Manifests } from './manifests.ts';
 import type { Place } from './place.ts';
@@ -156,7 +157,7 @@ forEachDatabase((_, open) => {
     for (const blob of blobs) await bench.push(place, blob);
     const limit = 4 * (1000 + size);
     const storageLimits: StorageLimits = { Basic: 1, Standard: 1, Premium: limit };
-    const limited = new Manifests({ ...here, region: testRegion, isSparseAllowed: false, storageLimits });
+    const limited = new Manifests({ ...here, graceMs: 0, region: testRegion, isSparseAllowed: false, storageLimits });
     const push = (image: SampleManifest, reference: string = image.digest) =>
       limited.push(place, me, {
         body: image.bytes,
@@ -251,6 +252,21 @@ forEachDatabase((_, open) => {
     const before = await used();
     await deletions.manifest(place, me, image.digest);
     assert.equal(before - (await used()), heldAloneBytes);
+  });
+
+  test('whoever may not read everything is told nothing of what the rest of the registry holds', async () => {
+    const [mine, theirs] = [fresh(), fresh()];
+    const guessed = sampleBlob('somebody else has it', 4001);
+    const image = await pushed(mine, [guessed]);
+    await pushed(theirs, [guessed]);
+    const some = { kind: 'some', names: [mine.repository], prefixes: [] } as const;
+    const reader = fullAuthority('reader', { visible: () => some });
+    const own = { manifests: 1, referencedBytes: 4001 + image.bytes.length };
+    assert.deepEqual(await reports.repository(mine, reader), own);
+    assert.deepEqual(await reports.content(mine, reader, parseReference(image.digest)), own);
+    const stranger = fullAuthority('stranger', { principal: anonymous });
+    await assert.rejects(reports.registry(bench.registryUid, 'Premium', reader), { error: 'denied' });
+    await assert.rejects(reports.registry(bench.registryUid, 'Premium', stranger), { error: 'unauthorized' });
   });
 
   /** What a repository says it would free, after which it is deleted; undefined where there is none. */

@@ -17,7 +17,8 @@ export const contentUsageSchema = z.object({
   reference: z.string().optional(),
   manifests: z.int(),
   referencedBytes: z.int(),
-  sharedBytes: z.int(),
-  heldAloneBytes: z.int(),
+  /** These two are left out for callers who may not read the metadata of every repository. */
+  sharedBytes: z.int().optional(),
+  heldAloneBytes: z.int().optional(),
 });
 export type ContentUsageView = z.infer<typeof contentUsageSchema>;
