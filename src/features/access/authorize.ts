@@ -8,18 +8,9 @@ import type { Authority } from './authority.ts';
 import { parseAuthorization } from './authorization-header.ts';
 import type { Caller } from './caller.ts';
 import type { Callers } from './callers.ts';
-import {
-  type Action,
-  type Decision,
-  decide,
-  isVisible,
-  type Rights,
-  type Scope,
-  type Visible,
-  visible,
-} from './decision.ts';
+import { type Action, type Decision, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
 import type { RightsAt, RightsSource } from './rights-source.ts';
-import { tokenHolds } from './token-access.ts';
+import { heldAmong, tokenHolds } from './token-access.ts';
 
 export type AuthorizeParts = {
   readonly callers: Callers;
@@ -170,11 +161,7 @@ class CheckedAuthority implements Authority {
   visible(action?: RepositoryAction): Visible {
     const allowed = visible(this.#checked.rights, action ?? 'catalogList', this.#check.request.registry.uid);
     const { access } = this.#check.caller;
-    if (action === undefined || access === undefined) return allowed;
-    const held = access.flatMap(({ type, name, actions }) =>
-      type === 'repository' && actions.includes(action) && isVisible(allowed, name) ? [name] : [],
-    );
-    return held.length === 0 ? { kind: 'none' } : { kind: 'some', names: held, prefixes: [] };
+    return action === undefined || access === undefined ? allowed : heldAmong(allowed, access, action);
   }
 }
 

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { parseScopes } from '../../core/scope.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { PermissionMode } from '../registries/registry.ts';
-import type { Circumstances, Rights } from './decision.ts';
+import type { Circumstances, Rights, Visible } from './decision.ts';
 import { scopeMapGrants } from './scope-map.ts';
-import { grantedAccess, permittedActions, tokenHolds } from './token-access.ts';
+import { grantedAccess, heldAmong, permittedActions, tokenHolds } from './token-access.ts';
 
 const circumstances: Circumstances = { address: '', surface: 'token', correlationId: '', userAgent: undefined };
 const principal: Principal = { kind: 'repositoryToken', uid: 'p', name: 'p', isOwner: false, registryUid: 'r' };
@@ -66,4 +66,29 @@ test('a token with a wildcard holds its actions on what is below', () => {
 test('a refresh token names what its holder may do somewhere', () => {
   assert.deepEqual(permittedActions(some, 'r'), ['read', 'write']);
   assert.deepEqual(permittedActions(some, 'another'), []);
+});
+
+test('what a token shows is what both the rights and its names allow', () => {
+  const held = (allowed: Visible, scopes: string) => heldAmong(allowed, parseScopes(scopes), 'pull');
+  const matches = (name: string) => name !== 'samples/no';
+  const few: Visible = { kind: 'some', names: ['app', 'samples/b'], prefixes: ['samples/a/'], matches };
+  const none: Visible = { kind: 'none' };
+  const everything: Visible = { kind: 'all' };
+  assert.deepEqual(held(everything, 'repository:*:pull'), everything);
+  assert.deepEqual(held(everything, 'repository:*:push'), none);
+  assert.deepEqual(held(none, 'repository:*:pull'), none);
+  assert.deepEqual(held(everything, 'repository:app:pull repository:samples/*:pull'), {
+    kind: 'some',
+    names: ['app'],
+    prefixes: ['samples/'],
+  });
+  assert.deepEqual(held(few, 'repository:*:pull'), few);
+  assert.deepEqual(held(few, 'repository:other:pull'), none);
+  assert.deepEqual(held(few, 'repository:samples/*:pull'), { ...few, names: ['samples/b'] });
+  assert.deepEqual(held(few, 'repository:samples/a/b/*:pull repository:app:pull'), {
+    ...few,
+    names: ['app'],
+    prefixes: ['samples/a/b/'],
+  });
+  assert.deepEqual(held(few, 'repository:samples/no:pull'), none);
 });

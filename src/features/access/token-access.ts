@@ -1,7 +1,17 @@
 import { isRepositoryName } from '../../core/repository-name.ts';
 import { type AccessScope, type RepositoryAction, repositoryActions } from '../../core/scope.ts';
 import type { Registry } from '../registries/registry.ts';
-import { type Action, type Circumstances, decide, type Rights, type Scope, type Visible, visible } from './decision.ts';
+import {
+  type Action,
+  type Circumstances,
+  decide,
+  isVisible,
+  type Rights,
+  type Scope,
+  type SomeRepositories,
+  type Visible,
+  visible,
+} from './decision.ts';
 
 /** Spelled so by old command lines. Source: ACR semantics, "Token flow". */
 const oldSpellings: ReadonlyMap<string, RepositoryAction> = new Map([
@@ -78,6 +88,28 @@ export function tokenHolds(access: readonly AccessScope[], action: Action, repos
   return access.some(
     (each) => each.type === 'repository' && isNamed(each.name, repository ?? '') && each.actions.includes(action),
   );
+}
+
+/** Of the repositories that the rights allow those that a token's access names for the action. */
+export function heldAmong(allowed: Visible, access: readonly AccessScope[], action: RepositoryAction): Visible {
+  if (allowed.kind === 'none') return allowed;
+  const held = access.flatMap(({ type, name, actions }) =>
+    type === 'repository' && actions.includes(action) ? [name] : [],
+  );
+  const below = held.flatMap((name) => prefixOf(name) ?? []);
+  if (below.includes('')) return allowed;
+  const plain = held.filter((name) => prefixOf(name) === undefined && isVisible(allowed, name));
+  if (allowed.kind === 'all') return someOf({ names: plain, prefixes: below });
+  const names = allowed.names.filter((name) => below.some((prefix) => name.startsWith(prefix)));
+  const prefixes = [
+    ...below.filter((prefix) => allowed.prefixes.some((each) => prefix.startsWith(each))),
+    ...allowed.prefixes.filter((prefix) => below.some((each) => prefix.startsWith(each))),
+  ];
+  return someOf({ ...allowed, names: [...new Set([...plain, ...names])], prefixes: [...new Set(prefixes)] });
+}
+
+function someOf(some: Omit<SomeRepositories, 'registryUid'>): Visible {
+  return some.names.length + some.prefixes.length === 0 ? { kind: 'none' } : { ...some, kind: 'some' };
 }
 
 /** The empty text for `*`, `samples/` for `samples/*`; undefined for any other name. */
