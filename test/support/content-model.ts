@@ -31,7 +31,8 @@ export class RepositoryModel {
     const { digest } = entry.manifest;
     this.known.set(digest, entry);
     this.live.add(digest);
-    if (tag === undefined) this.#mark(digest, nowMs);
+    // Its tag or its index may be under way: the period begins a grace later.
+    if (tag === undefined) this.#mark(digest, nowMs + dayMs);
     else this.#point(tag, digest, nowMs);
   }
 

@@ -63,7 +63,12 @@ export function contentProcess(options: ContentOptions) {
     limits,
     blobs: new Blobs({ ...parts, graceMs: limits.graceMs, isChecked: options.isChecked ?? true }),
     uploads: new Uploads({ ...parts, limits, tickets: new UploadTickets(Buffer.alloc(32, 7)) }),
-    manifests: new Manifests({ ...parts, region: testRegion, isSparseAllowed: options.isSparseAllowed ?? false }),
+    manifests: new Manifests({
+      ...parts,
+      graceMs: limits.graceMs,
+      region: testRegion,
+      isSparseAllowed: options.isSparseAllowed ?? false,
+    }),
     listings: new Listings(database),
   };
 }

@@ -21,13 +21,28 @@ export type DeletionParts = {
   readonly repositoryUid: string;
   readonly event: EventOf;
   readonly nowMicros: number;
+  /** Locks of tags and manifests do not count; those of the repository, and rules for tags written once, do. */
+  readonly ignoresLocks?: boolean | undefined;
 };
 
 /** A tag as somebody saw it. */
 export type SeenTag = { readonly name: string; readonly digest: string; readonly changedAtMicros: number };
 
+/** A manifest as somebody saw it, or as the policy for manifests without a tag has marked it. */
+export type SeenManifest = {
+  readonly digest: Digest;
+  readonly changedAtMicros?: number;
+  /** It goes only if it is still marked so, and due by the policy that holds now. */
+  readonly markedSince?: number;
+};
+
+/** `stays`: it has a tag or is part of an index; `changed`: it is gone, or not what was seen any more. */
+export type UntaggedOutcome = 'deleted' | 'stays' | 'changed';
+
 /** What of a repository a deletion of the whole takes at once, and what is left alone: it came after the deletion began. */
 export type Slice = { readonly limit: number; readonly startedMicros: number };
+
+const dayMicros = 86_400_000_000;
 
 /**
  * Deletions in one repository within one transaction: the only way in which tags and manifests leave. Each checks the locks
@@ -68,11 +83,13 @@ export class Deletion {
     return await this.tag(parseTag(name));
   }
 
-  /** Removes a manifest that has no tag and is part of no index; else false. Throws `contentLocked`. */
-  async untaggedManifest(digest: Digest): Promise<boolean> {
+  /** Removes a manifest that has no tag, is part of no index, and still is what somebody saw. Throws `contentLocked`. */
+  async untaggedManifest(seen: SeenManifest): Promise<UntaggedOutcome> {
+    const { digest } = seen;
+    if (!(await this.#isAsSeen(seen))) return 'changed';
     const tag = await this.#tags().where('digest', '=', digest).select('name').limit(1).executeTakeFirst();
-    if (tag !== undefined || (await this.#indexOf(digest)) !== undefined) return false;
-    return await this.manifest(digest);
+    if (tag !== undefined || (await this.#indexOf(digest)) !== undefined) return 'stays';
+    return (await this.manifest(digest)) ? 'deleted' : 'changed';
   }
 
   /**
@@ -217,6 +234,26 @@ export class Deletion {
       .select('x.digest');
   }
 
+  async #isAsSeen({ digest, changedAtMicros, markedSince }: SeenManifest): Promise<boolean> {
+    const row = await this.#manifests().where('digest', '=', digest).select('changed_at').executeTakeFirst();
+    if (row === undefined) return false;
+    if (changedAtMicros !== undefined && row.changed_at !== changedAtMicros) return false;
+    return markedSince === undefined || (await this.#isDue(digest, markedSince));
+  }
+
+  async #isDue(digest: Digest, markedSince: number): Promise<boolean> {
+    const { change, nowMicros } = this.#parts;
+    const { retentionDays } = change.registry;
+    if (retentionDays === null || markedSince > nowMicros - retentionDays * dayMicros) return false;
+    const mark = await this.#tx
+      .selectFrom('untagged_manifests')
+      .where('repository_uid', '=', this.#repositoryUid)
+      .where('digest', '=', digest)
+      .select('since')
+      .executeTakeFirst();
+    return mark?.since === markedSince;
+  }
+
   /** One that lists the manifest. */
   async #indexOf(digest: Digest): Promise<string | undefined> {
     const row = await this.#references()
@@ -234,11 +271,13 @@ export class Deletion {
   }
 
   #requireManifest(digest: string, locks: Locks): void {
+    if (this.#parts.ignoresLocks === true) return;
     requireOn({ repository: this.#parts.place.repository, digest }, locks, 'writeEnabled', 'deleteEnabled');
   }
 
   #requireTag(tag: string, locks: Locks): void {
-    requireOn({ repository: this.#parts.place.repository, tag }, locks, 'writeEnabled', 'deleteEnabled');
+    if (this.#parts.ignoresLocks !== true)
+      requireOn({ repository: this.#parts.place.repository, tag }, locks, 'writeEnabled', 'deleteEnabled');
     this.#immutable.refuseDeletion(tag);
   }
 

@@ -5,13 +5,16 @@ import type { Authority } from '../access/authority.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
-import { Deletion, type SeenTag } from './deletion.ts';
+import { Deletion, type SeenManifest, type SeenTag, type UntaggedOutcome } from './deletion.ts';
 import type { Place } from './place.ts';
 
 export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
   /** Region of origin of what is written here. */
   readonly region: string;
 };
+
+/** `ignoresLocks`: of tags and manifests, not of the repository. */
+export type DeletionOptions = { readonly ignoresLocks?: boolean };
 
 /** What a deletion of a whole repository took. */
 export type DeletedRepository = { readonly manifests: readonly string[]; readonly tags: readonly string[] };
@@ -35,21 +38,27 @@ export class Deletions {
    * For purges, which looked at the tag before: false, and nothing happens, when it was moved or deleted since.
    * Throws `contentLocked`, `tagImmutable`.
    */
-  async unchangedTag(place: Place, authority: Authority, tag: SeenTag): Promise<boolean> {
-    return await this.#delete(place, authority, async (deletion) => (await deletion?.unchangedTag(tag)) === true);
+  async unchangedTag(place: Place, authority: Authority, tag: SeenTag, options?: DeletionOptions): Promise<boolean> {
+    const work = async (deletion: Deletion | undefined) => (await deletion?.unchangedTag(tag)) === true;
+    return await this.#delete(place, authority, work, options);
   }
 
-  /**
-   * The same for a manifest: false when it is gone, has a tag by now, or is part of an index that is here.
-   * Throws `contentLocked`.
-   */
-  async untaggedManifest(place: Place, authority: Authority, digest: Digest): Promise<boolean> {
-    const subjects = await this.#delete(place, authority, async (deletion) => {
-      if (!(await deletion?.untaggedManifest(digest))) return undefined;
-      return await deletion?.referrers([digest], manifestsAtOnce);
-    });
-    if (subjects !== undefined) await this.#referrers(place, authority, subjects);
-    return subjects !== undefined;
+  /** The same for a manifest that has no tag and is part of no index. Throws `contentLocked`. */
+  async untaggedManifest(
+    place: Place,
+    authority: Authority,
+    seen: SeenManifest,
+    options?: DeletionOptions,
+  ): Promise<UntaggedOutcome> {
+    let subjects: readonly Digest[] = [];
+    const work = async (deletion: Deletion | undefined): Promise<UntaggedOutcome> => {
+      const outcome = (await deletion?.untaggedManifest(seen)) ?? 'changed';
+      subjects = outcome === 'deleted' ? ((await deletion?.referrers([seen.digest], manifestsAtOnce)) ?? []) : [];
+      return outcome;
+    };
+    const outcome = await this.#delete(place, authority, work, options);
+    await this.#referrers(place, authority, subjects);
+    return outcome;
   }
 
   /**
@@ -112,11 +121,12 @@ export class Deletions {
     place: Place,
     authority: Authority,
     work: (deletion: Deletion | undefined) => Promise<T>,
+    options: DeletionOptions = {},
   ): Promise<T> {
     const { change, failpoint } = this.#parts;
     await failpoint('delete.commit.before');
     const run = async (context: Change) => {
-      const deletion = this.#deletion(place, authority, context);
+      const deletion = this.#deletion(place, authority, context, options);
       const result = await work(deletion);
       await deletion?.finish();
       return result;
@@ -126,11 +136,12 @@ export class Deletions {
     return result;
   }
 
-  #deletion(place: Place, authority: Authority, change: Change): Deletion | undefined {
+  #deletion(place: Place, authority: Authority, change: Change, options: DeletionOptions): Deletion | undefined {
     const { database, clock, region } = this.#parts;
     const { repositoryUid } = change;
     if (repositoryUid === undefined) return undefined;
     return new Deletion({
+      ...options,
       kind: database.kind,
       place,
       change,

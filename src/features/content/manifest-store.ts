@@ -180,6 +180,21 @@ async function insertRow(
   return row !== undefined;
 }
 
+/** A push without a tag of what is here already: whoever goes by its age begins anew. */
+export async function touchManifest(
+  tx: Transaction,
+  repositoryUid: string,
+  digest: Digest,
+  nowMicros: number,
+): Promise<void> {
+  await tx
+    .updateTable('manifests')
+    .set({ changed_at: nowMicros })
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .execute();
+}
+
 /** `stored` was just checked against its digest. */
 async function repairRow(tx: Transaction, repositoryUid: string, { digest, body }: StoredManifest): Promise<void> {
   await tx

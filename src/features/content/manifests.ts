@@ -16,6 +16,7 @@ import {
   missingBlobs,
   missingManifests,
   type StoredManifest,
+  touchManifest,
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
@@ -26,6 +27,8 @@ import { markUntagged } from './untagged-marks.ts';
 export type ManifestParts = Omit<ContentParts, 'store'> & {
   /** Region of origin of what is written here. */
   readonly region: string;
+  /** How long a manifest that comes without a tag may wait for one, or for its index, before a policy counts. */
+  readonly graceMs: number;
   /** Whether manifests may name blobs and children that were never pushed. Source: the specification's sparse manifests. */
   readonly isSparseAllowed: boolean;
 };
@@ -87,7 +90,7 @@ export class Manifests {
    * digests, `contentLocked`, `tagImmutable`, `storageLimitReached`.
    */
   async push(place: Place, authority: Authority, push: ManifestPush): Promise<PushedManifest> {
-    const { change, clock, database, failpoint, ids, region, storageLimits } = this.#parts;
+    const { change, clock, database, failpoint, graceMs, ids, region, storageLimits } = this.#parts;
     const manifest = parseManifest(push.body, push.contentType);
     const digest = digestOfPush(push);
     // One order for all pushes: two that set the same tags must not wait for each other.
@@ -103,7 +106,7 @@ export class Manifests {
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       const immutable = immutableTagsOf(registry.immutableTags, place.repository);
-      const untagged: string[] = tags.length === 0 ? [digest] : [];
+      const untagged: string[] = [];
       for (const tag of tags) {
         const target = { tag, digest, region, nowMicros };
         const written = await pointTag(tx, { place, repositoryUid: uid, immutable }, target);
@@ -112,11 +115,15 @@ export class Manifests {
         append(event('tag.set', { tag, digest, region, ...tagState(written) }));
         if (previous !== undefined) untagged.push(previous);
       }
-      if (registry.retentionDays !== null)
-        await markUntagged(tx, { registryUid: place.registryUid, repositoryUid: uid }, untagged, nowMicros);
-      if (!isNew) return;
       const { registryUid } = place;
-      const usedBytes = await useBlobsOf(tx, { registryUid, repositoryUid: uid }, digest);
+      const at = { registryUid, repositoryUid: uid };
+      if (registry.retentionDays !== null) await markUntagged(tx, at, untagged, nowMicros);
+      if (tags.length === 0) {
+        if (!isNew) await touchManifest(tx, uid, digest, nowMicros);
+        if (registry.retentionDays !== null) await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
+      }
+      if (!isNew) return;
+      const usedBytes = await useBlobsOf(tx, at, digest);
       await addUsage(tx, registryUid, usedBytes + push.body.byteLength, storageLimits?.[registry.sku]);
     });
     await failpoint('manifest.commit.after');

@@ -208,8 +208,7 @@ class Life {
 
   /** What a purge takes is its own test's matter; here the model follows what it says. */
   async #purge(): Promise<void> {
-    const attributeChanges = new AttributeChanges({ ...this.#bench.here, region: testRegion });
-    const items = purge({ ...this.#bench.here, deletions: this.#deletions, attributeChanges }, me, {
+    const items = purge({ ...this.#bench.here, deletions: this.#deletions }, me, {
       registryUid: this.#place.registryUid,
       filters: [],
       ageMs: 3 * dayMs,

@@ -25,6 +25,7 @@ const rule: PurgeRule = {
   matchesTag: () => true,
   takesUntagged: true,
   beforeMicros: 1000,
+  freshSinceMicros: 1000,
   keep: 0,
   includesLocked: false,
 };

@@ -25,6 +25,8 @@ export type PurgeRule = {
   readonly takesUntagged: boolean;
   /** Only what changed before this moment leaves. */
   readonly beforeMicros: number;
+  /** A manifest that never had a tag stays if it is younger: its tag or index may be under way. */
+  readonly freshSinceMicros: number;
   /** So many of the newest that could leave stay: tags, and manifests again by themselves. */
   readonly keep: number;
   readonly includesLocked: boolean;
@@ -89,16 +91,38 @@ function selectManifests(
   rule: PurgeRule,
 ): ManifestFacts[] {
   const tagged = new Set(tags.filter(({ name }) => !goneTags.has(name)).map(({ digest }) => digest));
+  const hadTag = new Set(tags.map(({ digest }) => digest));
+  const isFresh = ({ digest, changedAtMicros }: ManifestFacts) =>
+    !hadTag.has(digest) && changedAtMicros >= rule.freshSinceMicros;
   const stays = (manifest: ManifestFacts) =>
     tagged.has(manifest.digest) ||
     (manifest.isLocked && !rule.includesLocked) ||
-    manifest.changedAtMicros >= rule.beforeMicros;
+    manifest.changedAtMicros >= rule.beforeMicros ||
+    isFresh(manifest);
   const family = familyOf(manifests);
   const kept = closure(manifests.filter(stays), family);
   for (const manifest of manifests) if (isLooseReferrer(manifest, family)) keep(manifest, family, kept);
   const candidates = manifests.filter(({ digest }) => !kept.has(digest)).toSorted(newestFirst);
   for (const manifest of candidates.slice(0, rule.keep)) keep(manifest, family, kept);
-  return parentsFirst(candidates.filter(({ digest }) => !kept.has(digest)));
+  const leaving = parentsFirst(candidates.filter(({ digest }) => !kept.has(digest)));
+  const parts = new Set(manifests.flatMap(({ children }) => children));
+  return withReferrers(leaving, family, (each) => tagged.has(each.digest) || each.isLocked || parts.has(each.digest));
+}
+
+/** What refers to something that leaves goes with it whatever its age, and before it; what is held by more stays. */
+function withReferrers(
+  leaving: readonly ManifestFacts[],
+  { referrers }: Family,
+  isHeld: (manifest: ManifestFacts) => boolean,
+): ManifestFacts[] {
+  const ordered = new Set<ManifestFacts>();
+  const visit = (manifest: ManifestFacts): void => {
+    if (ordered.has(manifest)) return;
+    for (const referrer of referrers.get(manifest.digest) ?? []) if (!isHeld(referrer)) visit(referrer);
+    ordered.add(manifest);
+  };
+  for (const manifest of leaving) visit(manifest);
+  return [...ordered];
 }
 
 type Family = {

@@ -28,7 +28,6 @@ forEachDatabase((kind, open) => {
   const parts = () => ({
     ...bench.here,
     deletions: new Deletions({ ...bench.here, region: testRegion }),
-    attributeChanges: new AttributeChanges({ ...bench.here, region: testRegion }),
   });
   const request = (more: Partial<PurgeRequest> = {}): PurgeRequest => ({
     registryUid: bench.registryUid,
@@ -91,10 +90,16 @@ forEachDatabase((kind, open) => {
     const at = bench.place('locked');
     const image = sampleImage([config], { annotations: { n: 'locked' } });
     await push(at, image, 'keep');
-    await parts().attributeChanges.tag(at, me, parseTag('keep'), { deleteEnabled: false });
+    const attributes = new AttributeChanges({ ...bench.here, region: testRegion });
+    await attributes.tag(at, me, parseTag('keep'), { deleteEnabled: false });
     clock.advance(40 * dayMs);
     const filters = [parsePurgeFilter('locked:.*')];
     assert.deepEqual(await run({ filters }), []);
+    await attributes.repository(at, me, { writeEnabled: false });
+    const [refused] = await run({ filters, includesLocked: true });
+    assert.equal(refused?.outcome, 'skipped');
+    assert.deepEqual(await run({ filters }), [], 'the lock is still there');
+    await attributes.repository(at, me, { writeEnabled: true });
     assert.deepEqual(named(await run({ filters, includesLocked: true })), ['locked keep', `locked ${image.digest}`]);
     assert.equal((await digestsIn(at)).size, 0);
   });
@@ -122,6 +127,35 @@ forEachDatabase((kind, open) => {
     assert.equal((await bench.here.manifests.find(at, tag, me)).digest, third.digest);
   });
 
+  test('parts of a push that is under way stay, however soon a purge may take others', async () => {
+    const at = bench.place('under-way');
+    const child = sampleImage([config], { annotations: { n: 'under way' } });
+    await push(at, child);
+    clock.advance(1_800_000);
+    assert.deepEqual(await run({ untagged: 'only', ageMs: 0 }), []);
+    clock.advance(dayMs);
+    await push(at, child);
+    clock.advance(1_800_000);
+    assert.deepEqual(await run({ untagged: 'only', ageMs: 0 }), []);
+    clock.advance(3_600_000);
+    assert.deepEqual(named(await run({ untagged: 'only', ageMs: 0 })), [`under-way ${child.digest}`]);
+  });
+
+  test('a signature goes with its image whatever its age, and the preview says so', async () => {
+    const at = bench.place('signed');
+    const image = sampleImage([config], { annotations: { n: 'signed' } });
+    await push(at, image);
+    clock.advance(40 * dayMs);
+    const signature = sampleImage([config], { subject: descriptorOf(image, image.mediaType) });
+    await push(at, signature);
+    const more = { untagged: 'only', filters: [parsePurgeFilter('signed:.*')] } as const;
+    const preview = await run({ ...more, isDryRun: true });
+    assert.deepEqual(named(preview), [`signed ${signature.digest}`, `signed ${image.digest}`]);
+    const done = await run(more);
+    assert.deepEqual(named(done), named(preview));
+    assert(done.every((item) => item.outcome === 'deleted'));
+  });
+
   test('a purge needs to be told what it may delete', async () => {
     await assert.rejects(run({ untagged: 'also' }), { error: 'purgeInvalid' });
   });
@@ -135,7 +169,7 @@ forEachDatabase((kind, open) => {
       const preview = await run({ ...more, isDryRun: true });
       const done = await run(more);
       assert.deepEqual(named(done), named(preview));
-      assert(done.every((item) => item.outcome === 'deleted' || item.outcome === 'changed'));
+      assert(done.every((item) => item.outcome === 'deleted'));
       const left = await digestsIn(at);
       for (const { manifest, children, subject } of pushed) {
         if (left.has(manifest.digest))

@@ -1,11 +1,9 @@
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import { parseTag } from '../../core/reference.ts';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { AttributeChanges } from '../content/attribute-changes.ts';
 import type { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
@@ -16,7 +14,6 @@ export type PurgeParts = {
   readonly database: Database;
   readonly clock: Clock;
   readonly deletions: Deletions;
-  readonly attributeChanges: AttributeChanges;
 };
 
 export type PurgeRequest = {
@@ -75,12 +72,12 @@ async function* purgeRepository(
   const facts = await readRepositoryFacts(parts.database.read, repositoryUid);
   const { tags, manifests } = selectPurge(facts, ruleOf(request, place.repository, parts.clock.nowMicros()));
   const common = { repository: place.repository };
+  const options = { ignoresLocks: request.includesLocked };
   for (const { tag, reason } of tags) {
     if (request.signal.aborted) return;
     const item = { ...common, tag: tag.name, digest: tag.digest, reason };
     yield await settled(request, item, async () => {
-      if (tag.isLocked) await parts.attributeChanges.tag(place, authority, parseTag(tag.name), unlocked);
-      return await parts.deletions.unchangedTag(place, authority, tag);
+      return await parts.deletions.unchangedTag(place, authority, tag, options);
     });
   }
   for (const { manifest, reason } of manifests) {
@@ -88,13 +85,11 @@ async function* purgeRepository(
     const digest = parseDigest(manifest.digest);
     const item = { ...common, tag: undefined, digest, reason };
     yield await settled(request, item, async () => {
-      if (manifest.isLocked) await parts.attributeChanges.manifest(place, authority, digest, unlocked);
-      return await parts.deletions.untaggedManifest(place, authority, digest);
+      const seen = { digest, changedAtMicros: manifest.changedAtMicros };
+      return (await parts.deletions.untaggedManifest(place, authority, seen, options)) === 'deleted';
     });
   }
 }
-
-const unlocked = { deleteEnabled: true, writeEnabled: true };
 
 async function settled(
   { isDryRun }: PurgeRequest,
@@ -112,6 +107,9 @@ async function settled(
   }
 }
 
+/** A manifest that came without a tag may be part of an index that is being pushed. */
+const freshMicros = 3_600_000_000;
+
 const unknown: ReadonlySet<string> = new Set(['nameUnknown', 'tagUnknown', 'manifestUnknown']);
 const kept: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
 
@@ -121,6 +119,7 @@ function ruleOf(request: PurgeRequest, repository: string, nowMicros: number): P
     matchesTag: request.untagged === 'only' ? undefined : (name) => filters.some((filter) => filter.matchesTag(name)),
     takesUntagged: request.untagged !== 'none',
     beforeMicros: nowMicros - request.ageMs * 1000,
+    freshSinceMicros: nowMicros - freshMicros,
     keep: request.keep,
     includesLocked: request.includesLocked,
   };

@@ -84,7 +84,9 @@ forEachDatabase((_, open) => {
     clock.advance(7 * dayMs - 60_000);
     assert.equal(await run(), 0);
     clock.advance(60_000);
-    assert.equal(await run(), 3);
+    assert.equal(await run(), 2);
+    clock.advance(dayMs);
+    assert.equal(await run(), 1, 'what came without a tag had a grace to get one');
     assert.deepEqual(await Promise.all([moved, untagged, bare, kept].map(async (each) => await isThere(at, each))), [
       false,
       false,
@@ -97,7 +99,7 @@ forEachDatabase((_, open) => {
     const at = place();
     const one = image();
     await push(at, one);
-    clock.advance(6 * dayMs);
+    clock.advance(7 * dayMs);
     await push(at, one, 'back');
     clock.advance(6 * dayMs);
     assert.equal(await run(), 0);
@@ -113,7 +115,7 @@ forEachDatabase((_, open) => {
       const at = place();
       const one = image();
       await push(at, one);
-      clock.advance(7 * dayMs);
+      clock.advance(8 * dayMs);
       const [tagged] = await Promise.allSettled([
         push(at, one, 'saved'),
         ...(randomInt(2) === 0 ? [run(), run()] : [run()]),
@@ -160,7 +162,7 @@ forEachDatabase((_, open) => {
     const attributes = new AttributeChanges({ ...bench.here, region: testRegion });
     await push(at, one);
     await attributes.manifest(at, me, one.digest, { deleteEnabled: false });
-    clock.advance(8 * dayMs);
+    clock.advance(9 * dayMs);
     assert.equal(await run(), 0);
     assert.equal(await run(), 0);
     await attributes.manifest(at, me, one.digest, { deleteEnabled: true });
@@ -172,11 +174,50 @@ forEachDatabase((_, open) => {
     const at = place();
     const [before, after] = [image(), image()];
     await setDays(null);
-    await push(at, before);
+    await push(at, before, 'b');
+    await push(at, after, 'a');
+    await deletions().tag(at, me, parseTag('b'));
     await setDays(0);
-    await push(at, after);
+    await deletions().tag(at, me, parseTag('a'));
     assert.equal(await run(), 1);
     assert.deepEqual([await isThere(at, before), await isThere(at, after)], [true, false]);
     await setDays(7);
+  });
+
+  test('days of 0 leave the parts of a push alone until its index comes', async () => {
+    const at = place();
+    await setDays(0);
+    const children = [image(), image()];
+    for (const child of children) {
+      await push(at, child);
+      clock.advance(10_000);
+      assert.equal(await run(), 0);
+    }
+    const index = sampleIndex(children);
+    await push(at, index, 'multi');
+    clock.advance(30 * dayMs);
+    assert.equal(await run(), 0);
+    assert(await isThere(at, index));
+    await setDays(7);
+  });
+
+  test('a policy that is lengthened or switched off in the middle of a run holds from the next manifest on', async () => {
+    for (const days of [365, null]) {
+      const at = place();
+      const images = Array.from({ length: 4 }, () => image());
+      for (const each of images) await push(at, each);
+      clock.advance(9 * dayMs);
+      const changing = new Deletions({ ...bench.here, region: testRegion });
+      const remove = changing.untaggedManifest.bind(changing);
+      changing.untaggedManifest = async (...given) => {
+        const outcome = await remove(...given);
+        await setDays(days);
+        return outcome;
+      };
+      const parts = { ...bench.here, log: quietLog, deletions: changing, authority: ownAuthority('retention') };
+      assert.equal(await deleteUntagged(parts, job), 1);
+      await setDays(7);
+      assert.equal(await run(), 3);
+    }
   });
 });

@@ -40,11 +40,13 @@ export async function deleteUntagged(
   job: Pick<JobRun, 'signal' | 'renew'>,
 ): Promise<number> {
   let deleted = 0;
-  for (const { uid, days } of await policies(parts.database.read)) {
+  const nowMicros = parts.clock.nowMicros();
+  for (const uid of await withPolicy(parts.database.read)) {
     while (!job.signal.aborted) {
-      const before = parts.clock.nowMicros() - days * dayMicros;
-      const marks = await dueMarks(parts.database.read, uid, before);
-      for (const mark of marks) if (await settle(parts, mark, before)) deleted += 1;
+      // Read again for each slice: who lengthens the policy in the middle of a long run means it.
+      const before = await dueBefore(parts.database.read, uid, nowMicros);
+      const marks = before === undefined ? [] : await dueMarks(parts.database.read, uid, before);
+      for (const mark of marks) if (await settle(parts, mark, nowMicros)) deleted += 1;
       if (marks.length < slice) break;
       await job.renew();
     }
@@ -53,14 +55,20 @@ export async function deleteUntagged(
   return deleted;
 }
 
-async function policies(queries: Queries): Promise<readonly { readonly uid: string; readonly days: number }[]> {
-  const rows = await queries
+async function withPolicy(queries: Queries): Promise<readonly string[]> {
+  const rows = await queries.selectFrom('registries').where('retention_days', 'is not', null).select('uid').execute();
+  return rows.map((row) => row.uid);
+}
+
+/** Undefined when there is no policy any more. */
+async function dueBefore(queries: Queries, registryUid: string, nowMicros: number): Promise<number | undefined> {
+  const row = await queries
     .selectFrom('registries')
-    .where('retention_days', 'is not', null)
+    .where('uid', '=', registryUid)
     .where('is_deleting', '=', 0)
-    .select(['uid', 'retention_days as days'])
-    .execute();
-  return rows.flatMap(({ uid, days }) => (days === null ? [] : [{ uid, days }]));
+    .select('retention_days as days')
+    .executeTakeFirst();
+  return row === undefined || row.days === null ? undefined : nowMicros - row.days * dayMicros;
 }
 
 async function dueMarks(queries: Queries, registryUid: string, before: number): Promise<Mark[]> {
@@ -76,17 +84,21 @@ async function dueMarks(queries: Queries, registryUid: string, before: number): 
   return rows.map((row) => ({ ...row, registryUid }));
 }
 
-/** Whether it was deleted. Either way it is not due any more. */
-async function settle(parts: UntaggedPolicyParts, mark: Mark, before: number): Promise<boolean> {
-  const place = { registryUid: mark.registryUid, repository: parseRepositoryName(mark.repository) };
+/** Whether it was deleted. Either way it is not due any more, or the policy has changed and the next look says. */
+async function settle(parts: UntaggedPolicyParts, mark: Mark, nowMicros: number): Promise<boolean> {
+  const { registryUid, since } = mark;
+  const place = { registryUid, repository: parseRepositoryName(mark.repository) };
+  const seen = { digest: parseDigest(mark.digest), markedSince: since };
   try {
-    if (await parts.deletions.untaggedManifest(place, parts.authority, parseDigest(mark.digest))) return true;
-    await forget(parts.database, mark);
+    const outcome = await parts.deletions.untaggedManifest(place, parts.authority, seen);
+    if (outcome === 'stays') await forget(parts.database, mark);
+    return outcome === 'deleted';
   } catch (error) {
     if (!(error instanceof BerthError && error.error === 'contentLocked')) throw error;
-    await postpone(parts.database, mark, before + lockedMicros);
+    const before = await dueBefore(parts.database.read, registryUid, nowMicros);
+    if (before !== undefined) await postpone(parts.database, mark, before + lockedMicros);
+    return false;
   }
-  return false;
 }
 
 /** Unless it was marked anew meanwhile. */
