@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
+import { deleteRoleAssignment, writeRoleAssignment } from '../../features/access/role-assignment-store.ts';
+import { raiseAccessEpoch } from '../../features/identity/access-epoch.ts';
 import { objectIdOf } from '../../features/identity/object-id.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 
 const roles = {
@@ -248,6 +251,46 @@ forEachDatabase((_, open) => {
     await sample.send('DELETE', given);
     assert.equal((await sample.send('DELETE', at(sample.subscription))).status, 200);
     assert.deepEqual(await names(sample.contoso), []);
+  });
+
+  test('a role that is deleted while somebody gives it, and one that is given while somebody deletes it', async () => {
+    const looks = {
+      roleName: 'Onlooker',
+      type: 'CustomRole',
+      assignableScopes: [sample.contoso],
+      permissions: [{ actions: ['Microsoft.ContainerRegistry/registries/read'], notActions: [] }],
+    };
+    const key = ids.guid();
+    const role = `${sample.subscription}/${definitions}/${key}`;
+    assert.equal((await sample.send('PUT', role, { properties: looks })).status, 201);
+    const gus = await sample.person('late');
+    const row = { uid: ids.uid(), tenantUid: sample.tenantUid, scopeKey: sample.contoso.toLowerCase(), roleKey: key };
+    /** The answer to a request that comes while the transaction of `work` is open. */
+    const during = async (work: (tx: Transaction) => Promise<unknown>, request: () => Promise<Response>) =>
+      await database.transaction(async (tx) => {
+        await raiseAccessEpoch(tx, sample.tenantUid);
+        await work(tx);
+        const answer = request();
+        await Promise.race([answer, sleep(300)]);
+        return { answer };
+      });
+    const giving = { ...row, principalUid: gus.uid, condition: undefined };
+    const deletion = await during(
+      (tx) => writeRoleAssignment(tx, giving),
+      () => sample.send('DELETE', role),
+    );
+    await refused(await deletion.answer, 409, 'RoleDefinitionHasAssignments');
+    const gift = await during(
+      async (tx) => {
+        await deleteRoleAssignment(tx, row.uid);
+        await tx.deleteFrom('custom_roles').where('role_key', '=', key).execute();
+      },
+      () =>
+        sample.send('PUT', `${sample.contoso}/${assignments}/${ids.guid()}`, {
+          properties: sample.properties(gus, key),
+        }),
+    );
+    await refused(await gift.answer, 404, 'RoleDefinitionDoesNotExist');
   });
 
   test('an assignment goes with its registry, and with its principal', async () => {

@@ -50,6 +50,8 @@ export async function settleRoleAssignment(
   { resource, previous }: Change,
 ): Promise<Desired> {
   const row = rowOf(resource);
+  // Locks the tenant's row: roles and assignments that are written at the same time see each other.
+  await raiseAccessEpoch(tx, row.tenantUid);
   const { principalId, principalType: asked } = resource.properties;
   const found = await findAssignee(tx, row.tenantUid, row.principalUid);
   if (found === undefined) {
@@ -86,11 +88,10 @@ export async function settleRoleAssignment(
   return { ...resource, properties: { ...resource.properties, principalType: found } };
 }
 
-/** Writes what decisions read. Throws `roleAssignmentExists`. */
+/** Writes what decisions read, after `settleRoleAssignment`. Throws `roleAssignmentExists`. */
 export async function applyRoleAssignment(tx: Transaction, resource: Resource): Promise<void> {
   const row = rowOf(resource);
   if (!(await writeRoleAssignment(tx, row))) throw await existsAlready(tx, await findEqualAssignment(tx, row));
-  await raiseAccessEpoch(tx, resource.tenantUid);
 }
 
 export async function forgetRoleAssignment(tx: Transaction, { uid, tenantUid }: Resource): Promise<void> {

@@ -37,6 +37,7 @@ export function validateRoleDefinition({ name, desired }: Validation): Desired {
 /** Throws `roleNameTaken`, `customRolesFull`. */
 export async function applyRoleDefinition(tx: Transaction, resource: Resource): Promise<void> {
   const { uid, tenantUid, name } = resource;
+  await raiseAccessEpoch(tx, tenantUid);
   const { roleName, permissions, assignableScopes } = definitionOf(resource);
   const role = { uid, tenantUid, key: name.toLowerCase(), name: roleName, permissions, assignableScopes };
   if (!(await writeCustomRole(tx, role))) throw nameTaken(roleName);
@@ -44,11 +45,12 @@ export async function applyRoleDefinition(tx: Transaction, resource: Resource): 
     throw refuse('customRolesFull', {
       message: `There are ${maxCustomRoles} custom roles. Delete one that is not used.`,
     });
-  await raiseAccessEpoch(tx, tenantUid);
 }
 
 /** Throws `roleAssigned` while somebody has the role. */
 export async function withdrawRoleDefinition(tx: Transaction, { tenantUid, name }: Resource): Promise<void> {
+  // Locks the tenant's row: nobody gives the role meanwhile.
+  await raiseAccessEpoch(tx, tenantUid);
   if (!(await isRoleAssigned(tx, tenantUid, name.toLowerCase()))) return;
   throw refuse('roleAssigned', {
     message: `There are existing role assignments referencing role '${name}'. Delete them first.`,
