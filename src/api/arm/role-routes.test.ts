@@ -318,6 +318,17 @@ forEachDatabase((_, open) => {
     );
   });
 
+  test('an assignment goes with the identity it is at, one of hundreds too', async () => {
+    const id = `${sample.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/crowded`;
+    assert.equal((await sample.send('PUT', id, { location: 'local' })).status, 201);
+    const people = await Promise.all(Array.from({ length: 101 }, (_, nth) => sample.person(`crowd-${nth}`)));
+    await Promise.all(people.map((who) => sample.assign(who, roles.reader, id)));
+    assert.equal((await sample.send('DELETE', id)).status, 202);
+    await waitFor('the identity is gone', 10_000, async () => (await sample.send('GET', id)).status === 404);
+    const left = database.read.selectFrom('role_assignments').where('scope_key', '=', id.toLowerCase());
+    assert.deepEqual(await left.select('uid').execute(), []);
+  });
+
   test('who has nothing sees empty lists, and is refused with action and scope elsewhere', async () => {
     const eve = await sample.person('nobody');
     for (const path of ['/subscriptions', `${sample.subscription}/resources`, `${sample.subscription}/resourceGroups`])

@@ -37,8 +37,8 @@ const convergencePollMs = 250;
 const operationsKeptMicros = 24 * 3_600 * 1_000_000;
 
 /**
- * Deletes resources of every type, children first. Types with a long part (and groups) become an operation: the resource is
- * out of use at once, and a job that survives restarts removes what hangs on it.
+ * Deletes resources of every type, children first. Types with a long part, groups, and resources with a hundred others below
+ * them become an operation: the resource is out of use at once, and a job that survives restarts removes what hangs on it.
  */
 export class Removals {
   readonly #parts: RemovalParts;
@@ -58,7 +58,8 @@ export class Removals {
       for (const each of await this.#within(tx, resource)) this.#typeOf(each).refuseRemoval?.(each);
       const type = this.#typeOf(resource);
       const withdrawn = await this.#withdraw(tx, append, type, { ...resource, changedBy: request.author });
-      if (type.clear === undefined) {
+      const hasManyBelow = (await listBelow(tx, tenantUid, resource.id, slice)).length === slice;
+      if (type.clear === undefined && !hasManyBelow) {
         await this.#forgetTree(tx, append, withdrawn);
         return { kind: 'done' };
       }
@@ -172,8 +173,9 @@ export class Removals {
 
   /** Deletes the rows of a resource and of what is left below it: locks and other small things. */
   async #forgetTree(tx: Transaction, append: Append, resource: Resource): Promise<void> {
-    for (const child of await listBelow(tx, resource.tenantUid, resource.id, slice)) {
-      await this.#forgetTree(tx, append, { ...child, changedBy: resource.changedBy });
+    const below = () => listBelow(tx, resource.tenantUid, resource.id, slice);
+    for (let children = await below(); children.length > 0; children = await below()) {
+      for (const child of children) await this.#forgetTree(tx, append, { ...child, changedBy: resource.changedBy });
     }
     await this.#typeOf(resource).forget?.({ tx, append }, resource);
     await deleteResource(tx, resource.uid);
