@@ -38,7 +38,8 @@ export async function verify(
   const found = async (check: () => Promise<readonly string[]>) => {
     violations.push(...(await check()));
   };
-  await inParallel(pushes, (push) => found(() => checkPush(client, push, deletes)));
+  const mayBeGone = goneWithSubject(pushes, deletes);
+  await inParallel(pushes, (push) => found(() => checkPush(client, push, deletes, mayBeGone)));
   const acknowledged = mayCollect ? [] : blobs.filter((entry) => entry.outcome === 'ok');
   const distinct = new Map(acknowledged.map((entry) => [`${entry.repository}@${entry.blob.digest}`, entry]));
   await inParallel([...distinct.values()], ({ repository, blob }) =>
@@ -71,6 +72,7 @@ async function checkPush(
   client: RegistryClient,
   push: Done<PushEntry>,
   deletes: readonly Done[],
+  mayBeGone: (push: PushEntry) => boolean,
 ): Promise<readonly string[]> {
   const { repository, tag, manifest } = push;
   const touching = deletes.filter(
@@ -85,7 +87,7 @@ async function checkPush(
   const name = `${repository}@${manifest.digest}`;
   const answer = await client.manifest(repository, manifest.digest);
   if (isGone) return answer.status === 404 ? [] : [`I5: ${name} was deleted and answers ${answer.status}`];
-  if (isDoubtful && answer.status === 404) return [];
+  if ((isDoubtful || mayBeGone(push)) && answer.status === 404) return [];
   if (!isWhole(answer, manifest.digest)) return [`I1: ${name} was pushed and answers ${answer.status}`];
   const faults: string[] = [];
   if (tag !== undefined && !push.isRegister) {
@@ -97,6 +99,26 @@ async function checkPush(
   for (const { digest } of push.blobs) faults.push(...(await checkBlob(client, repository, digest, 'I2')));
   if (push.subject !== undefined) faults.push(...(await checkReferrer(client, push, push.subject)));
   return faults;
+}
+
+/**
+ * What refers to a deleted manifest leaves with it, unless a tag of its own holds it: one with many writers may point elsewhere
+ * by then, any other one may have been deleted.
+ */
+function goneWithSubject(pushes: readonly PushEntry[], deletes: readonly Done[]): (push: PushEntry) => boolean {
+  const deleted = new Set(
+    deletes.flatMap((entry) => (entry.kind === 'delete' ? [`${entry.repository} ${entry.reference}`] : [])),
+  );
+  const subjects = new Map(pushes.map((push) => [`${push.repository} ${push.manifest.digest}`, push]));
+  const mayBeGone = (push: PushEntry): boolean => {
+    const { repository, subject, tag, isRegister } = push;
+    if (subject === undefined || (tag !== undefined && !isRegister && !deleted.has(`${repository} ${tag}`)))
+      return false;
+    const key = `${repository} ${subject}`;
+    const above = subjects.get(key);
+    return deleted.has(key) || (above !== undefined && mayBeGone(above));
+  };
+  return mayBeGone;
 }
 
 async function checkBlob(client: RegistryClient, repository: string, digest: string, rule = 'I1'): Promise<string[]> {
