@@ -6,6 +6,7 @@ import { liveCursorText, parseLiveCursor } from '../../features/webhooks/live-cu
 import { type LiveParts, type LivePiece, type LiveRequest, liveEvents } from '../../features/webhooks/live-events.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Env } from '../middleware/env.ts';
+import { Followers } from './followers.ts';
 
 export type LiveRouteParts = LiveParts & {
   readonly authorize: Authorize;
@@ -13,8 +14,9 @@ export type LiveRouteParts = LiveParts & {
   readonly isStopping: () => boolean;
 };
 
-/** Followers of one process; each costs a look at the journal a second. */
-const maxFollowers = 500;
+/** What following needs; what is shown goes by what may be read. */
+export const eventsRoute = { method: 'GET', resource: 'events', action: 'catalogList' } as const;
+
 const stopLookMs = 500;
 
 /**
@@ -23,25 +25,27 @@ const stopLookMs = 500;
  */
 export function liveRoutes(parts: LiveRouteParts): Hono<Env> {
   const routes = new Hono<Env>();
-  let followers = 0;
+  const followers = new Followers();
   routes.get('/events', async (c) => {
     const { registry, address, correlationId, userAgent } = c.var.call;
     const authority = await parts.authorize({
       registry,
       authorization: c.req.header('authorization'),
-      action: 'catalogList',
+      action: eventsRoute.action,
       circumstances: { address, surface: 'oci', correlationId, userAgent },
     });
     const from = fromOf(c, registry.uid);
-    if (followers >= maxFollowers) throw new BerthError('busy', undefined, { retryAfterSeconds: 10 });
     c.header('Content-Type', 'text/event-stream');
     c.header('Cache-Control', 'no-store');
     // Proxies that gather answers would hold events back.
     c.header('X-Accel-Buffering', 'no');
-    followers += 1;
+    // Nobody would read what is streamed, nor end it.
+    if (c.req.method === 'HEAD') return c.body(null);
+    const leave = followers.enter(authority.principal, address);
     return stream(c, async (out) => {
       const gone = new AbortController();
       out.onAbort(() => gone.abort());
+      c.env?.outgoing?.once('close', () => out.abort());
       const stopping = watchStop(parts, gone);
       try {
         await follow(parts, { registryUid: registry.uid, authority, from, signal: gone.signal }, async (text) => {
@@ -49,7 +53,7 @@ export function liveRoutes(parts: LiveRouteParts): Hono<Env> {
         });
       } finally {
         gone.abort();
-        followers -= 1;
+        leave();
         await stopping;
       }
     });

@@ -3,11 +3,11 @@ import type { Database } from '../../platform/database/database.ts';
 import { Bell } from '../../platform/jobs/bell.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
-import type { Visible } from '../access/decision.ts';
+import { isVisible } from '../access/decision.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { LiveCursor } from './live-cursor.ts';
 import { originOf } from './message-origin.ts';
-import { notificationsOf } from './notification.ts';
+import { type Notification, notificationsOf } from './notification.ts';
 import { cloudEvent } from './webhook-message.ts';
 import { streamsOf } from './webhook-store.ts';
 
@@ -31,6 +31,8 @@ export type LivePiece = { readonly cursor: LiveCursor; readonly events: readonly
 
 const pageEvents = 100;
 const pollMs = 1_000;
+/** Between two pages of one who catches up: others have a turn. */
+const behindMs = 10;
 const heartbeatMs = 15_000;
 
 /**
@@ -56,14 +58,20 @@ export async function* liveEvents(parts: LiveParts, request: LiveRequest): Async
         const page = head.seq > place.seq ? await journal.after(place, pageEvents) : [];
         if (page.length === pageEvents) isBehind = true;
         if (page.length > 0) await confirm(directory, authority);
+        const showing = shownTo(authority);
         for (const event of page) {
           cursor.set(head.stream, event);
-          const events = visibleOf(event, authority.visible()).map((each) => cloudEvent(origin, each));
+          const events = showing(event).map((each) => cloudEvent(origin, each));
           if (events.length > 0) yield { cursor, events };
         }
         if (page.length > 0) saidMs = clock.monotonicMs();
       }
-      if (isBehind) continue;
+      if (isBehind) {
+        await clock.sleep(behindMs, signal).catch(() => {
+          // Gone: the loop sees it.
+        });
+        continue;
+      }
       await bell.wait(pollMs);
       if (clock.monotonicMs() - saidMs < heartbeatMs) continue;
       await confirm(directory, authority);
@@ -87,20 +95,18 @@ async function confirm(directory: LiveParts['directory'], authority: Authority):
   await authority.confirm(directory.epoch());
 }
 
-/** That every push is also a quarantine event is a matter of webhooks. */
-function visibleOf(event: JournalEvent, visible: Visible) {
-  return notificationsOf(event).filter(
-    ({ action, target }) => action !== 'quarantine' && isVisible(visible, target.repository),
-  );
-}
-
-function isVisible(visible: Visible, repository: string): boolean {
-  switch (visible.kind) {
-    case 'all':
-      return true;
-    case 'none':
-      return false;
-    case 'some':
-      return visible.names.includes(repository) || visible.prefixes.some((prefix) => repository.startsWith(prefix));
-  }
+/**
+ * Of what the caller may both see and pull; who did it, and from where, is for those who may read the audit. That every push
+ * is also a quarantine event is a matter of webhooks.
+ */
+function shownTo(authority: Authority): (event: JournalEvent) => Notification[] {
+  const needed = [authority.visible('metadata_read'), authority.visible('pull')];
+  const shown = authority.principal.isOwner ? {} : { request: undefined };
+  return (event) =>
+    notificationsOf(event)
+      .filter(
+        ({ action, target }) =>
+          action !== 'quarantine' && needed.every((visible) => isVisible(visible, target.repository)),
+      )
+      .map((notification) => ({ ...notification, ...shown }));
 }
