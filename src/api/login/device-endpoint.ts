@@ -24,7 +24,7 @@ export function deviceEndpoint({ domain, deviceCodes, findClient, tenantTokens }
       const scope = form.resource === undefined ? form.scope : `${form.resource}/.default openid offline_access`;
       whatFor(c, domain, scope);
       const { clientId } = await findClient(form.client_id);
-      const { deviceCode, userCode } = await deviceCodes.begin(clientId, scope);
+      const { deviceCode, userCode } = await deviceCodes.begin(clientId, scope, c.var.call.address);
       const page = `${c.var.call.origin}${devicePagePath}`;
       const answer: DeviceAnswer = {
         device_code: deviceCode,

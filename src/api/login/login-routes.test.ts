@@ -262,6 +262,15 @@ forEachDatabase((_, open) => {
     assert.equal((await failure(await token(poll))).error, 'expired_token');
   });
 
+  test('one address begins thirty sign-ins of devices in a minute, and no more', async () => {
+    const begin = () => post('/adfs/oauth2/devicecode', { client_id: azureCli, scope: person });
+    for (let begun = 0; begun < 30; begun += 1) assert.equal((await begin()).status, 200);
+    const refused = await begin();
+    assert.deepEqual([refused.status, refused.headers.get('retry-after')], [429, '60']);
+    clock.advance(60_000);
+    assert.equal((await begin()).status, 200);
+  });
+
   test('a browser brings a code, good once and with its verifier only', async () => {
     const verifier = 'v'.repeat(43);
     const challenge = createHash('sha256').update(verifier).digest('base64url');

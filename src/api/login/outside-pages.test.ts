@@ -353,6 +353,13 @@ forEachDatabase((_, open) => {
     assert.match(await (await send(back)).text(), /does not answer/);
   });
 
+  test('one address goes there thirty times in a minute, and no more', async () => {
+    const fresh = appWith([]);
+    const go = () => fresh.request(`/common/oauth2/outside?${new URLSearchParams({ return: page })}`);
+    for (let gone = 0; gone < 30; gone += 1) assert.equal((await go()).status, 303);
+    assert.equal((await go()).status, 429);
+  });
+
   test('the way leads back to pages of ours only', async () => {
     for (const place of ['https://evil.example/', '//evil.example/common/oauth2/authorize', '/graph/v1.0/me', ''])
       assert.equal((await app.request(`/common/oauth2/outside?${new URLSearchParams({ return: place })}`)).status, 400);

@@ -30,7 +30,8 @@ export function outsidePages(parts: LoginParts): Hono<Env> {
     if (returnTo.length > maxReturnLength || !returnPattern.test(returnTo))
       throw new BerthError('loginRequestInvalid', 'return');
     return await orPage(parts, c, async () => {
-      const { url, binding } = await outsideSignIn.begin(`${c.var.call.origin}${outsideCallbackPath}`, returnTo);
+      const { origin, address } = c.var.call;
+      const { url, binding } = await outsideSignIn.begin(`${origin}${outsideCallbackPath}`, returnTo, address);
       setSecret(c, 'way', binding);
       return redirect(c, url);
     });

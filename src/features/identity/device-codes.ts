@@ -3,10 +3,18 @@ import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
+import { BegunSignIns } from './begun-sign-ins.ts';
 import { newSecret } from './new-secret.ts';
 import { createFindStanding, type FindStanding } from './principal-store.ts';
 import { keepSignIn, resumeSignIn, signedInSchema } from './sign-in-sessions.ts';
-import { findStateForUpdate, insertState, stateKey, takeState, updateState } from './sign-in-state-store.ts';
+import {
+  findStateForUpdate,
+  insertState,
+  requireRoom,
+  stateKey,
+  takeState,
+  updateState,
+} from './sign-in-state-store.ts';
 import type { SignedIn } from './tenant-tokens.ts';
 
 export const deviceCodeSeconds = 900;
@@ -36,21 +44,25 @@ export type BegunDevice = { readonly deviceCode: string; readonly userCode: stri
 export class DeviceCodes {
   readonly #parts: { readonly database: Database; readonly clock: Clock; readonly ids: Ids };
   readonly #findStanding: FindStanding;
+  readonly #begun: BegunSignIns;
 
   constructor(parts: { readonly database: Database; readonly clock: Clock; readonly ids: Ids }) {
     this.#parts = parts;
     this.#findStanding = createFindStanding(parts.database.read);
+    this.#begun = new BegunSignIns(parts.clock);
   }
 
-  /** `scope` is what the client asks for now: it does not say so again. */
-  async begin(clientId: string, scope: string): Promise<BegunDevice> {
+  /** `scope` is what the client asks for now: it does not say so again. Throws `tooManyRequests`. */
+  async begin(clientId: string, scope: string, address: string): Promise<BegunDevice> {
     const { database, clock, ids } = this.#parts;
+    this.#begun.count(address);
     const begun = { deviceCode: newSecret(ids), userCode: newUserCode(ids) };
     const nowMicros = clock.nowMicros();
     const expiresAtMicros = nowMicros + deviceCodeSeconds * 1_000_000;
     const [deviceKey, userCodeKey] = [stateKey('device', begun.deviceCode), stateKey('userCode', begun.userCode)];
     const device: Device = { clientId, scope, userCodeKey, polledAt: 0, outcome: { kind: 'pending' } };
     await database.transaction(async (tx) => {
+      await requireRoom(tx, 'device', nowMicros);
       const pointer = { payload: deviceKey, expiresAtMicros };
       if (!(await insertState(tx, userCodeKey, pointer, nowMicros))) throw new BerthError('tooManyRequests');
       await insertState(tx, deviceKey, { payload: JSON.stringify(device), expiresAtMicros }, nowMicros);

@@ -1,7 +1,6 @@
 import type { Clock } from '../../platform/clock.ts';
 
 const windowMs = 60_000;
-const maxFailures = 10;
 const maxKeys = 20_000;
 
 /**
@@ -11,17 +10,19 @@ const maxKeys = 20_000;
  */
 export class FailedAttempts {
   readonly #clock: Clock;
+  readonly #maxFailures: number;
   /** Monotonic times in milliseconds, oldest first. */
   readonly #times = new Map<string, readonly number[]>();
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, maxFailures = 10) {
     this.#clock = clock;
+    this.#maxFailures = maxFailures;
   }
 
   /** Seconds until the next attempt is heard; 0 when it is heard now. */
   waitSeconds(key: string): number {
     const times = this.#recent(key);
-    const oldest = times.at(-maxFailures);
+    const oldest = times.at(-this.#maxFailures);
     return oldest === undefined ? 0 : Math.ceil((oldest + windowMs - this.#clock.monotonicMs()) / 1000);
   }
 

@@ -2,15 +2,16 @@ import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
+import { BegunSignIns } from './begun-sign-ins.ts';
 import { newSecret } from './new-secret.ts';
 import type { OutsideAccounts } from './outside-accounts.ts';
 import type { OutsideProvider } from './outside-provider.ts';
 import { createFindStanding, type FindStanding, type Standing } from './principal-store.ts';
 import type { SignInFrom } from './sign-in.ts';
 import { keepSignIn, resumeSignIn, signedInSchema } from './sign-in-sessions.ts';
-import { findState, insertState, stateKey, takeState } from './sign-in-state-store.ts';
+import { findState, insertState, requireRoom, stateKey, takeState } from './sign-in-state-store.ts';
 import { signedIn } from './tenant-sign-in.ts';
 import type { SignedIn } from './tenant-tokens.ts';
 
@@ -40,10 +41,12 @@ export type OutsideSignInParts = {
 export class OutsideSignIn {
   readonly #parts: OutsideSignInParts;
   readonly #findStanding: FindStanding;
+  readonly #begun: BegunSignIns;
 
   constructor(parts: OutsideSignInParts) {
     this.#parts = parts;
     this.#findStanding = createFindStanding(parts.database.read);
+    this.#begun = new BegunSignIns(parts.clock);
   }
 
   /** What people call the provider. */
@@ -51,14 +54,20 @@ export class OutsideSignIn {
     return this.#parts.outsideProvider.name;
   }
 
-  /** Answers where the browser goes and what it has to bring back beside the answer. Throws `outsideUnreachable`. */
-  async begin(redirectUri: string, returnTo: string): Promise<{ readonly url: string; readonly binding: string }> {
-    const { ids, outsideProvider } = this.#parts;
+  /** Answers where the browser goes and what it has to bring back beside the answer. Throws `outsideUnreachable`, `tooManyRequests`. */
+  async begin(
+    redirectUri: string,
+    returnTo: string,
+    address: string,
+  ): Promise<{ readonly url: string; readonly binding: string }> {
+    const { ids, clock, outsideProvider } = this.#parts;
+    this.#begun.count(address);
     const { url, checks } = await outsideProvider.begin(redirectUri);
     const binding = newSecret(ids);
     const { state, nonce, verifier } = checks;
     const begun: z.infer<typeof begunSchema> = { nonce, verifier, redirectUri, returnTo };
-    await this.#keep(stateKey('outside', `${state} ${binding}`), begun);
+    const key = stateKey('outside', `${state} ${binding}`);
+    await this.#keep(key, begun, (tx) => requireRoom(tx, 'outside', clock.nowMicros()));
     return { url, binding };
   }
 
@@ -110,14 +119,17 @@ export class OutsideSignIn {
     return ticket;
   }
 
-  async #keep(key: string, payload: unknown): Promise<void> {
+  async #keep(key: string, payload: unknown, check?: (tx: Transaction) => Promise<void>): Promise<void> {
     const { database, clock } = this.#parts;
     const nowMicros = clock.nowMicros();
     const state = {
       payload: JSON.stringify(payload),
       expiresAtMicros: nowMicros + outsideSignInSeconds * 1_000_000,
     };
-    await database.transaction((tx) => insertState(tx, key, state, nowMicros));
+    await database.transaction(async (tx) => {
+      await check?.(tx);
+      await insertState(tx, key, state, nowMicros);
+    });
   }
 
   #record({ address, correlationId, userAgent }: SignInFrom, identity: string, status: number): void {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 
@@ -6,19 +7,33 @@ export type SignInStateKind = 'device' | 'userCode' | 'code' | 'session' | 'asse
 
 export type SignInState = { readonly payload: string; readonly expiresAtMicros: number };
 
+/** Of each kind that strangers begin: nobody waits for so many at once. */
+export const maxBegun = 10_000;
+const expiredAtOnce = 100;
+
 /** Where a state is kept: what the client shows is not in the database, only its hash. */
 export function stateKey(kind: SignInStateKind, shown: string): string {
   return `${kind}/${createHash('sha256').update(shown).digest('base64url')}`;
 }
 
-/** Answers false when there is a state of that key already. What has expired leaves on the way. */
+/** Answers false when there is a state of that key already. What has expired leaves on the way, some at a time. */
 export async function insertState(
   tx: Transaction,
   key: string,
   state: SignInState,
   nowMicros: number,
 ): Promise<boolean> {
-  await tx.deleteFrom('sign_in_states').where('expires_at', '<=', nowMicros).execute();
+  await tx
+    .deleteFrom('sign_in_states')
+    .where('key', 'in', (eb) =>
+      eb
+        .selectFrom('sign_in_states')
+        .where('expires_at', '<=', nowMicros)
+        .orderBy('expires_at')
+        .limit(expiredAtOnce)
+        .select('key'),
+    )
+    .execute();
   const inserted = await tx
     .insertInto('sign_in_states')
     .values({ key, payload: state.payload, expires_at: state.expiresAtMicros })
@@ -26,6 +41,21 @@ export async function insertState(
     .returning('key')
     .executeTakeFirst();
   return inserted !== undefined;
+}
+
+/** Before a state that takes no credentials. Throws `tooManyRequests`. */
+export async function requireRoom(tx: Transaction, kind: 'device' | 'outside', nowMicros: number): Promise<void> {
+  const last = await tx
+    .selectFrom('sign_in_states')
+    .where('key', '>=', `${kind}/`)
+    .where('key', '<', `${kind}0`)
+    .where('expires_at', '>', nowMicros)
+    .orderBy('key')
+    .offset(maxBegun - 1)
+    .limit(1)
+    .select('key')
+    .executeTakeFirst();
+  if (last !== undefined) throw new BerthError('tooManyRequests', undefined, { retryAfterSeconds: 60 });
 }
 
 export async function findState(queries: Queries, key: string, nowMicros: number): Promise<SignInState | undefined> {
