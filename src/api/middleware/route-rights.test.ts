@@ -11,6 +11,8 @@ import { type PermissionMode, permissionModes } from '../../features/registries/
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import * as acr from '../acr/acr-routes.ts';
 import type { ArmType } from '../arm/arm-type.ts';
+import { asOfResources } from '../events/as-of-routes.ts';
+import { eventsRoute } from '../events/live-routes.ts';
 import * as oci from '../oci/oci-routes.ts';
 
 const everything =
@@ -99,6 +101,10 @@ const contentRoutes = [oci, acr].flatMap((each) => [
   ...each.repositoryRoutes.map(({ method, resource, action }) => ({ method, resource, action, isRegistry: false })),
   ...each.contentRoutes.map(({ method, resource, action }) => ({ method, resource, action, isRegistry: false })),
 ]);
+const otherRoutes = [
+  { ...eventsRoute, isRegistry: true },
+  ...asOfResources.map((route) => ({ ...route, isRegistry: false })),
+];
 
 forEachDatabase((name, open) => {
   // Rules are the same on both; what they read is tested on both in role-access.test.ts.
@@ -161,7 +167,7 @@ forEachDatabase((name, open) => {
         const person = personOf(role.name);
         const bearer = await tokenOf(person);
         const given = ['connect', ...(onContent[role.name]?.[column] ?? '').split(' ')];
-        for (const { method, resource, action, isRegistry } of contentRoutes) {
+        for (const { method, resource, action, isRegistry } of [...contentRoutes, ...otherRoutes]) {
           const isGiven = given.includes(action);
           const what = `${role.name}: ${method} ${resource}`;
           assert.equal(await errorOf(person.header, action, isRegistry), isGiven ? 'allowed' : 'denied', what);

@@ -2,7 +2,10 @@ import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Locks } from '../content/attributes.ts';
 import type { Place } from '../content/place.ts';
+import { fromRepository } from '../content/repository-store.ts';
 import { auditConsumer } from './audit-index.ts';
 import { type AuditCursor, auditPage } from './audit-query.ts';
 import { type AuditRecord, recordOfEvent } from './audit-record.ts';
@@ -19,14 +22,28 @@ const maxChanges = 50_000;
 const pageRecords = 1_000;
 const pageEvents = 500;
 
+export type TagsAsOf = {
+  /** What each tag pointed to. */
+  readonly digests: ReadonlyMap<string, string>;
+  /** Of the tags there are now: locks have no history. */
+  readonly locks: ReadonlyMap<string, Locks>;
+};
+
 /**
  * The tags of a repository as they were at an instant, with the digests they pointed to: the present ones, and every change
- * since taken back. Costs as much as has changed since. Empty for a repository that was not there. Throws `requestInvalid`
- * when that is too much.
+ * since taken back. Costs as much as has changed since. Empty for a repository that was not there. Confirms the caller's
+ * authority first. Throws `requestInvalid` when that is too much.
  */
-export async function tagsAsOf(parts: AsOfParts, place: Place, atMicros: number): Promise<ReadonlyMap<string, string>> {
+export async function tagsAsOf(
+  parts: AsOfParts,
+  place: Place,
+  authority: Authority,
+  atMicros: number,
+): Promise<TagsAsOf> {
+  const repositoryUid = await confirmed(parts.database, place, authority);
   // First: a change that comes in between is taken back too.
-  const tags = new Map(await presentTags(parts.database, place));
+  const present = await presentTags(parts.database, repositoryUid);
+  const digests = new Map(present.map(({ name, digest }) => [name, digest]));
   // The tail before the index: what the index comes to in between is then in both.
   const tail = await unindexed(parts, place);
   const changes = [...tail, ...(await indexed(parts, place, atMicros))];
@@ -34,8 +51,8 @@ export async function tagsAsOf(parts: AsOfParts, place: Place, atMicros: number)
   const newestFirst = [...after]
     .filter((record) => record.atMicros > atMicros && record.repository === place.repository)
     .sort((a, b) => b.atMicros - a.atMicros);
-  for (const change of newestFirst) takeBack(tags, change);
-  return tags;
+  for (const change of newestFirst) takeBack(digests, change);
+  return { digests, locks: new Map(present.map(({ name, locks }) => [name, locks])) };
 }
 
 function takeBack(tags: Map<string, string>, { operationName, tag, digest, previous }: AuditRecord): void {
@@ -53,15 +70,24 @@ function takeBack(tags: Map<string, string>, { operationName, tag, digest, previ
   }
 }
 
-async function presentTags({ read }: Database, { registryUid, repository }: Place): Promise<[string, string][]> {
-  const rows = await read
-    .selectFrom('repositories as r')
-    .innerJoin('tags as t', 't.repository_uid', 'r.uid')
-    .where('r.registry_uid', '=', registryUid)
-    .where('r.name', '=', repository)
-    .select(['t.name', 't.digest'])
+/** The repository's uid, or a text no repository has: one that is gone had tags, too. */
+async function confirmed(
+  { read }: Database,
+  { registryUid, repository }: Place,
+  authority: Authority,
+): Promise<string> {
+  const row = await fromRepository(read, { registry: registryUid, repository }).select('r.uid').executeTakeFirst();
+  if (row === undefined) throw new BerthError('registryUnknown');
+  await authority.confirm(row.epoch);
+  return row.uid ?? '';
+}
+
+async function presentTags({ read }: Database, repositoryUid: string) {
+  return await read
+    .selectFrom('tags')
+    .where('repository_uid', '=', repositoryUid)
+    .select(['name', 'digest', 'locks'])
     .execute();
-  return rows.map((row) => [row.name, row.digest]);
 }
 
 /** Changes that the index of the audit knows. Each kind by itself: the pulls in between are not even looked at. */
