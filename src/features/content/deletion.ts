@@ -7,6 +7,7 @@ import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { isBlobHeld, keepManifest, keepTags } from './deleted-content.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
+import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
@@ -109,21 +110,24 @@ export class Deletion {
   }
 
   /**
-   * Removes manifests that refer to one of `subjects`, which are gone, and are there for nothing else: without a tag, a lock,
-   * or an index that lists them; and those that refer to these. At most `limit`; answers the subjects that are left to look at.
+   * Removes manifests that refer to `subject`, which is gone, and are there for nothing else: without a tag, a lock,
+   * or an index that lists them; and those that refer to these. At most `limit`; whether something may be left, which is kept
+   * for `moreReferrers` then.
    */
-  async referrers(subjects: readonly Digest[], limit: number): Promise<readonly Digest[]> {
-    const left = [...subjects];
-    for (let removed = 0; removed < limit; ) {
-      const subject = left[0];
-      if (subject === undefined) break;
-      const loose = await this.#looseReferrers(subject, limit - removed);
-      for (const digest of loose) await this.#removeManifest(digest);
-      removed += loose.length;
-      if (removed < limit) left.shift();
-      left.push(...loose);
-    }
-    return left;
+  async referrers(subject: Digest, limit: number): Promise<boolean> {
+    const known = await leftReferrers(this.#tx, this.#repositoryUid, subject);
+    const subjects = new Set([subject, ...(known?.subjects ?? [])]);
+    const left = await this.#takeReferrers([...subjects], limit);
+    if (left.length + (known?.subjects.length ?? 0) === 0) return false;
+    return await this.#keepLeft(subject, left, this.#parts.nowMicros);
+  }
+
+  /** Goes on with that; what was pushed since it began stays. */
+  async moreReferrers(root: Digest, limit: number): Promise<boolean> {
+    const known = await leftReferrers(this.#tx, this.#repositoryUid, root);
+    if (known === undefined) return false;
+    const left = await this.#takeReferrers(known.subjects, limit, known.startedMicros);
+    return await this.#keepLeft(root, left, known.startedMicros);
   }
 
   async holdsManifest(): Promise<boolean> {
@@ -349,9 +353,42 @@ export class Deletion {
     await markUntagged(this.#tx, at, [...new Set(digests)], nowMicros);
   }
 
-  async #looseReferrers(subject: Digest, limit: number): Promise<Digest[]> {
+  /** Answers the subjects that are left; those found last come first, which keeps the list short. */
+  async #takeReferrers(subjects: readonly Digest[], limit: number, beforeMicros?: number): Promise<readonly Digest[]> {
+    const left = [...subjects];
+    for (let removed = 0; removed < limit; ) {
+      const subject = left[0];
+      if (subject === undefined) break;
+      const loose = await this.#looseReferrers(subject, limit - removed, beforeMicros);
+      for (const digest of loose) await this.#removeManifest(digest);
+      removed += loose.length;
+      if (removed < limit) left.shift();
+      left.unshift(...loose);
+    }
+    return left;
+  }
+
+  async #keepLeft(root: Digest, subjects: readonly Digest[], startedMicros: number): Promise<boolean> {
+    const { place, repositoryUid, nowMicros } = this.#parts;
+    await keepLeftReferrers(this.#tx, { place, repositoryUid, root, subjects, startedMicros }, nowMicros);
+    return subjects.length > 0;
+  }
+
+  /** None for a subject that was pushed again. */
+  async #looseReferrers(
+    subject: Digest,
+    limit: number,
+    beforeMicros: number = Number.MAX_SAFE_INTEGER,
+  ): Promise<Digest[]> {
+    const isBack = this.#tx
+      .selectFrom('manifests as s')
+      .where('s.repository_uid', '=', this.#repositoryUid)
+      .where('s.digest', '=', subject)
+      .select('s.digest');
     const rows = await this.#manifests()
       .where('subject_digest', '=', subject)
+      .where('changed_at', '<=', beforeMicros)
+      .where((where) => where.not(where.exists(isBack)))
       .where((where) => where.not(isKept('locks')))
       .where((where) =>
         where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),

@@ -50,14 +50,14 @@ export class Deletions {
     seen: SeenManifest,
     options?: DeletionOptions,
   ): Promise<UntaggedOutcome> {
-    let subjects: readonly Digest[] = [];
+    let hasMore = false;
     const work = async (deletion: Deletion | undefined): Promise<UntaggedOutcome> => {
       const outcome = (await deletion?.untaggedManifest(seen)) ?? 'changed';
-      subjects = outcome === 'deleted' ? ((await deletion?.referrers([seen.digest], manifestsAtOnce)) ?? []) : [];
+      hasMore = outcome === 'deleted' && (await deletion?.referrers(seen.digest, manifestsAtOnce)) === true;
       return outcome;
     };
     const outcome = await this.#delete(place, authority, work, options);
-    await this.#referrers(place, authority, subjects);
+    if (hasMore) await this.moreReferrers(place, authority, seen.digest);
     return outcome;
   }
 
@@ -66,12 +66,12 @@ export class Deletions {
    * Throws `manifestUnknown`, `manifestReferenced`, `contentLocked`, `tagImmutable`.
    */
   async manifest(place: Place, authority: Authority, digest: Digest): Promise<void> {
-    const subjects = await this.#delete(place, authority, async (deletion) => {
+    const hasMore = await this.#delete(place, authority, async (deletion) => {
       if (deletion === undefined || !(await deletion.manifest(digest)))
         throw new BerthError('manifestUnknown', { repository: place.repository, digest });
-      return await deletion.referrers([digest], manifestsAtOnce);
+      return await deletion.referrers(digest, manifestsAtOnce);
     });
-    await this.#referrers(place, authority, subjects);
+    if (hasMore) await this.moreReferrers(place, authority, digest);
   }
 
   /** A tag, or a manifest as above; throws `manifestUnknown` for either. Source: OCI distribution specification, "Deleting tags". */
@@ -108,12 +108,11 @@ export class Deletions {
     return { manifests, tags };
   }
 
-  /** Goes on with what refers to manifests that are gone, in slices. */
-  async #referrers(place: Place, authority: Authority, subjects: readonly Digest[]): Promise<void> {
-    for (let left = subjects; left.length > 0; )
-      left = await this.#delete(place, authority, async (deletion) =>
-        deletion === undefined ? [] : await deletion.referrers(left, manifestsAtOnce),
-      );
+  /** Goes on with what refers to a manifest that is gone, in slices: also for a process that was cut off. */
+  async moreReferrers(place: Place, authority: Authority, digest: Digest): Promise<void> {
+    const take = async (deletion: Deletion | undefined) =>
+      (await deletion?.moreReferrers(digest, manifestsAtOnce)) === true;
+    while (await this.#delete(place, authority, take));
   }
 
   /** One transaction of deletions; without a `deletion` where the repository does not exist. */
