@@ -7,6 +7,7 @@ import { after, afterEach, test } from 'node:test';
 import { type DatabasePlace, forEachDatabase } from '../../../test/support/databases.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
+import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { createLog } from '../log.ts';
 import { systemClock } from '../system-clock.ts';
@@ -35,12 +36,17 @@ async function stopAll(): Promise<void> {
   await Promise.all(consumers.splice(0).map((stop) => stop()));
 }
 
-function consume(database: Database, journal: Journal, handle: (events: readonly JournalEvent[]) => Promise<void>) {
+function consume(
+  database: Database,
+  journal: Journal,
+  handle: (events: readonly JournalEvent[]) => Promise<void>,
+  clock: Clock = systemClock,
+) {
   const stop = new AbortController();
   const ended = runConsumer({
     database,
     journal,
-    clock: systemClock,
+    clock,
     log,
     name: 'test',
     follows: (stream) => stream.startsWith('registry/'),
@@ -97,6 +103,47 @@ forEachDatabase((_name, open, placeOf) => {
     await waitFor('both', patienceMs, () => seen.length === 2);
     await stop();
     assert.deepEqual(seen, ['registry/good', 'registry/bad']);
+  });
+
+  test('only streams that were told of are looked at, and all of them after an empty wake and every 30 s', async () => {
+    const database = await open();
+    let wakeAll = () => {};
+    const tools = { database, clock: systemClock, ids: systemIds };
+    const journal = createJournal({
+      ...tools,
+      wakes: {
+        send: () => {},
+        onWake: (wake) => {
+          wakeAll = () => wake([]);
+        },
+        close: async () => {},
+      },
+    });
+    const elsewhere = createJournal(tools);
+    const seen: string[] = [];
+    const note = async (events: readonly JournalEvent[]) => {
+      seen.push(...events.map(({ stream, seq }) => `${stream} ${seq}`));
+    };
+    const waitForSeen = (event: string) => waitFor(event, patienceMs, () => seen.at(-1) === event);
+    let nowMs = 0;
+    const stop = consume(database, journal, note, { ...systemClock, monotonicMs: () => nowMs });
+    await append(journal, 'registry/a', 1);
+    await waitForSeen('registry/a 1');
+
+    await append(elsewhere, 'registry/b', 1);
+    await append(journal, 'registry/c', 1);
+    await waitForSeen('registry/c 1');
+    wakeAll();
+    await waitForSeen('registry/b 1');
+
+    await append(elsewhere, 'registry/b', 1);
+    await append(journal, 'registry/c', 1);
+    await waitForSeen('registry/c 2');
+    nowMs = 30_000;
+    await append(journal, 'tenant/t', 1);
+    await waitForSeen('registry/b 2');
+    await stop();
+    assert.equal(seen.length, 5);
   });
 
   test('a stream that goes on in another incarnation is followed there', async () => {

@@ -20,8 +20,10 @@ export type ConsumerOptions = {
 };
 
 const batchSize = 100;
-/** Looks this often although nobody woke it: another process may have appended. */
-const pollMs = 1_000;
+/** Looks at all streams this often although nobody woke it: another process may have appended. */
+const scanEveryMs = 30_000;
+/** More streams than this are not looked at by name. */
+const mostNamed = 1_000;
 const firstRetryMs = 1_000;
 const longestRetryMs = 60_000;
 
@@ -31,41 +33,118 @@ const longestRetryMs = 60_000;
  * Two processes that run the same consumer both get events; their cursor never goes back.
  */
 export async function runConsumer(options: ConsumerOptions): Promise<void> {
-  const bell = new Bell(options.clock, options.signal);
-  const unsubscribe = options.journal.onAppend(() => bell.ring());
-  const retries = new Map<string, Retry>();
+  const { clock, follows, journal, log, name, signal } = options;
+  const bell = new Bell(clock, signal);
+  const agenda = new Agenda(clock);
+  const unsubscribe = journal.onAppend((streams) => {
+    if (streams.length === 0) agenda.addAll();
+    else agenda.add(streams.filter(follows));
+    bell.ring();
+  });
   try {
-    while (!options.signal.aborted) {
-      const hasMore = await pass(options, retries).catch((error: unknown) => {
-        options.log.warn('journal consumer failed', { consumer: options.name, error });
-        return false;
-      });
-      if (!hasMore) await bell.wait(pollMs);
+    while (!signal.aborted) {
+      const waitMs = await pass(options, agenda).then(
+        () => agenda.idleMs(),
+        (error: unknown) => {
+          log.warn('journal consumer failed', { consumer: name, error });
+          return firstRetryMs;
+        },
+      );
+      await bell.wait(waitMs);
     }
   } finally {
     unsubscribe();
   }
 }
 
-type Retry = { readonly delayMs: number; readonly notBeforeMs: number };
+/** Which streams to look at next: those that were told of, those that may have more, and now and then all. */
+class Agenda {
+  readonly #clock: Clock;
+  readonly #named = new Set<string>();
+  readonly #retryAtMs = new Map<string, number>();
+  readonly #retryDelayMs = new Map<string, number>();
+  #scanAtMs = 0;
 
-/** Brings each stream that is behind one batch; tells whether any got one. */
-async function pass(options: ConsumerOptions, retries: Map<string, Retry>): Promise<boolean> {
-  let hasDelivered = false;
-  for (const cursor of await cursorsBehind(options)) {
-    if (options.signal.aborted) return false;
-    const retry = retries.get(cursor.stream);
-    if (retry !== undefined && options.clock.monotonicMs() < retry.notBeforeMs) continue;
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(streams: readonly string[]): void {
+    for (const stream of streams) this.#named.add(stream);
+  }
+
+  addAll(): void {
+    this.#scanAtMs = 0;
+  }
+
+  /** Takes what is due off the agenda. */
+  take(): readonly string[] | 'all' {
+    const nowMs = this.#clock.monotonicMs();
+    for (const [stream, atMs] of this.#retryAtMs)
+      if (atMs <= nowMs) {
+        this.#retryAtMs.delete(stream);
+        this.#named.add(stream);
+      }
+    const streams = [...this.#named];
+    this.#named.clear();
+    if (this.#scanAtMs > nowMs && streams.length <= mostNamed) return streams;
+    this.#scanAtMs = nowMs + scanEveryMs;
+    return 'all';
+  }
+
+  /** How long nothing is due, unless something is added. */
+  idleMs(): number {
+    if (this.#named.size > 0) return 0;
+    return Math.max(0, Math.min(this.#scanAtMs, ...this.#retryAtMs.values()) - this.#clock.monotonicMs());
+  }
+
+  /** Events of this stream were handled; there may be more. */
+  handled(stream: string): void {
+    this.#retryDelayMs.delete(stream);
+    this.#named.add(stream);
+  }
+
+  failed(stream: string): void {
+    const delayMs = Math.min((this.#retryDelayMs.get(stream) ?? firstRetryMs / 2) * 2, longestRetryMs);
+    this.#retryDelayMs.set(stream, delayMs);
+    this.#retryAtMs.set(stream, this.#clock.monotonicMs() + delayMs);
+  }
+
+  /** It failed, and is on the agenda again later. */
+  isPutOff(stream: string): boolean {
+    return this.#retryAtMs.has(stream);
+  }
+}
+
+/** Brings each stream on the agenda that is behind one batch. */
+async function pass(options: ConsumerOptions, agenda: Agenda): Promise<void> {
+  const streams = agenda.take();
+  for (const cursor of await cursorsOnAgenda(options, agenda, streams)) {
+    if (options.signal.aborted) return;
+    const { stream } = cursor;
+    if (agenda.isPutOff(stream)) continue;
     try {
-      hasDelivered = (await deliver(options, cursor)) || hasDelivered;
-      retries.delete(cursor.stream);
+      if (await deliver(options, cursor)) agenda.handled(stream);
     } catch (error) {
-      options.log.warn('journal consumer failed', { consumer: options.name, stream: cursor.stream, error });
-      const delayMs = Math.min((retry?.delayMs ?? firstRetryMs / 2) * 2, longestRetryMs);
-      retries.set(cursor.stream, { delayMs, notBeforeMs: options.clock.monotonicMs() + delayMs });
+      options.log.warn('journal consumer failed', { consumer: options.name, stream, error });
+      agenda.failed(stream);
     }
   }
-  return hasDelivered;
+}
+
+/** What cannot be looked at stays on the agenda. */
+async function cursorsOnAgenda(
+  options: ConsumerOptions,
+  agenda: Agenda,
+  streams: readonly string[] | 'all',
+): Promise<readonly Cursor[]> {
+  try {
+    return streams.length === 0 ? [] : await cursorsBehind(options, streams);
+  } catch (error) {
+    if (streams === 'all') agenda.addAll();
+    else agenda.add(streams);
+    throw error;
+  }
 }
 
 async function deliver(options: ConsumerOptions, cursor: Cursor): Promise<boolean> {
@@ -85,9 +164,12 @@ async function followIncarnation(options: ConsumerOptions, cursor: Cursor): Prom
   return true;
 }
 
-/** Streams whose head is not where the consumer stands, with where it stands. */
-async function cursorsBehind({ database, name, follows }: ConsumerOptions): Promise<Cursor[]> {
-  const rows = await database.read
+/** Those of the streams whose head is not where the consumer stands, with where it stands. */
+async function cursorsBehind(
+  { database, name, follows }: ConsumerOptions,
+  streams: readonly string[] | 'all',
+): Promise<Cursor[]> {
+  const allBehind = database.read
     .selectFrom('journal_heads as head')
     .leftJoin('journal_cursors as cursor', (join) =>
       join.onRef('cursor.stream', '=', 'head.stream').on('cursor.consumer', '=', name),
@@ -100,8 +182,8 @@ async function cursorsBehind({ database, name, follows }: ConsumerOptions): Prom
         at('cursor.seq', '<', at.ref('head.seq')),
       ]),
     )
-    .orderBy('head.stream')
-    .execute();
+    .orderBy('head.stream');
+  const rows = await (streams === 'all' ? allBehind : allBehind.where('head.stream', 'in', streams)).execute();
   return rows
     .filter((row) => follows(row.stream))
     .map((row) => ({ stream: row.stream, incarnation: row.incarnation ?? row.current, seq: row.seq ?? 0 }));
