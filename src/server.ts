@@ -65,8 +65,10 @@ import { insightWork } from './features/insight/insight-work.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { DeletedListings } from './features/retention/deleted-listings.ts';
+import { RemovalGuard } from './features/retention/removal-guard.ts';
 import { Restores } from './features/retention/restores.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
+import { unfinishedDeletionsJob } from './features/retention/unfinished-deletions.ts';
 import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName, openInstallation } from './installation.ts';
@@ -96,6 +98,7 @@ import { createOutbound } from './platform/outbound/outbound.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
+import { diskFailedCode } from './process-messages.ts';
 import { startWorkers } from './process-primary.ts';
 import { type ProcessRole, processRole, WorkerLink } from './process-worker.ts';
 import { readyMessage } from './ready-message.ts';
@@ -198,12 +201,13 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       ...data,
       deletions: features.deletions,
       change: features.deletedExpiry.change,
+      removalGuard: features.removalGuard,
       region: data.installation.region,
       collectEveryMs: settings.gcInterval,
-      graceMs: settings.blobGrace,
       scrubBytesPerSecond: settings.scrubRate,
       scrubEveryMs: settings.scrubInterval,
     }),
+    unfinishedDeletionsJob({ ...data, deletions: features.deletions }),
     ...arm.jobKinds,
     ...insight.jobKinds,
   ]);
@@ -244,7 +248,7 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
   const failpoint = createFailpoints(program.failpoints, clock);
   const database =
     settings.database === undefined
-      ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: endNow })
+      ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: () => endNow(role) })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
   const { store, mark, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
@@ -369,6 +373,7 @@ async function composeFeatures(settings: Settings, data: Data) {
     deletedListings: new DeletedListings(data.database),
     restores: new Restores(content),
     deletedExpiry: content,
+    removalGuard: new RemovalGuard({ ...data, graceMs: settings.blobGrace }),
     listings: new Listings(data.database),
   };
 }
@@ -550,9 +555,9 @@ function portSuffixOf(settings: Settings): string {
   return port === 443 ? '' : `:${port}`;
 }
 
-/** What is told to nobody is undone by the next start. */
-function endNow(): never {
-  process.exit(1);
+/** What is told to nobody is undone by the next start. A worker takes all processes with it: SQLite shares its memory among them. */
+function endNow(role: ProcessRole): never {
+  process.exit(role === 'worker' ? diskFailedCode : 1);
 }
 
 /** The same in every process of the installation. */

@@ -7,11 +7,17 @@ export const retentionCommands: readonly Command[] = [
     purpose: 'free the blobs that nothing references, or say what keeps one',
     options: [
       { name: 'explain', meaning: 'say what keeps this blob', value: 'DIGEST' },
+      { name: 'drop-deleted', meaning: 'drop for good what was deleted of this repository', value: 'REPOSITORY' },
       { name: 'registry', meaning: 'of this registry (default: local)', value: 'NAME' },
       jsonOption,
     ],
     run: async (context, given) => {
       const client = await context.connect();
+      const repository = given.option('drop-deleted');
+      if (repository !== undefined) {
+        const dropped = await client.deletedDrop(given.option('registry') ?? 'local', repository);
+        return answer(context, given, dropped, [`dropped ${dropped.manifests} deleted manifests for good`]);
+      }
       const digest = given.option('explain');
       if (digest !== undefined) {
         const found = await client.blobExplain(given.option('registry') ?? 'local', digest);

@@ -24,6 +24,8 @@ import {
   blobExplanationSchema,
   type CollectedView,
   collectedSchema,
+  type DroppedView,
+  droppedSchema,
   type ScrubView,
   scrubSchema,
 } from '../wire/admin/retention-schema.ts';
@@ -59,6 +61,8 @@ export type AdminClient = {
   readonly auditVerify: () => AsyncIterable<AuditFinding>;
   /** Frees what nothing references now; pushes and pulls go on. */
   readonly garbageCollect: () => Promise<CollectedView>;
+  /** What was deleted of a repository and could be restored goes for good. */
+  readonly deletedDrop: (registry: string, repository: string) => Promise<DroppedView>;
   readonly blobExplain: (registry: string, digest: string) => Promise<BlobExplanationView>;
   readonly scrubShow: () => Promise<ScrubView>;
   readonly scrubRestart: () => Promise<ScrubView>;
@@ -89,6 +93,8 @@ export function createAdminClient(connection: Connection): AdminClient {
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
     purge: (name, options) => sendForLines(connection, `${registry(name)}/purge`, purgeLineSchema, options),
     garbageCollect: () => send(connection, 'POST', '/admin/gc', collectedSchema),
+    deletedDrop: (name, repository) =>
+      send(connection, 'POST', `${registry(name)}/drop-deleted`, droppedSchema, { repository }),
     blobExplain: (name, digest) =>
       send(connection, 'GET', `${registry(name)}/gc/${encodeURIComponent(digest)}`, blobExplanationSchema),
     scrubShow: () => send(connection, 'GET', '/admin/scrub', scrubSchema),

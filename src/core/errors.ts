@@ -28,6 +28,12 @@ export const errorCatalogue = {
     message: 'the tag points at another manifest',
     remedy: 'Restore with force to move it here; what it points at now can be restored then. Or restore another tag.',
   },
+  removalWaits: {
+    code: 'CONFLICT',
+    status: 409,
+    message: 'nothing is removed for the moment',
+    remedy: 'The detail says why; what may leave does so by itself when the time can be believed again.',
+  },
   purgeInvalid: {
     code: 'BAD_REQUEST',
     status: 400,

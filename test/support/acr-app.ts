@@ -26,7 +26,6 @@ export async function acrApp(database: Database, limitBytes = 1_000_000) {
       usageReports: new UsageReports({ database, storageLimits }),
       deletedListings: new DeletedListings(database),
       restores: new Restores(inRegion),
-      deletedExpiry: inRegion,
       transfer: { minBytesPerSecond: 1024, windowMs: 30_000 },
     }),
   );

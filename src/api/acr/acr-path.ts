@@ -14,7 +14,7 @@ export type AcrPath =
       readonly rest: string;
     };
 
-type DeletedList = 'deletedRepository' | 'deletedTags' | 'deletedManifests';
+type DeletedList = 'deletedTags' | 'deletedManifests';
 
 const prefix = '/acr/v1/';
 const maxPathLength = 1024;
@@ -44,7 +44,7 @@ export function parseAcrPath(path: string): AcrPath {
 function deletedPath(segments: readonly string[]): AcrPath {
   if (segments.length === 1 && segments[0] === '_catalog') return { resource: 'deletedCatalog' };
   const at = segments.findIndex((segment) => segment.startsWith('_'));
-  if (at < 0) return { resource: 'deletedRepository', repository: nameOf(segments) };
+  if (at < 0) throw new BerthError('routeUnknown');
   const repository = nameOf(segments.slice(0, at));
   const [word, rest, ...more] = segments.slice(at);
   if (rest === undefined && word === '_tags') return { resource: 'deletedTags', repository };

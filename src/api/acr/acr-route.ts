@@ -8,7 +8,6 @@ import type { Listings } from '../../features/content/listings.ts';
 import type { Metadata } from '../../features/content/metadata.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { UsageReports } from '../../features/content/usage-reports.ts';
-import type { DeletedExpiryParts } from '../../features/retention/deleted-expiry.ts';
 import type { DeletedListings } from '../../features/retention/deleted-listings.ts';
 import type { Restores } from '../../features/retention/restores.ts';
 import type { Env } from '../middleware/env.ts';
@@ -24,7 +23,6 @@ export type AcrParts = {
   readonly usageReports: UsageReports;
   readonly deletedListings: DeletedListings;
   readonly restores: Restores;
-  readonly deletedExpiry: Omit<DeletedExpiryParts, 'authority'>;
   readonly transfer: TransferLimits;
 };
 

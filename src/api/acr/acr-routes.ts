@@ -4,19 +4,13 @@ import type { RepositoryName } from '../../core/repository-name.ts';
 import type { Env } from '../middleware/env.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
 import type { AcrParts, AcrRoute, AtContent, InRegistry, InRepository } from './acr-route.ts';
-import {
-  deletedCatalogGet,
-  deletedManifestPost,
-  deletedManifestsGet,
-  deletedRepositoryDelete,
-  deletedTagsGet,
-} from './deleted-routes.ts';
+import { deletedCatalogGet, deletedManifestPost, deletedManifestsGet, deletedTagsGet } from './deleted-routes.ts';
 import { manifestGet, manifestPatch, manifestsGet } from './manifest-routes.ts';
 import { catalogGet, repositoryDelete, repositoryGet, repositoryPatch } from './repository-routes.ts';
 import { tagDelete, tagGet, tagPatch, tagsGet } from './tag-routes.ts';
 import { contentUsageGet, registryUsageGet, usageGet } from './usage-routes.ts';
 
-// Every route of the surface. Source: ACR semantics, 4.1; usage, and dropping what was deleted, are ours.
+// Every route of the surface. Source: ACR semantics, 4.1; usage is ours.
 
 export const registryRoutes: readonly AcrRoute<InRegistry>[] = [
   { method: 'GET', resource: 'catalog', action: 'catalogList', handle: catalogGet },
@@ -33,7 +27,6 @@ export const repositoryRoutes: readonly AcrRoute<InRepository>[] = [
   { method: 'GET', resource: 'usage', action: 'metadata_read', handle: usageGet },
   { method: 'GET', resource: 'deletedTags', action: 'deleted_read', handle: deletedTagsGet },
   { method: 'GET', resource: 'deletedManifests', action: 'deleted_read', handle: deletedManifestsGet },
-  { method: 'DELETE', resource: 'deletedRepository', action: 'delete', handle: deletedRepositoryDelete },
 ];
 
 export const contentRoutes: readonly AcrRoute<AtContent>[] = [

@@ -1,10 +1,8 @@
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag } from '../../core/reference.ts';
-import { dropDeleted } from '../../features/retention/deleted-expiry.ts';
 import { type DeletedManifestsView, type DeletedTagsView, restoreSchema } from '../../wire/acr/deleted-schema.ts';
 import type { Catalog } from '../../wire/oci/lists.ts';
-import { emptyBody } from '../oci/oci-route.ts';
 import { nextLink, pageIn } from '../oci/page-query.ts';
 import type { AcrRequest, AtContent, InRegistry, InRepository } from './acr-route.ts';
 import { jsonIn } from './json-body.ts';
@@ -61,15 +59,4 @@ export async function deletedManifestPost({ c, parts, authority, at }: AcrReques
     isForced: c.req.query('force')?.toLowerCase() === 'true',
   });
   return c.json({}, 200);
-}
-
-/** Ours: drops what was deleted of a repository for good. */
-export async function deletedRepositoryDelete({
-  c,
-  parts,
-  authority,
-  at,
-}: AcrRequest<InRepository>): Promise<Response> {
-  await dropDeleted(parts.deletedExpiry, at.place, authority);
-  return c.body(null, 202, emptyBody);
 }

@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Authorize } from '../../features/access/access.ts';
+import type { Authority } from '../../features/access/authority.ts';
 import type { Principal } from '../../features/identity/principal.ts';
 import type { Directory } from '../../features/registries/directory.ts';
 import type { Registry } from '../../features/registries/registry.ts';
@@ -16,19 +17,19 @@ export type AdminCallParts = {
 
 const maxBodyBytes = 1024 * 1024;
 
-type Handler = (c: Context<Env>, by: Principal) => Promise<Response>;
+type Handler = (c: Context<Env>, by: Principal, authority: Authority) => Promise<Response>;
 
-/** A route of the admin API: owners only, decided as `administer`. */
+/** A route of the admin API: owners only, decided as `administer`. Long work asks again through the authority. */
 export function asOwner(parts: AdminCallParts, handle: Handler): (c: Context<Env>) => Promise<Response> {
   return async (c) => {
     const { registry, address, correlationId, userAgent } = c.var.call;
-    const { principal } = await parts.authorize({
+    const authority = await parts.authorize({
       registry,
       authorization: c.req.header('authorization'),
       action: 'administer',
       circumstances: { address, surface: 'admin', correlationId, userAgent },
     });
-    return await handle(c, principal);
+    return await handle(c, authority.principal, authority);
   };
 }
 

@@ -2,7 +2,6 @@ import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
 import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
-import { ownAuthority } from '../../features/retention/own-authority.ts';
 import { parsePurgeAge } from '../../features/retention/purge-age.ts';
 import { parsePurgeFilter } from '../../features/retention/purge-filter.ts';
 import { type PurgeItem, type PurgeParts, type PurgeRequest, purge } from '../../features/retention/purges.ts';
@@ -18,11 +17,10 @@ export function purgeRoutes(parts: PurgeRouteParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.post(
     '/admin/registries/:name/purge',
-    asOwner(parts, async (c, principal) => {
+    asOwner(parts, async (c, _by, authority) => {
       const { uid: registryUid } = registryNamed(parts, c);
       const stopped = new AbortController();
       const request = requestOf(registryUid, await bodyOf(parts, c, purgeRequestSchema), stopped.signal);
-      const authority = { ...ownAuthority('purge'), principal };
       const items = purge(parts, authority, request);
       c.header('Content-Type', 'application/x-ndjson');
       return stream(c, async (out) => {

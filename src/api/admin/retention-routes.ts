@@ -1,14 +1,27 @@
 import { Hono } from 'hono';
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
+import { parseRepositoryName } from '../../core/repository-name.ts';
+import { type DeletedExpiryParts, dropDeleted } from '../../features/retention/deleted-expiry.ts';
 import { explainBlob } from '../../features/retention/explain-blob.ts';
 import { type CollectionParts, collectGarbage } from '../../features/retention/garbage-collection.ts';
+import type { RemovalGuard } from '../../features/retention/removal-guard.ts';
 import { restartScrub, type ScrubProgress, scrubProgress } from '../../features/retention/scrub.ts';
-import type { BlobExplanationView, CollectedView, ScrubView } from '../../wire/admin/retention-schema.ts';
+import {
+  type BlobExplanationView,
+  type CollectedView,
+  type DroppedView,
+  dropDeletedSchema,
+  type ScrubView,
+} from '../../wire/admin/retention-schema.ts';
 import type { Env } from '../middleware/env.ts';
-import { type AdminCallParts, asOwner, registryNamed } from './admin-call.ts';
+import { type AdminCallParts, asOwner, bodyOf, registryNamed } from './admin-call.ts';
 
-export type RetentionRouteParts = AdminCallParts & CollectionParts;
+export type RetentionRouteParts = AdminCallParts &
+  CollectionParts & {
+    readonly removalGuard: RemovalGuard;
+    readonly deletedExpiry: Omit<DeletedExpiryParts, 'authority'>;
+  };
 
 /** What keeps content, frees it, and checks it. */
 export function retentionRoutes(parts: RetentionRouteParts): Hono<Env> {
@@ -16,8 +29,19 @@ export function retentionRoutes(parts: RetentionRouteParts): Hono<Env> {
   routes.post(
     '/admin/gc',
     asOwner(parts, async (c) => {
+      const hindrance = await parts.removalGuard.hindrance();
+      if (hindrance !== undefined) throw new BerthError('removalWaits', hindrance);
       const job = { signal: c.req.raw.signal, renew: async () => {} };
       const view: CollectedView = await collectGarbage(parts, job);
+      return c.json(view);
+    }),
+  );
+  routes.post(
+    '/admin/registries/:name/drop-deleted',
+    asOwner(parts, async (c, _by, authority) => {
+      const { repository } = await bodyOf(parts, c, dropDeletedSchema);
+      const place = { registryUid: registryNamed(parts, c).uid, repository: parseRepositoryName(repository) };
+      const view: DroppedView = { manifests: await dropDeleted(parts.deletedExpiry, place, authority) };
       return c.json(view);
     }),
   );

@@ -5,6 +5,7 @@ import type { Database, Queries } from '../../platform/database/database.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
+import { requireOn } from '../content/attributes.ts';
 import type { AuthorizedChange } from '../content/authorized-change.ts';
 import { eventsOf } from '../content/content-events.ts';
 import { forgetManifest } from '../content/deleted-content.ts';
@@ -64,12 +65,15 @@ export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun,
   return count;
 }
 
-/** Drops everything deleted of a repository at once. Answers how many manifests that were. */
+/** Drops everything deleted of a repository at once. Answers how many manifests that were. Throws `contentLocked`. */
 export async function dropDeleted(
   parts: Omit<DeletedExpiryParts, 'authority'>,
   place: Place,
   authority: Authority,
 ): Promise<number> {
+  await parts.change(place, authority, async ({ repositoryLocks }) => {
+    requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled', 'deleteEnabled');
+  });
   let count = 0;
   while (true) {
     const due = await keptIn(parts.database.read, place);

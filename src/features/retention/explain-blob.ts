@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { Queries } from '../../platform/database/database.ts';
 
@@ -20,6 +21,8 @@ export type BlobReference = {
   readonly repository: string;
   readonly manifest: string;
   readonly tags: readonly string[];
+  /** Kept to be restored. */
+  readonly isDeleted: boolean;
 };
 
 const shown = 100;
@@ -63,12 +66,12 @@ export async function explainBlob(
 async function firstReferences(queries: Queries, registryUid: string, digest: Digest): Promise<BlobReference[]> {
   const rows = await referencesTo(queries, registryUid, digest)
     .orderBy('r.name')
-    .orderBy('m.manifest_digest')
-    .select(['r.name as repository', 'm.repository_uid as repositoryUid', 'm.manifest_digest as manifest'])
+    .orderBy('m.manifest')
+    .select(['r.name as repository', 'm.repositoryUid', 'm.manifest', 'm.isDeleted'])
     .limit(shown)
     .execute();
   return await Promise.all(
-    rows.map(async ({ repository, repositoryUid, manifest }) => {
+    rows.map(async ({ repository, repositoryUid, manifest, isDeleted }) => {
       const tags = await queries
         .selectFrom('tags')
         .where('repository_uid', '=', repositoryUid)
@@ -77,16 +80,36 @@ async function firstReferences(queries: Queries, registryUid: string, digest: Di
         .select('name')
         .limit(shown)
         .execute();
-      return { repository, manifest, tags: tags.map((tag) => tag.name) };
+      return { repository, manifest, tags: tags.map((tag) => tag.name), isDeleted: isDeleted === 1 };
     }),
   );
 }
 
+/** By manifests that are served, and by those that are kept to be restored and not served. */
 function referencesTo(queries: Queries, registryUid: string, digest: Digest) {
+  const served = queries
+    .selectFrom('manifest_references')
+    .where('digest', '=', digest)
+    .where('kind', '=', 'blob')
+    .select(['repository_uid as repositoryUid', 'manifest_digest as manifest', sql<number>`0`.as('isDeleted')]);
+  const deleted = queries
+    .selectFrom('deleted_references as d')
+    .where('d.digest', '=', digest)
+    .where('d.kind', '=', 'blob')
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('manifests as s')
+            .whereRef('s.repository_uid', '=', 'd.repository_uid')
+            .whereRef('s.digest', '=', 'd.manifest_digest')
+            .select('s.digest'),
+        ),
+      ),
+    )
+    .select(['d.repository_uid as repositoryUid', 'd.manifest_digest as manifest', sql<number>`1`.as('isDeleted')]);
   return queries
-    .selectFrom('manifest_references as m')
-    .innerJoin('repositories as r', 'r.uid', 'm.repository_uid')
-    .where('r.registry_uid', '=', registryUid)
-    .where('m.digest', '=', digest)
-    .where('m.kind', '=', 'blob');
+    .selectFrom(served.unionAll(deleted).as('m'))
+    .innerJoin('repositories as r', 'r.uid', 'm.repositoryUid')
+    .where('r.registry_uid', '=', registryUid);
 }

@@ -1,11 +1,11 @@
-import { ClockJumps } from '../../platform/clock-jumps.ts';
-import type { JobKind } from '../../platform/jobs/jobs.ts';
+import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import type { AuthorizedChange } from '../content/authorized-change.ts';
 import type { Deletions } from '../content/deletions.ts';
 import { expireDeleted } from './deleted-expiry.ts';
 import { type CollectionParts, collectGarbage } from './garbage-collection.ts';
 import { ownAuthority } from './own-authority.ts';
+import type { RemovalGuard } from './removal-guard.ts';
 import { scrub } from './scrub.ts';
 import { deleteUntagged } from './untagged-policy.ts';
 
@@ -20,58 +20,40 @@ export type RetentionJobParts = CollectionParts & {
   readonly change: AuthorizedChange;
   readonly deletions: Deletions;
   readonly journal: Journal;
+  readonly removalGuard: RemovalGuard;
   readonly region: string;
   readonly scrubBytesPerSecond: number;
   readonly scrubEveryMs: number;
   readonly collectEveryMs: number;
-  /** After a jump of the clock nothing is removed for so long: what looks old then may be new. */
-  readonly graceMs: number;
 };
 
 /** The background work by which content leaves. */
 export function retentionJobs(parts: RetentionJobParts): JobKind[] {
-  const jumps = new ClockJumps(parts.clock);
+  const common = { leaseMs: 30_000, maxAttempts: 5 };
+  /** Waits for its next turn while the time is in doubt. */
+  const removing = (kind: string, work: (job: JobRun) => Promise<unknown>, everyMs: number): JobKind => ({
+    ...common,
+    kind,
+    everyMs,
+    run: async (job) => {
+      const hindrance = await parts.removalGuard.hindrance();
+      if (hindrance === undefined) await work(job);
+      else parts.log.warn('nothing is removed', { job: kind, because: hindrance });
+    },
+  });
+  const untagged = { ...parts, authority: ownAuthority('retention policy') };
+  const expiry = { ...parts, authority: ownAuthority('soft delete policy') };
+  const rate = { bytesPerSecond: parts.scrubBytesPerSecond, everyMs: parts.scrubEveryMs, runMs: scrubRunMs };
   return [
+    removing('retention.garbage', (job) => collectGarbage(parts, job), parts.collectEveryMs),
+    removing('retention.untagged', (job) => deleteUntagged(untagged, job), untaggedEveryMs),
+    removing('retention.deleted', (job) => expireDeleted(expiry, job), expiryEveryMs),
     {
-      kind: 'retention.garbage',
-      run: async (job) => {
-        if (jumps.evenMs() >= parts.graceMs) await collectGarbage(parts, job);
-        else parts.log.warn('no garbage is collected: the clock was moved', { forMs: parts.graceMs });
-      },
-      leaseMs: 60_000,
-      maxAttempts: 5,
-      everyMs: parts.collectEveryMs,
-    },
-    {
-      kind: 'retention.untagged',
-      run: async (job) => {
-        if (jumps.evenMs() >= parts.graceMs)
-          await deleteUntagged({ ...parts, authority: ownAuthority('retention policy') }, job);
-        else parts.log.warn('no manifest is deleted for want of a tag: the clock was moved', { forMs: parts.graceMs });
-      },
-      leaseMs: 60_000,
-      maxAttempts: 5,
-      everyMs: untaggedEveryMs,
-    },
-    {
-      kind: 'retention.deleted',
-      run: async (job) => {
-        if (jumps.evenMs() >= parts.graceMs)
-          await expireDeleted({ ...parts, authority: ownAuthority('soft delete policy') }, job);
-        else parts.log.warn('nothing deleted is dropped for good: the clock was moved', { forMs: parts.graceMs });
-      },
-      leaseMs: 60_000,
-      maxAttempts: 5,
-      everyMs: expiryEveryMs,
-    },
-    {
+      ...common,
       kind: 'retention.scrub',
       run: async (job) => {
-        const rate = { bytesPerSecond: parts.scrubBytesPerSecond, everyMs: parts.scrubEveryMs, runMs: scrubRunMs };
         await scrub({ ...parts, ...rate }, job);
       },
-      leaseMs: 60_000,
-      maxAttempts: 5,
       everyMs: scrubPauseMs,
     },
   ];

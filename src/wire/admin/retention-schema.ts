@@ -30,3 +30,8 @@ export const scrubSchema = z.object({
   damaged: z.number(),
 });
 export type ScrubView = z.infer<typeof scrubSchema>;
+
+/** Body of `POST /admin/registries/{name}/drop-deleted`: what was deleted of this repository goes for good. */
+export const dropDeletedSchema = z.strictObject({ repository: z.string() });
+export const droppedSchema = z.object({ manifests: z.number() });
+export type DroppedView = z.infer<typeof droppedSchema>;
