@@ -7,8 +7,10 @@ import { exportJWK, exportPKCS8, generateKeyPair, importPKCS8, SignJWT } from 'j
 import { z } from 'zod';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleOrigin as origin, type SampleTenant, sampleTenant } from '../../../test/support/sample-tenant.ts';
+import { addPassword } from '../../features/identity/credentials.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
+import { systemIds as ids } from '../../platform/system-ids.ts';
 import { loginErrorSchema, loginTokenAnswer } from '../../wire/login/login-messages.ts';
 import { tenantAccessClaims, tenantIdClaims } from '../../wire/login/tenant-claims.ts';
 
@@ -304,6 +306,33 @@ forEachDatabase((_, open) => {
     assert.match(cancelled.headers.get('location') ?? '', /^http:\/\/localhost:8400\/\?error=access_denied/);
     const crossSite = await page.send(fields, { origin: 'https://evil.example' });
     assert.equal(crossSite.status, 403);
+  });
+
+  test('what a client bought with its secret is of use with that secret only', async () => {
+    const redirect = 'https://web.example/back';
+    const unnamed = { displayName: undefined, startsAtMicros: undefined, expiresAtMicros: undefined };
+    const { applications, servicePrincipals } = tenant.tenantDirectory;
+    const properties = { web: { redirectUris: [redirect] } };
+    const uid = await applications.create({ displayName: 'web', properties, keys: [], actor: 'test' });
+    const { appId: clientId, principalUid } = (await applications.find(uid)) ?? assert.fail();
+    await servicePrincipals.create(clientId, { isEnabled: true, actor: 'test' });
+    const { secret: clientSecret } = await database.transaction((tx) =>
+      addPassword({ ids, clock }, tx, { principalUid, isOfApplication: true }, unnamed),
+    );
+    const asked = { client_id: clientId, response_type: 'code', redirect_uri: redirect, scope: person };
+    const page = await browse(tenant, `/adfs/oauth2/authorize?${new URLSearchParams(asked)}`);
+    const fields = { username: 'olivia', password: tenant.owner.password, decision: 'signIn' };
+    const location = new URL((await page.send(fields)).headers.get('location') ?? assert.fail('no redirect'));
+    const code = location.searchParams.get('code') ?? assert.fail('no code');
+    const client = { client_id: clientId, redirect_uri: redirect, scope: person };
+    const proven = { ...client, client_secret: clientSecret };
+    const first = await answer(await token({ ...proven, grant_type: 'authorization_code', code }));
+    const refresh = { grant_type: 'refresh_token', refresh_token: first.refresh_token ?? '' };
+    const unproven = await failure(await token({ ...client, ...refresh }));
+    assert.deepEqual(unproven, { status: 400, error: 'invalid_request', code: 900144 });
+    assert.equal((await token({ ...proven, ...refresh, client_secret: 'x' })).status, 401);
+    const second = await answer(await token({ ...proven, ...refresh }));
+    assert.equal(tenantAccessClaims.parse(claimsOf(second.access_token)).appidacr, '1');
   });
 
   test('nothing is sent to a redirect URI that is not registered', async () => {

@@ -116,10 +116,11 @@ async function grant(parts: LoginParts, c: Context<Env>, authority: Authority, f
       return byPerson(await signInWithPassword(parts.signIn, { clientId, userName, password, from }));
     }
     case 'refresh_token': {
-      if (client.secret !== undefined || client.assertion !== undefined)
-        await signInClient(parts, c, authority, client);
+      const proof = await proofOf(parts, c, authority, client);
       const who = await parts.sessions.resume(form.refresh_token, client.id.toLowerCase());
       if (who === undefined) throw new BerthError('grantExpired');
+      // Source: RFC 6749, section 6.
+      if (who.proof !== 'none' && proof === 'none') throw noProof();
       return { who, ...nothingElse, refreshToken: form.refresh_token };
     }
     case 'authorization_code':
@@ -157,6 +158,21 @@ function decode(text: string): string {
   }
 }
 
+/** Of a client that shows one. Throws `clientSecretWrong`, `assertionInvalid`. */
+async function proofOf(
+  parts: LoginParts,
+  c: Context<Env>,
+  authority: Authority,
+  client: ClientCredentials,
+): Promise<SignedIn['proof']> {
+  if (client.secret === undefined && client.assertion === undefined) return 'none';
+  return (await signInClient(parts, c, authority, client)).proof;
+}
+
+function noProof(): BerthError {
+  return new BerthError('loginRequestInvalid', 'client_secret or client_assertion');
+}
+
 /** Throws `clientSecretWrong`, `assertionInvalid` and `loginRequestInvalid`. */
 async function signInClient(
   parts: LoginParts,
@@ -169,7 +185,7 @@ async function signInClient(
     const audiences = [authority.token, authority.issuer, ...otherNames(c, parts.tenantTokens.tenantId)];
     return await parts.clientAssertions.signIn({ clientId, assertion, audiences, from });
   }
-  if (secret === undefined) throw new BerthError('loginRequestInvalid', 'client_secret or client_assertion');
+  if (secret === undefined) throw noProof();
   return await signInWithSecret(parts.signIn, { clientId, secret, from });
 }
 
@@ -187,9 +203,9 @@ async function redeemCode(
   client: ClientCredentials,
   form: Extract<LoginTokenForm, { readonly grant_type: 'authorization_code' }>,
 ): Promise<Granted> {
-  const hasProof = client.secret !== undefined || client.assertion !== undefined;
-  if (hasProof) await signInClient(parts, c, authority, client);
-  else if (form.code_verifier === undefined) throw new BerthError('loginRequestInvalid', 'code_verifier');
+  const proof = await proofOf(parts, c, authority, client);
+  if (proof === 'none' && form.code_verifier === undefined)
+    throw new BerthError('loginRequestInvalid', 'code_verifier');
   const redeemed = await parts.authorizationCodes.redeem({
     code: form.code,
     clientId: client.id.toLowerCase(),
@@ -197,7 +213,7 @@ async function redeemCode(
     verifier: form.code_verifier,
   });
   if (redeemed === undefined) throw new BerthError('grantExpired');
-  return { ...redeemed, refreshToken: undefined };
+  return { ...redeemed, who: { ...redeemed.who, proof }, refreshToken: undefined };
 }
 
 function recordIssue({ accessLog }: LoginParts, c: Context<Env>, { principal }: SignedIn): void {

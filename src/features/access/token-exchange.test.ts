@@ -55,7 +55,7 @@ forEachDatabase((_, open) => {
       isOwner: true,
       registryUid: undefined,
     } as const;
-    return { principal, credentialUid, loginName: 'x', clientId: ids.guid(), proof: 'secret' };
+    return { principal, credentialUid, loginName: 'x', clientId: ids.guid(), proof: 'none' };
   };
   const tenantToken = async (who: SignedIn, resource: TenantResource = 'registry') =>
     (await here.tenantTokens.issueAccess(who, resource)).token;
@@ -186,6 +186,9 @@ forEachDatabase((_, open) => {
     const who = await signedIn();
     const session = await new SignInSessions({ database, clock, ids }).open(who);
     await use(await exchange({ kind: 'refreshToken', token: session }));
+    // What a client with a secret bought needs that secret, which nobody shows here.
+    const proven = await new SignInSessions({ database, clock, ids }).open({ ...who, proof: 'secret' });
+    await assert.rejects(exchange({ kind: 'refreshToken', token: proven }), wrong);
     await database.transaction(async (tx) => {
       await raiseAccessEpoch(tx, sample.tenantUid);
       await tx.deleteFrom('secrets').where('uid', '=', who.credentialUid).execute();

@@ -123,10 +123,11 @@ async function ofAccessToken(
   return claims && principalUid !== undefined ? { principalUid, credentialUid: claims.credential } : undefined;
 }
 
-/** Any client may have opened the session: a registry is no client of its own. */
+/** Any client without a secret may have opened the session: a registry is no client of its own. */
 async function ofSession({ database, clock }: ExchangeTokenParts, token: string): Promise<ShownCredential | undefined> {
   const state = await findState(database.read, stateKey('session', token), clock.nowMicros());
-  return state && signedInSchema.parse(JSON.parse(state.payload));
+  const kept = state && signedInSchema.parse(JSON.parse(state.payload));
+  return kept?.proof === undefined ? kept : undefined;
 }
 
 /** Clients may name it by a domain, which says nothing here. */

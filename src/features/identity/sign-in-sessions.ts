@@ -12,11 +12,17 @@ const dayMicros = 24 * 60 * 60 * 1_000_000;
 const idleMicros = 90 * dayMicros;
 
 /** Who signed in, as states under way keep it. */
-export const signedInSchema = z.object({ principalUid: z.string(), credentialUid: z.string(), clientId: z.string() });
+export const signedInSchema = z.object({
+  principalUid: z.string(),
+  credentialUid: z.string(),
+  clientId: z.string(),
+  /** How the client showed who it is; absent when it did not. */
+  proof: z.enum(['secret', 'key']).exactOptional(),
+});
 export type KeptSignIn = z.infer<typeof signedInSchema>;
 
-export function keepSignIn({ principal, credentialUid, clientId }: SignedIn): KeptSignIn {
-  return { principalUid: principal.uid, credentialUid, clientId };
+export function keepSignIn({ principal, credentialUid, clientId, proof }: SignedIn): KeptSignIn {
+  return { principalUid: principal.uid, credentialUid, clientId, ...(proof === 'none' ? {} : { proof }) };
 }
 
 /** Undefined when principal or credential are gone or disabled since, or the credential has expired. */
@@ -28,12 +34,13 @@ export async function resumeSignIn(
   if (standing === undefined || (standing.expiresAtMicros ?? Number.POSITIVE_INFINITY) <= clock.nowMicros())
     return undefined;
   const { principal, loginName, credentialUid } = standing;
-  return { principal, loginName, credentialUid, clientId: kept.clientId, proof: 'none' };
+  return { principal, loginName, credentialUid, clientId: kept.clientId, proof: kept.proof ?? 'none' };
 }
 
 /**
  * Sign-ins of people that outlive their access tokens. A refresh token is 256 random bits, kept as a hash, and stays good
  * while it is used: several processes of one client share it. It ends with the credential it was bought with.
+ * One that a client bought with a proof is for callers to refuse without one: `proof` of who resumes it.
  */
 export class SignInSessions {
   readonly #parts: { readonly database: Database; readonly clock: Clock; readonly ids: Ids };
