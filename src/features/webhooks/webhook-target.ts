@@ -23,7 +23,8 @@ export function openTarget({ sealer }: Pick<TargetParts, 'sealer'>, uid: string,
 /**
  * Takes address and headers out of the properties and leaves them sealed, so that neither the resource nor its events show
  * them. `previous` are those of the resource as it stood; its signing key stays, that of a new one is generated. What a PATCH
- * (which brings `sealed` along) leaves out stays too.
+ * (which brings `sealed` along) leaves out stays too. Another origin inherits neither headers nor key: whoever may change the
+ * address need not be one who may see them.
  */
 export function sealProperties(
   parts: TargetParts,
@@ -34,10 +35,12 @@ export function sealProperties(
   const { serviceUri, customHeaders, sealed, ...rest } = properties;
   const before = previous === undefined ? undefined : openTarget(parts, uid, sealedBytes(previous));
   const kept = sealed !== undefined && sealed === previous?.sealed ? before : undefined;
+  const address = typeof serviceUri === 'string' ? serviceUri : (kept?.serviceUri ?? '');
+  const isThere = before !== undefined && isSameOrigin(before.serviceUri, address);
   const target: WebhookTarget = {
-    serviceUri: typeof serviceUri === 'string' ? serviceUri : (kept?.serviceUri ?? ''),
-    customHeaders: headersOf(customHeaders) ?? kept?.customHeaders ?? {},
-    signingKey: before?.signingKey ?? newSigningKey(parts),
+    serviceUri: address,
+    customHeaders: headersOf(customHeaders) ?? (isThere ? kept?.customHeaders : undefined) ?? {},
+    signingKey: isThere ? before.signingKey : newSigningKey(parts),
   };
   // Sealing the same once more would look like a change.
   const isSame = before !== undefined && canonicalJson(before) === canonicalJson(target);
@@ -57,6 +60,10 @@ export function sealedBytes({ sealed }: JsonObject): Uint8Array {
 
 export function newSigningKey({ ids }: Pick<TargetParts, 'ids'>): string {
   return Buffer.from(ids.bytes(signingKeyBytes)).toString('base64');
+}
+
+function isSameOrigin(a: string, b: string): boolean {
+  return a === b || URL.parse(a)?.origin === URL.parse(b)?.origin;
 }
 
 function headersOf(value: unknown): Readonly<Record<string, string>> | undefined {
