@@ -15,6 +15,7 @@ import {
   cursorsBehind,
   deliverJob,
   findWebhook,
+  isUnchanged,
   moveCursor,
   noteFailures,
   type WebhookCursor,
@@ -79,6 +80,7 @@ async function deliverLater({ database, jobs }: DeliveryRunParts, webhookUid: st
 
 class DeliveryRun {
   readonly #parts: DeliveryRunParts;
+  readonly #row: WebhookRow;
   readonly #uid: string;
   readonly #receiver: Receiver;
   readonly #job: JobRun;
@@ -91,6 +93,7 @@ class DeliveryRun {
 
   constructor(parts: DeliveryRunParts, row: WebhookRow, receiver: Receiver, job: JobRun) {
     this.#parts = parts;
+    this.#row = row;
     this.#uid = row.uid;
     this.#receiver = receiver;
     this.#job = job;
@@ -113,8 +116,12 @@ class DeliveryRun {
       const events = await this.#parts.journal.after(at, pageEvents);
       if (events.length === 0) return await this.#endOf(at);
       for (const group of groupsOf(events, at, this.#receiver)) {
-        if (group.notifications.length > 0 && (await this.#send(group.notifications, write)) === 'failing')
-          return 'failing';
+        const sent = group.notifications.length === 0 ? 'delivered' : await this.#send(group.notifications, write);
+        if (sent === 'failing') return 'failing';
+        if (sent === 'changed') {
+          await write();
+          return 'turnOver';
+        }
         at = group.end;
         if (this.#isFull() && !(await write())) return 'turnOver';
       }
@@ -127,10 +134,12 @@ class DeliveryRun {
   async #send(
     notifications: readonly Notification[],
     write: () => Promise<boolean>,
-  ): Promise<'delivered' | 'dead' | 'failing'> {
+  ): Promise<'delivered' | 'dead' | 'failing' | 'changed'> {
     const { clock, pace } = this.#parts;
     await this.#renew();
     await pace.turn(this.#job.signal);
+    // Switched off or sent elsewhere: that holds from the next request on.
+    if (!(await isUnchanged(this.#parts.database.read, this.#row))) return 'changed';
     const payload = this.#receiver.messageOf(notifications);
     const id = idOf(notifications);
     const result = await attempt(this.#parts, this.#receiver.target, { id, payload }, this.#job.signal).catch(

@@ -65,6 +65,12 @@ export async function findWebhook(queries: Queries, uid: string): Promise<Webhoo
   return await queries.selectFrom('webhooks').selectAll().where('uid', '=', uid).executeTakeFirst();
 }
 
+/** Whether a webhook still is as it was read. */
+export async function isUnchanged(queries: Queries, { uid, changed_at }: WebhookRow): Promise<boolean> {
+  const row = await queries.selectFrom('webhooks').select('changed_at').where('uid', '=', uid).executeTakeFirst();
+  return row?.changed_at === changed_at;
+}
+
 export async function listEnabled(queries: Queries, registryUid: string): Promise<WebhookRow[]> {
   return await queries
     .selectFrom('webhooks')

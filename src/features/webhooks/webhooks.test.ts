@@ -242,6 +242,39 @@ forEachDatabase((_, open) => {
     );
   });
 
+  test('a webhook that is switched off or moved while it is told is told no more there', async () => {
+    let answer = () => {};
+    const old = await receive(async (_received, response) => {
+      await new Promise<void>((resolve) => {
+        answer = resolve;
+      });
+      response.writeHead(200).end();
+    });
+    const moved = await receive();
+    const off = await receive(async (_received, response) => {
+      await change(offUid, { is_enabled: 0 });
+      response.writeHead(200).end();
+    });
+    const change = (uid: string, values: { readonly is_enabled?: number; readonly sealed_target?: Uint8Array }) =>
+      database.transaction((tx) =>
+        tx
+          .updateTable('webhooks')
+          .set({ ...values, changed_at: clock.nowMicros() })
+          .where('uid', '=', uid)
+          .execute(),
+      );
+    const uid = await hook(old.url, { scope: 'moving:*' });
+    const offUid = await hook(off.url, { scope: 'moving:*' });
+    await push('moving', numbered(5));
+    await waitFor('the first', patienceMs, () => old.received.length === 1);
+    const target = { serviceUri: moved.url, customHeaders: {}, signingKey: 'c2VjcmV0' };
+    await change(uid, { sealed_target: Buffer.from(sealTarget({ sealer, ids }, uid, target), 'base64') });
+    answer();
+    await waitFor('the others', patienceMs, () => moved.received.length === 4);
+    assert.deepEqual(tagsOf([...old.received, ...moved.received]), numbered(5));
+    assert.equal(off.received.length, 1);
+  });
+
   test('two processes together lose nothing, and repeat nothing under another id', async () => {
     const again = await open({ again: database });
     const other = await sampleProcess(again, sample.tenantUid, new HeldClock());

@@ -118,15 +118,15 @@ export class Webhooks {
   /** Each once: a ping or dead letter that fails is (again) a dead letter. */
   async #resend(webhookUid: string, job: JobRun): Promise<void> {
     const { database, clock } = this.#parts;
-    const row = await findWebhook(database.read, webhookUid);
-    if (row === undefined) return;
-    const target = openTarget(this.#parts, row.uid, row.sealed_target);
     while (true) {
       const page = await listWaiting(database.read, webhookUid, resendPage);
       if (page.length === 0) return;
       for (const delivery of page) {
         await job.renew();
         await this.#run.pace.turn(job.signal);
+        const row = await findWebhook(database.read, webhookUid);
+        if (row === undefined) return;
+        const target = openTarget(this.#parts, row.uid, row.sealed_target);
         const { eventId: id, payload } = delivery;
         const { isDelivered, outcome } = await attempt(this.#parts, target, { id, payload }, job.signal);
         const state = isDelivered ? 'delivered' : 'dead';
