@@ -81,6 +81,20 @@ forEachDatabase((_, open) => {
     assert.equal((await scrubProgress(bench.database.read))?.blobs, 3);
   });
 
+  test('a walk that is begun anew while one is under way starts at the first blob', async () => {
+    await restartScrub(bench.here);
+    let renewals = 0;
+    const renew = async () => {
+      renewals += 1;
+      if (renewals !== 2) return;
+      clock.advance(1);
+      await restartScrub(bench.here);
+    };
+    const progress = await scrub(parts(), { ...job, renew });
+    assert.deepEqual([renewals, progress.blobs, progress.beganAtMicros], [6, 3, clock.nowMicros()]);
+    assert.deepEqual(await scrubProgress(bench.database.read), progress);
+  });
+
   test('a store that cannot be read proves nothing: no blob is set aside', async () => {
     await restartScrub(bench.here);
     const broken = {

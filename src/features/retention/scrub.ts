@@ -9,7 +9,7 @@ import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
 import { markDamaged } from '../content/blob-commit.ts';
-import { saveWalk, walkPosition } from './walk-store.ts';
+import { lockedWalkPosition, saveWalk, walkPosition } from './walk-store.ts';
 
 export type ScrubParts = {
   readonly database: Database;
@@ -78,7 +78,8 @@ export async function scrub(parts: ScrubParts, job: Pick<JobRun, 'signal' | 'ren
       await job.renew();
     }
     if (rows.length === 0) progress = { ...progress, endedAtMicros: clock.nowMicros() };
-    await save(parts, progress);
+    // Begun anew by somebody meanwhile: this run goes on there.
+    if (!(await saveStep(parts, progress))) progress = await startOf(parts);
   }
   return progress;
 }
@@ -88,31 +89,35 @@ export async function scrubProgress(queries: Queries): Promise<ScrubProgress | u
   return positionSchema.safeParse(await walkPosition(queries, walkName)).data;
 }
 
-/** Makes the next run begin at the first blob. */
+/** Makes the next run, and one that is under way, begin at the first blob. */
 export async function restartScrub(parts: Pick<ScrubParts, 'database' | 'clock'>): Promise<ScrubProgress> {
-  const progress = freshWalk(parts.clock.nowMicros());
-  await save(parts, progress);
-  return progress;
+  return await beginWalk(parts);
 }
 
-async function startOf({ database, clock, everyMs }: ScrubParts): Promise<ScrubProgress> {
-  const known = await scrubProgress(database.read);
+async function startOf(parts: ScrubParts): Promise<ScrubProgress> {
+  const known = await scrubProgress(parts.database.read);
+  if (known === undefined) return await beginWalk(parts);
+  const isDue =
+    known.endedAtMicros !== undefined && known.beganAtMicros + parts.everyMs * 1000 <= parts.clock.nowMicros();
+  return isDue ? await beginWalk(parts) : known;
+}
+
+async function beginWalk({ database, clock }: Pick<ScrubParts, 'database' | 'clock'>): Promise<ScrubProgress> {
   const nowMicros = clock.nowMicros();
-  if (known === undefined) return freshWalk(nowMicros);
-  const isDue = known.endedAtMicros !== undefined && known.beganAtMicros + everyMs * 1000 <= nowMicros;
-  return isDue ? freshWalk(nowMicros) : known;
-}
-
-function freshWalk(beganAtMicros: number): ScrubProgress {
-  return { registryUid: '', digest: '', beganAtMicros, blobs: 0, bytes: 0, damaged: 0 };
-}
-
-async function save(
-  { database, clock }: Pick<ScrubParts, 'database' | 'clock'>,
-  position: ScrubProgress,
-): Promise<void> {
-  const nowMicros = clock.nowMicros();
+  const position = { registryUid: '', digest: '', beganAtMicros: nowMicros, blobs: 0, bytes: 0, damaged: 0 };
   await database.transaction(async (tx) => await saveWalk(tx, { name: walkName, position, nowMicros }));
+  return position;
+}
+
+/** False, and nothing is saved, when another walk has begun. */
+async function saveStep({ database, clock }: ScrubParts, position: ScrubProgress): Promise<boolean> {
+  const nowMicros = clock.nowMicros();
+  return await database.transaction(async (tx) => {
+    const known = positionSchema.safeParse(await lockedWalkPosition(tx, database.kind, walkName)).data;
+    if (known?.beganAtMicros !== position.beganAtMicros) return false;
+    await saveWalk(tx, { name: walkName, position, nowMicros });
+    return true;
+  });
 }
 
 async function nextBlobs(queries: Queries, after: ScrubProgress): Promise<Row[]> {

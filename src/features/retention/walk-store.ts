@@ -1,8 +1,16 @@
-import type { Queries, Transaction } from '../../platform/database/database.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdate } from '../../platform/database/locks.ts';
 
 /** How far a walk over many rows has come, as JSON; undefined before its first step. */
 export async function walkPosition(queries: Queries, name: string): Promise<unknown> {
   const row = await queries.selectFrom('walks').select('position').where('name', '=', name).executeTakeFirst();
+  return row === undefined ? undefined : JSON.parse(row.position);
+}
+
+/** The same; it stays as it is until the commit. */
+export async function lockedWalkPosition(tx: Transaction, kind: Database['kind'], name: string): Promise<unknown> {
+  const walk = tx.selectFrom('walks').where('name', '=', name).select('position');
+  const row = await lockedForUpdate(kind, walk).executeTakeFirst();
   return row === undefined ? undefined : JSON.parse(row.position);
 }
 
