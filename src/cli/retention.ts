@@ -46,8 +46,9 @@ function answer(context: CommandContext, given: Given, value: object, lines: rea
 
 function explanationLines(blob: BlobExplanationView): readonly string[] {
   const { digest, sizeBytes, state, references, referenceCount, repositories, graceUntil } = blob;
-  const kept = references.map(({ repository, manifest, tags }) => {
-    return `  ${repository}@${manifest}${tags.length === 0 ? ' (untagged)' : ` (${tags.join(', ')})`}`;
+  const kept = references.map(({ repository, manifest, tags, isDeleted }) => {
+    const state = isDeleted ? 'deleted, can be restored' : tags.join(', ') || 'untagged';
+    return `  ${repository}@${manifest} (${state})`;
   });
   const more = referenceCount - references.length;
   return [

@@ -15,7 +15,15 @@ export const blobExplanationSchema = z.object({
   /** Repositories that show it. */
   repositories: z.array(z.string()),
   /** At most the first hundred. */
-  references: z.array(z.object({ repository: z.string(), manifest: z.string(), tags: z.array(z.string()) })),
+  references: z.array(
+    z.object({
+      repository: z.string(),
+      manifest: z.string(),
+      tags: z.array(z.string()),
+      /** Kept to be restored. */
+      isDeleted: z.boolean(),
+    }),
+  ),
   referenceCount: z.number(),
 });
 export type BlobExplanationView = z.infer<typeof blobExplanationSchema>;
