@@ -16,6 +16,7 @@ import {
 } from './cli/command.ts';
 import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
+import { fetchFrom } from './cli/fetch-from.ts';
 import { identityCommands } from './cli/identity.ts';
 import { operateCommands } from './cli/operate.ts';
 import { purgeCommands } from './cli/purge.ts';
@@ -102,7 +103,11 @@ function connect(settings: Settings, bootstrap: Bootstrap | undefined) {
   trust(bootstrap.caCertificate);
   const { userName, password } = bootstrap.owner;
   const origin = settings.server ?? bootstrap.endpoints.management;
-  return createAdminClient({ origin, username: userName, password, fetch, timeoutMs: requestTimeoutMs });
+  return createAdminClient({
+    ...{ origin, username: userName, password },
+    fetch: fetchFrom(origin),
+    timeoutMs: requestTimeoutMs,
+  });
 }
 
 function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): Surroundings {

@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, test } from 'node:test';
 import { type BerthServer, startBerth } from '../test/support/berth-server.ts';
+import { freePort } from '../test/support/free-port.ts';
 import { tryRun } from '../test/support/run.ts';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
 
 let server: BerthServer;
 before(async () => {
@@ -36,6 +38,12 @@ async function answerOf(request: ReturnType<typeof httpRequest>): Promise<Answer
 const registryHost = () => `local.berth.localhost:${server.ports.https}`;
 const codeOf = ({ body }: Answer): unknown => JSON.parse(body).errors[0].code;
 const owner = () => `${server.bootstrap.owner.userName}:${server.bootstrap.owner.password}`;
+
+const berth = (...args: string[]) => {
+  // Settings of the tests are not settings of the program.
+  const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
+  return tryRun('env', [...ours.flatMap((name) => ['-u', name]), join(import.meta.dirname, '../bin/berth'), ...args]);
+};
 
 test('the first start leaves a folder and secrets that only this user can read', () => {
   assert.equal(statSync(server.dataFolder).mode & 0o777, 0o700);
@@ -181,20 +189,41 @@ test('the admin API is for owners and says what is wrong', async () => {
 });
 
 test('commands reach the server, and their exit codes tell how it went', async () => {
-  // Settings of the tests are not settings of the program.
-  const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
-  const withoutOurs = ours.flatMap((name) => ['-u', name]);
-  const berth = (...args: string[]) =>
-    tryRun('env', [...withoutOurs, join(import.meta.dirname, '../bin/berth'), ...args, '--data', server.dataFolder]);
-  const shown = await berth('credential', 'show', 'local', '--value');
+  const here = (...args: string[]) => berth(...args, '--data', server.dataFolder);
+  const shown = await here('credential', 'show', 'local', '--value');
   assert.equal(shown.stdout.trim(), server.admin.password);
-  assert.equal((await berth('registry', 'show', 'nobody')).code, 3);
-  assert.equal((await berth('registry', 'shwo')).code, 2);
-  const doctor = await berth('doctor');
+  assert.equal((await here('registry', 'show', 'nobody')).code, 3);
+  assert.equal((await here('registry', 'shwo')).code, 2);
+  const doctor = await here('doctor');
   assert.equal(doctor.code, 0, doctor.stdout);
-  const second = await berth('serve');
+  const second = await here('serve');
   assert.equal(second.code, 1);
   assert.match(second.stderr, new RegExp(`in use by the process ${server.pid}`));
+});
+
+test('a command that finds no server says where it looked and what to do', async () => {
+  const nowhere = `https://localhost:${await freePort()}`;
+  const { code, stderr } = await berth('registry', 'list', '--data', server.dataFolder, '--server', nowhere);
+  assert.equal(code, 1);
+  assert.equal(
+    stderr.trim(),
+    `berth: no server answers at ${nowhere} (ECONNREFUSED): start it with berth serve, or give --server or --data`,
+  );
+});
+
+test('a server that cannot listen names the setting, and one that would listen nowhere does not start', async () => {
+  const folder = temporaryFolder('addresses');
+  try {
+    const [data, taken] = [folder.path, `localhost:${server.ports.http}`];
+    const inUse = await berth('serve', '--data', data, '--http', 'none', '--https', taken);
+    assert.equal(inUse.code, 1);
+    assert.match(inUse.stderr, /cannot serve --https: listen EADDRINUSE.*give --https another one/);
+    const nowhere = await berth('serve', '--data', data, '--http', 'none', '--https', 'none');
+    assert.equal(nowhere.code, 2);
+    assert.match(nowhere.stderr, /http and https are none/);
+  } finally {
+    folder.remove();
+  }
 });
 
 /** Sends bytes as they are, the second part after the first answer; resolves with all that came until the end. */

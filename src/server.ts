@@ -72,6 +72,7 @@ import { unfinishedDeletionsJob } from './features/retention/unfinished-deletion
 import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName, openInstallation } from './installation.ts';
+import { SettingsError } from './load-settings.ts';
 import { openBlobStore } from './open-blob-store.ts';
 import { createAccessLog } from './platform/access-log/create-access-log.ts';
 import { claimStore } from './platform/blob-store/store-mark.ts';
@@ -122,10 +123,11 @@ export type Program = {
 
 /**
  * Runs the server until SIGTERM or SIGINT, then finishes what is in flight. Whatever was opened is closed in reverse order,
- * also when a later step fails. Throws DataFolderInUse and whatever else keeps the server from starting.
+ * also when a later step fails. Throws DataFolderInUse, SettingsError, and whatever else keeps the server from starting.
  */
 export async function serve(settings: Settings, program: Program): Promise<void> {
   checkRuntime(process.versions);
+  refuseToHide(settings);
   const sink = createLineSink(process.stderr);
   const log = openLog(settings, sink);
   guardProcess(log);
@@ -248,7 +250,14 @@ async function openData(settings: Settings, program: Program, { log, opened, rol
   const failpoint = createFailpoints(program.failpoints, clock);
   const database =
     settings.database === undefined
-      ? await openSqlite({ file: folder.database, clock, ids, log, ...sharingOf(role), onSyncFailed: () => endNow(role) })
+      ? await openSqlite({
+          file: folder.database,
+          clock,
+          ids,
+          log,
+          ...sharingOf(role),
+          onSyncFailed: () => endNow(role),
+        })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
   const { store, mark, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
@@ -495,11 +504,15 @@ async function listen(
   const stop = async () => {
     await Promise.all(started.map(({ servers, graceMs }) => servers.stop(graceMs)));
   };
-  const main = [...(http ? [http] : []), ...(https ? [{ ...https, certificates }] : [])];
+  const main = [
+    ...(http ? [{ ...http, setting: 'http' }] : []),
+    ...(https ? [{ ...https, setting: 'https', certificates }] : []),
+  ];
   try {
     await start(main, appOf(management && 'registry'), stopGraceMs);
-    if (management) await start([{ ...management, certificates }], appOf('control'), stopGraceMs);
-    if (settings.metrics) await start([settings.metrics], metricsApp(metrics), 0);
+    if (management)
+      await start([{ ...management, setting: 'management', certificates }], appOf('control'), stopGraceMs);
+    if (settings.metrics) await start([{ ...settings.metrics, setting: 'metrics' }], metricsApp(metrics), 0);
   } catch (error) {
     await stop();
     throw error;
@@ -519,13 +532,18 @@ async function listenForIdentities(
   const servers =
     listener &&
     (await startHttpServers({
-      listeners: [listener],
+      listeners: [{ ...listener, setting: 'identity-endpoint' }],
       answer: answerWith(
         identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host }),
       ),
       clock,
     }));
   return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };
+}
+
+function refuseToHide({ http, https, management }: Settings): void {
+  if (http === undefined && https === undefined && management === undefined)
+    throw new SettingsError('http and https are none: nobody could reach the server; give one of them an address');
 }
 
 function openLog({ logFormat, logLevel }: Settings, sink: LineSink): Log {

@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { connect, createServer, type NetConnectOpts } from 'node:net';
 import { type Command, type CommandContext, exitCodes, type Surroundings } from './command.ts';
+import { causeCode, isCertificateCode } from './fetch-from.ts';
 
 /** One thing looked at; `advice` says what to do where it is not well. */
 type Finding = {
@@ -61,13 +62,8 @@ async function readiness(origin: string): Promise<Readiness | undefined> {
     return { parts: Object.fromEntries(Object.entries(parts ?? {}).map(([name, value]) => [name, String(value)])) };
   } catch (error) {
     const code = causeCode(error);
-    return code !== undefined && /CERT|SIGNATURE|ISSUER/.test(code) ? { untrusted: code } : undefined;
+    return code !== undefined && isCertificateCode(code) ? { untrusted: code } : undefined;
   }
-}
-
-function causeCode(error: unknown): string | undefined {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;
 }
 
 function runningServer(readiness: Readiness): Finding[] {

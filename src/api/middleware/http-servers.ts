@@ -9,6 +9,8 @@ export type Listener = {
   /** `localhost` stands for 127.0.0.1 and [::1]. */
   readonly host: string;
   readonly port: number;
+  /** Name of the setting that says so, for messages. */
+  readonly setting?: string;
   /** Present for HTTPS. */
   readonly certificates?: Pick<Certificates, 'sniCallback' | 'serve'>;
 };
@@ -35,13 +37,13 @@ const limits = {
   maxHeaderSize: 16 * 1024,
 } as const;
 
-/** Listens on every address or on none. Throws Node's error when an address is taken or unknown. */
+/** Listens on every address or on none. Throws when an address is taken or unknown. */
 export async function startHttpServers(parts: HttpServersParts): Promise<HttpServers> {
   const servers: Server[] = [];
   try {
     for (const listener of parts.listeners) {
       for (const host of hostsOf(listener.host))
-        await listen(await serverFor(listener, parts.answer), host, listener.port, servers);
+        await listen(await serverFor(listener, parts.answer), { ...listener, host }, servers);
     }
   } catch (error) {
     for (const server of servers) server.close();
@@ -69,7 +71,7 @@ async function tlsServer({ sniCallback, serve }: NonNullable<Listener['certifica
   return server;
 }
 
-async function listen(server: Server, host: string, port: number, servers: Server[]): Promise<void> {
+async function listen(server: Server, { host, port, setting }: Listener, servers: Server[]): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject).listen({ host, port }, resolve);
   try {
@@ -77,10 +79,16 @@ async function listen(server: Server, host: string, port: number, servers: Serve
     servers.push(server);
   } catch (error) {
     // A machine without IPv6 still has the IPv4 half of localhost.
-    if (host !== '::1' || !isCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT')) throw error;
+    if (host !== '::1' || !isCode(error, 'EADDRNOTAVAIL', 'EAFNOSUPPORT')) throw cannotListen(error, setting);
   } finally {
     server.off('error', reject);
   }
+}
+
+function cannotListen(cause: unknown, setting: string | undefined): unknown {
+  if (setting === undefined || !(cause instanceof Error)) return cause;
+  const remedy = `stop what uses the address, or give --${setting} another one`;
+  return new Error(`cannot serve --${setting}: ${cause.message}: ${remedy}`, { cause });
 }
 
 async function stopAll(servers: readonly Server[], graceMs: number, clock: Clock): Promise<void> {
