@@ -1,4 +1,6 @@
 const repositoryRoutes = ['manifests', 'blobs', 'tags', 'referrers'];
+const acrRoutes = ['_catalog', '_usage', '_deleted'];
+const acrWords = ['_tags', '_manifests', '_usage'];
 const plainRoutes = new Map(
   ['/', '/v2/', '/v2/_catalog', '/oauth2/token', '/oauth2/exchange', '/healthz', '/readyz', '/metrics'].map((route) => [
     route,
@@ -11,6 +13,7 @@ export function routePattern(path: string): string {
   const plain = plainRoutes.get(path);
   if (plain !== undefined) return plain;
   if (path.startsWith('/v2/')) return repositoryRoute(path);
+  if (path.startsWith('/acr/v1/')) return acrRoute(path);
   if (path.startsWith('/admin/')) return '/admin/*';
   return path === '/v2' ? '/v2/' : 'other';
 }
@@ -20,4 +23,15 @@ function repositoryRoute(path: string): string {
   const end = path.lastIndexOf('/');
   const word = path.slice(path.lastIndexOf('/', end - 1) + 1, end);
   return repositoryRoutes.includes(word) ? `/v2/*/${word}/*` : 'other';
+}
+
+/** A part of a name never begins with `_`. */
+function acrRoute(path: string): string {
+  const segments = path.slice('/acr/v1/'.length).split('/');
+  const at = segments.findIndex((segment) => segment.startsWith('_'));
+  if (at < 0) return '/acr/v1/*';
+  const word = segments[at] ?? '';
+  if (at === 0 && acrRoutes.includes(word)) return word === '_deleted' ? '/acr/v1/_deleted/*' : `/acr/v1/${word}`;
+  if (at === 0 || !acrWords.includes(word)) return 'other';
+  return at === segments.length - 1 ? `/acr/v1/*/${word}` : `/acr/v1/*/${word}/*`;
 }
