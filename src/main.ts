@@ -52,6 +52,7 @@ const complain = (text: string) => console.error(text);
 
 try {
   process.exitCode = await runCli(process.argv.slice(2), {
+    version: versionOf(),
     commands,
     settingFlags: settingNames
       .filter((name) => !aboutSetting(name).isFlagless)

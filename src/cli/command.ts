@@ -92,6 +92,8 @@ export type Command = {
   readonly purpose: string;
   readonly operands?: readonly Operand[];
   readonly options?: readonly Option[];
+  /** Flags of the settings that its help shows; those that lead to the server unless set. */
+  readonly settings?: readonly string[] | 'all';
   readonly run: (context: CommandContext, given: Given) => Promise<ExitCode>;
 };
 

@@ -8,6 +8,9 @@ import {
   type OfflineTask,
 } from './command.ts';
 
+/** What says where the data is. */
+const dataSettings = ['config', 'data', 'database', 'blobs'];
+
 /** Commands that work on the data itself, beside a server or while there is none. */
 export const operateCommands: readonly Command[] = [
   {
@@ -23,6 +26,7 @@ export const operateCommands: readonly Command[] = [
       },
       { name: 'with-secrets', meaning: 'also master key, certificate authority and bootstrap.json' },
     ],
+    settings: dataSettings,
     run: (context, given) =>
       withFolder(context, given, 'to', (folder) => ({
         kind: 'backup',
@@ -39,6 +43,7 @@ export const operateCommands: readonly Command[] = [
       { name: 'from-blobs', meaning: 'where their blobs are, if not in that folder', value: 'URL' },
       { name: 'snapshot', meaning: 'which one (default: the newest)', value: 'NAME' },
     ],
+    settings: dataSettings,
     run: (context, given) =>
       withFolder(context, given, 'from', (folder) => ({
         kind: 'restore',
@@ -54,6 +59,7 @@ export const operateCommands: readonly Command[] = [
       { name: 'from', meaning: 'settings file of the source', value: 'FILE' },
       { name: 'to', meaning: 'settings file of the target', value: 'FILE' },
     ],
+    settings: [],
     run: (context, given) =>
       withFolder(context, given, 'from', (from) =>
         withOption(given, 'to', (to) => ({ kind: 'move', from, to: resolve(to) })),
@@ -62,6 +68,7 @@ export const operateCommands: readonly Command[] = [
   {
     words: ['migrate-database'],
     purpose: 'bring the schema of the database up to date, without starting a server',
+    settings: dataSettings,
     run: (context) => context.offline({ kind: 'migrateDatabase' }),
   },
 ];

@@ -1,4 +1,4 @@
-import { Argument, type Command as CommanderCommand, CommanderError, Command as Program } from 'commander';
+import { Argument, type Command as CommanderCommand, CommanderError, Option, Command as Program } from 'commander';
 import { ClientError } from '../client/client-error.ts';
 import { type Command, type CommandContext, type ExitCode, exitCodes, type Given, NoServer } from './command.ts';
 
@@ -6,6 +6,7 @@ import { type Command, type CommandContext, type ExitCode, exitCodes, type Given
 export type SettingFlag = { readonly flag: string; readonly unit: string; readonly meaning: string };
 
 export type CliParts = {
+  readonly version: string;
   readonly commands: readonly Command[];
   readonly settingFlags: readonly SettingFlag[];
   /** Made after the flags are known: they say where the server is. */
@@ -13,6 +14,9 @@ export type CliParts = {
   readonly print: (text: string) => void;
   readonly complain: (text: string) => void;
 };
+
+/** What says which server a command speaks to. */
+const onlineSettings: readonly string[] = ['config', 'data', 'server'];
 
 const nounPurposes = new Map([
   ['audit', 'who did what in the registries'],
@@ -27,6 +31,7 @@ export async function runCli(argv: readonly string[], parts: CliParts): Promise<
   let code: ExitCode = exitCodes.done;
   const program = new Program('berth')
     .description('A private container registry, compatible with Azure Container Registry.')
+    .version(parts.version, '--version', 'print the version')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => parts.print(text.trimEnd()),
@@ -61,14 +66,22 @@ function addCommand(
   for (const { name, meaning, value } of command.options ?? []) {
     leaf.option(value === undefined ? `--${name}` : `--${name} <${value}>`, meaning);
   }
-  for (const { flag, unit, meaning } of parts.settingFlags) {
-    // `--sparse-manifests` alone means on.
-    leaf.option(unit === 'on or off' ? `--${flag} [on|off]` : `--${flag} <value>`, meaning);
-  }
+  addSettings(leaf, command, parts.settingFlags);
   leaf.action(async () => {
     const given = givenOf(leaf, command);
     await run(parts.contextFor(settingsOf(leaf, parts.settingFlags)), given);
   });
+}
+
+/** A command takes every setting; its help shows those that matter to it. */
+function addSettings(leaf: CommanderCommand, command: Command, flags: readonly SettingFlag[]): void {
+  const shown = command.settings ?? onlineSettings;
+  for (const { flag, unit, meaning } of flags) {
+    // `--sparse-manifests` alone means on.
+    const option = new Option(unit === 'on or off' ? `--${flag} [on|off]` : `--${flag} <value>`, meaning);
+    leaf.addOption(option.hideHelp(shown !== 'all' && !shown.includes(flag)));
+  }
+  if (shown !== 'all') leaf.addHelpText('after', '\nEvery setting is an option too; berth settings lists them.');
 }
 
 function nounCommand(program: CommanderCommand, noun: string): CommanderCommand {

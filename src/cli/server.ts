@@ -5,12 +5,14 @@ export const serverCommands: readonly Command[] = [
   {
     words: ['serve'],
     purpose: 'run the registry until SIGTERM or SIGINT',
+    settings: 'all',
     run: (context) => context.serve(),
   },
   {
     words: ['settings'],
     purpose: 'print every setting with its value, where it comes from, its unit and meaning',
     options: [jsonOption],
+    settings: ['config'],
     run: async (context, given) => {
       const lines = context.settings();
       if (given.isSet('json')) context.print(JSON.stringify(lines, null, 2));
@@ -24,6 +26,7 @@ export const serverCommands: readonly Command[] = [
   {
     words: ['version'],
     purpose: 'print the version',
+    settings: [],
     run: async (context) => {
       context.print(context.version);
       return exitCodes.done;
