@@ -31,7 +31,7 @@ export type Restore = {
   readonly isForced: boolean;
 };
 
-/** Far below what one transaction of the journal holds. */
+/** Of a query, and of a transaction: far below what the databases and the journal take. */
 const slice = 200;
 
 /**
@@ -57,13 +57,11 @@ export class Restores {
     if (family.length === 0 && !(await isServed(read, uid, restore.digest)))
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: restore.digest });
     const parts = family.slice(0, -1);
-    for (let start = 0; start < parts.length; start += slice)
-      await this.#putBack(place, authority, parts.slice(start, start + slice));
+    for (const some of slices(parts)) await this.#putBack(place, authority, some);
     await this.#putBack(place, authority, [restore.digest], restore);
     for (let subjects: readonly Digest[] = [restore.digest]; subjects.length > 0; ) {
       const referrers = await referrersOf(read, uid, subjects);
-      for (let start = 0; start < referrers.length; start += slice)
-        await this.#putBack(place, authority, referrers.slice(start, start + slice));
+      for (const some of slices(referrers)) await this.#putBack(place, authority, some);
       subjects = referrers;
     }
   }
@@ -196,39 +194,79 @@ async function isServed(queries: Queries, repositoryUid: string, digest: Digest)
 
 /** The manifest and what it lists, as far as it is kept and not served; parts before what lists them. */
 async function partsOf(queries: Queries, repositoryUid: string, digest: Digest): Promise<readonly Digest[]> {
-  const found: Digest[] = [];
-  const seen = new Set<string>();
-  const visit = async (each: Digest): Promise<void> => {
-    if (seen.has(each)) return;
-    seen.add(each);
-    const kept = await queries
-      .selectFrom('deleted_manifests as d')
-      .where('d.repository_uid', '=', repositoryUid)
-      .where('d.digest', '=', each)
-      .select('d.digest')
-      .executeTakeFirst();
-    if (kept === undefined || (await isServed(queries, repositoryUid, each))) return;
-    const children = await queries
-      .selectFrom('deleted_references')
-      .where('repository_uid', '=', repositoryUid)
-      .where('manifest_digest', '=', each)
-      .where('kind', '=', 'manifest')
-      .orderBy('digest')
-      .select('digest')
-      .execute();
-    for (const child of children) await visit(parseDigest(child.digest));
-    found.push(each);
-  };
-  await visit(digest);
-  return found;
+  const listed = new Map<string, readonly Digest[]>();
+  for (let found: readonly Digest[] = [digest]; found.length > 0; ) {
+    const next = new Set<Digest>();
+    for (const some of slices(found))
+      for (const [index, parts] of await listedBy(queries, repositoryUid, some)) {
+        listed.set(index, parts);
+        for (const part of parts) next.add(part);
+      }
+    found = [...next].filter((each) => !listed.has(each));
+  }
+  return partsFirst(digest, listed);
+}
+
+/** What those of them list that are kept and not served. */
+async function listedBy(
+  queries: Queries,
+  repositoryUid: string,
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<string, readonly Digest[]>> {
+  const rows = await keptOnly(queries, repositoryUid)
+    .leftJoin('deleted_references as x', (join) =>
+      join
+        .onRef('x.repository_uid', '=', 'd.repository_uid')
+        .onRef('x.manifest_digest', '=', 'd.digest')
+        .on('x.kind', '=', 'manifest'),
+    )
+    .where('d.digest', 'in', digests)
+    .orderBy('d.digest')
+    .orderBy('x.digest')
+    .select(['d.digest as index', 'x.digest as part'])
+    .execute();
+  const ofIndex = ([index, some]: readonly [string, typeof rows]) =>
+    [index, some.flatMap(({ part }) => (part === null ? [] : [parseDigest(part)]))] as const;
+  return new Map([...Map.groupBy(rows, (row) => row.index)].map(ofIndex));
+}
+
+/** Without recursion: indexes may be nested as deeply as somebody likes. */
+function partsFirst(root: Digest, listed: ReadonlyMap<string, readonly Digest[]>): readonly Digest[] {
+  const ordered = new Set<Digest>();
+  const entered = new Set<Digest>();
+  const path = [root];
+  for (let each = path.at(-1); each !== undefined; each = path.at(-1)) {
+    const parts = listed.get(each);
+    if (parts === undefined || entered.has(each)) {
+      path.pop();
+      if (parts !== undefined) ordered.add(each);
+    } else {
+      entered.add(each);
+      for (const part of parts) if (!entered.has(part)) path.push(part);
+    }
+  }
+  return [...ordered];
 }
 
 /** What is kept, not served, and refers to one of these. */
 async function referrersOf(queries: Queries, repositoryUid: string, subjects: readonly Digest[]): Promise<Digest[]> {
-  const rows = await queries
+  const found: Digest[] = [];
+  for (const some of slices(subjects)) {
+    const rows = await keptOnly(queries, repositoryUid)
+      .where('d.subject_digest', 'in', some)
+      .orderBy('d.digest')
+      .select('d.digest')
+      .execute();
+    for (const row of rows) found.push(parseDigest(row.digest));
+  }
+  return found;
+}
+
+/** Deleted manifests that are not served. */
+function keptOnly(queries: Queries, repositoryUid: string) {
+  return queries
     .selectFrom('deleted_manifests as d')
     .where('d.repository_uid', '=', repositoryUid)
-    .where('d.subject_digest', 'in', subjects)
     .where((where) =>
       where.not(
         where.exists(
@@ -239,9 +277,9 @@ async function referrersOf(queries: Queries, repositoryUid: string, subjects: re
             .select('m.digest'),
         ),
       ),
-    )
-    .orderBy('d.digest')
-    .select('d.digest')
-    .execute();
-  return rows.map((row) => parseDigest(row.digest));
+    );
+}
+
+function* slices(digests: readonly Digest[]): Generator<readonly Digest[]> {
+  for (let start = 0; start < digests.length; start += slice) yield digests.slice(start, start + slice);
 }

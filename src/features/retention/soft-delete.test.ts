@@ -171,6 +171,33 @@ forEachDatabase((_, open) => {
     ]);
   });
 
+  test('an index of many parts that share some, with many signatures, comes back with few queries', async () => {
+    const at = place();
+    const { layer, image: shared } = await pushFresh(at);
+    const parts = Array.from({ length: 230 }, (_, n) => sampleImage([layer], { annotations: { part: `${n}` } }));
+    const inner = sampleIndex([shared, ...parts.slice(0, 5)]);
+    const outer = sampleIndex([inner, shared, ...parts]);
+    const subject = descriptorOf(outer, outer.mediaType);
+    const signatures = Array.from({ length: 230 }, (_, n) =>
+      sampleImage([layer], { subject, annotations: { n: `${n}` } }),
+    );
+    const all = [...parts, inner, outer, ...signatures];
+    for (const each of all) await push(at, each);
+    await deletions().repository(at, me);
+    let queries = 0;
+    const read = bench.database.read.withPlugin({
+      transformQuery: ({ node }) => {
+        queries += 1;
+        return node;
+      },
+      transformResult: async ({ result }) => result,
+    });
+    const counted = new Restores({ ...bench.here, database: { ...bench.database, read }, region: testRegion });
+    await counted.restore(at, me, { digest: outer.digest, tag: undefined, isForced: false });
+    for (const each of [shared, ...all]) assert(await isThere(at, each));
+    assert.equal(queries, 7);
+  });
+
   test('a tag in use is taken only by force, and can be restored then', async () => {
     const at = place();
     const { image: old } = await pushFresh(at, {}, 'latest');
