@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** A worker ends with this status when the disk failed under the database. */
+export const diskFailedCode = 74;
+
 /** What one worker's metrics are before they are added up: as its registry lists them. */
 const metricsSchema = z.array(z.record(z.string(), z.unknown()));
 export type WorkerMetrics = z.infer<typeof metricsSchema>;

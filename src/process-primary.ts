@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import type { Clock } from './platform/clock.ts';
 import type { Log } from './platform/log.ts';
-import { type PrimaryMessage, type WorkerMetrics, workerMessageSchema } from './process-messages.ts';
+import { diskFailedCode, type PrimaryMessage, type WorkerMetrics, workerMessageSchema } from './process-messages.ts';
 
 /** A worker that ended sooner after its start is not replaced at once: what ended it is probably still there. */
 const shortLifeMs = 5_000;
@@ -14,7 +14,8 @@ export type WorkersParts = { readonly count: number; readonly clock: Clock; read
 /**
  * Starts the processes that answer requests, and resolves when all of them do. They share the listeners, which the primary
  * process holds; one that dies is replaced; what one tells the others goes through here. Disposing ends them with SIGTERM and
- * waits for them. Throws when one ends before it is ready.
+ * waits for them. When the disk fails under the database of one, all processes end, this one with status 1. Throws when one
+ * ends before it is ready.
  */
 export async function startWorkers(parts: WorkersParts): Promise<AsyncDisposable> {
   const workers = new Workers(parts);
@@ -50,6 +51,15 @@ class Workers {
     await Promise.all(this.#running.values());
   }
 
+  /** This process holds the data folder until the last worker, and what SQLite remembers in their memory, is gone. */
+  async #endAll(): Promise<never> {
+    this.#stopping.abort();
+    for (const worker of this.#running.keys()) worker.process.kill('SIGKILL');
+    await Promise.all(this.#running.values());
+    this.#parts.log.error('the database cannot be written to disk; all workers have ended');
+    process.exit(1);
+  }
+
   /** Resolves when the worker answers requests; throws when it ends before. */
   async #fork(): Promise<void> {
     const worker = cluster.fork();
@@ -75,6 +85,7 @@ class Workers {
       this.#running.delete(worker);
       for (const gathering of this.#gatherings.keys()) this.#gathered(worker, gathering, undefined);
       ended.resolve();
+      if (code === diskFailedCode) void this.#endAll();
       ready.reject(new Error(`a worker ended before it was ready, with ${signal ?? `code ${code}`}`));
       if (state.isReady) void this.#replace({ pid: worker.process.pid, code, signal }, startedMs);
     });

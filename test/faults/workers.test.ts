@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +9,7 @@ import { waitFor } from '../support/wait-for.ts';
 import { blobSeed } from './content.ts';
 import { Disk } from './disk.ts';
 import { count } from './length.ts';
+import { childrenOf, isAlive } from './processes.ts';
 import { Trial } from './trial.ts';
 
 const kills = count(5, 100);
@@ -104,19 +104,4 @@ async function begun(server: BerthServer, workers: number): Promise<void> {
   await waitFor(`${workers} workers have begun to answer`, 60_000, () => {
     return server.log().split('"msg":"a worker answers"').length - 1 >= workers;
   });
-}
-
-function childrenOf(pid: number): number[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-  );
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

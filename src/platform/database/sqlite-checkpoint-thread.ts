@@ -1,13 +1,16 @@
 import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
+import { isSqliteIoError } from './sqlite-fault.ts';
 
 /** What the thread is asked: a checkpoint beside writers, one that holds them off, or to end. */
 export type CheckpointRequest = 'passive' | 'full' | 'close';
-/** `fault` is set when it failed. Having to leave something for the next time is no failure. */
-export type CheckpointAnswer = { readonly fault: string | undefined };
+/** `busy`: others read or write the file, so the WAL could not be moved as far as was asked. `isDiskFault`: see `SyncFailed`. */
+export type CheckpointAnswer =
+  | { readonly kind: 'done' | 'busy' }
+  | { readonly kind: 'failed'; readonly fault: string; readonly isDiskFault: boolean };
 
-/** How long a `full` one waits for writers and readers of other processes. */
-const waitMs = 2_000;
+/** How long a `full` one waits for writers and readers of other processes: for readers it holds off all writers. */
+const waitMs = 100;
 
 // The body of a thread of `SqliteCheckpoints`, with a connection of its own to the file in `workerData`.
 const db = new DatabaseSync(String(workerData), { timeout: waitMs });
@@ -23,9 +26,9 @@ parentPort?.on('message', (request: CheckpointRequest) => {
 
 function checkpoint(mode: 'passive' | 'full'): CheckpointAnswer {
   try {
-    db.prepare(`pragma wal_checkpoint(${mode})`).get();
-    return { fault: undefined };
+    const { busy } = db.prepare(`pragma wal_checkpoint(${mode})`).get() ?? {};
+    return { kind: busy === 0 ? 'done' : 'busy' };
   } catch (error) {
-    return { fault: String(error) };
+    return { kind: 'failed', fault: String(error), isDiskFault: isSqliteIoError(error) };
   }
 }

@@ -4,17 +4,20 @@ import { Worker } from 'node:worker_threads';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { CheckpointAnswer, CheckpointRequest } from './sqlite-checkpoint-thread.ts';
+import { SyncFailed } from './sqlite-commits.ts';
 import type { SqliteConnection } from './sqlite-connection.ts';
 
 /** Pages of 4 KiB that the WAL gathers before they are moved. */
 const enoughPages = 4_000;
-/** After a failure, a full disk say. */
+/** After a failure, a full disk say, and while others hold the file. */
 const retryMs = 10_000;
 
 export type CheckpointParts = {
   readonly file: string;
   readonly clock: Clock;
   readonly log: Pick<Log, 'error'> | undefined;
+  /** Called when the disk failed under a checkpoint: this process must write no more. */
+  readonly onSyncFailed: (error: SyncFailed) => void;
 };
 
 /**
@@ -26,6 +29,8 @@ export class SqliteCheckpoints {
   readonly #parts: CheckpointParts;
   #thread: Worker | undefined;
   #state: 'idle' | 'moving' | 'restLeft' = 'idle';
+  /** What the thread was asked last. */
+  #asked: Promise<boolean> | undefined;
   #notBeforeMs = 0;
 
   constructor(parts: CheckpointParts) {
@@ -54,7 +59,9 @@ export class SqliteCheckpoints {
     this.#state = 'idle';
   }
 
+  /** Resolves when the checkpoint that is under way has ended, and the thread too. */
   async close(): Promise<void> {
+    await this.#asked;
     const thread = this.#thread;
     if (thread === undefined) return;
     thread.ref();
@@ -63,31 +70,59 @@ export class SqliteCheckpoints {
     await ended;
   }
 
-  /** False when it failed; the WAL keeps what could not be moved. */
-  async #ask(request: 'passive' | 'full'): Promise<boolean> {
-    const fault = await this.#answerTo(request).catch((error: unknown) => error);
-    if (fault !== undefined) this.#fail(fault);
-    return fault === undefined;
+  /** False when not all was moved; the WAL keeps the rest for later. */
+  #ask(request: 'passive' | 'full'): Promise<boolean> {
+    this.#asked = this.#answerTo(request).then(
+      (answer) => this.#isDone(answer),
+      (error: unknown) => {
+        this.#fail(error);
+        return false;
+      },
+    );
+    return this.#asked;
   }
 
-  async #answerTo(request: CheckpointRequest): Promise<string | undefined> {
+  #isDone(answer: CheckpointAnswer): boolean {
+    if (answer.kind !== 'failed') {
+      if (answer.kind === 'busy') this.#pause();
+      return answer.kind === 'done';
+    }
+    if (answer.isDiskFault) this.#giveUp(answer.fault);
+    else this.#fail(answer.fault);
+    return false;
+  }
+
+  async #answerTo(request: CheckpointRequest): Promise<CheckpointAnswer> {
     this.#thread ??= this.#start();
     const thread = this.#thread;
-    const { promise: answered, resolve } = Promise.withResolvers<string | undefined>();
-    const hear = ({ fault }: CheckpointAnswer) => resolve(fault);
-    const lose = () => resolve('the thread of checkpoints ended');
+    const { promise: answered, resolve } = Promise.withResolvers<CheckpointAnswer>();
+    const hear = (answer: CheckpointAnswer) => resolve(answer);
+    const lose = () => resolve({ kind: 'failed', fault: 'the thread of checkpoints ended', isDiskFault: false });
     // While it works, it keeps the process alive.
     thread.ref();
     thread.on('message', hear).on('exit', lose);
     thread.postMessage(request);
-    const fault = await answered;
+    const answer = await answered;
     thread.off('message', hear).off('exit', lose);
     thread.unref();
-    return fault;
+    return answer;
+  }
+
+  /**
+   * SQLite may have counted pages as moved whose sync it left to this checkpoint, and would not write them again: nothing may
+   * come after that begins the WAL anew.
+   */
+  #giveUp(fault: string): void {
+    this.#notBeforeMs = Number.POSITIVE_INFINITY;
+    this.#parts.onSyncFailed(new SyncFailed('the database file could not be written to disk', { cause: fault }));
   }
 
   #fail(error: unknown): void {
     this.#parts.log?.error('the database log could not be moved into the database file', { error });
+    this.#pause();
+  }
+
+  #pause(): void {
     this.#notBeforeMs = this.#parts.clock.monotonicMs() + retryMs;
   }
 

@@ -15,8 +15,9 @@ export type SqliteCommits = {
 };
 
 /**
- * The system could not write the WAL to disk. What it held for the disk may be gone although a second try would succeed, and
- * all that is committed behind it would go with it: the process must end. The next start moves what SQLite finds whole.
+ * The system could not write the WAL, or what a checkpoint moved, to disk. What it held for the disk may be gone although a
+ * second try would succeed, and all that is committed behind it would go with it: the process must end. The next start moves
+ * what SQLite finds whole.
  */
 export class SyncFailed extends Error {}
 

@@ -22,7 +22,7 @@ export type SqliteOptions = {
   readonly isFirst?: boolean;
   /** Other processes open the file too, and read what this one commits. */
   readonly isShared?: boolean;
-  /** Ends the process: the disk did not take a commit. Until it has, every transaction is refused. */
+  /** Ends the process: the disk did not take a commit or a checkpoint. Until it has, every transaction is refused. */
   readonly onSyncFailed?: () => void;
 };
 
@@ -68,7 +68,7 @@ export async function openSqlite(options: SqliteOptions): Promise<Database> {
 
 function databaseOf(read: SqliteConnection, write: SqliteConnection, options: SqliteOptions): Database {
   const { file, clock, ids, log, isShared = false } = options;
-  const checkpoints = new SqliteCheckpoints({ file, clock, log });
+  const checkpoints = new SqliteCheckpoints({ file, clock, log, onSyncFailed: (error) => writer.giveUp(error) });
   const commits = isShared ? commitsInside(write) : commitsBeside(write, read, walOf(file));
   const onSyncFailed = (error: SyncFailed) => {
     log?.error('the database cannot be written to disk', { error });

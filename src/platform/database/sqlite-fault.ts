@@ -15,6 +15,11 @@ export function isSqliteBusy(error: unknown): boolean {
   return primaryCode(error) === busyCode;
 }
 
+/** Whether the disk failed; one that is full, or a lock that is held, is something else. */
+export function isSqliteIoError(error: unknown): boolean {
+  return primaryCode(error) === ioErrorCode && extendedCode(error) !== sharedMemorySizeCode;
+}
+
 /** What callers of the database get for an error that SQLite threw; anything else comes back as it is. */
 export function sqliteFault(error: unknown): unknown {
   if (extendedCode(error) === sharedMemorySizeCode) return new BerthError('storageFull', undefined, { cause: error });

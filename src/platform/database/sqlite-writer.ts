@@ -31,7 +31,7 @@ export type SqliteWriterParts = {
   readonly checkpoints: SqliteCheckpoints;
   readonly clock: Clock;
   readonly ids: Ids;
-  /** Called when the disk did not take a commit: this process must write no more. */
+  /** Called when the disk did not take what was written: this process must write no more. */
   readonly onSyncFailed: (error: SyncFailed) => void;
 };
 
@@ -120,14 +120,15 @@ export class SqliteWriter {
       if (this.#connection.isTransaction) this.#connection.run('rollback');
       const fault = sqliteFault(error);
       for (const member of group) member.fail(fault);
-      if (error instanceof SyncFailed) this.#giveUp(error);
+      if (error instanceof SyncFailed) this.giveUp(error);
       return;
     }
     for (const tell of settle) tell();
     this.#parts.checkpoints.afterCommit(this.#connection);
   }
 
-  #giveUp(error: SyncFailed): void {
+  /** Fails what waits and refuses what comes: the disk cannot be believed any more. */
+  giveUp(error: SyncFailed): void {
     this.#isFinished = true;
     this.#failWaiting(this.#waiting.length, error);
     this.#parts.onSyncFailed(error);
