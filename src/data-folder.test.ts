@@ -12,9 +12,12 @@ test('a data folder has one holder, which the second one is told', (t) => {
   const folder = new DataFolder(join(path, 'data'));
   folder.create();
   assert.equal(statSync(folder.path).mode & 0o777, 0o700);
+  assert.equal(folder.holder(), undefined);
   const held = folder.lock();
+  assert.equal(folder.holder(), String(process.pid));
   assert.match(lockElsewhere(folder.path), new RegExp(`in use by the process ${process.pid};`));
   held.release();
+  assert.equal(folder.holder(), undefined);
   assert.equal(lockElsewhere(folder.path), 'locked\n');
 });
 

@@ -1,6 +1,9 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+
+/** Longer than somebody looks who holds the folder: the look itself must not keep a server from starting. */
+const lookMs = 200;
 
 /** Another process works on the data folder. */
 export class DataFolderInUse extends Error {
@@ -57,17 +60,39 @@ export class DataFolder {
    * system ends with the process, however it ends. Throws DataFolderInUse.
    */
   lock(): { readonly release: () => void } {
-    const pidFile = join(this.path, 'lock.pid');
-    const lock = new DatabaseSync(join(this.path, 'lock.sqlite'), { timeout: 0 });
+    const lock = new DatabaseSync(this.#lockFile, { timeout: lookMs });
     try {
       lock.exec('BEGIN EXCLUSIVE');
     } catch (error) {
       lock.close();
       if (!isLocked(error)) throw error;
-      throw new DataFolderInUse(this.path, readIfThere(pidFile));
+      throw new DataFolderInUse(this.path, readIfThere(this.#pidFile));
     }
-    writeFileSync(pidFile, `${process.pid}\n`);
+    writeFileSync(this.#pidFile, `${process.pid}\n`);
     return { release: () => lock.close() };
+  }
+
+  /** The process that holds the folder; undefined when none does, or this user cannot look. */
+  holder(): string | undefined {
+    if (!existsSync(this.#lockFile)) return undefined;
+    let lock: DatabaseSync | undefined;
+    try {
+      lock = new DatabaseSync(this.#lockFile, { readOnly: true, timeout: 0 });
+      lock.exec('SELECT count(*) FROM sqlite_schema');
+      return undefined;
+    } catch (error) {
+      return isLocked(error) ? (readIfThere(this.#pidFile) ?? 'unknown') : undefined;
+    } finally {
+      lock?.close();
+    }
+  }
+
+  get #lockFile(): string {
+    return join(this.path, 'lock.sqlite');
+  }
+
+  get #pidFile(): string {
+    return join(this.path, 'lock.pid');
   }
 }
 

@@ -116,6 +116,7 @@ function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): S
   const { http, https, management, metrics, identityEndpoint } = settings;
   return {
     dataFolder: settings.data,
+    holder: new DataFolder(settings.data).holder(),
     domain: settings.domain,
     listeners: Object.entries({ http, https, management, metrics, 'identity-endpoint': identityEndpoint }).flatMap(
       ([name, address]) => (address === undefined ? [] : [{ name, ...address }]),

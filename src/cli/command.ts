@@ -49,6 +49,8 @@ export type SettingLine = {
 /** What `doctor` looks at. */
 export type Surroundings = {
   readonly dataFolder: string;
+  /** Process that works on the data folder now. */
+  readonly holder: string | undefined;
   readonly domain: string;
   readonly listeners: readonly { readonly name: string; readonly host: string; readonly port: number }[];
   /** Present when the database is not the embedded one. */

@@ -1,20 +1,26 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { azRest } from '../../test/support/az-rest.ts';
 import { startBerth } from '../../test/support/berth-server.ts';
+import { freePort } from '../../test/support/free-port.ts';
 import { tryRun } from '../../test/support/run.ts';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+
+async function doctorOn(dataFolder: string, ...args: string[]): Promise<string[]> {
+  // Settings of the tests are not settings of the program.
+  const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
+  const program = join(import.meta.dirname, '../../bin/berth');
+  const command = [...ours.flatMap((name) => ['-u', name]), program, 'doctor', '--data', dataFolder, ...args];
+  return (await tryRun('env', command)).stdout.split('\n');
+}
 
 for (const database of ['sqlite', 'postgres'] as const) {
   test(`doctor names the settings of each registry that do nothing yet, on ${database}`, async () => {
     await using server = await startBerth({ database });
-    // Settings of the tests are not settings of the program.
-    const ours = Object.keys(process.env).filter((name) => name.startsWith('BERTH_'));
-    const program = join(import.meta.dirname, '../../bin/berth');
-    const doctor = async () => {
-      const args = [...ours.flatMap((name) => ['-u', name]), program, 'doctor', '--data', server.dataFolder];
-      return (await tryRun('env', args)).stdout.split('\n').filter((line) => /enforced/.test(line));
-    };
+    const doctor = async () => (await doctorOn(server.dataFolder)).filter((line) => /enforced/.test(line));
     assert.deepEqual(await doctor(), ['ok     every setting of the registries is enforced']);
 
     const rest = await azRest(server);
@@ -40,3 +46,29 @@ for (const database of ['sqlite', 'postgres'] as const) {
     ]);
   });
 }
+
+test('doctor tells a server that is starting from one that is not running', async () => {
+  const folder = temporaryFolder('doctor');
+  try {
+    const port = await freePort();
+    const told = async () => {
+      const lines = await doctorOn(folder.path, '--http', `localhost:${port}`, '--https', 'none');
+      return lines.filter((line) => /server|listen/.test(line));
+    };
+    const stopped = [
+      'note   server is not running (start it: berth serve)',
+      `ok     http can listen on localhost:${port}`,
+    ];
+    assert.deepEqual(await told(), stopped);
+    using lock = new DatabaseSync(join(folder.path, 'lock.sqlite'));
+    lock.exec('BEGIN EXCLUSIVE');
+    writeFileSync(join(folder.path, 'lock.pid'), '4711\n');
+    assert.deepEqual(await told(), [
+      'note   server is starting or ending, or a command works on its data: process 4711',
+    ]);
+    lock.exec('ROLLBACK');
+    assert.deepEqual(await told(), stopped);
+  } finally {
+    folder.remove();
+  }
+});

@@ -81,9 +81,14 @@ function runningServer(readiness: Readiness): Finding[] {
 }
 
 async function stoppedServer(around: Surroundings): Promise<Finding[]> {
-  const ports = await Promise.all(around.listeners.map(portFree));
   const database = around.databaseUrl === undefined ? [] : [await databaseReachable(around.databaseUrl)];
-  return [{ what: 'server is not running (start it: berth serve)', isWell: true }, ...ports, ...database];
+  // What is starting may hold the ports already.
+  const ports = around.holder === undefined ? await Promise.all(around.listeners.map(portFree)) : [];
+  const what =
+    around.holder === undefined
+      ? 'server is not running (start it: berth serve)'
+      : `server is starting or ending, or a command works on its data: process ${around.holder}`;
+  return [{ what, isWell: true, isNote: true }, ...ports, ...database];
 }
 
 async function portFree({ name, host, port }: Surroundings['listeners'][number]): Promise<Finding> {
