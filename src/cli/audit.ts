@@ -93,7 +93,7 @@ function cellsOf(row: AuditRow): string[] {
     row.TimeGenerated.slice(0, 19),
     row.OperationName,
     row.ResultDescription,
-    row.Identity,
+    row.PrincipalKind === 'registryAdmin' ? `${row.Identity} (admin account)` : row.Identity,
     row.CallerIpAddress,
     `${what}${row.Reason === '' ? '' : ` ${row.Reason}`}${times}`.trim(),
   ];

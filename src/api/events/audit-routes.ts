@@ -143,6 +143,7 @@ function rowOf({ directory, tenantId }: AuditRouteParts, record: AuditRecord): A
     Size: record.size,
     TenantId: tenantId,
     PrincipalId: record.principal,
+    PrincipalKind: record.principalKind,
     Previous: record.previous,
     Reason: record.reason,
     Times: record.times,

@@ -63,6 +63,7 @@ export function recordPull(
     kind: 'pull',
     registryUid: registry.uid,
     identity: authority.principal.uid,
+    principalKind: authority.principal.kind,
     address,
     correlationId,
     status: 200,

@@ -730,6 +730,7 @@ forEachDatabase((_, open) => {
       digest: arm.digest,
       status: 200,
       registryUid: registry.registryUid,
+      principalKind: 'registryAdmin',
     });
     assert.equal(lines.length, 2, 'with the one of the table above');
   });

@@ -99,14 +99,19 @@ forEachDatabase((_, open) => {
     });
   }
 
-  test('what the admin account is given is marked in the access log, as everyone who uses it looks the same', async () => {
+  test('the access log says of what kind each is, as everyone who uses the admin account looks the same', async () => {
     await get(`service=${service}`, admin);
     await get(`service=${service}`, basic('olivia', sample.owner.password));
-    const lines = (await here.accessLines()).filter(({ kind }) => kind === 'tokenIssue').slice(-2);
-    assert.deepEqual(
-      lines.map(({ reason }) => reason),
-      ['admin account', undefined],
-    );
+    const lines = await here.accessLines();
+    for (const wanted of ['signIn', 'tokenIssue'])
+      assert.deepEqual(
+        lines
+          .filter(({ kind }) => kind === wanted)
+          .slice(-2)
+          .map(({ principalKind }) => principalKind),
+        ['registryAdmin', 'user'],
+        wanted,
+      );
   });
 
   test('a stranger is refused, and reads where the registry has anonymous pull', async () => {

@@ -1,7 +1,7 @@
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
 import { isRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
 import type { RepositoryAction } from '../../core/scope.ts';
-import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Access, AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { AccessRequest, Authorize } from './access.ts';
 import type { Authority } from './authority.ts';
@@ -116,6 +116,7 @@ class AccessCheck {
     if (this.caller.kind !== 'none')
       recordDenial(this.#parts.accessLog, request, {
         identity: rights?.principal.uid ?? 'unknown',
+        ...(rights === undefined ? {} : { principalKind: rights.principal.kind }),
         status: errorCatalogue[error].status,
         reason,
       });
@@ -175,15 +176,14 @@ function refuseCredentials(accessLog: AccessLog, request: AccessRequest): BerthE
 function recordDenial(
   accessLog: AccessLog,
   { registry, action, repository, circumstances: { address, correlationId, userAgent } }: AccessRequest,
-  denial: { readonly identity: string; readonly status: number; readonly reason: string },
+  denial: Pick<Access, 'identity' | 'principalKind'> & { readonly status: number; readonly reason: string },
 ): void {
   accessLog.record({
     kind: 'denial',
     registryUid: registry.uid,
     address,
     correlationId,
-    identity: denial.identity,
-    status: denial.status,
+    ...denial,
     reason: `${action}: ${denial.reason}`,
     ...(userAgent === undefined ? {} : { userAgent }),
     ...(repository === undefined ? {} : { repository }),

@@ -67,6 +67,7 @@ export class KnownCaller implements Caller {
   readonly kind: 'basic' | 'token';
   readonly access: readonly AccessScope[] | undefined;
   readonly issuedAtEpoch: number | undefined;
+  readonly principalKind: Principal['kind'];
   readonly #clock: Clock;
   readonly #findStanding: FindStanding;
   readonly #tokenExpiresAtMicros: number;
@@ -77,6 +78,7 @@ export class KnownCaller implements Caller {
     this.kind = token?.access === undefined ? 'basic' : 'token';
     this.access = token?.access;
     this.issuedAtEpoch = token?.epoch;
+    this.principalKind = standing.principal.kind;
     this.#clock = clock;
     this.#findStanding = findStanding;
     this.#tokenExpiresAtMicros = token?.expiresAtMicros ?? never;

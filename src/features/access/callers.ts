@@ -116,6 +116,7 @@ export class Callers {
       kind: 'signIn',
       registryUid: registry.uid,
       identity: claims?.principal ?? 'unknown',
+      ...(caller === undefined ? {} : { principalKind: caller.principalKind }),
       address,
       correlationId,
       status: caller === undefined ? 401 : 200,
@@ -134,7 +135,7 @@ export class Callers {
     return stranger({ ...token, clock: this.#parts.clock });
   }
 
-  async #known(principalUid: string, credentialUid: string, token?: ShownToken): Promise<Caller | undefined> {
+  async #known(principalUid: string, credentialUid: string, token?: ShownToken): Promise<KnownCaller | undefined> {
     const standing = await this.#findStanding(principalUid, credentialUid);
     const parts = { clock: this.#parts.clock, findStanding: this.#findStanding };
     return standing && new KnownCaller({ ...parts, standing, ...(token && { token }) });

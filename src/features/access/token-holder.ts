@@ -33,13 +33,10 @@ export function recordIssue(
     kind: 'tokenIssue',
     registryUid: registry.uid,
     identity: principal.uid,
+    principalKind: principal.kind,
     address,
     correlationId,
     status: 200,
-    ...(principal.kind === 'registryAdmin' ? { reason: adminMark } : {}),
     ...(userAgent === undefined ? {} : { userAgent }),
   });
 }
-
-/** Marks what the admin account did: everyone who uses it looks the same, so audits ask for it by name. */
-export const adminMark = 'admin account';

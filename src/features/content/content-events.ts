@@ -17,5 +17,13 @@ export function eventsOf(place: Place, authority: Authority, region: string): Ev
 function requestOf({ circumstances, principal }: Authority): Readonly<Record<string, unknown>> {
   if (circumstances === undefined) return {};
   const { correlationId: id, address, userAgent } = circumstances;
-  return { request: { id, address, name: principal.name, ...(userAgent === undefined ? {} : { userAgent }) } };
+  return {
+    request: {
+      id,
+      address,
+      name: principal.name,
+      kind: principal.kind,
+      ...(userAgent === undefined ? {} : { userAgent }),
+    },
+  };
 }

@@ -107,6 +107,7 @@ function record(accessLog: AccessLog, { registryUid, from }: SignInAttempt, outc
     kind: 'signIn',
     ...(registryUid === undefined ? {} : { registryUid }),
     identity: login?.principal.uid ?? 'unknown',
+    ...(login === undefined ? {} : { principalKind: login.principal.kind }),
     address: from.address,
     correlationId: from.correlationId,
     status: statuses[outcome.kind],

@@ -25,6 +25,8 @@ export type AuditRecord = {
   readonly identity: string;
   /** Uid of the identity. */
   readonly principal: string;
+  /** `registryAdmin`, `user`, `repositoryToken` and the like; empty where it is not known. */
+  readonly principalKind: string;
   readonly callerIpAddress: string;
   readonly userAgent: string;
   readonly correlationId: string;
@@ -73,8 +75,8 @@ const contentSchema = z.object({
   artifactType: text,
   sizeBytes: z.number().catch(0),
   request: z
-    .object({ id: text, address: text, name: text, userAgent: text })
-    .catch({ id: '', address: '', name: '', userAgent: '' }),
+    .object({ id: text, address: text, name: text, kind: text, userAgent: text })
+    .catch({ id: '', address: '', name: '', kind: '', userAgent: '' }),
 });
 
 /** A change as the audit shows it. */
@@ -90,6 +92,7 @@ export function recordOfEvent(event: JournalEvent): AuditRecord {
     registryUid: kind === 'registry' ? registryUid : undefined,
     identity: request.name === '' ? event.actor : request.name,
     principal: event.actor,
+    principalKind: request.kind,
     callerIpAddress: request.address,
     userAgent: request.userAgent,
     correlationId: request.id,
@@ -113,6 +116,7 @@ const accessSchema = z.object({
   tag: text,
   digest: text,
   identity: text,
+  principalKind: text,
   address: text,
   userAgent: text,
   correlationId: text,
@@ -134,6 +138,7 @@ export function recordOfAccess(line: string, position: string): AuditRecord {
     registryUid: access.registryUid,
     identity,
     principal: identity,
+    principalKind: access.principalKind,
     callerIpAddress: access.address,
     userAgent,
     correlationId,

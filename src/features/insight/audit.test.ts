@@ -41,7 +41,7 @@ forEachDatabase((_, open) => {
       checkpoints: new Checkpoints({ database, clock, ids, sealer }),
       push: async (repository: string, tag: string, name: string, registryUid = 'contoso') =>
         await journal.transaction(async (_tx, append) => {
-          const request = { id: 'c1', address: '192.0.2.7', name, userAgent: 'docker' };
+          const request = { id: 'c1', address: '192.0.2.7', name, kind: 'user', userAgent: 'docker' };
           const data = { repository, digest: 'sha256:00', mediaType: 'm', sizeBytes: 7, tags: [tag], request };
           append({
             stream: streamOf(registryUid, 'here'),
@@ -62,6 +62,7 @@ forEachDatabase((_, open) => {
           repository,
           tag: 'v1',
           identity,
+          principalKind: 'registryAdmin',
           address: '192.0.2.9',
           correlationId: 'c2',
           status: 200,
@@ -141,6 +142,8 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await names({ repository: 'app', operationName: 'Untag' }), []);
     assert.deepEqual(await names({ callerIpAddress: '192.0.2.7' }), ['Push web', 'Push app']);
     const [pull] = await here.all({ operationName: 'Pull' });
+    assert.equal(pull?.principalKind, 'registryAdmin');
+    assert.equal((await here.all({ operationName: 'Push' }))[0]?.principalKind, 'user');
     assert.deepEqual(await names({ toMicros: pull?.atMicros ?? 0 }), ['Push web', 'Push app']);
     assert.deepEqual(await names({ fromMicros: pull?.atMicros ?? 0 }), ['Pull app']);
     await here.close();

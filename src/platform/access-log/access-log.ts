@@ -6,6 +6,8 @@ export type Access = {
   readonly tag?: string;
   readonly digest?: string;
   readonly identity: string;
+  /** `registryAdmin` and the like: everyone who uses an admin account looks the same. */
+  readonly principalKind?: string;
   readonly address: string;
   readonly userAgent?: string;
   readonly correlationId: string;

@@ -21,8 +21,10 @@ export const auditRowSchema = z.object({
   /** Bytes of the manifest. */
   Size: z.int(),
   TenantId: z.string(),
-  /** Ours: uid of the identity, why it was denied, how many denials this line stands for, the new state, and the line's place. */
+  /** Ours: uid and kind of the identity, why it was denied, how many denials this line stands for, the new state, and the line's place. */
   PrincipalId: z.string(),
+  /** `registryAdmin` for the admin account of a registry. */
+  PrincipalKind: z.string(),
   /** Digest that a tag pointed to before it was set. */
   Previous: z.string(),
   Reason: z.string(),
