@@ -14,7 +14,7 @@ type Figure = {
 const figures: readonly Figure[] = [
   { sequence: /^Manifest GET/, goal: '>= 12,000 req/s', check: (run) => atLeast(rateOf(run), 12_000, 'req/s') },
   { sequence: /^Blob HEAD/, goal: '>= 3,000 req/s', check: (run) => atLeast(rateOf(run), 3000, 'req/s') },
-  { sequence: /^Token issue/, goal: '>= 500 req/s', check: (run) => atLeast(rateOf(run), 500, 'req/s') },
+  { sequence: /^Token issue/, goal: '>= 1,500 req/s', check: (run) => atLeast(rateOf(run), 1500, 'req/s') },
   { sequence: /^(Push|Pull) 10GB layer/, goal: 'memory grows < 64 MiB', check: (run) => below(growth(run), 64, 'MiB') },
   { sequence: /^Tag list page/, goal: 'p99 < 5 ms', check: (run) => below(run.latencyMs.p99, 5, 'ms') },
   { sequence: /^Ready with/, goal: '< 1.5 s', check: (run) => below(run.latencyMs.p50, 1500, 'ms') },
