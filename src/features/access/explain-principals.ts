@@ -30,3 +30,16 @@ export async function findExplained(
   const principal = { kind, uid: found, name, isOwner: is_owner === 1, registryUid: registry_uid ?? undefined };
   return { principal, isEnabled: is_enabled === 1 };
 }
+
+/** Whether somebody can sign in with a secret of this principal now. */
+export async function hasGoodSecret(queries: Queries, principalUid: string, nowMicros: number): Promise<boolean> {
+  const row = await queries
+    .selectFrom('secrets')
+    .where('principal_uid', '=', principalUid)
+    .where((eb) => eb.or([eb('starts_at', 'is', null), eb('starts_at', '<=', nowMicros)]))
+    .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', nowMicros)]))
+    .select('uid')
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}

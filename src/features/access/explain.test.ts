@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SamplePerson, type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
+import { waitFor } from '../../../test/support/wait-for.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { createExplain, type Explain } from './explain.ts';
 import { createRightsSource } from './rights-source.ts';
@@ -25,6 +26,7 @@ forEachDatabase((_, open) => {
       ...{ database, directory, tenantUid: sample.tenantUid },
       rightsSource: createRightsSource({ database }),
     });
+    sample.runJobs();
     ann = await sample.person('ann');
     pull = await sample.assign(ann, acrPull, sample.contoso);
   });
@@ -85,6 +87,33 @@ forEachDatabase((_, open) => {
       await tx.updateTable('principals').set({ is_enabled: 0 }).where('uid', '=', ann.uid).execute();
     });
     assert.equal((await ask('ann', 'pull', 'contoso/a')).reason, 'ann is disabled');
+  });
+
+  test('connecting needs no more than to sign in, and only owners administer', async () => {
+    await sample.person('bob');
+    assert.equal((await ask('bob', 'connect', 'fabrikam')).isAllowed, true);
+    assert.match((await ask('anonymous', 'connect', 'fabrikam')).remedy ?? '', /Sign in/);
+    assert.match((await ask('anonymous', 'administer', 'fabrikam')).remedy ?? '', /Only owners/);
+  });
+
+  test('a token is of no use without a password that is good', async () => {
+    const token = `${sample.fabrikam}/tokens/robot`;
+    const properties = { scopeMapId: `${sample.fabrikam}/scopeMaps/_repositories_pull` };
+    assert.equal((await sample.send('PUT', token, { properties })).status, 201);
+    const refused = async () => {
+      const { isAllowed, reason, remedy } = await ask('robot', 'pull', 'fabrikam/a');
+      assert.deepEqual([isAllowed, reason], [false, 'the token robot has no password that is good now']);
+      assert.match(remedy ?? '', /az acr token credential generate/);
+    };
+    await refused();
+    const tokenId = { tokenId: token, name: 'password1' };
+    const made = await sample.send('POST', `${sample.fabrikam}/generateCredentials`, tokenId);
+    assert(made.ok, await made.clone().text());
+    await waitFor('the password', 10_000, async () => (await ask('robot', 'pull', 'fabrikam/a')).isAllowed);
+    await database.transaction((tx) =>
+      tx.updateTable('secrets').set({ expires_at: 1 }).where('name', '=', 'password').execute(),
+    );
+    await refused();
   });
 
   test('what cannot be asked is refused', async () => {

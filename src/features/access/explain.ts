@@ -5,7 +5,7 @@ import { anonymous, type Principal } from '../identity/principal.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { PermissionMode, Registry } from '../registries/registry.ts';
 import { type Action, decide, type Grant, type Scope } from './decision.ts';
-import { findExplained } from './explain-principals.ts';
+import { findExplained, hasGoodSecret } from './explain-principals.ts';
 import { admits } from './network-rules.ts';
 import type { RightsSource } from './rights-source.ts';
 import { builtInRoles } from './role-built-ins.ts';
@@ -105,6 +105,11 @@ async function explainContent(parts: ExplainParts, question: Question): Promise<
       reason: `the network rules of ${registry.name} do not admit ${question.address}`,
       remedy: 'Add its address to the rules: az acr network-rule add.',
     });
+  if (found.isEnabled && (await lacksPassword(parts, principal)))
+    return denied(found, considered, {
+      reason: `the token ${principal.name} has no password that is good now`,
+      remedy: 'Make one: az acr token credential generate.',
+    });
   const surface = action === 'administer' ? 'admin' : 'oci';
   const from = { address: question.address ?? '', surface, correlationId: '', userAgent: undefined } as const;
   const decision = decide(rights, action, scopeOf(action, registry.uid, repository), from);
@@ -141,13 +146,18 @@ function withoutEffect(held: HeldRole, registry: Registry): readonly Considered[
 }
 
 function contentRemedy({ kind }: Principal, action: Action, { permissionMode, name }: Registry): string {
+  if (action === 'administer') return 'Only owners of the installation have this.';
   if (kind === 'anonymous')
     return `Sign in, or turn on anonymous pull: az acr update -n ${name} --anonymous-pull-enabled.`;
   if (kind === 'repositoryToken') return 'Add the action to the scope map of the token: az acr scope-map update.';
   const wanted = contentActions.find((each) => each === action);
-  if (wanted === undefined) return 'Only owners of the installation have this.';
+  if (wanted === undefined) return 'Sign in: whoever has signed in has this.';
   const givers = builtInRoles.filter((role) => contentActionsOf(role.permissions, permissionMode).includes(wanted));
   return `Assign a role that gives it to this registry in the mode ${permissionMode}: ${namesOf(givers)}.`;
+}
+
+async function lacksPassword({ database }: ExplainParts, { kind, uid }: Principal): Promise<boolean> {
+  return kind === 'repositoryToken' && !(await hasGoodSecret(database.read, uid, await database.nowMicros()));
 }
 
 type Found = Awaited<ReturnType<typeof findExplained>>;
