@@ -13,6 +13,10 @@ import { busyRetrySeconds, isSqliteBusy, sqliteFault } from './sqlite-fault.ts';
 
 /** A transaction that has not begun after this long fails with `busy`. */
 const maxWaitMs = 5_000;
+/** How often they are looked for while the writer itself waits. */
+const overdueEveryMs = 1_000;
+/** More than this do not wait: the disk stalls. */
+const maxWaiting = 10_000;
 /** How many transactions, and how much time of the event loop, one commit may gather. */
 const maxGroup = 256;
 const maxGroupMs = 10;
@@ -46,7 +50,9 @@ export class SqliteWriter {
   readonly #connection: SqliteConnection;
   readonly #clock: Clock;
   readonly #waiting: Waiting[] = [];
+  readonly #finished = new AbortController();
   #draining: Promise<void> | undefined;
+  #watching: Promise<void> | undefined;
   #isFinished = false;
 
   constructor(parts: SqliteWriterParts) {
@@ -57,6 +63,7 @@ export class SqliteWriter {
 
   transaction<T>(work: (tx: Transaction) => Promise<T>, { mayBeLost = false }: TransactionOptions = {}): Promise<T> {
     if (this.#isFinished) return Promise.reject(new BerthError('stopping'));
+    if (this.#waiting.length >= maxWaiting) return Promise.reject(busy());
     return new Promise((resolve, reject) => {
       let succeed = () => {};
       this.#waiting.push({
@@ -70,6 +77,7 @@ export class SqliteWriter {
         mayBeLost,
       });
       this.#draining ??= this.#drain();
+      this.#watching ??= this.#watch();
     });
   }
 
@@ -77,6 +85,8 @@ export class SqliteWriter {
   async finish(): Promise<void> {
     this.#isFinished = true;
     await this.#draining;
+    this.#finished.abort();
+    await this.#watching;
   }
 
   async #drain(): Promise<void> {
@@ -87,6 +97,19 @@ export class SqliteWriter {
       if (await this.#begin()) await this.#runGroup();
     }
     this.#draining = undefined;
+  }
+
+  /** While a commit or a checkpoint waits for the disk, nobody waits for longer than they may. */
+  async #watch(): Promise<void> {
+    try {
+      while (this.#draining !== undefined) {
+        await this.#clock.sleep(overdueEveryMs, this.#finished.signal);
+        this.#failOverdue();
+      }
+    } catch {
+      // Finished: nobody waits any more.
+    }
+    this.#watching = undefined;
   }
 
   /** Takes the write lock; false when nobody waits for it any more. */
@@ -117,14 +140,23 @@ export class SqliteWriter {
       }
       await this.#parts.commits.commit(!group.every((member) => member.mayBeLost));
     } catch (error) {
-      if (this.#connection.isTransaction) this.#connection.run('rollback');
       const fault = sqliteFault(error);
       for (const member of group) member.fail(fault);
       if (error instanceof SyncFailed) this.giveUp(error);
+      else this.#rollBack();
       return;
     }
     for (const tell of settle) tell();
     this.#parts.checkpoints.afterCommit(this.#connection);
+  }
+
+  #rollBack(): void {
+    try {
+      if (this.#connection.isTransaction) this.#connection.run('rollback');
+    } catch (cause) {
+      // Nothing can be begun any more.
+      this.giveUp(new SyncFailed('a transaction could not be rolled back', { cause }));
+    }
   }
 
   /** Fails what waits and refuses what comes: the disk cannot be believed any more. */
@@ -156,7 +188,7 @@ export class SqliteWriter {
     const sinceMs = this.#clock.monotonicMs() - maxWaitMs;
     const overdue = this.#waiting.findIndex((waiting) => waiting.sinceMs > sinceMs);
     const count = overdue === -1 ? this.#waiting.length : overdue;
-    if (count > 0) this.#failWaiting(count, new BerthError('busy', undefined, { retryAfterSeconds: busyRetrySeconds }));
+    if (count > 0) this.#failWaiting(count, busy());
   }
 
   #failWaiting(count: number, error: unknown): void {
@@ -167,6 +199,10 @@ export class SqliteWriter {
     const [random = 0] = this.#parts.ids.bytes(1);
     return 1 + random / 128;
   }
+}
+
+function busy(): BerthError {
+  return new BerthError('busy', undefined, { retryAfterSeconds: busyRetrySeconds });
 }
 
 /** What one transaction queries with; refuses queries after `end`, when the connection already serves another one. */
