@@ -1,5 +1,5 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 /** Longer than somebody looks who holds the folder: the look itself must not keep a server from starting. */
@@ -50,9 +50,14 @@ export class DataFolder {
   }
 
   create(): void {
-    mkdirSync(this.path, { recursive: true, mode: 0o700 });
-    chmodSync(this.path, 0o700);
-    mkdirSync(this.certificates, { recursive: true, mode: 0o700 });
+    try {
+      makeFolder(this.path);
+      chmodSync(this.path, 0o700);
+      makeFolder(this.certificates);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`cannot make the data folder ${this.path}: ${reason}`, { cause });
+    }
   }
 
   /**
@@ -94,6 +99,22 @@ export class DataFolder {
   get #pidFile(): string {
     return join(this.path, 'lock.pid');
   }
+}
+
+/** Not `recursive`: that tries for ever in a folder which says of a new entry that it itself does not exist, such as /proc. */
+function makeFolder(path: string): void {
+  if (isFolder(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!isFolder(path)) throw error;
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 function isLocked(error: unknown): boolean {
