@@ -1,6 +1,7 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import { runConsumer } from '../../platform/journal/run-consumer.ts';
@@ -38,6 +39,8 @@ const batchesAtOnce = 1;
 const termsPerInsert = 200;
 /** Of an identity or repository in a term; longer ones are found by their beginning and then compared. */
 const termLength = 300;
+/** Queries have what is new noted first: between them it may wait, as it takes time from requests. */
+const indexEveryMs = 30_000;
 
 /** Keeps track of where in journal and access log the entries of each registry, identity, repository and operation are. */
 export class AuditIndex {
@@ -70,13 +73,12 @@ export class AuditIndex {
       run: () => this.indexAccesses(),
       leaseMs: 60_000,
       maxAttempts: 10,
-      everyMs: 3_000,
+      everyMs: indexEveryMs,
     };
   }
 
-  /** Notes every batch of accesses that was not noted yet. */
   async indexAccesses(): Promise<void> {
-    for (const stream of await this.#accessStreams()) while (await this.#indexNext(stream));
+    await indexAccesses(this.#parts);
   }
 
   async #noteEvents(tx: Transaction, events: readonly JournalEvent[]): Promise<void> {
@@ -84,88 +86,96 @@ export class AuditIndex {
     if (first === undefined || last === undefined) return;
     const { stream, incarnation } = first;
     const piece = { source: 'journal', stream, incarnation, firstSeq: first.seq, lastSeq: last.seq } as const;
-    await this.#note(tx, piece, events.map(recordOfEvent));
+    await note(tx, this.#parts.tenantUid, piece, events.map(recordOfEvent).map(sampleOf));
   }
+}
 
-  /** Streams of processes whose last batch is not noted; a stream is found by its first batch, one look each. */
-  async #accessStreams(): Promise<string[]> {
-    const { read } = this.#parts.database;
-    const done = await read.selectFrom('journal_cursors').selectAll().where('consumer', '=', accessConsumer).execute();
-    const doneSeq = new Map(done.map(({ stream, seq }) => [stream, seq]));
-    const behind: string[] = [];
-    for (let after = ''; ; ) {
-      const next = await read
-        .selectFrom('access_batches')
-        .select('stream')
-        .where('stream', '>', after)
-        .orderBy('stream')
-        .limit(1)
-        .executeTakeFirst();
-      if (next === undefined) return behind;
-      after = next.stream;
-      const last = await read
-        .selectFrom('access_batches')
+export type AccessIndexParts = Pick<AuditIndexParts, 'database' | 'clock' | 'tenantUid'>;
+
+/** Notes every batch of accesses that was not noted yet. */
+export async function indexAccesses(parts: AccessIndexParts): Promise<void> {
+  for (const stream of await accessStreams(parts)) while (await indexNext(parts, stream));
+}
+
+/** Streams of processes whose last batch is not noted; a stream is found by its first batch, one look each. */
+async function accessStreams({ database: { read } }: AccessIndexParts): Promise<string[]> {
+  const done = await read.selectFrom('journal_cursors').selectAll().where('consumer', '=', accessConsumer).execute();
+  const doneSeq = new Map(done.map(({ stream, seq }) => [stream, seq]));
+  const behind: string[] = [];
+  for (let after = ''; ; ) {
+    const next = await read
+      .selectFrom('access_batches')
+      .select('stream')
+      .where('stream', '>', after)
+      .orderBy('stream')
+      .limit(1)
+      .executeTakeFirst();
+    if (next === undefined) return behind;
+    after = next.stream;
+    const last = await read
+      .selectFrom('access_batches')
+      .select('seq')
+      .where('stream', '=', after)
+      .orderBy('seq', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    if ((last?.seq ?? 0) > (doneSeq.get(after) ?? 0)) behind.push(after);
+  }
+}
+
+async function indexNext({ database, clock, tenantUid }: AccessIndexParts, stream: string): Promise<boolean> {
+  return await database.transaction(
+    async (tx) => {
+      const stand = tx
+        .selectFrom('journal_cursors')
         .select('seq')
-        .where('stream', '=', after)
-        .orderBy('seq', 'desc')
-        .limit(1)
-        .executeTakeFirst();
-      if ((last?.seq ?? 0) > (doneSeq.get(after) ?? 0)) behind.push(after);
-    }
-  }
-
-  async #indexNext(stream: string): Promise<boolean> {
-    const { database, clock } = this.#parts;
-    return await database.transaction(
-      async (tx) => {
-        const cursor = await tx
-          .selectFrom('journal_cursors')
-          .select('seq')
-          .where('consumer', '=', accessConsumer)
-          .where('stream', '=', stream)
-          .executeTakeFirst();
-        const batches = await tx
-          .selectFrom('access_batches')
-          .select(['seq', 'bytes'])
-          .where('stream', '=', stream)
-          .where('seq', '>', cursor?.seq ?? 0)
-          .orderBy('seq')
-          .limit(batchesAtOnce)
-          .execute();
-        const last = batches.at(-1);
-        if (last === undefined) return false;
-        for (const { seq, bytes } of batches) {
-          const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
-          await this.#note(tx, piece, await withNames(tx, recordsOfBatch(stream, seq, bytes)));
-        }
-        const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
-        await tx
-          .insertInto('journal_cursors')
-          .values({ consumer: accessConsumer, stream, ...place })
-          .onConflict((conflict) => conflict.columns(['consumer', 'stream']).doUpdateSet(place))
-          .execute();
-        return batches.length === batchesAtOnce;
-      },
-      { mayBeLost: true },
-    );
-  }
-
-  async #note(tx: Transaction, piece: Piece, records: readonly AuditRecord[]): Promise<void> {
-    const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
-    const hours = Map.groupBy(records, ({ atMicros }) => Math.floor(atMicros / longestPieceMicros));
-    const rows = [...hours.values()].flatMap((ofHour) => {
-      const times = ofHour.map(({ atMicros }) => atMicros);
-      const span = { first_at: Math.min(...times), last_at: Math.max(...times) };
-      const terms = new Set(ofHour.flatMap((record) => termsOf(record, this.#parts.tenantUid)));
-      return [...terms].map((term) => ({ term, ...span, source, stream, incarnation, first_seq, last_seq }));
-    });
-    for (let start = 0; start < rows.length; start += termsPerInsert)
-      await tx
-        .insertInto('audit_terms')
-        .values(rows.slice(start, start + termsPerInsert))
-        .onConflict((conflict) => conflict.doNothing())
+        .where('consumer', '=', accessConsumer)
+        .where('stream', '=', stream);
+      // A query and the job may come to the same batch.
+      const cursor = await lockedForUpdate(database.kind, stand).executeTakeFirst();
+      const batches = await tx
+        .selectFrom('access_batches')
+        .select(['seq', 'bytes'])
+        .where('stream', '=', stream)
+        .where('seq', '>', cursor?.seq ?? 0)
+        .orderBy('seq')
+        .limit(batchesAtOnce)
         .execute();
-  }
+      const last = batches.at(-1);
+      if (last === undefined) return false;
+      for (const { seq, bytes } of batches) {
+        const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
+        await note(tx, tenantUid, piece, await withSampleNames(tx, samplesOfBatch(stream, seq, bytes)));
+      }
+      const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
+      await tx
+        .insertInto('journal_cursors')
+        .values({ consumer: accessConsumer, stream, ...place })
+        .onConflict((conflict) => conflict.columns(['consumer', 'stream']).doUpdateSet(place))
+        .execute();
+      return batches.length === batchesAtOnce;
+    },
+    { mayBeLost: true },
+  );
+}
+
+async function note(tx: Transaction, tenantUid: string, piece: Piece, samples: readonly Sample[]): Promise<void> {
+  const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
+  const hours = Map.groupBy(samples, ({ firstAtMicros }) => hourOf(firstAtMicros));
+  const rows = [...hours.values()].flatMap((ofHour) => {
+    const span = {
+      first_at: Math.min(...ofHour.map(({ firstAtMicros }) => firstAtMicros)),
+      last_at: Math.max(...ofHour.map(({ lastAtMicros }) => lastAtMicros)),
+    };
+    const terms = new Set(ofHour.flatMap(({ record }) => termsOf(record, tenantUid)));
+    return [...terms].map((term) => ({ term, ...span, source, stream, incarnation, first_seq, last_seq }));
+  });
+  for (let start = 0; start < rows.length; start += termsPerInsert)
+    await tx
+      .insertInto('audit_terms')
+      .values(rows.slice(start, start + termsPerInsert))
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
 }
 
 /** What a record can be looked for by, within the registry or installation it belongs to. */
@@ -184,6 +194,47 @@ export function termOf(scope: string, kind: 'i' | 'o' | 'r', value: string): str
   return `${scope}/${kind}/${value.slice(0, termLength)}`;
 }
 
+/** A record that stands for all of the same terms and hour. */
+type Sample = { readonly record: AuditRecord; readonly firstAtMicros: number; readonly lastAtMicros: number };
+
+function sampleOf(record: AuditRecord) {
+  return { record, firstAtMicros: record.atMicros, lastAtMicros: record.atMicros };
+}
+
+async function withSampleNames(tx: Transaction, samples: readonly Sample[]): Promise<Sample[]> {
+  const named = await withNames(
+    tx,
+    samples.map(({ record }) => record),
+  );
+  return samples.map((sample, at) => ({ ...sample, record: named[at] ?? sample.record }));
+}
+
+function hourOf(atMicros: number): number {
+  return Math.floor(atMicros / longestPieceMicros);
+}
+
+/**
+ * One sample for each kind of access, registry, repository, identity and hour. Only these are read as records: to check every
+ * line would take the time from requests that wait.
+ */
+function samplesOfBatch(stream: string, seq: number, bytes: Uint8Array): Sample[] {
+  const samples = new Map<string, { record: AuditRecord; firstAtMicros: number; lastAtMicros: number }>();
+  for (const [index, line] of linesOf(bytes).entries()) {
+    if (line === '') continue;
+    const access: Readonly<Record<string, unknown>> = JSON.parse(line);
+    const { kind, registryUid, repository, identity } = access;
+    const atMicros = Number(access.at);
+    const key = JSON.stringify([hourOf(atMicros), kind, registryUid, repository, identity]);
+    const same = samples.get(key);
+    if (same === undefined) samples.set(key, sampleOf(recordOfAccess(line, positionOf(stream, seq, index))));
+    else {
+      same.firstAtMicros = Math.min(same.firstAtMicros, atMicros);
+      same.lastAtMicros = Math.max(same.lastAtMicros, atMicros);
+    }
+  }
+  return [...samples.values()];
+}
+
 /** The lines of a batch that hold all of the needles. */
 export function recordsOfBatch(
   stream: string,
@@ -191,11 +242,16 @@ export function recordsOfBatch(
   bytes: Uint8Array,
   needles: readonly string[] = [],
 ): AuditRecord[] {
-  return zstdDecompressSync(bytes)
-    .toString('utf8')
-    .split('\n')
-    .flatMap((line, index) => {
-      if (line === '' || !needles.every((needle) => line.includes(needle))) return [];
-      return [recordOfAccess(line, `${stream}/${seq}/${index}`)];
-    });
+  return linesOf(bytes).flatMap((line, index) => {
+    if (line === '' || !needles.every((needle) => line.includes(needle))) return [];
+    return [recordOfAccess(line, positionOf(stream, seq, index))];
+  });
+}
+
+function linesOf(bytes: Uint8Array): string[] {
+  return zstdDecompressSync(bytes).toString('utf8').split('\n');
+}
+
+function positionOf(stream: string, seq: number, index: number): string {
+  return `${stream}/${seq}/${index}`;
 }

@@ -1,13 +1,15 @@
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
-import { longestPieceMicros, type Piece, recordsOfBatch, termOf } from './audit-index.ts';
+import { indexAccesses, longestPieceMicros, type Piece, recordsOfBatch, termOf } from './audit-index.ts';
 import { type AuditCategory, type AuditRecord, recordOfEvent } from './audit-record.ts';
 import { withNames } from './principal-names.ts';
 
 export type AuditFilter = {
   /** A registry, or the tenant for what belongs to none. */
   readonly scope: string;
+  /** Undefined: changes and accesses. */
+  readonly source?: Piece['source'] | undefined;
   readonly identity?: string | undefined;
   readonly operationName?: string | undefined;
   readonly repository?: string | undefined;
@@ -56,6 +58,11 @@ export async function auditPage(
   { after, limit }: { readonly after?: AuditCursor | undefined; readonly limit: number },
 ): Promise<AuditPage> {
   const { toMicros = Number.MAX_SAFE_INTEGER } = filter;
+  // The index is behind: what it has not come to is noted by whoever asks.
+  if (after === undefined && filter.source !== 'journal')
+    await indexAccesses(parts).catch(() => {
+      // Such as on a full disk: the job tells of it, and what was noted can be read all the same.
+    });
   // No id comes before the empty one at the same instant.
   const start = after ?? { atMicros: toMicros, id: '' };
   const beganMs = parts.clock.monotonicMs();
@@ -114,6 +121,7 @@ async function piecesOf(
     .where('t.term', '=', first)
     .where('t.last_at', '<=', Math.min(start.atMicros + longestPieceMicros, Number.MAX_SAFE_INTEGER))
     .where('t.first_at', '<=', start.atMicros);
+  if (filter.source !== undefined) query = query.where('t.source', '=', filter.source);
   if (filter.fromMicros !== undefined) query = query.where('t.last_at', '>=', filter.fromMicros);
   for (const term of others)
     query = query.where((at) =>

@@ -94,7 +94,13 @@ async function presentTags({ read }: Database, repositoryUid: string) {
 async function indexed(parts: AsOfParts, place: Place, atMicros: number): Promise<AuditRecord[]> {
   const records: AuditRecord[] = [];
   for (const operationName of moves) {
-    const filter = { scope: place.registryUid, repository: place.repository, operationName, fromMicros: atMicros + 1 };
+    const filter = {
+      scope: place.registryUid,
+      source: 'journal',
+      repository: place.repository,
+      operationName,
+      fromMicros: atMicros + 1,
+    } as const;
     let after: AuditCursor | undefined;
     do {
       const page = await auditPage(parts, filter, { after, limit: pageRecords });
