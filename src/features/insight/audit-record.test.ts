@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { recordOfEvent } from './audit-record.ts';
+
+const names = {
+  'manifest.pushed': 'Push',
+  'tag.deleted': 'Untag',
+  'repository.updated': 'Update Repository',
+  'tag.updated': 'Update Tag',
+  'manifest.updated': 'Update Manifest',
+  'managedIdentity.created': 'Create Managed Identity',
+  'managedIdentity.deleted': 'Delete Managed Identity',
+  'identityBinding.created': 'Create Identity Binding',
+  'identityBinding.deleted': 'Delete Identity Binding',
+  'resource.updated': 'resource.updated',
+};
+
+test('events have the names of operations', () => {
+  const place = { stream: 'registry/contoso/here', incarnation: 'i', seq: 1 };
+  for (const [type, name] of Object.entries(names)) {
+    const event = { ...place, type, version: 1, actor: 'olivia', data: {}, occurredAtMicros: 1 };
+    assert.equal(recordOfEvent(event).operationName, name);
+  }
+});
