@@ -5,6 +5,7 @@ import { forEachDatabase } from '../../../test/support/databases.ts';
 import { freePort } from '../../../test/support/free-port.ts';
 import { type SampleTenant, sampleTenant } from '../../../test/support/sample-tenant.ts';
 import { BerthError } from '../../core/errors.ts';
+import { raiseAccessEpoch } from '../../features/identity/access-epoch.ts';
 import { IdentityBindings } from '../../features/identity/identity-bindings.ts';
 import { createMachineSignIn } from '../../features/identity/machine-sign-in.ts';
 import {
@@ -14,6 +15,7 @@ import {
 } from '../../features/identity/managed-identities.ts';
 import { objectIdOf } from '../../features/identity/object-id.ts';
 import { TenantTokens } from '../../features/identity/tenant-tokens.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { createPasswordHasher } from '../../platform/keys/password-hasher.ts';
 import { createLog } from '../../platform/log.ts';
@@ -39,6 +41,7 @@ const accessLog = {
 
 forEachDatabase((_, open) => {
   let tenant: SampleTenant;
+  let database: Database;
   let bindings: IdentityBindings;
   let servers: HttpServers;
   let origin = '';
@@ -47,7 +50,7 @@ forEachDatabase((_, open) => {
   const puller = identity('puller');
 
   before(async () => {
-    const database = await open();
+    database = await open();
     tenant = await sampleTenant(database, clock);
     const { tenantUid, tenantId, keys, journal } = tenant;
     bindings = new IdentityBindings({ database, journal, clock, ids, tenantUid, passwords: createPasswordHasher(ids) });
@@ -107,6 +110,19 @@ forEachDatabase((_, open) => {
     assert.equal((await token(await ask(`${imds}/`, { metadata: 'true' }))).client_id, builder.clientId);
     await bindings.remove(binding.uid, 'owner');
     await assert.rejects(caller(answer.access_token), BerthError);
+  });
+
+  test('machines are looked for in what was read since rights changed, by whatever process', async () => {
+    const { binding } = await bound(builder.clientId, '127.0.0.0/8');
+    await token(await ask(imds, { metadata: 'true' }));
+    const elsewhere = JSON.stringify({ network: '192.0.2.0/24' });
+    const move = (tx: Transaction) =>
+      tx.updateTable('secrets').set({ verifier: elsewhere }).where('uid', '=', binding.uid).execute();
+    await database.transaction(move);
+    await token(await ask(imds, { metadata: 'true' }));
+    await database.transaction((tx) => raiseAccessEpoch(tx, tenant.tenantUid));
+    assert.equal((await ask(imds, { metadata: 'true' })).status, 400);
+    await removeAll();
   });
 
   test('whoever shows the secret is given a token, in the versions of 2019 and 2017', async () => {

@@ -20,14 +20,15 @@ export function parseNetwork(text: string): string {
   return `${address.toLowerCase()}/${bits}`;
 }
 
-/** Whether an address lies in a network that `parseNetwork` answered. */
-export function isWithin(network: string, address: string): boolean {
-  const version = isIP(address);
-  if (version === 0) return false;
+/** Which addresses lie in a network that `parseNetwork` answered. */
+export function addressesIn(network: string): (address: string) => boolean {
   const [base = '', bits] = network.split('/');
   const list = new BlockList();
   list.addSubnet(base, Number(bits), familyOf(isIP(base)));
-  return list.check(address, familyOf(version));
+  return (address) => {
+    const version = isIP(address);
+    return version !== 0 && list.check(address, familyOf(version));
+  };
 }
 
 function familyOf(version: number): 'ipv4' | 'ipv6' {

@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Queries } from '../../platform/database/database.ts';
 import { hashSecret, verifySecret } from '../../platform/keys/secret-hash.ts';
-import { isWithin, parseNetwork } from './bound-network.ts';
+import { createEpochReader } from './access-epoch.ts';
+import { addressesIn, parseNetwork } from './bound-network.ts';
 import { changeDirectory, type DirectoryParts } from './directory-change.ts';
 import { isNamed, listManagedIdentities, type ManagedIdentity, managedIdentityOf } from './managed-identities.ts';
 import { newSecret } from './new-secret.ts';
@@ -36,12 +37,17 @@ const maxBindings = 1_000;
 /** A binding is a row of `secrets`: tokens that were bought with it end with it. */
 const verifierSchema = z.union([z.object({ network: z.string() }), z.object({ secret: z.string() })]);
 
-/** Bindings of managed identities to machines and workloads. */
+type BoundMachines = { readonly binding: Binding; readonly admits: (address: string) => boolean };
+
+/** Bindings of managed identities to machines and workloads. Those to machines are read again when rights change. */
 export class IdentityBindings {
   readonly #parts: DirectoryParts;
+  readonly #epoch: () => Promise<number>;
+  #known: { readonly epoch: number; readonly machines: readonly BoundMachines[] } | undefined;
 
   constructor(parts: DirectoryParts) {
     this.#parts = parts;
+    this.#epoch = createEpochReader(parts.database.read, parts.tenantUid);
   }
 
   /** `secret` is shown this once. Throws `managedIdentityUnknown`, `bindingInvalid`. */
@@ -84,17 +90,31 @@ export class IdentityBindings {
 
   /** Those that hold for what was shown; empty for a wrong secret and for an address that nobody bound. */
   async of(proof: BindingProof): Promise<Binding[]> {
-    const { database, tenantUid } = this.#parts;
-    const rows = rowsOf(database.read, tenantUid).where('p.is_enabled', '=', 1);
     if (proof.kind === 'address') {
-      const bindings = (await rows.execute()).map((row) => bindingOf(row));
-      return bindings.filter(({ to }) => to.kind === 'address' && isWithin(to.network, proof.address));
+      const machines = await this.#machines();
+      return machines.filter(({ admits }) => admits(proof.address)).map(({ binding }) => binding);
     }
     const [uid = '', random = ''] = proof.secret.split('.', 2);
-    const row = await rows.where('s.uid', '=', uid).executeTakeFirst();
+    const row = await this.#enabledRows().where('s.uid', '=', uid).executeTakeFirst();
     const verifier = row && verifierSchema.parse(JSON.parse(row.verifier));
     const isRight = verifier !== undefined && 'secret' in verifier && verifySecret(random, verifier.secret);
     return row !== undefined && isRight ? [bindingOf(row)] : [];
+  }
+
+  async #machines(): Promise<readonly BoundMachines[]> {
+    // Read first: rows that are newer than it are read once more.
+    const epoch = await this.#epoch();
+    if (this.#known?.epoch === epoch) return this.#known.machines;
+    const machines = (await this.#enabledRows().execute()).map(bindingOf).flatMap((binding) => {
+      return binding.to.kind === 'address' ? [{ binding, admits: addressesIn(binding.to.network) }] : [];
+    });
+    this.#known = { epoch, machines };
+    return machines;
+  }
+
+  #enabledRows() {
+    const { database, tenantUid } = this.#parts;
+    return rowsOf(database.read, tenantUid).where('p.is_enabled', '=', 1);
   }
 }
 
