@@ -1,9 +1,15 @@
+import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../clock.ts';
 
 /** Bytes that all uploads of a process hold at once, unless one has waited for too long. */
 const budgetBytes = 64 * 1024 * 1024;
-/** Then it goes on all the same: clients that send slowly keep what they hold, and must not keep others from sending. */
-const longestWaitMs = 10_000;
+/** What they hold at most, those that have waited for long among them. */
+const mostBytes = 256 * 1024 * 1024;
+/** Then it may go past the budget: clients that send slowly keep what they hold, and must not keep others from sending. */
+const longWaitMs = 10_000;
+/** An upload for which there is no room then either fails. */
+const lastWaitMs = 10_000;
+const retryAfterSeconds = 5;
 
 /** Memory for one piece. */
 export type Piece = {
@@ -12,12 +18,13 @@ export type Piece = {
   readonly release: (isFree: boolean) => void;
 };
 
-type Waiting = { readonly sizeBytes: number; readonly begin: () => void };
+/** `limitBytes`: what all may hold with it. */
+type Waiting = { readonly sizeBytes: number; limitBytes: number; readonly begin: () => void };
 
 /** Memory for pieces of uploads, given in the order of asking, and used again: new memory is collected too late under load. */
 export class MemoryBudget {
   readonly #clock: Clock;
-  readonly #waiting: Waiting[] = [];
+  #waiting: Waiting[] = [];
   #heldBytes = 0;
   #free: Buffer[] = [];
 
@@ -25,9 +32,10 @@ export class MemoryBudget {
     this.#clock = clock;
   }
 
+  /** Throws `storeAway` when there is no room for too long. */
   async take(sizeBytes: number): Promise<Piece> {
-    if (this.#waiting.length > 0 || !this.#fits(sizeBytes)) await this.#wait(sizeBytes);
-    this.#heldBytes += sizeBytes;
+    if (this.#waiting.length > 0 || !this.#fits(sizeBytes, budgetBytes)) await this.#wait(sizeBytes);
+    else this.#heldBytes += sizeBytes;
     const memory = this.#memoryOf(sizeBytes);
     let isHeld = true;
     const release = (isFree: boolean) => {
@@ -48,30 +56,41 @@ export class MemoryBudget {
     return Buffer.allocUnsafeSlow(sizeBytes);
   }
 
-  #fits(sizeBytes: number): boolean {
-    return this.#heldBytes === 0 || this.#heldBytes + sizeBytes <= budgetBytes;
+  #fits(sizeBytes: number, limitBytes: number): boolean {
+    return this.#heldBytes === 0 || this.#heldBytes + sizeBytes <= limitBytes;
   }
 
+  /** Resolves when the bytes are counted as held. */
   async #wait(sizeBytes: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const begun = new AbortController();
-    const waiting = { sizeBytes, begin: resolve };
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const waiting: Waiting = { sizeBytes, limitBytes: budgetBytes, begin };
     this.#waiting.push(waiting);
-    this.#clock.sleep(longestWaitMs, begun.signal).then(resolve, () => {
-      // Its turn came in time.
-    });
-    await promise;
-    begun.abort();
-    const place = this.#waiting.indexOf(waiting);
-    if (place >= 0) this.#waiting.splice(place, 1);
+    const ended = new AbortController();
+    try {
+      await Promise.race([begun, this.#losePatience(waiting, ended.signal)]);
+    } finally {
+      ended.abort();
+    }
   }
 
-  /** One at a time: who begins takes its share before the next is asked. */
+  async #losePatience(waiting: Waiting, signal: AbortSignal): Promise<never> {
+    await this.#clock.sleep(longWaitMs, signal);
+    waiting.limitBytes = mostBytes;
+    this.#wake();
+    await this.#clock.sleep(lastWaitMs, signal);
+    this.#waiting = this.#waiting.filter((other) => other !== waiting);
+    this.#wake();
+    throw new BerthError('storeAway', undefined, { retryAfterSeconds });
+  }
+
+  /** In the order of asking: who has waited for longer has the higher limit. */
   #wake(): void {
-    const [first] = this.#waiting;
-    if (first === undefined || !this.#fits(first.sizeBytes)) return;
-    this.#waiting.shift();
-    first.begin();
-    queueMicrotask(() => queueMicrotask(() => this.#wake()));
+    let [first] = this.#waiting;
+    while (first !== undefined && this.#fits(first.sizeBytes, first.limitBytes)) {
+      this.#waiting.shift();
+      this.#heldBytes += first.sizeBytes;
+      first.begin();
+      [first] = this.#waiting;
+    }
   }
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { BerthError } from '../../core/errors.ts';
 import { HeldClock } from '../held-clock.ts';
 import { systemClock } from '../system-clock.ts';
 import { chunked, sample } from './blob-store-suite.ts';
-import { MemoryBudget } from './memory-budget.ts';
+import { MemoryBudget, type Piece } from './memory-budget.ts';
 import { sendPieces } from './send-pieces.ts';
 
 const mebibyte = 1024 * 1024;
@@ -65,4 +66,36 @@ test('who asks past the budget waits for others in turn, but not for ever', asyn
   await new Promise((resolve) => setTimeout(resolve, 5));
   clock.advance(10_000);
   assert.equal((await large).memory.length, 100 * mebibyte);
+});
+
+test('however many wait, what all hold stays below the upper limit; who finds no room is told to come again', async () => {
+  const clock = new HeldClock();
+  const budget = new MemoryBudget(clock);
+  const taken: Piece[] = [];
+  const faults: unknown[] = [];
+  const takings = Array.from({ length: 70 }, async () => {
+    await budget.take(5 * mebibyte).then(
+      (piece) => taken.push(piece),
+      (error: unknown) => faults.push(error),
+    );
+  });
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 5));
+  await pause();
+  assert.equal(taken.length, 12);
+  clock.advance(10_000);
+  await pause();
+  assert.equal(taken.length, 51);
+  taken[0]?.release(true);
+  await pause();
+  assert.equal(taken.length, 52);
+  clock.advance(10_000);
+  await Promise.all(takings);
+  assert.equal(faults.length, 18);
+  assert.ok(
+    faults.every(
+      (fault) => fault instanceof BerthError && fault.error === 'storeAway' && fault.retryAfterSeconds === 5,
+    ),
+  );
+  for (const piece of taken) piece.release(true);
+  assert.equal((await budget.take(60 * mebibyte)).memory.length, 60 * mebibyte);
 });
