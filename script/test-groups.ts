@@ -41,7 +41,7 @@ export const testGroups: readonly TestGroup[] = [
   program('format', 'format and lint', 2, ['biome', 'ci', '--colors=off', '--error-on-warnings', '.']),
   program('types', 'TypeScript', 2, ['tsc']),
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
-  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 6, ['src/**/*.test.ts'], 2),
+  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 9, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   files('faults', 'kills, full disks, damage, slow clients, many servers', 16, ['test/faults/*.test.ts'], 1),
   files('deploy', 'the image, the Helm chart, the units', 6, ['test/deploy/*.test.ts'], 1),
@@ -55,62 +55,28 @@ export const testGroups: readonly TestGroup[] = [
     1,
     { BERTH_TEST_DATABASE: 'postgres' },
   ),
-  files('az', "Debian's Azure CLI 2.45: groups, registries", 3, ['test/end-to-end/az-control-plane.test.ts'], 1),
-  files('az-sign-in', "Debian's Azure CLI 2.45: sign-in, directory", 3, ['test/end-to-end/az-sign-in.test.ts'], 1),
-  files('az-identity', 'managed identities, with az in two releases', 6, ['test/end-to-end/az-identity.test.ts'], 1),
-  files(
-    'federation',
-    'tokens of outside issuers, with az in two releases',
-    4,
-    ['test/end-to-end/federation.test.ts'],
-    1,
-  ),
-  files('az-deployments', "Debian's Azure CLI 2.45: ARM templates", 5, ['test/end-to-end/az-deployments.test.ts'], 1),
-  files(
-    'az-management',
-    'the Azure CLI against a control plane with a listener of its own',
-    2,
-    ['test/end-to-end/az-management.test.ts'],
-    1,
-  ),
-  files(
-    'az-outside-sign-in',
-    'az login through an outside OpenID provider',
-    2,
-    ['test/end-to-end/az-outside-sign-in.test.ts'],
-    1,
-  ),
-  files('az-recorded', 'what two versions of az sent, answered as then', 2, ['test/end-to-end/az-recorded.test.ts'], 1),
-  files('az-killed', 'deployments and deletions of a killed server go on', 2, ['test/end-to-end/az-killed.test.ts'], 1),
-  files(
-    'az-soft-delete',
-    'what was deleted, listed and restored with az in two releases',
-    2,
-    ['test/end-to-end/az-soft-delete.test.ts'],
-    1,
-  ),
-  files('azure-sdk', "Azure's client library in two versions", 2, ['test/end-to-end/azure-sdk.test.ts'], 1),
-  files(
+  azure('az', "Debian's Azure CLI 2.45: groups, registries, sign-in, templates, wrong requests", 8, [
+    'az-control-plane',
+    'az-deployments',
     'az-errors',
-    'wrong requests to the control plane, by REST and az',
-    2,
-    ['test/end-to-end/az-errors.test.ts'],
-    1,
+    'az-killed',
+    'az-management',
+    'az-outside-sign-in',
+    'az-recorded',
+    'az-sign-in',
+  ]),
+  azure(
+    'az-both',
+    'the Azure CLI in two releases: content, tokens, identities, webhooks; roles with the newer one',
+    14,
+    ['az-content', 'az-identity', 'az-newest', 'az-role', 'az-soft-delete', 'az-token', 'az-webhook', 'federation'],
   ),
-  files(
-    'az-content',
-    'both releases of the Azure CLI: what is in a registry, locked, listed, deleted',
-    8,
-    ['test/end-to-end/az-content.test.ts'],
-    1,
-  ),
-  files(
+  azure('azure-sdk', "Azure's client libraries: management in two versions, content, sign-in", 4, [
+    'azure-sdk',
     'azure-registry-client',
-    "Azure's client library for the content of registries",
-    2,
-    ['test/end-to-end/azure-registry-client.test.ts'],
-    1,
-  ),
+    'azure-registry-sign-in',
+  ]),
+  files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
   files(
     'events',
     'subscriptions, the live stream of events, time travel',
@@ -118,19 +84,6 @@ export const testGroups: readonly TestGroup[] = [
     ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts'],
     1,
   ),
-  files('az-webhook', 'az acr webhook, 2.45 and a new release', 4, ['test/end-to-end/az-webhook.test.ts'], 1),
-  files('az-token', 'both releases of the Azure CLI: repository tokens', 6, ['test/end-to-end/az-token.test.ts'], 1),
-  files(
-    'azure-registry-sign-in',
-    "Azure's client libraries signed in to a registry",
-    2,
-    ['test/end-to-end/azure-registry-sign-in.test.ts'],
-    1,
-  ),
-  files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
-  // With an empty cache it also installs that CLI from PyPI: 70 seconds and 400 MB on disk.
-  files('az-role', 'a new release of the Azure CLI: roles', 3, ['test/end-to-end/az-role.test.ts'], 1),
-  files('az-newest', 'a new release of the Azure CLI', 6, ['test/end-to-end/az-newest.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
     ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],
     ...['--sequence', '^(Push|Pull).* 1MB$'],
@@ -150,4 +103,10 @@ function files(
 
 function program(name: string, meaning: string, minutes: number, command: readonly string[]): TestGroup {
   return { name, meaning, minutes, work: { kind: 'program', command } };
+}
+
+/** Two files at once: an `az` command keeps one core busy for a second, and each file has servers and folders of its own. */
+function azure(name: string, meaning: string, minutes: number, names: readonly string[]): TestGroup {
+  const paths = names.map((each) => `test/end-to-end/${each}.test.ts`);
+  return files(name, meaning, minutes, paths, 2);
 }
