@@ -18,9 +18,7 @@ import {
 } from '../../../test/support/oci-samples.ts';
 import { parseDigest } from '../../core/digest.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
-import { FailpointError } from '../../platform/failpoints.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
-import { finishDeletions } from '../retention/unfinished-deletions.ts';
 import { AttributeChanges } from './attribute-changes.ts';
 import { type AttributeName, attributeNames } from './attributes.ts';
 import { Deletions } from './deletions.ts';
@@ -249,43 +247,6 @@ forEachDatabase((kind, open) => {
       left.map(({ digest }) => digest),
       [other.digest],
     );
-  });
-
-  test('what refers to a deleted manifest goes too when the deletion was cut off; what came later stays', async () => {
-    const place = fresh();
-    const image = await imageIn(place, {}, 'v1');
-    const subject = descriptorOf(image, image.mediaType);
-    const blob = sampleBlob();
-    await bench.push(place, blob);
-    for (let n = 0; n < 60; n += 1) {
-      const signature = sampleImage([blob], { subject, annotations: { n: String(n) } });
-      await put(place, signature);
-      await put(place, sampleImage([blob], { subject: descriptorOf(signature, signature.mediaType) }));
-    }
-    const cut = await bench.another({ failpoints: 'delete.commit.after:error@2' });
-    const cutOff = new Deletions({ ...cut, region: testRegion });
-    await assert.rejects(cutOff.manifest(place, me, image.digest), FailpointError);
-    const later = sampleImage([blob], { subject, annotations: { when: 'later' } });
-    await put(place, later);
-    const left = async () => {
-      const rows = await bench.database.read
-        .selectFrom('manifests as m')
-        .innerJoin('repositories as r', 'r.uid', 'm.repository_uid')
-        .where('r.name', '=', place.repository)
-        .select('m.digest')
-        .execute();
-      return rows.map(({ digest }) => digest);
-    };
-    const finish = async (laterMs: number) => {
-      const clock = new HeldClock(here.clock.nowMicros() + laterMs * 1000);
-      const job = { signal: new AbortController().signal, renew: async () => {} };
-      await finishDeletions({ ...here, clock, deletions, authority: me }, job);
-    };
-    await finish(0);
-    assert.equal((await left()).length, 21, 'it may still be going on');
-    await finish(120_000);
-    assert.deepEqual(await left(), [later.digest]);
-    assert.deepEqual(await bench.database.read.selectFrom('walks').select('name').execute(), []);
   });
 
   test('a repository goes with all it holds, more than one transaction takes', async () => {
