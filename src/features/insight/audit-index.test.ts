@@ -8,7 +8,7 @@ import { createLog } from '../../platform/log.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { indexAccesses } from './audit-index.ts';
-import { type AuditFilter, auditPage } from './audit-query.ts';
+import { type AuditCursor, type AuditFilter, auditPage } from './audit-query.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const tenantUid = 'tenant';
@@ -35,7 +35,16 @@ forEachDatabase((_, open) => {
       database,
       hostile,
       index: () => indexAccesses(parts),
-      count: async (filter: AuditFilter) => (await auditPage(parts, filter, { limit: 1_000 })).records.length,
+      count: async (filter: AuditFilter) => {
+        let count = 0;
+        let after: AuditCursor | undefined;
+        do {
+          const page = await auditPage(parts, filter, { after, limit: 1_000 });
+          count += page.records.length;
+          after = page.next;
+        } while (after !== undefined);
+        return count;
+      },
       close: () => accessLog.close(),
     };
   }

@@ -18,7 +18,7 @@ const names = {
 test('events have the names of operations', () => {
   const place = { stream: 'registry/contoso/here', incarnation: 'i', seq: 1 };
   for (const [type, name] of Object.entries(names)) {
-    const event = { ...place, type, version: 1, actor: 'olivia', data: {}, occurredAtMicros: 1 };
+    const event = { ...place, type, version: 1, actor: 'olivia', data: {}, occurredAtMicros: 1, hash: '' };
     assert.equal(recordOfEvent(event).operationName, name);
   }
 });
