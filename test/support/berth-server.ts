@@ -135,7 +135,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<BerthServe
     command: process.env.BERTH_TEST_PROGRAM ?? join(repository, 'bin/berth'),
     args: ['serve', ...flagsOf(options.settings ?? {}, place)],
     logFile: `${place.dataFolder}.log`,
-    env: { ...withoutSettings(process.env), ...place.env, ...options.env },
+    env: { ...place.env, ...options.env },
   });
   const removeFolder = () => folder?.remove();
   try {
@@ -178,12 +178,6 @@ function flagsOf(settings: Readonly<Record<string, string | true>>, place: Place
     ...settings,
   };
   return Object.entries(all).flatMap(([name, value]) => (value === true ? [`--${name}`] : [`--${name}`, value]));
-}
-
-/** The settings and test variables of this process are not those of the server. */
-function withoutSettings(environment: NodeJS.ProcessEnv): Record<string, undefined> {
-  const names = Object.keys(environment).filter((name) => name.startsWith('BERTH_'));
-  return Object.fromEntries(names.map((name) => [name, undefined]));
 }
 
 async function untilReady(daemon: Daemon, readyUrl: string, timeoutMs: number): Promise<void> {

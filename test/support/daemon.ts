@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { environmentOfPrograms } from './test-environment.ts';
 
 export type DaemonOptions = {
   readonly command: string;
   readonly args: readonly string[];
   /** Standard output and standard error go to this file, appended. */
   readonly logFile: string;
-  /** Added to this process's environment; `undefined` takes a variable away. */
+  /** Added to this process's environment, without its BERTH_ variables; `undefined` takes a variable away. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly cwd?: string;
 };
@@ -28,7 +29,7 @@ export class Daemon {
     this.#logFile = options.logFile;
     this.#child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', options.command, ...options.args], {
       cwd: options.cwd,
-      env: { ...process.env, ...options.env },
+      env: { ...environmentOfPrograms(), ...options.env },
       stdio: ['ignore', log, log],
     });
     closeSync(log);

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
+import { environmentOfPrograms } from './test-environment.ts';
 
 export type RunOptions = {
+  /** Added to this process's environment, without its BERTH_ variables. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** Written to standard input, which is closed afterwards; without it standard input is empty. */
@@ -35,7 +37,7 @@ export class RunError extends Error {
 export async function tryRun(command: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   const child = spawn(command, args, {
     cwd: options.cwd,
-    env: { ...process.env, ...options.env },
+    env: { ...environmentOfPrograms(), ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
     timeout: options.timeoutMs ?? 300_000,
     killSignal: 'SIGKILL',
