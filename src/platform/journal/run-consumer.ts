@@ -21,7 +21,7 @@ export type ConsumerOptions = {
 
 const batchSize = 100;
 /** Looks at all streams this often although nobody woke it: another process may have appended. */
-const scanEveryMs = 30_000;
+const scanEveryMs = 5_000;
 /** More streams than this are not looked at by name. */
 const mostNamed = 1_000;
 const firstRetryMs = 1_000;
