@@ -1,0 +1,77 @@
+import { Hono } from 'hono';
+import { acrRoutes } from './api/acr/acr-routes.ts';
+import { accessRoutes } from './api/admin/access-routes.ts';
+import { adminRoutes } from './api/admin/admin-routes.ts';
+import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
+import { purgeRoutes } from './api/admin/purge-routes.ts';
+import { retentionRoutes } from './api/admin/retention-routes.ts';
+import type { Arm } from './api/arm/create-arm.ts';
+import { asOfRoutes } from './api/events/as-of-routes.ts';
+import { auditRoutes } from './api/events/audit-routes.ts';
+import { liveRoutes } from './api/events/live-routes.ts';
+import { graphRoutes } from './api/graph/graph-routes.ts';
+import { loginRoutes } from './api/login/login-routes.ts';
+import type { Env } from './api/middleware/env.ts';
+import { exchange } from './api/middleware/exchange.ts';
+import { healthRoutes } from './api/middleware/health-routes.ts';
+import type { Part } from './api/middleware/host-name.ts';
+import type { Metrics } from './api/middleware/metrics.ts';
+import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
+import { statusPage } from './api/middleware/status-page.ts';
+import { ociRoutes } from './api/oci/oci-routes.ts';
+import { tokenRoutes } from './api/token/token-routes.ts';
+import type { Features } from './compose-features.ts';
+import type { Data } from './open-data.ts';
+import { blockListOf, publicPortOf, type Settings } from './settings.ts';
+
+/** Every surface on one application; a `part` of them where a listener serves no more. */
+export function composeApp(
+  settings: Settings,
+  data: Data,
+  features: Features & { readonly arm: Arm },
+  metrics: Metrics,
+  isStopping: () => boolean,
+  part: Part | undefined,
+): Hono<Env> {
+  const { trustedProxies, domain } = settings;
+  const checks = { database: () => data.database.nowMicros(), store: () => data.store.check() };
+  const parts = { ...data, ...features, metrics, isStopping, transfer: transferOf(settings) };
+  const app = new Hono<Env>();
+  app.onError(renderFailure(data.log));
+  app.notFound(renderNotFound);
+  app.use(
+    exchange({
+      ...parts,
+      domain,
+      ...(part && { part }),
+      trustedProxies: trustedProxies.length === 0 ? undefined : blockListOf(trustedProxies),
+    }),
+  );
+  app.route('/', asOfRoutes({ ...parts, ...data.installation }));
+  app.route('/', ociRoutes(parts));
+  app.route('/', acrRoutes(parts));
+  app.route('/', tokenRoutes(parts));
+  app.route('/', graphRoutes({ ...parts, domain }));
+  app.route('/', loginRoutes({ ...parts, domain, portSuffix: portSuffixOf(settings) }));
+  app.route('/', adminRoutes(parts));
+  app.route('/', liveRoutes(parts));
+  app.route('/', auditRoutes({ ...parts, ...data.installation }));
+  app.route('/', accessRoutes(parts));
+  app.route('/', identityBindingRoutes(parts));
+  app.route('/', retentionRoutes(parts));
+  app.route('/', purgeRoutes(parts));
+  app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
+  app.route('/', features.arm.routes);
+  app.route('/', statusPage());
+  return app;
+}
+
+export function transferOf(settings: Settings) {
+  return { minBytesPerSecond: settings.minBodyRate, windowMs: settings.minBodyRateWindow };
+}
+
+/** Behind host names; 443 needs none. */
+function portSuffixOf(settings: Settings): string {
+  const port = publicPortOf(settings);
+  return port === 443 ? '' : `:${port}`;
+}
