@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from './storage-error.ts';
 import { markOf, type StoreMark } from './store-mark.ts';
@@ -9,17 +9,22 @@ export function folderMark(folder: string): StoreMark {
   return {
     read: async () => {
       try {
-        return markOf(await readFile(path));
+        // An empty one is what a power loss leaves of a mark that was being written.
+        return markOf(await readFile(path)) || undefined;
       } catch (cause) {
         if (errorCode(cause) === 'ENOENT') return undefined;
         throw cause;
       }
     },
     write: async (owner) => {
-      // Whole or not there; processes that start at once write the same.
+      // Whole or not there, also after a power loss; processes that start at once write the same.
       const unfinished = `${path}.${process.pid}`;
-      await writeFile(unfinished, `${owner}\n`, { mode: 0o600 });
+      await using file = await open(unfinished, 'w', 0o600);
+      await file.writeFile(`${owner}\n`);
+      await file.sync();
       await rename(unfinished, path);
+      await using directory = await open(folder);
+      await directory.sync();
     },
   };
 }
