@@ -5,6 +5,8 @@ export type TestGroup = {
   /** Longest time it may take, in minutes, on 2 cores with the cache filled; it is stopped and fails after that. */
   readonly minutes: number;
   readonly work: TestFiles | Program;
+  /** It may run beside the groups that start daemons, fill disks and kill servers. */
+  readonly isBeside?: boolean;
 };
 
 export type TestFiles = {
@@ -43,7 +45,7 @@ export const testGroups: readonly TestGroup[] = [
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 9, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
-  files('faults', 'kills, full disks, damage, slow clients, many servers', 16, ['test/faults/*.test.ts'], 1),
+  files('faults', 'kills, full disks, damage, slow clients, many servers', 20, ['test/faults/*.test.ts'], 1),
   files('deploy', 'the image, the Helm chart, the units', 6, ['test/deploy/*.test.ts'], 1),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
@@ -108,5 +110,5 @@ function program(name: string, meaning: string, minutes: number, command: readon
 /** Two files at once: an `az` command keeps one core busy for a second, and each file has servers and folders of its own. */
 function azure(name: string, meaning: string, minutes: number, names: readonly string[]): TestGroup {
   const paths = names.map((each) => `test/end-to-end/${each}.test.ts`);
-  return files(name, meaning, minutes, paths, 2);
+  return { ...files(name, meaning, minutes, paths, 2), isBeside: true };
 }

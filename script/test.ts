@@ -21,6 +21,13 @@ const options = {
 const support = join(import.meta.dirname, '../test/support');
 const binaries = join(import.meta.dirname, '../node_modules/.bin');
 
+const toTerminal: Print = (text) => {
+  process.stdout.write(text);
+};
+
+/** From this group on, those that may run beside others do: it waits more than it computes. */
+const besideFrom = 'faults';
+
 process.exitCode = await main();
 
 async function main(): Promise<number> {
@@ -45,14 +52,29 @@ async function runAll(groups: readonly TestGroup[], isLong: boolean): Promise<nu
     BERTH_TEST_POSTGRES_URL: await testPostgresUrl(),
     ...(isLong ? { BERTH_TEST_LONG: '1' } : {}),
   };
-  const tallies: Tally[] = [];
-  for (const group of groups) {
-    console.log(`\n== ${group.name}: ${group.meaning}`);
-    const begin = performance.now();
-    const tally = await runGroup(group, { env, timeoutMs: isLong ? undefined : group.minutes * 60_000 });
-    console.log(`   ${group.name}: ${Math.round((performance.now() - begin) / 1000)} s of ${group.minutes} min`);
-    tallies.push(tally);
-  }
+  const run = async (some: readonly TestGroup[], print: Print): Promise<Tally[]> => {
+    const tallies: Tally[] = [];
+    for (const group of some) {
+      print(`\n== ${group.name}: ${group.meaning}\n`);
+      const begin = performance.now();
+      const tally = await runGroup(group, { env, timeoutMs: isLong ? undefined : group.minutes * 60_000, print });
+      print(`   ${group.name}: ${Math.round((performance.now() - begin) / 1000)} s of ${group.minutes} min\n`);
+      tallies.push(tally);
+    }
+    return tallies;
+  };
+  const alone = groups.filter((group) => group.isBeside !== true);
+  const waiting = alone.findIndex((group) => group.name === besideFrom);
+  const first = waiting < 0 ? alone.length : waiting;
+  const tallies = await run(alone.slice(0, first), toTerminal);
+  // What they print comes when they have ended, in one piece.
+  const texts: string[] = [];
+  const beside = run(
+    groups.filter((group) => group.isBeside),
+    (text) => texts.push(text),
+  );
+  tallies.push(...(await run(alone.slice(first), toTerminal)), ...(await beside));
+  process.stdout.write(texts.join(''));
   builder?.kill();
   const sum = (key: keyof Tally) => tallies.reduce((total, tally) => total + tally[key], 0);
   if (sum('skipped') > 0) console.log(`\n${sum('skipped')} skipped, for the reasons above`);
@@ -60,11 +82,12 @@ async function runAll(groups: readonly TestGroup[], isLong: boolean): Promise<nu
   return sum('failed') === 0 && sum('passed') > 0 ? 0 : 1;
 }
 
-type RunOptions = { readonly env: NodeJS.ProcessEnv; readonly timeoutMs: number | undefined };
+type Print = (text: string) => void;
+type RunOptions = { readonly env: NodeJS.ProcessEnv; readonly timeoutMs: number | undefined; readonly print: Print };
 
-async function runGroup({ name, work }: TestGroup, { env, timeoutMs }: RunOptions): Promise<Tally> {
+async function runGroup({ name, work }: TestGroup, { env, timeoutMs, print }: RunOptions): Promise<Tally> {
   if (work.kind === 'program') {
-    const { code } = await show(work.command, { env, timeoutMs });
+    const { code } = await show(work.command, { env, timeoutMs, print });
     return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
   const files = work.patterns.flatMap((pattern) => globSync(pattern)).sort();
@@ -72,22 +95,22 @@ async function runGroup({ name, work }: TestGroup, { env, timeoutMs }: RunOption
   const reporter = ['--test-reporter', join(import.meta.dirname, 'test-report.ts')];
   const command = ['node', ...flags, ...reporter, ...files];
   const { output } =
-    files.length === 0 ? { output: '' } : await show(command, { env: { ...env, ...work.env }, timeoutMs });
+    files.length === 0 ? { output: '' } : await show(command, { env: { ...env, ...work.env }, timeoutMs, print });
   const tally = readTally(output);
   if (tally !== undefined && tally.passed + tally.failed + tally.skipped > 0) return tally;
-  console.log(`   ✖ ${name}: ${files.length === 0 ? 'there are no such files' : 'ended early, or no test ran'}`);
+  print(`   ✖ ${name}: ${files.length === 0 ? 'there are no such files' : 'ended early, or no test ran'}\n`);
   return { passed: 0, failed: 1, skipped: 0 };
 }
 
-/** Runs a command whose output goes to the terminal as it comes; stops it, with all it started, after `timeoutMs`. */
+/** Runs a command and passes on its output as it comes; stops it, with all it started, after `timeoutMs`. */
 async function show(
   [program = '', ...args]: readonly string[],
-  { env, timeoutMs }: RunOptions,
+  { env, timeoutMs, print }: RunOptions,
 ): Promise<{ readonly code: number; readonly output: string }> {
   const child = spawn(program, args, { env, stdio: ['ignore', 'pipe', 'inherit'], timeout: timeoutMs });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    process.stdout.write(text);
+    print(text);
     output = (output + text).slice(-10_000);
   });
   const code = await new Promise<number>((resolve, reject) => {
