@@ -10,6 +10,7 @@ import { webhooksMigration } from './migrations/007-webhooks.ts';
 import { insightMigration } from './migrations/008-insight.ts';
 import { retentionMigration } from './migrations/010-retention.ts';
 import { softDeleteMigration } from './migrations/011-soft-delete.ts';
+import { throttlingMigration } from './migrations/012-throttling.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -25,6 +26,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '008-insight': insightMigration(kind),
     '010-retention': retentionMigration(kind),
     '011-soft-delete': softDeleteMigration(kind),
+    '012-throttling': throttlingMigration(kind),
   };
 }
 

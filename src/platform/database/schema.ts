@@ -50,6 +50,7 @@ export type Schema = {
   deleted_manifests: DeletedManifestTable;
   deleted_references: ManifestReferenceTable;
   deleted_tags: DeletedTagTable;
+  throttle_buckets: ThrottleBucketTable;
 };
 
 /** One row: what the first start made. */
@@ -99,6 +100,10 @@ type RegistryTable = {
   anonymous_repositories: Generated<string>;
   /** JSON list of the rules for tags that are written once. */
   immutable_tags: Generated<string>;
+  /** 1 where requests are held to the figures of the SKU. */
+  is_throttled: Generated<number>;
+  /** Bytes that it may have in use; null for what its SKU may. */
+  storage_limit: Generated<number | null>;
 };
 
 type SubscriptionTable = {
@@ -612,4 +617,15 @@ type DeletedTagTable = {
   name: string;
   digest: string;
   deleted_at: number;
+};
+
+/** Token buckets that processes take slices from; one that is not here is full. */
+type ThrottleBucketTable = {
+  /** `<registry uid>/<class>`, for one identity `/<principal uid>` behind it. */
+  bucket: string;
+  /** Millionths of a request, as of `changed_at`. */
+  level: number;
+  changed_at: number;
+  /** It was found empty and refuses until then; 0 while it does not. */
+  closed_until: number;
 };
