@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OfflineTask } from './cli/command.ts';
 import { DataFolder } from './data-folder.ts';
@@ -16,6 +16,7 @@ import { parseStoreAddress } from './platform/blob-store/store-address.ts';
 import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
 import { createFailpoints } from './platform/failpoints.ts';
+import { makeFolder } from './platform/make-folder.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
 import type { Settings } from './settings.ts';
@@ -185,7 +186,7 @@ const secretFiles = (folder: DataFolder) => [folder.masterKey, folder.bootstrap]
 
 function copySecrets(settings: Settings, to: string): void {
   const folder = new DataFolder(settings.data);
-  mkdirSync(to, { recursive: true, mode: 0o700 });
+  makeFolder(to);
   for (const file of secretFiles(folder))
     if (existsSync(file)) copyFileSync(file, join(to, file.slice(folder.path.length + 1)));
   if (existsSync(folder.certificates)) cpSync(folder.certificates, join(to, 'certificates'), { recursive: true });

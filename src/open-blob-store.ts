@@ -2,10 +2,12 @@ import { type AzureOptions, openAzureLinks, openAzureStore } from './platform/bl
 import type { BlobLinks } from './platform/blob-store/blob-links.ts';
 import type { BlobStore } from './platform/blob-store/blob-store.ts';
 import { folderMark } from './platform/blob-store/folder-mark.ts';
+import { folderNotes } from './platform/blob-store/folder-notes.ts';
 import { createFolderStore } from './platform/blob-store/folder-store.ts';
 import { openS3Links, openS3Store, type S3Options } from './platform/blob-store/s3/open-s3-store.ts';
 import type { StoreAddress } from './platform/blob-store/store-address.ts';
 import type { StoreMark } from './platform/blob-store/store-mark.ts';
+import type { StoreNotes } from './platform/blob-store/store-notes.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Failpoint } from './platform/failpoints.ts';
 import type { Ids } from './platform/ids.ts';
@@ -18,6 +20,7 @@ export type StoreParts = { readonly clock: Clock; readonly ids: Ids; readonly fa
 export type OpenedStore = {
   readonly store: BlobStore;
   readonly mark: StoreMark;
+  readonly notes: StoreNotes;
   /** Present where clients fetch blobs from the store themselves. */
   readonly links?: BlobLinks;
   readonly close: () => Promise<void>;
@@ -30,7 +33,7 @@ export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStor
     if (settings.blobsRedirect)
       throw new Error('blobs-redirect needs a store in S3 or Azure; a folder has no addresses');
     const store = createFolderStore({ ...parts, folder: address.folder });
-    return { store, mark: folderMark(address.folder), close: async () => {} };
+    return { store, mark: folderMark(address.folder), notes: folderNotes(address.folder), close: async () => {} };
   }
   const outbound = openStoreGateway(settings, address, parts.clock);
   const close = () => outbound.close();
@@ -38,8 +41,8 @@ export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStor
     address.kind === 'azure'
       ? openAzure(settings, { ...parts, address, outbound })
       : openS3(settings, { ...parts, address, outbound });
-  const { mark } = store;
-  return settings.blobsRedirect ? { store, mark, links, close } : { store, mark, close };
+  const { mark, notes } = store;
+  return { store, mark, notes, ...(settings.blobsRedirect && { links }), close };
 }
 
 function openAzure({ blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<AzureOptions, 'accountKey'>) {

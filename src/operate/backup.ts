@@ -1,10 +1,11 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { BlobStore } from '../platform/blob-store/blob-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import { openSqlite } from '../platform/database/sqlite-database.ts';
 import type { Ids } from '../platform/ids.ts';
+import { makeFolder } from '../platform/make-folder.ts';
 import { type BlobAccount, copyBlobs, namedBlobs, type Progress } from './copy-blobs.ts';
 import type { RowSource } from './rows.ts';
 import { openSqliteSink, openSqliteSource } from './sqlite-rows.ts';
@@ -54,7 +55,7 @@ export type BackupAccount = {
  */
 export async function backup(parts: BackupParts): Promise<BackupAccount> {
   const paths = backupPaths(parts.folder);
-  mkdirSync(paths.snapshots, { recursive: true, mode: 0o700 });
+  makeFolder(paths.snapshots);
   const lock = lockFolder(paths.lock);
   try {
     for (const name of readdirSync(paths.snapshots))

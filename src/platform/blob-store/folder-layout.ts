@@ -3,6 +3,8 @@ import type { StorageKey } from './blob-store.ts';
 
 /*
  * <folder>/
+ * ├── installation       whose store this is
+ * ├── notes/             what is in the store, and what else is kept beside its blobs
  * ├── incoming/
  * │   └── <key>          a blob that is being written; its handle is its key
  * └── blobs/

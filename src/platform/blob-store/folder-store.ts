@@ -5,7 +5,6 @@ import {
   fsync as fsyncCallback,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   open as openCallback,
   openSync,
   rename as renameCallback,
@@ -15,6 +14,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Failpoint } from '../failpoints.ts';
 import type { Ids } from '../ids.ts';
+import { makeFolder } from '../make-folder.ts';
 import {
   BlobMissing,
   type BlobStore,
@@ -38,7 +38,6 @@ const fsync = promisify(fsyncCallback);
 
 const keyBytes = 16;
 const fileMode = 0o600;
-const folderMode = 0o700;
 /** Removals under way at once. */
 const removeWidth = 16;
 
@@ -268,7 +267,7 @@ async function translated<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function makeFolders(layout: FolderLayout): void {
-  for (const path of [layout.incoming, ...layout.fanOut()]) mkdirSync(path, { recursive: true, mode: folderMode });
+  for (const path of [layout.incoming, ...layout.fanOut()]) makeFolder(path);
   for (const path of [layout.blobs, layout.folder, dirname(layout.folder)]) syncFolderNow(path);
 }
 

@@ -18,7 +18,9 @@ import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
 import { markOf, type StoreMark } from '../store-mark.ts';
+import type { StoreNotes } from '../store-notes.ts';
 import { azureFault, isMissing, isStatus, orMissing } from './azure-fault.ts';
+import { azureNotes } from './azure-notes.ts';
 import { type BlockRun, blockBytesAt, blockId, blocksOf, runsOf, writeToken } from './block-token.ts';
 import { removeBlobs } from './remove-blobs.ts';
 
@@ -43,6 +45,7 @@ export type AzureStoreOptions = {
  */
 export class AzureStore implements BlobStore {
   readonly minPartBytes = 0;
+  readonly notes: StoreNotes;
   readonly #container: ContainerClient;
   readonly #prefix: string;
   readonly #ids: Ids;
@@ -55,6 +58,7 @@ export class AzureStore implements BlobStore {
     this.#ids = ids;
     this.#clock = clock;
     this.#budget = new MemoryBudget(clock);
+    this.notes = azureNotes(container, prefix);
   }
 
   readonly begin = async (): Promise<StoreHandle> => this.#hex(keyBytes);

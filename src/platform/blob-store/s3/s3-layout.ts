@@ -1,9 +1,12 @@
 import type { StorageKey } from '../blob-store.ts';
 import { isStorageKey } from '../folder-layout.ts';
+import { checkedNoteName, isNoteName } from '../store-notes.ts';
 
 /*
  * <prefix>
  * ├── installation               whose store this is
+ * ├── notes/
+ * │   └── <name>                 what is in the store, and what else is kept beside its blobs
  * ├── blobs/
  * │   └── <key>                  a finished blob; its multipart upload goes by this name too
  * └── incoming/
@@ -54,6 +57,20 @@ export class S3Layout {
 
   check(): string {
     return this.incoming('check');
+  }
+
+  notes(namePrefix: string): string {
+    return `${this.#prefix}notes/${namePrefix}`;
+  }
+
+  note(name: string): string {
+    return this.notes(checkedNoteName(name));
+  }
+
+  /** The name of a note among `notes`; undefined for objects that are not ours. */
+  noteOf(name: string): string | undefined {
+    const note = name.slice(this.notes('').length);
+    return isNoteName(note) ? note : undefined;
   }
 
   /** Undefined for objects that are not ours. */

@@ -15,11 +15,13 @@ import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
 import { markOf, type StoreMark } from '../store-mark.ts';
+import type { StoreNotes } from '../store-notes.ts';
 import { slotAt, slotsFrom } from './part-slots.ts';
 import { type Tail, type Unfinished, unfinishedOf, writeToken } from './part-token.ts';
 import type { NamedPart, S3Bucket } from './s3-bucket.ts';
 import { s3Fault, wasTriedBefore } from './s3-fault.ts';
 import type { S3Layout } from './s3-layout.ts';
+import { s3Notes } from './s3-notes.ts';
 
 const keyBytes = 16;
 const noBytes = new Uint8Array(0);
@@ -39,6 +41,7 @@ export type S3StoreOptions = {
  */
 export class S3Store implements BlobStore {
   readonly minPartBytes = 0;
+  readonly notes: StoreNotes;
   readonly #bucket: S3Bucket;
   readonly #layout: S3Layout;
   readonly #ids: Ids;
@@ -51,6 +54,7 @@ export class S3Store implements BlobStore {
     this.#ids = ids;
     this.#clock = clock;
     this.#budget = new MemoryBudget(clock);
+    this.notes = s3Notes(bucket, layout);
   }
 
   readonly begin = async (): Promise<StoreHandle> => Buffer.from(this.#ids.bytes(keyBytes)).toString('hex');

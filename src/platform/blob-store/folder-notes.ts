@@ -1,0 +1,62 @@
+import { open, opendir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
+import { errorCode, storageError } from './storage-error.ts';
+import { checkedNoteName, isNoteName, type NoteEntry, type StoreNotes } from './store-notes.ts';
+
+/** Not among the names of notes. */
+const unfinishedEnding = '~';
+
+/** The notes of a folder store: files in its folder `notes`. */
+export function folderNotes(storeFolder: string): StoreNotes {
+  const folder = join(storeFolder, 'notes');
+  const pathOf = (name: string) => join(folder, checkedNoteName(name));
+  return {
+    put: (name, bytes) => translated(() => writeWhole(folder, pathOf(name), bytes)),
+    get: (name) => translated(() => orNothing(readFile(pathOf(name)))),
+    list: (prefix) => entriesOf(folder, prefix),
+    removeMany: (names) =>
+      translated(async () => {
+        for (const name of names) await rm(pathOf(name), { force: true });
+      }),
+  };
+}
+
+/** Whole or not there, also after a power loss. */
+async function writeWhole(folder: string, path: string, bytes: Uint8Array): Promise<void> {
+  makeFolder(folder);
+  const unfinished = `${path}.${process.pid}${unfinishedEnding}`;
+  await using file = await open(unfinished, 'w', 0o600);
+  await file.writeFile(bytes);
+  await file.sync();
+  await rename(unfinished, path);
+  await using directory = await open(folder);
+  await directory.sync();
+}
+
+async function* entriesOf(folder: string, prefix: string): AsyncGenerator<NoteEntry> {
+  const directory = await translated(() => orNothing(opendir(folder)));
+  if (directory === undefined) return;
+  for await (const { name } of directory) {
+    if (!name.startsWith(prefix) || !isNoteName(name)) continue;
+    const found = await orNothing(stat(join(folder, name)));
+    if (found !== undefined) yield { name, sizeBytes: found.size };
+  }
+}
+
+async function orNothing<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (cause) {
+    if (errorCode(cause) === 'ENOENT') return undefined;
+    throw cause;
+  }
+}
+
+async function translated<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw storageError(cause);
+  }
+}
