@@ -11,6 +11,9 @@ import { insightMigration } from './migrations/008-insight.ts';
 import { retentionMigration } from './migrations/010-retention.ts';
 import { softDeleteMigration } from './migrations/011-soft-delete.ts';
 import { throttlingMigration } from './migrations/012-throttling.ts';
+import { lifecycleMigration } from './migrations/013-lifecycle.ts';
+import { monitoringMigration } from './migrations/014-monitoring.ts';
+import { buildsMigration } from './migrations/016-builds.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -27,6 +30,9 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '010-retention': retentionMigration(kind),
     '011-soft-delete': softDeleteMigration(kind),
     '012-throttling': throttlingMigration(kind),
+    '013-lifecycle': lifecycleMigration(kind),
+    '014-monitoring': monitoringMigration(kind),
+    '016-builds': buildsMigration(kind),
   };
 }
 

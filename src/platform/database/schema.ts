@@ -45,11 +45,28 @@ export type Schema = {
   audit_terms: AuditTermTable;
   audit_keys: AuditKeyTable;
   audit_checkpoints: AuditCheckpointTable;
+  audit_segments: AuditSegmentTable;
+  metric_values: MetricValueTable;
+  diagnostic_settings: DiagnosticSettingTable;
+  diagnostic_cursors: DiagnosticCursorTable;
   walks: WalkTable;
   untagged_manifests: UntaggedManifestTable;
   deleted_manifests: DeletedManifestTable;
   deleted_references: ManifestReferenceTable;
   deleted_tags: DeletedTagTable;
+  tag_pulls: TagPullTable;
+  manifest_pulls: ManifestPullTable;
+  lifecycle_policies: LifecyclePolicyTable;
+  lifecycle_runs: LifecycleRunTable;
+  lifecycle_items: LifecycleItemTable;
+  repository_templates: RepositoryTemplateTable;
+  run_counters: RunCounterTable;
+  runs: RunTable;
+  run_log_chunks: RunLogChunkTable;
+  kept_bytes: KeptBytesTable;
+  build_contexts: BuildContextTable;
+  build_context_blocks: BuildContextBlockTable;
+  agent_tokens: AgentTokenTable;
   throttle_buckets: ThrottleBucketTable;
 };
 
@@ -335,6 +352,8 @@ type RepositoryTable = {
   changed_at: number;
   /** Bits of the attributes that are off: 1 read, 2 write, 4 delete, 8 list. */
   locks: Generated<number>;
+  /** JSON list of its own rules for tags that are written once, beside the registry's. */
+  immutable_tags: Generated<string>;
 };
 
 type ManifestTable = {
@@ -592,6 +611,71 @@ type AuditCheckpointTable = {
   signature: string;
 };
 
+/** A part of the access log that is in the archive: whole batches of one stream, one after the other. */
+type AuditSegmentTable = {
+  /** From 1, without gaps. */
+  number: number;
+  stream: string;
+  first_seq: number;
+  last_seq: number;
+  first_at: number;
+  last_at: number;
+  /** Hash of the batch before the first (64 zeros for none), and of the last. */
+  previous_hash: string;
+  last_hash: string;
+  /** In the archive. */
+  name: string;
+  /** Of the file in the archive, in hex. */
+  sha256: string;
+  /** 1: the batches are in the archive alone. */
+  is_removed: number;
+  created_at: number;
+};
+
+/** What a registry was used for in a minute or an hour; there is no row where there was nothing. */
+type MetricValueTable = {
+  registry_uid: string;
+  /** One of `metricNames`. */
+  metric: string;
+  /** 60 or 3600. */
+  grain_seconds: number;
+  /** Where it begins. */
+  at: number;
+  /** Sum, number, smallest and largest of what was measured, in the metric's unit. */
+  total: number;
+  count: number;
+  minimum: number;
+  maximum: number;
+};
+
+/** Where logs of a registry are sent; derived from resources. */
+type DiagnosticSettingTable = {
+  /** The resource's. */
+  uid: string;
+  registry_uid: string;
+  is_enabled: number;
+  /** JSON: names of log tables. */
+  categories: string;
+  /** JSON of address and headers, sealed. */
+  sealed_target: Uint8Array;
+  /** Attempts that failed one after the other; none is made before `retry_at`. */
+  failures: number;
+  retry_at: number;
+  last_error: string;
+  created_at: number;
+  changed_at: number;
+};
+
+/** How far a diagnostic setting has been sent a stream of journal or access log. */
+type DiagnosticCursorTable = {
+  setting_uid: string;
+  source: 'journal' | 'access';
+  stream: string;
+  /** Empty for accesses. */
+  incarnation: string;
+  seq: number;
+};
+
 /** How far background walks over many rows have come. */
 type WalkTable = {
   name: string;
@@ -628,4 +712,140 @@ type ThrottleBucketTable = {
   changed_at: number;
   /** It was found empty and refuses until then; 0 while it does not. */
   closed_until: number;
+};
+
+/** The number of the newest run of a registry. */
+type RunCounterTable = { registry_uid: string; last: number };
+
+/** One run of a build or task. */
+type RunTable = {
+  uid: string;
+  registry_uid: string;
+  /** From 1, without gaps while none is removed: newer runs have greater ones. */
+  number: number;
+  /** As people see it. */
+  run_id: string;
+  status: string;
+  run_type: string;
+  /** Name of its agent pool in lower case; empty for the one that every registry has. */
+  pool_key: string;
+  task_uid: string | null;
+  /** What keeps a second run from being made for the same reason. */
+  once_key: string | null;
+  /** JSON: what is shown of it and never changes. */
+  facts: string;
+  /** JSON: images, dependencies, why it failed. */
+  result: string;
+  is_archived: number;
+  timeout_seconds: number;
+  /** What to do, and the secrets for it; null from its end on. */
+  sealed_order: Uint8Array | null;
+  /** Texts that its log must not show, while an agent has it. */
+  sealed_masks: Uint8Array | null;
+  context_path: string | null;
+  created_at: number;
+  started_at: number | null;
+  finished_at: number | null;
+  changed_at: number;
+  /** Of agents, this one included. */
+  attempt: number;
+  /** When somebody asked for its end. */
+  canceled_at: number | null;
+  /** Of the lease of the agent that has it. */
+  lease_verifier: string | null;
+  /** Time of the database. */
+  lease_until: number;
+  agent: string | null;
+  /** Bytes of the log as agents sent them. */
+  log_received: number;
+  /** Bytes of the log as it is kept, with CRLF at the end of lines. */
+  log_size: number;
+  /** 1 where the last byte that was sent is CR. */
+  is_log_after_return: number;
+  /** Where the whole log is; null while it is in chunks. */
+  log_key: string | null;
+};
+
+/** A part of the log of a run that is not in one piece yet. */
+type RunLogChunkTable = { run_uid: string; offset: number; bytes: Uint8Array };
+
+/** Bytes in the store that are no blobs: contexts and logs of runs. */
+type KeptBytesTable = { storage_key: string; registry_uid: string; size: number; created_at: number };
+
+/** Files that were uploaded for a run. */
+type BuildContextTable = {
+  uid: string;
+  registry_uid: string;
+  /** `source/…`, as clients name it. */
+  path: string;
+  state: 'waiting' | 'ready' | 'taken';
+  created_at: number;
+  changed_at: number;
+};
+
+/** A part of an uploaded context. */
+type BuildContextBlockTable = {
+  context_uid: string;
+  block_id: string;
+  storage_key: string;
+  size: number;
+  /** Among the blocks that make the context; null for one that is not among them yet. */
+  position: number | null;
+};
+
+/** What agents of a pool show; `registry_uid` is empty for the pool that every registry has. */
+type AgentTokenTable = {
+  uid: string;
+  registry_uid: string;
+  pool_key: string;
+  verifier: string;
+  created_at: number;
+};
+
+/** When a tag was asked for last. */
+type TagPullTable = { repository_uid: string; name: string; pulled_at: number };
+
+/** When a manifest was asked for last, by tag or digest. */
+type ManifestPullTable = { repository_uid: string; digest: string; pulled_at: number };
+
+/** The rules by which content of a registry leaves. */
+type LifecyclePolicyTable = {
+  registry_uid: string;
+  /** JSON. */
+  rules: string;
+  /** From the beginning of one run to that of the next. */
+  every_ms: number;
+  next_run_at: number;
+  changed_at: number;
+};
+
+/** A run of lifecycle rules: under way, or to come, until `ended_at`. */
+type LifecycleRunTable = {
+  uid: string;
+  registry_uid: string;
+  asked_at: number;
+  ended_at: number | null;
+  /** What left, and the bytes that it freed. */
+  tags: number;
+  manifests: number;
+  freed_bytes: number;
+  /** What stopped it. */
+  problem: string | null;
+};
+
+/** What a run did, in its order. */
+type LifecycleItemTable = {
+  run_uid: string;
+  seq: number;
+  /** JSON. */
+  item: string;
+};
+
+/** What repositories whose names begin so have when they come into being. */
+type RepositoryTemplateTable = {
+  registry_uid: string;
+  prefix: string;
+  locks: number;
+  /** JSON list of rules for tags that are written once. */
+  immutable_tags: string;
 };
