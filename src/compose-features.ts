@@ -5,6 +5,7 @@ import { Callers } from './features/access/callers.ts';
 import { createExplain } from './features/access/explain.ts';
 import { RegistryTokens } from './features/access/registry-tokens.ts';
 import { createRightsSource } from './features/access/rights-source.ts';
+import { RunTokens } from './features/access/run-tokens.ts';
 import { createExchangeToken } from './features/access/token-exchange.ts';
 import { createIssueTokens } from './features/access/token-service.ts';
 import { AttributeChanges } from './features/content/attribute-changes.ts';
@@ -93,6 +94,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     explain: createExplain({ ...data, directory, rightsSource, tenantUid }),
     issueTokens: createIssueTokens(issuing),
     exchangeToken: createExchangeToken(issuing),
+    runTokens: new RunTokens({ ...issuing, tenantUid }),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
     uploads: new Uploads({
       ...content,

@@ -5,6 +5,7 @@ import { Callers } from '../../src/features/access/callers.ts';
 import type { Circumstances } from '../../src/features/access/decision.ts';
 import { RegistryTokens } from '../../src/features/access/registry-tokens.ts';
 import { createRightsSource } from '../../src/features/access/rights-source.ts';
+import { RunTokens } from '../../src/features/access/run-tokens.ts';
 import { createExchangeToken } from '../../src/features/access/token-exchange.ts';
 import { createIssueTokens } from '../../src/features/access/token-service.ts';
 import { showAdminCredentials } from '../../src/features/identity/admin-account.ts';
@@ -106,6 +107,7 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
     tenantTokens,
     issueTokens: createIssueTokens(issuing),
     exchangeToken: createExchangeToken(issuing),
+    runTokens: new RunTokens({ ...issuing, journal, ids, tenantUid }),
     registries: createRegistries({ clock, ids, sealer, journal, directory, tenantUid }),
     account: { clock, ids, sealer },
     accessLines: async () => {

@@ -21,18 +21,23 @@ const skewMicros = clockSkewSeconds * 1_000_000;
 export type Caller = {
   /** `basic` stands for every form in which a secret is shown. */
   readonly kind: 'none' | 'basic' | 'token';
-  /** What the access token was granted; undefined when none was shown. */
+  /** What the access token was granted, or the refresh token is limited to; undefined for all that the principal may do. */
   readonly access: readonly AccessScope[] | undefined;
   /** Access epoch at which the token that was shown was issued; undefined without one. */
   readonly issuedAtEpoch: number | undefined;
+  /** A service of the installation, by its token. */
+  readonly isTrustedService: boolean;
   /** At this epoch or a newer one; undefined when the credentials have expired, or are gone since they were checked. */
   readonly identity: (epoch: number) => Promise<Identity | undefined>;
 };
 
 /** A token that was shown. */
 export type ShownToken = {
-  /** What an access token was granted; undefined for a refresh token, which stands for the secret behind it. */
+  /** A refresh token stands for the secret behind it. */
+  readonly kind: 'access' | 'refresh';
+  /** What an access token was granted, or a refresh token is limited to, if it is. */
   readonly access: readonly AccessScope[] | undefined;
+  readonly isTrustedService: boolean;
   /** As the token says it; the clocks' difference is forgiven on top. */
   readonly expiresAtMicros: number;
   /** Access epoch at which it was issued. */
@@ -47,6 +52,7 @@ export function stranger(token?: ShownToken & { readonly clock: Clock }): Caller
     kind: token === undefined ? 'none' : 'token',
     access: token?.access,
     issuedAtEpoch: token?.epoch,
+    isTrustedService: false,
     identity: async (epoch) =>
       isLive() ? { principal: anonymous, credentialUid: undefined, epoch, expiresAtMicros } : undefined,
   };
@@ -67,6 +73,7 @@ export class KnownCaller implements Caller {
   readonly kind: 'basic' | 'token';
   readonly access: readonly AccessScope[] | undefined;
   readonly issuedAtEpoch: number | undefined;
+  readonly isTrustedService: boolean;
   readonly principalKind: Principal['kind'];
   readonly #clock: Clock;
   readonly #findStanding: FindStanding;
@@ -75,9 +82,10 @@ export class KnownCaller implements Caller {
   #reading: Promise<Standing | undefined> | undefined;
 
   constructor({ clock, findStanding, standing, token }: KnownCallerParts) {
-    this.kind = token?.access === undefined ? 'basic' : 'token';
+    this.kind = token?.kind === 'access' ? 'token' : 'basic';
     this.access = token?.access;
     this.issuedAtEpoch = token?.epoch;
+    this.isTrustedService = token?.isTrustedService ?? false;
     this.principalKind = standing.principal.kind;
     this.#clock = clock;
     this.#findStanding = findStanding;

@@ -14,10 +14,9 @@ import { type Caller, type Identity, KnownCaller, type ShownToken, stranger } fr
 import type { Circumstances } from './decision.ts';
 import { admits } from './network-rules.ts';
 import type { RegistryTokens } from './registry-tokens.ts';
+import { tokenUserName } from './token-user-name.ts';
 
 const nobody = stranger();
-/** The user name that goes with a refresh token as password. Source: ACR semantics, "Methods". */
-const tokenUserName = '00000000-0000-0000-0000-000000000000';
 /** Those of registries: network rules are about them, and tokens of registries open them. */
 const registrySurfaces: readonly Circumstances['surface'][] = ['oci', 'acr', 'token'];
 
@@ -48,7 +47,7 @@ export class Callers {
 
   /** Throws `tooManyAttempts`. */
   async ofHeader(header: string | undefined, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
-    await this.requireNetwork(registry, from);
+    if (!(await this.#isAdmittedNow(registry, from, false))) return await this.#ofService(header, registry, from);
     if (header === undefined) return this.#from(nobody, registry, from);
     const key = `${registry.uid} ${header}`;
     const caller = await this.#cache.get(key, () => this.#check(header, registry, from));
@@ -81,11 +80,34 @@ export class Callers {
     return caller && this.#from(caller, registry, from);
   }
 
-  /** Throws `networkDenied`. Rules that let someone in who was kept out are looked for at once. */
+  /** Throws `networkDenied`. */
   async requireNetwork(registry: Registry, from: Circumstances): Promise<void> {
-    if (this.#isAdmitted(registry, from)) return;
+    if (!(await this.#isAdmittedNow(registry, from, false))) throw this.#networkDenied(registry, from);
+  }
+
+  /** Rules that let someone in who was kept out are looked for at once. */
+  async #isAdmittedNow(registry: Registry, from: Circumstances, isTrustedService: boolean): Promise<boolean> {
+    if (this.#isAdmitted(registry, from, isTrustedService)) return true;
     await this.#parts.directory.refresh();
-    if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
+    return this.#isAdmitted(registry, from, isTrustedService);
+  }
+
+  /** Somebody whom only the token of a service lets in; whoever shows anything else learns nothing about it. */
+  async #ofService(header: string | undefined, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
+    if (header === undefined || !this.#isAdmitted(registry, from, true)) throw this.#networkDenied(registry, from);
+    const caller = await this.#cache.get(`service ${registry.uid} ${header}`, async () =>
+      (await this.#isOfService(header, registry)) ? await this.#check(header, registry, from) : undefined,
+    );
+    if (caller === undefined) throw this.#networkDenied(registry, from);
+    return this.#from(caller, registry, from);
+  }
+
+  async #isOfService(header: string, registry: Registry): Promise<boolean> {
+    const { tokens } = this.#parts;
+    const shown = parseAuthorization(header);
+    if (shown.kind === 'bearer') return (await tokens.readAccessToken(shown.token, registry))?.trusted === true;
+    if (shown.kind !== 'basic' || shown.userName !== tokenUserName) return false;
+    return (await tokens.readRefreshToken(shown.password, registry))?.trusted === true;
   }
 
   async #check(header: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
@@ -110,7 +132,7 @@ export class Callers {
     const caller =
       claims?.credential === undefined
         ? undefined
-        : await this.#known(claims.principal, claims.credential, shownToken(claims, undefined));
+        : await this.#known(claims.principal, claims.credential, shownToken(claims, 'refresh', claims.limits));
     const { address, correlationId, userAgent } = from;
     this.#parts.accessLog.record({
       kind: 'signIn',
@@ -130,7 +152,7 @@ export class Callers {
     if (claims === undefined) return undefined;
     // Another process granted it at an epoch this one has not seen yet.
     await this.#parts.directory.catchUp(claims.epoch);
-    const token = shownToken(claims, claims.access);
+    const token = shownToken(claims, 'access', claims.access);
     if (claims.credential !== undefined) return await this.#known(claims.principal, claims.credential, token);
     return stranger({ ...token, clock: this.#parts.clock });
   }
@@ -146,26 +168,25 @@ export class Callers {
    * token stands for the secret behind it in its registry alone: nobody administers with it.
    */
   #from(caller: Caller, registry: Registry, from: Circumstances): Caller | undefined {
-    const { kind, access, issuedAtEpoch } = caller;
-    const isRefreshToken = issuedAtEpoch !== undefined && access === undefined;
+    const { kind, access, issuedAtEpoch, isTrustedService } = caller;
+    const isRefreshToken = issuedAtEpoch !== undefined && kind === 'basic';
     if (isRefreshToken && !registrySurfaces.includes(from.surface)) return undefined;
     const identity = async (asked: number): Promise<Identity | undefined> => {
       const known = await caller.identity(asked);
-      if (!this.#isAdmitted(registry, from)) throw this.#networkDenied(registry, from);
+      if (!this.#isAdmitted(registry, from, isTrustedService)) throw this.#networkDenied(registry, from);
       const { credentialsEpoch = 0 } = this.#parts.directory.byUid(registry.uid) ?? {};
       if (issuedAtEpoch !== undefined && issuedAtEpoch < credentialsEpoch) return undefined;
       // The rules that were looked at are of the directory's epoch, whatever is loaded next.
       const epoch = this.#parts.directory.epoch();
       return known === undefined || known.epoch <= epoch ? known : { ...known, epoch };
     };
-    return { kind, access, issuedAtEpoch, identity };
+    return { kind, access, issuedAtEpoch, isTrustedService, identity };
   }
 
-  #isAdmitted({ uid }: Registry, { address, surface }: Circumstances): boolean {
+  #isAdmitted({ uid }: Registry, { address, surface }: Circumstances, isTrustedService: boolean): boolean {
     const registry = this.#parts.directory.byUid(uid);
     if (registry === undefined || !registrySurfaces.includes(surface)) return true;
-    // No service of the installation connects from outside its own process yet.
-    return admits(registry.network, { address, isTrustedService: false });
+    return admits(registry.network, { address, isTrustedService });
   }
 
   #networkDenied({ uid }: Registry, { address, correlationId, userAgent }: Circumstances): BerthError {
@@ -183,6 +204,10 @@ export class Callers {
   }
 }
 
-function shownToken({ exp, epoch }: RefreshTokenClaims | AccessTokenClaims, access: Caller['access']): ShownToken {
-  return { access, expiresAtMicros: exp * 1_000_000, epoch };
+function shownToken(
+  { exp, epoch, trusted }: RefreshTokenClaims | AccessTokenClaims,
+  kind: ShownToken['kind'],
+  access: Caller['access'],
+): ShownToken {
+  return { kind, access, isTrustedService: trusted === true, expiresAtMicros: exp * 1_000_000, epoch };
 }

@@ -36,6 +36,7 @@ export async function hasGoodSecret(queries: Queries, principalUid: string, nowM
   const row = await queries
     .selectFrom('secrets')
     .where('principal_uid', '=', principalUid)
+    .where('name', '!=', 'run')
     .where((eb) => eb.or([eb('starts_at', 'is', null), eb('starts_at', '<=', nowMicros)]))
     .where((eb) => eb.or([eb('expires_at', 'is', null), eb('expires_at', '>', nowMicros)]))
     .select('uid')

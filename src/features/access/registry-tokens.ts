@@ -28,6 +28,10 @@ export type TokenHolder = {
   readonly epoch: number;
   /** When what was shown ends, in microseconds: no token outlives it. */
   readonly expiresAtMicros: number;
+  /** All that may be done with what was shown; undefined for all that the principal may do. */
+  readonly limits: readonly AccessScope[] | undefined;
+  /** A service of the installation, as whose its tokens are known again. */
+  readonly isTrustedService: boolean;
 };
 
 export type SignedAccessToken = { readonly token: string; readonly expiresInSeconds: number };
@@ -57,18 +61,24 @@ export class RegistryTokens {
     const claims: AccessTokenClaims = {
       ...this.#claims(holder, this.lifetimes.accessTokenSeconds),
       grant_type: 'access_token',
-      access: access.map(({ type, name, actions }) => ({ type, name, actions: [...actions] })),
+      access: access.map(copyOf),
     };
     return { token: await this.#parts.keys.sign(claims), expiresInSeconds: claims.exp - claims.iat };
   }
 
   /** `actions` are what the holder may do somewhere in the registry, for whoever looks into the token. */
-  async signRefreshToken(holder: TokenHolder, actions: readonly string[]): Promise<string> {
+  async signRefreshToken(
+    holder: TokenHolder,
+    actions: readonly string[],
+    lifetimeSeconds = this.lifetimes.refreshTokenSeconds,
+  ): Promise<string> {
+    const { limits } = holder;
     const claims: RefreshTokenClaims = {
-      ...this.#claims(holder, this.lifetimes.refreshTokenSeconds),
+      ...this.#claims(holder, lifetimeSeconds),
       grant_type: 'refresh_token',
       tenant: this.#parts.tenantId,
       permissions: { actions: [...actions], notActions: [] },
+      ...(limits === undefined ? {} : { limits: limits.map(copyOf) }),
     };
     return await this.#parts.keys.sign(claims);
   }
@@ -90,7 +100,8 @@ export class RegistryTokens {
   }
 
   /** Throws `credentialsWrong` for what ends this very second, or ended and is forgiven the clocks' difference. */
-  #claims({ registry, principal, credentialUid, epoch, expiresAtMicros }: TokenHolder, lifetimeSeconds: number) {
+  #claims(holder: TokenHolder, lifetimeSeconds: number) {
+    const { registry, principal, credentialUid, epoch, expiresAtMicros, isTrustedService } = holder;
     const now = Math.floor(this.#parts.clock.nowMicros() / 1_000_000);
     const exp = Math.min(now + lifetimeSeconds, Math.floor(expiresAtMicros / 1_000_000));
     if (exp <= now) throw new BerthError('credentialsWrong');
@@ -108,6 +119,11 @@ export class RegistryTokens {
       principal: principal.uid,
       ...(credentialUid === undefined ? {} : { credential: credentialUid }),
       epoch,
+      ...(isTrustedService ? { trusted: true as const } : {}),
     } satisfies Omit<RefreshTokenClaims, 'grant_type' | 'tenant' | 'permissions'>;
   }
+}
+
+function copyOf({ type, name, actions }: AccessScope) {
+  return { type, name, actions: [...actions] };
 }

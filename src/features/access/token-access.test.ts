@@ -24,7 +24,7 @@ const all: Rights = {
 
 function granted(rights: Rights, scopes: string, permissionMode: PermissionMode = 'LegacyRegistryPermissions') {
   const registry = { uid: 'r', permissionMode };
-  const access = grantedAccess({ rights, asked: parseScopes(scopes), registry, circumstances });
+  const access = grantedAccess({ rights, asked: parseScopes(scopes), registry, limits: undefined, circumstances });
   return access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`).join(' ');
 }
 

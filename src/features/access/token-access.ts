@@ -40,6 +40,8 @@ export type AskedAccess = {
   readonly rights: Rights;
   readonly asked: readonly AccessScope[];
   readonly registry: Pick<Registry, 'uid' | 'permissionMode'>;
+  /** What the credentials are limited to, if they are. */
+  readonly limits: readonly AccessScope[] | undefined;
   readonly circumstances: Circumstances;
 };
 
@@ -47,21 +49,27 @@ export type AskedAccess = {
  * The part of what was asked that the rights allow, with every action by its name; scopes left empty are left out. A name
  * such as `*` or `samples/*` holds what is allowed on everything below, but in a registry whose rights go by repository.
  */
-export function grantedAccess({ rights, asked, registry, circumstances }: AskedAccess): AccessScope[] {
+export function grantedAccess({ rights, asked, registry, limits, circumstances }: AskedAccess): AccessScope[] {
   const { uid: registryUid } = registry;
   const isAllowed = (action: Action, scope: Scope) => decide(rights, action, scope, circumstances).kind === 'allowed';
   return asked.flatMap((each): AccessScope[] => {
     if (each.type === 'registry') {
       const action = catalogActions.get(each.name);
       const isGranted =
-        action !== undefined && each.actions.includes('*') && isAllowed(action, { kind: 'registry', registryUid });
+        action !== undefined &&
+        each.actions.includes('*') &&
+        (limits === undefined || tokenHolds(limits, action, undefined)) &&
+        isAllowed(action, { kind: 'registry', registryUid });
       return isGranted ? [{ type: 'registry', name: each.name, actions: ['*'] }] : [];
     }
     const { name } = each;
     const prefix = prefixOf(name);
     const isWildcardRefused = prefix !== undefined && registry.permissionMode === 'AbacRepositoryPermissions';
     if (isWildcardRefused || (prefix === undefined && !isRepositoryName(name))) return [];
-    const actions = namedActions(each.actions).filter((action) =>
+    const within = namedActions(each.actions).filter(
+      (action) => limits === undefined || coversName(limits, action, name),
+    );
+    const actions = within.filter((action) =>
       prefix === undefined
         ? isRepositoryName(name) && isAllowed(action, { kind: 'repository', registryUid, repository: name })
         : coversPrefix(visible(rights, action, registryUid), prefix),
@@ -117,6 +125,16 @@ function prefixOf(name: string): string | undefined {
   if (name === '*') return '';
   const above = name.endsWith('/*') ? name.slice(0, -2) : undefined;
   return above !== undefined && isRepositoryName(above) ? `${above}/` : undefined;
+}
+
+/** Whether some of this access names the action on everything that a name, or a prefix with `*`, stands for. */
+function coversName(access: readonly AccessScope[], action: RepositoryAction, name: string): boolean {
+  const prefix = prefixOf(name);
+  return access.some((each) => {
+    if (each.type !== 'repository' || !each.actions.includes(action)) return false;
+    const above = prefixOf(each.name);
+    return prefix === undefined ? isNamed(each.name, name) : above !== undefined && prefix.startsWith(above);
+  });
 }
 
 function coversPrefix(where: Visible, prefix: string): boolean {

@@ -14,7 +14,8 @@ export async function holderOf(directory: Directory, caller: Caller | undefined,
   if (identity === undefined) throw new BerthError('credentialsWrong');
   const registry = directory.byUid(uid);
   if (registry === undefined) throw new BerthError('registryUnknown');
-  return { ...identity, registry, epoch: Math.min(identity.epoch, directory.epoch()) };
+  const { access: limits, isTrustedService } = caller;
+  return { ...identity, registry, limits, isTrustedService, epoch: Math.min(identity.epoch, directory.epoch()) };
 }
 
 /** Throws `unauthorized`: for strangers where the registry has no anonymous pull. */

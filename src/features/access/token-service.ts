@@ -53,7 +53,7 @@ export function createIssueTokens(parts: IssueTokensParts): IssueTokens {
     const holder = await holderOf(directory, await callerOf(parts.callers, request), request.registry.uid);
     const { rights } = await rightsSource.of(holder.principal, holder.registry, holder.epoch);
     requireConnection(rights, holder.registry, circumstances);
-    const access = grantedAccess({ rights, asked, registry: holder.registry, circumstances });
+    const access = grantedAccess({ rights, asked, registry: holder.registry, limits: holder.limits, circumstances });
     const { token: accessToken, expiresInSeconds } = await tokens.signAccessToken(holder, access);
     const isForGood = request.wantsRefreshToken && holder.credentialUid !== undefined;
     const refreshToken = isForGood

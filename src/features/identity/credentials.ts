@@ -196,6 +196,7 @@ async function checkCount(tx: Transaction, principalUid: string): Promise<void> 
   const { count } = await tx
     .selectFrom('secrets')
     .where('principal_uid', '=', principalUid)
+    .where('name', '!=', 'run')
     .select((eb) => eb.fn.countAll<number>().as('count'))
     .executeTakeFirstOrThrow();
   if (Number(count) >= maxCredentials)

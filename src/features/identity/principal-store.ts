@@ -23,7 +23,7 @@ const secretNames = ['password', 'password2', 'clientSecret'] as const;
 /**
  * What else proves who one is: the verifier of a certificate or of an outside issuer's tokens is JSON. `outsideLink` is whom
  * an outside provider knows, and what the mapping gave; the sessions of such a person hang on `outside`. `binding` is which
- * machines a managed identity was given to.
+ * machines a managed identity was given to. `run` is what the tokens of a task's run hang on.
  */
 export type CredentialName =
   | (typeof secretNames)[number]
@@ -31,7 +31,8 @@ export type CredentialName =
   | 'federated'
   | 'outsideLink'
   | 'outside'
-  | 'binding';
+  | 'binding'
+  | 'run';
 
 /** A secret to be written: rows never change, so a secret's uid stands for the secret itself. */
 export type NewSecret = {

@@ -23,6 +23,8 @@ const common = z.object({
   credential: z.string().optional(),
   /** Access epoch at which the token was granted. */
   epoch: z.int(),
+  /** The token of a service of the installation, which network rules may let in; only those of runs say so. */
+  trusted: z.literal(true).optional(),
 });
 
 const access = z.object({
@@ -45,5 +47,7 @@ export const refreshTokenClaims = common.extend({
   tenant: z.string(),
   /** For people and clients that look; decisions never do. */
   permissions: z.object({ actions: z.array(z.string()), notActions: z.array(z.string()) }),
+  /** All that may be done with it, of what the principal may do; absent for everything. */
+  limits: z.array(access).optional(),
 });
 export type RefreshTokenClaims = z.infer<typeof refreshTokenClaims>;
