@@ -40,6 +40,8 @@ export type CustomRegistry = {
   readonly password?: string;
   /** `[system]`, `[caller]`, or the client id of a managed identity. */
   readonly identity?: string;
+  /** Of that identity, for a registry of this installation: the run gets a token with its rights. */
+  readonly principalUid?: string;
 };
 
 /**

@@ -740,6 +740,8 @@ type RunTable = {
   timeout_seconds: number;
   /** What to do, and the secrets for it; null from its end on. */
   sealed_order: Uint8Array | null;
+  /** JSON: uids of the tokens that its agent was given for our registries. */
+  tokens: string;
   /** Texts that its log must not show, while an agent has it. */
   sealed_masks: Uint8Array | null;
   context_path: string | null;
