@@ -16,11 +16,13 @@ import { exchange } from './api/middleware/exchange.ts';
 import { healthRoutes } from './api/middleware/health-routes.ts';
 import type { Part } from './api/middleware/host-name.ts';
 import type { Metrics } from './api/middleware/metrics.ts';
+import { countTraffic } from './api/middleware/metrics-traffic.ts';
 import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
 import { statusPage } from './api/middleware/status-page.ts';
 import { ociRoutes } from './api/oci/oci-routes.ts';
 import { tokenRoutes } from './api/token/token-routes.ts';
 import type { Features } from './compose-features.ts';
+import type { Measure } from './features/insight/registry-metrics.ts';
 import type { Data } from './open-data.ts';
 import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 
@@ -28,7 +30,7 @@ import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 export function composeApp(
   settings: Settings,
   data: Data,
-  features: Features & { readonly arm: Arm },
+  features: Features & { readonly arm: Arm; readonly measure: Measure },
   metrics: Metrics,
   isStopping: () => boolean,
   part: Part | undefined,
@@ -47,6 +49,7 @@ export function composeApp(
       trustedProxies: trustedProxies.length === 0 ? undefined : blockListOf(trustedProxies),
     }),
   );
+  app.use('/v2/*', countTraffic(features.measure));
   app.route('/', asOfRoutes({ ...parts, ...data.installation }));
   app.route('/', ociRoutes(parts));
   app.route('/', acrRoutes(parts));

@@ -14,6 +14,8 @@ import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import { insightWork } from './features/insight/insight-work.ts';
+import { createLoadSampler } from './features/insight/load-sample.ts';
+import { RegistryMetrics } from './features/insight/registry-metrics.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { unfinishedDeletionsJob } from './features/retention/unfinished-deletions.ts';
 import { Webhooks } from './features/webhooks/webhooks.ts';
@@ -92,10 +94,19 @@ export async function serve(settings: Settings, program: Program): Promise<void>
           registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
         });
 
-  const metrics = createMetrics({ droppedLogLines: () => sink.dropped() });
+  const registryMetrics = new RegistryMetrics(data);
+  opened.defer(() => registryMetrics.close());
+  const metrics = openMetrics(data, features, registryMetrics, sink);
   const state = { isStopping: false };
   if (role === 'primary') opened.use(await startWorkers({ count: settings.workers, clock, log }));
-  else await answer(settings, data, features, { certificates, metrics: shared(metrics, link), state, opened });
+  else
+    await answer(settings, data, features, {
+      certificates,
+      metrics: shared(metrics, link),
+      registryMetrics,
+      state,
+      opened,
+    });
   if (link === undefined) {
     log.info('ready', {
       version: program.version,
@@ -113,13 +124,14 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 type Answering = {
   readonly certificates: Certificates;
   readonly metrics: Metrics;
+  readonly registryMetrics: RegistryMetrics;
   readonly state: { readonly isStopping: boolean };
   readonly opened: AsyncDisposableStack;
 };
 
 /** Background work and listeners. */
 async function answer(settings: Settings, data: Data, features: Features, answering: Answering): Promise<void> {
-  const { certificates, metrics, state, opened } = answering;
+  const { certificates, metrics, registryMetrics, state, opened } = answering;
   const { directory } = features;
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
@@ -145,9 +157,27 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   followUntilClosed(insight.follow, opened);
   startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
   const appOf = (part?: Part) =>
-    composeApp(settings, data, { ...features, arm }, metrics, () => state.isStopping, part);
+    composeApp(
+      settings,
+      data,
+      { ...features, arm, measure: registryMetrics.add },
+      metrics,
+      () => state.isStopping,
+      part,
+    );
   opened.use(await listenForIdentities(settings, data, features, metrics));
   opened.use(await listen(settings, appOf, metrics, certificates));
+}
+
+function openMetrics(data: Data, { directory }: Features, registryMetrics: RegistryMetrics, sink: LineSink): Metrics {
+  return createMetrics({
+    droppedLogLines: () => sink.dropped(),
+    ofRegistries: {
+      registries: () => directory.list(),
+      total: (registryUid, metric) => registryMetrics.total(registryUid, metric),
+      load: createLoadSampler(data),
+    },
+  });
 }
 
 /** The metrics of all workers, whichever of them is asked. */

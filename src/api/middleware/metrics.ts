@@ -1,4 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { loadMetrics, type RegistrySources, registryMetrics } from './metrics-registries.ts';
 
 /** One finished exchange, as the metrics count it. Bytes as they went over the connection. */
 export type Exchange = {
@@ -29,13 +30,23 @@ const methods = ['GET', 'HEAD', 'PUT', 'POST', 'PATCH', 'DELETE'];
 export type MetricsSources = {
   /** Log lines that nobody took in time, since the start. */
   readonly droppedLogLines: () => number;
+  /** Absent where there is no registry to tell of. */
+  readonly ofRegistries?: RegistrySources;
 };
 
-/** Counts and times requests, beside Node's own figures. */
-export function createMetrics({ droppedLogLines }: MetricsSources): Metrics {
+/** Node's own that are named against the rules of Prometheus, and say the same as `nodejs_active_*`. */
+const misnamed = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total'];
+
+/** Counts and times requests, beside what registries are used for and Node's own figures. */
+export function createMetrics({ droppedLogLines, ofRegistries }: MetricsSources): Metrics {
   const register = new Registry();
   const registers = [register];
   collectDefaultMetrics({ register });
+  for (const name of misnamed) register.removeSingleMetric(name);
+  if (ofRegistries !== undefined) {
+    registryMetrics(register, ofRegistries);
+    loadMetrics(register, ofRegistries.load);
+  }
   new Gauge({
     name: 'berth_log_dropped_lines',
     help: 'Log lines dropped because their reader was gone or too slow',
@@ -53,8 +64,8 @@ export function createMetrics({ droppedLogLines }: MetricsSources): Metrics {
     buckets: bucketsSeconds,
     registers,
   });
-  const received = new Counter({ name: 'berth_http_received_bytes', help: 'Bytes of requests', registers });
-  const sent = new Counter({ name: 'berth_http_sent_bytes', help: 'Bytes of answers', registers });
+  const received = new Counter({ name: 'berth_http_received_bytes_total', help: 'Bytes of requests', registers });
+  const sent = new Counter({ name: 'berth_http_sent_bytes_total', help: 'Bytes of answers', registers });
   const timers = new Map<string, { observe: (seconds: number) => void }>();
   const timerOf = (method: string, route: string, status: number) => {
     const key = `${method} ${status} ${route}`;

@@ -25,6 +25,11 @@ test('metrics know routes, not names', () => {
     '/acr/v1/a/_nonsense': 'other',
     '/acr/v1/_nonsense': 'other',
     '/admin/registries/x': '/admin/*',
+    '/events': '/events',
+    '/Subscriptions/x/resourceGroups': '/subscriptions/*',
+    '/graph/v1.0/me': '/graph/*',
+    '/adfs/oauth2/token': '/{tenant}/*',
+    '/98fd72f9-0ed5-4870-b213-132555d7309a/oauth2/v2.0/token': '/{tenant}/*',
     '/wp-login.php': 'other',
   };
   for (const [path, pattern] of Object.entries(patterns)) assert.equal(routePattern(path), pattern, path);

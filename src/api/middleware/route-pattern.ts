@@ -14,9 +14,18 @@ export function routePattern(path: string): string {
   if (plain !== undefined) return plain;
   if (path.startsWith('/v2/')) return repositoryRoute(path);
   if (path.startsWith('/acr/v1/')) return acrRoute(path);
-  if (path.startsWith('/admin/')) return '/admin/*';
-  return path === '/v2' ? '/v2/' : 'other';
+  if (path === '/v2') return '/v2/';
+  return wholes.find(([pattern]) => pattern.test(path))?.[1] ?? 'other';
 }
+
+/** Parts of the server with too many routes to tell apart, and too few requests. */
+const wholes: readonly [pattern: RegExp, route: string][] = [
+  [/^\/admin\//, '/admin/*'],
+  [/^\/events(\/|$)/, '/events'],
+  [/^\/(subscriptions|tenants|providers)(\/|$)/i, '/subscriptions/*'],
+  [/^\/graph\//, '/graph/*'],
+  [/^\/([0-9a-f-]{36}|adfs|common|organizations)\//i, '/{tenant}/*'],
+];
 
 function repositoryRoute(path: string): string {
   if (path.includes('/blobs/uploads/')) return '/v2/*/blobs/uploads/*';

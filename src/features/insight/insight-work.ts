@@ -1,8 +1,9 @@
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import { type CheckpointParts, Checkpoints } from './audit-checkpoints.ts';
 import { AuditIndex, type AuditIndexParts } from './audit-index.ts';
+import { metricJobs } from './metric-jobs.ts';
 
-/** What the audit needs done in the background. */
+/** What audit and metrics need done in the background. */
 export type InsightWork = {
   readonly jobKinds: readonly JobKind[];
   /** Follows the journal until the signal is aborted. */
@@ -12,5 +13,8 @@ export type InsightWork = {
 export function insightWork(parts: AuditIndexParts & CheckpointParts): InsightWork {
   const index = new AuditIndex(parts);
   const checkpoints = new Checkpoints(parts);
-  return { jobKinds: [index.jobKind(), checkpoints.jobKind()], follow: (signal) => index.follow(signal) };
+  return {
+    jobKinds: [index.jobKind(), checkpoints.jobKind(), ...metricJobs(parts)],
+    follow: (signal) => index.follow(signal),
+  };
 }

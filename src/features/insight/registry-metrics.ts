@@ -42,11 +42,6 @@ export class RegistryMetrics {
     return this.#totals.get(registryUid)?.get(metric) ?? 0;
   }
 
-  /** Forgets registries that are gone. */
-  keepOnly(registryUids: ReadonlySet<string>): void {
-    for (const uid of this.#totals.keys()) if (!registryUids.has(uid)) this.#totals.delete(uid);
-  }
-
   async flush(): Promise<void> {
     const pending = this.#pending;
     if (pending.size === 0) return;

@@ -1,0 +1,109 @@
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { LoadSample } from '../../features/insight/load-sample.ts';
+import { type MetricName, metrics } from '../../features/insight/metric.ts';
+
+/** What is told of registries and of the work that waits. */
+export type RegistrySources = {
+  readonly registries: () => readonly { readonly uid: string; readonly name: string }[];
+  /** Of this process since its start. */
+  readonly total: (registryUid: string, metric: MetricName) => number;
+  readonly load: () => Promise<LoadSample | undefined>;
+};
+
+/** What every process reads from the same rows: of several processes one tells it. */
+const shared = { aggregator: 'max' } as const;
+
+/** The product's own metrics, by the names that Azure Monitor has for them, for each registry. */
+export function registryMetrics(register: Registry, { registries, total, load }: RegistrySources): void {
+  const registers = [register];
+  const labelNames = ['registry'] as const;
+  new Gauge({
+    ...shared,
+    name: 'StorageUsed',
+    help: 'Bytes that a registry has in use',
+    labelNames,
+    registers,
+    async collect() {
+      const sample = await load();
+      this.reset();
+      if (sample === undefined) return;
+      for (const { uid, name } of registries()) this.set({ registry: name }, sample.storedBytes.get(uid) ?? 0);
+    },
+  });
+  for (const { name, description, unit } of metrics.filter((metric) => metric.name !== 'StorageUsed'))
+    new Counter({
+      name,
+      help: unit === 'Count' ? description : `${description}, summed up`,
+      labelNames,
+      registers,
+      collect() {
+        this.reset();
+        for (const registry of registries()) this.inc({ registry: registry.name }, total(registry.uid, name));
+      },
+    });
+}
+
+/** How much work waits, and how the database does. */
+export function loadMetrics(register: Registry, load: RegistrySources['load']): void {
+  const gauges: readonly [name: string, help: string, labels: readonly string[], read: Read][] = [
+    [
+      'berth_jobs',
+      'Background jobs by kind and state',
+      ['kind', 'state'],
+      ({ jobs }) => jobs.map(({ count, ...labels }) => [count, labels]),
+    ],
+    [
+      'berth_jobs_overdue_seconds',
+      'For how long the longest waiting job has been due',
+      [],
+      ({ oldestDueSeconds }) => [[oldestDueSeconds, {}]],
+    ],
+    [
+      'berth_consumer_lag_events',
+      'Events that a consumer of the journal has not come to',
+      ['consumer'],
+      ({ behind }) => behind.map(({ consumer, events }) => [events, { consumer }]),
+    ],
+    [
+      'berth_webhooks_failing',
+      'Webhooks and event subscriptions whose last attempt failed',
+      [],
+      ({ failingWebhooks }) => [[failingWebhooks, {}]],
+    ],
+    [
+      'berth_webhooks_lag_events',
+      'Events that webhooks and event subscriptions have not come to, added up',
+      [],
+      ({ webhooksBehind }) => [[webhooksBehind, {}]],
+    ],
+    [
+      'berth_database_connections',
+      'Connections to PostgreSQL by state',
+      ['state'],
+      ({ connections }) => connections.map(({ count, state }) => [count, { state }]),
+    ],
+    [
+      'berth_database_transaction_seconds',
+      'What a transaction without any work took: waiting for a connection or the writer, and the commit',
+      [],
+      ({ transactionSeconds }) => [[transactionSeconds, {}]],
+    ],
+  ];
+  for (const [name, help, labelNames, read] of gauges)
+    new Gauge({
+      ...shared,
+      name,
+      help,
+      labelNames: [...labelNames],
+      registers: [register],
+      async collect() {
+        const sample = await load();
+        this.reset();
+        // A database that cannot be read has no figures: a zero would say that all is well.
+        if (labelNames.length === 0) this.remove();
+        if (sample !== undefined) for (const [value, labels] of read(sample)) this.set(labels, value);
+      },
+    });
+}
+
+type Read = (sample: LoadSample) => readonly (readonly [value: number, labels: Record<string, string>])[];
