@@ -14,6 +14,7 @@ import { throttlingMigration } from './migrations/012-throttling.ts';
 import { lifecycleMigration } from './migrations/013-lifecycle.ts';
 import { monitoringMigration } from './migrations/014-monitoring.ts';
 import { buildsMigration } from './migrations/016-builds.ts';
+import { tasksMigration } from './migrations/017-tasks.ts';
 import type { Schema } from './schema.ts';
 
 /** Every migration, in order; a released one is never edited. */
@@ -33,6 +34,7 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
     '013-lifecycle': lifecycleMigration(kind),
     '014-monitoring': monitoringMigration(kind),
     '016-builds': buildsMigration(kind),
+    '017-tasks': tasksMigration(kind),
   };
 }
 

@@ -67,6 +67,11 @@ export type Schema = {
   build_contexts: BuildContextTable;
   build_context_blocks: BuildContextBlockTable;
   agent_tokens: AgentTokenTable;
+  task_timers: TaskTimerTable;
+  task_sources: TaskSourceTable;
+  task_bases: TaskBaseTable;
+  task_outputs: TaskOutputTable;
+  task_rebuild_steps: TaskRebuildStepTable;
   throttle_buckets: ThrottleBucketTable;
 };
 
@@ -850,4 +855,72 @@ type RepositoryTemplateTable = {
   locks: number;
   /** JSON list of rules for tags that are written once. */
   immutable_tags: string;
+};
+
+/** When the timers of enabled tasks are due next. */
+type TaskTimerTable = {
+  task_uid: string;
+  name: string;
+  registry_uid: string;
+  /** NCrontab, five fields, UTC. */
+  schedule: string;
+  next_at: number;
+};
+
+/** The git repositories that start enabled tasks. */
+type TaskSourceTable = {
+  task_uid: string;
+  name: string;
+  registry_uid: string;
+  /** In the address that the provider calls; random. */
+  hook_id: string;
+  /** What the provider signs with. */
+  sealed_secret: Uint8Array;
+  /** A leaving one is removed once its provider has forgotten it. */
+  state: 'active' | 'leaving';
+  /** JSON: what the provider calls the webhook that this server made there. */
+  provider_hook: string | null;
+  /** JSON: the commits of branches as they were seen last; null before the first look. */
+  heads: string | null;
+  /** Why the provider has no webhook, or cannot be asked. */
+  problem: string | null;
+  poll_at: number;
+};
+
+/** The images that a task's own stand on, as its last successful run reported them. */
+type TaskBaseTable = {
+  task_uid: string;
+  /** Of the registry that has the image: a login server, or another host. */
+  host: string;
+  repository: string;
+  tag: string;
+  /** Of the task. */
+  registry_uid: string;
+  /** Of the image, where it is one of this installation. */
+  base_registry_uid: string | null;
+  kind: 'runtime' | 'buildtime';
+  digest: string | null;
+  /** When another registry is asked next. */
+  check_at: number;
+};
+
+/** The images that a task made, as its last successful run reported them. */
+type TaskOutputTable = {
+  task_uid: string;
+  host: string;
+  repository: string;
+  tag: string;
+  registry_uid: string;
+};
+
+/** One task in a rebuild that somebody asked for: started once those that it waits for have succeeded. */
+type TaskRebuildStepTable = {
+  rebuild_uid: string;
+  task_uid: string;
+  registry_uid: string;
+  /** JSON: uids of tasks. */
+  waits_for: string;
+  run_id: string | null;
+  state: 'waiting' | 'started' | 'succeeded' | 'failed' | 'skipped';
+  created_at: number;
 };
