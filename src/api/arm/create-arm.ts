@@ -1,4 +1,4 @@
-import type { Hono } from 'hono';
+import { Hono } from 'hono';
 import { createOperationRights } from '../../features/access/role-operations-source.ts';
 import { roleOrphansJob } from '../../features/access/role-orphans.ts';
 import { convergenceJob } from '../../features/resources/convergence.ts';
@@ -21,6 +21,7 @@ import { federatedCredentialType } from './federated-credential-type.ts';
 import { resourceGroupType } from './group-type.ts';
 import { userAssignedIdentityType } from './identity-type.ts';
 import { resourceLockType } from './lock-type.ts';
+import { metricsRoutes } from './metrics-routes.ts';
 import { containerRegistryType, type RegistryTypeParts } from './registry-type.ts';
 import { armErrorBody } from './render-arm-error.ts';
 import { roleAssignmentsType } from './role-assignment-type.ts';
@@ -83,7 +84,9 @@ export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
   const operationRights = createOperationRights(parts.database, parts.tenantUid);
   const deployments = createDeployments({ ...engine, requireAs: createRequireAs(operationRights) });
   const armCaller = createArmCaller(parts, operationRights);
-  const routes = armRoutes({ ...engine, deployments, armCaller });
+  const routes = new Hono<Env>();
+  routes.route('/', metricsRoutes({ ...engine, armCaller }));
+  routes.route('/', armRoutes({ ...engine, deployments, armCaller }));
   const convergence = convergenceJob({ ...engine, errorOf: (error) => armErrorBody(error).error });
   return {
     routes,
