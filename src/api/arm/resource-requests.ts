@@ -70,7 +70,7 @@ async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: O
     author: call.author,
     desire: (existing) => whole(parts.locations, type, body, existing),
   });
-  return show(call, type, written, written.isNew ? 201 : 200);
+  return show(call, type, written, written.isNew ? (type.createdStatus ?? 201) : 200);
 }
 
 async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
