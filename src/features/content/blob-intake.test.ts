@@ -6,6 +6,7 @@ import { ConnectionCut, cutBody, streamedBody } from '../../../test/support/bodi
 import { type ContentBench, contentBench, fullAuthority } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleBlob, sampleBlob } from '../../../test/support/oci-samples.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
 import type { Place } from './place.ts';
 
 const mebi = 1024 * 1024;
@@ -69,6 +70,29 @@ forEachDatabase((_, open) => {
       assert.notEqual(await fileOf(place, blob), rotten);
     });
   }
+
+  test('a copy that was compared a moment ago is not read again for the next push; a minute later it is', async () => {
+    const clock = new HeldClock();
+    const { uploads } = await bench.another({ clock });
+    const blob = sampleBlob('pushed again and again', mebi);
+    const push = (bytes: Uint8Array) => uploads.push(fresh(), me, blob.digest, streamedBody(bytes));
+    const place = fresh();
+    await bench.push(place, blob);
+    await push(blob.bytes);
+    const first = await fileOf(place, blob);
+    writeSync(openSync(first, 'r+'), Buffer.from([(blob.bytes[99] ?? 0) ^ 1]), 0, 1, 99);
+    const other = Buffer.from(blob.bytes);
+    other[5] = (other[5] ?? 0) ^ 1;
+    for (const bytes of [other, Buffer.concat([blob.bytes, other]), blob.bytes.subarray(0, 1000)]) {
+      await assert.rejects(push(bytes), { error: 'digestInvalid' });
+    }
+    await push(blob.bytes);
+    assert.equal(await fileOf(place, blob), first);
+    clock.advance(60_000);
+    await push(blob.bytes);
+    assert.notEqual(await fileOf(place, blob), first);
+    assert((await bench.pull(place, blob.digest)).equals(blob.bytes));
+  });
 
   const losses: readonly [what: string, lose: (file: string) => void][] = [
     ['missing', (file) => rmSync(file)],

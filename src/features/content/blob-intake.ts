@@ -7,6 +7,7 @@ import type { Authority } from '../access/authority.ts';
 import { requireOn } from './attributes.ts';
 import { type CommitTarget, CopyGone, commitBlob, linkCopy, markDamaged } from './blob-commit.ts';
 import { ByteCursor } from './byte-cursor.ts';
+import { ComparedCopies } from './compared-copies.ts';
 import type { ContentParts } from './content-parts.ts';
 import type { IncomingBytes } from './incoming-bytes.ts';
 import type { IncomingDigest } from './incoming-digest.ts';
@@ -34,20 +35,36 @@ type Copy = { readonly storageKey: StorageKey; readonly size: number };
 export class BlobIntake {
   readonly #parts: BlobIntakeParts;
   readonly #queries: Pick<UploadQueries, 'copy'>;
+  readonly #compared: ComparedCopies;
 
   constructor(parts: BlobIntakeParts) {
     this.#parts = parts;
+    this.#compared = new ComparedCopies(parts.clock);
     this.#queries = createUploadQueries(parts.database);
   }
 
   /**
    * Compares a body, while it arrives, with the registry's copy of its digest and links that copy when they are the same:
-   * the bytes are never stored. Otherwise resolves to the body, whole again, for the caller to store.
+   * the bytes are never stored. Otherwise resolves to the body, whole again, for the caller to store. A copy that was compared
+   * a moment ago is not read again.
    * Throws `digestInvalid`, what the body throws, and `busy` when the copy fails or goes away meanwhile: a second try stores.
    */
   async linkSame(target: Target, wanted: Digest, body: IncomingBytes): Promise<IncomingBytes | undefined> {
     const copy = await this.#copyOf(target, wanted);
     if (copy === undefined || copy.size !== (body.lengthBytes ?? copy.size)) return body;
+    if (this.#compared.has(copy.storageKey)) {
+      await requireDigest(body.bytes, wanted, copy.size);
+    } else {
+      const other = await this.#compare(target, wanted, body, copy);
+      if (other !== undefined) return other;
+      this.#compared.wasRead(copy.storageKey);
+    }
+    if (await this.#link(target, wanted, copy.storageKey)) return undefined;
+    throw new BerthError('busy', undefined, { retryAfterSeconds: 1 });
+  }
+
+  /** Undefined when body and copy are the same and of the digest; else the body, whole again. */
+  async #compare(target: Target, wanted: Digest, body: IncomingBytes, copy: Copy): Promise<IncomingBytes | undefined> {
     const { store } = this.#parts;
     const sent = new ByteCursor(body.bytes);
     const stored = new ByteCursor(this.#guarded(target, wanted, copy));
@@ -72,8 +89,7 @@ export class BlobIntake {
     if (digestOf(algorithmOf(wanted), hash.digest('hex')) !== wanted) {
       throw new BerthError('digestInvalid', { digest: wanted });
     }
-    if (await this.#link(target, wanted, copy.storageKey)) return undefined;
-    throw new BerthError('busy', undefined, { retryAfterSeconds: 1 });
+    return undefined;
   }
 
   /** Makes checked bytes a blob of the registry; a stored copy that differs from them is replaced. */
@@ -168,6 +184,19 @@ export class BlobIntake {
       return await work(tx, { registryUid, repositoryUid: uid, nowMicros, graceUntilMicros, limitBytes });
     });
   }
+}
+
+/** Reads a body that must have this digest, and so this size. Throws `digestInvalid`, and what the body throws. */
+async function requireDigest(bytes: AsyncIterable<Uint8Array>, wanted: Digest, size: number): Promise<void> {
+  const hash = createHash(algorithmOf(wanted));
+  let left = size;
+  for await (const chunk of bytes) {
+    left -= chunk.length;
+    if (left < 0) break;
+    hash.update(chunk);
+  }
+  if (left === 0 && digestOf(algorithmOf(wanted), hash.digest('hex')) === wanted) return;
+  throw new BerthError('digestInvalid', { digest: wanted });
 }
 
 /** Closes the body when its reader stops early. */

@@ -3,8 +3,8 @@ import type { Digest } from '../../core/digest.ts';
 import type { Manifest } from '../../core/manifest.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotQuery } from '../../platform/database/hot-query.ts';
-import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-query.ts';
+import { forEachKind, lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import { lockBits } from './attributes.ts';
 import { fromRepository } from './repository-store.ts';
 
@@ -54,21 +54,36 @@ export async function missingBlobs(
   wanted: readonly Digest[],
 ): Promise<Digest[]> {
   if (wanted.length === 0) return [];
-  const query = tx
-    .selectFrom('blob_links as l')
-    .innerJoin('blobs as b', (join) =>
-      join.on('b.registry_uid', '=', place.registryUid).onRef('b.digest', '=', 'l.digest'),
-    )
-    .where('l.repository_uid', '=', place.repositoryUid)
-    .where('l.digest', 'in', wanted)
-    .where('b.state', '=', 'ready')
-    // One order for all who lock blobs: nobody waits in a circle.
-    .orderBy('l.digest')
-    .select(['l.digest']);
-  const rows = await lockedForKeyShare(kind, query, 'b', 'l').execute();
+  const { registryUid: registry, repositoryUid: repository } = place;
+  const rows = await shownBlobs[kind](
+    tx,
+    { registry, repository },
+    wanted.map((digest) => ({ digest })),
+  );
   const present = new Set(rows.map((row) => row.digest));
   return wanted.filter((digest) => !present.has(digest));
 }
+
+const shownBlobs = forEachKind((kind) =>
+  hotRows(['registry', 'repository'], ['digest'], (on, parameter, items) => {
+    const query = on
+      .selectFrom('blob_links as l')
+      .innerJoin('blobs as b', (join) =>
+        join.on('b.registry_uid', '=', parameter<string>('registry')).onRef('b.digest', '=', 'l.digest'),
+      )
+      .where('l.repository_uid', '=', parameter<string>('repository'))
+      .where(
+        'l.digest',
+        'in',
+        items.map((item) => item<string>('digest')),
+      )
+      .where('b.state', '=', 'ready')
+      // One order for all who lock blobs: nobody waits in a circle.
+      .orderBy('l.digest')
+      .select(['l.digest']);
+    return lockedForKeyShare(kind, query, 'b', 'l');
+  }),
+);
 
 /** The digests among `wanted` that are no manifests of this repository. Keeps the others from being deleted. */
 export async function missingManifests(
@@ -113,20 +128,24 @@ export async function insertManifest(
   const references = new Map<Digest, 'blob' | 'manifest'>();
   for (const blob of [...manifest.blobs, ...manifest.nonDistributable]) references.set(blob.digest, 'blob');
   for (const child of manifest.children) references.set(child.digest, 'manifest');
-  const rows = [...references].map(([digest, referenceKind]) => ({
-    repository_uid: repositoryUid,
-    manifest_digest: stored.digest,
-    digest,
-    kind: referenceKind,
-  }));
+  const rows = [...references].map(([digest, referenceKind]) => ({ digest, kind: referenceKind }));
+  const of = { repository: repositoryUid, manifest: stored.digest };
   for (let start = 0; start < rows.length; start += referencesPerInsert) {
-    await tx
-      .insertInto('manifest_references')
-      .values(rows.slice(start, start + referencesPerInsert))
-      .execute();
+    await insertReferences(tx, of, rows.slice(start, start + referencesPerInsert));
   }
   return true;
 }
+
+const insertReferences = hotRows(['repository', 'manifest'], ['digest', 'kind'], (on, parameter, items) =>
+  on.insertInto('manifest_references').values(
+    items.map((item) => ({
+      repository_uid: parameter<string>('repository'),
+      manifest_digest: parameter<string>('manifest'),
+      digest: item<string>('digest'),
+      kind: item<'blob' | 'manifest'>('kind'),
+    })),
+  ),
+);
 
 /** Locks a manifest's row for the rest of the transaction; false when there is none. */
 export async function lockManifest(
@@ -160,25 +179,40 @@ async function insertRow(
   { repositoryUid, stored, manifest, nowMicros }: ManifestInsert,
 ): Promise<boolean> {
   const isReferrer = manifest.subject !== undefined && manifest.annotations !== undefined;
-  const row = await tx
-    .insertInto('manifests')
-    .values({
-      repository_uid: repositoryUid,
-      digest: stored.digest,
-      media_type: stored.mediaType,
-      artifact_type: manifest.artifactType ?? null,
-      size: stored.body.byteLength,
-      subject_digest: manifest.subject?.digest ?? null,
-      annotations: isReferrer ? JSON.stringify(manifest.annotations) : null,
-      created_at: nowMicros,
-      changed_at: nowMicros,
-      body: stored.body,
-    })
-    .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
-    .returning('digest')
-    .executeTakeFirst();
+  const row = await insertManifestRow(tx, {
+    repository: repositoryUid,
+    digest: stored.digest,
+    mediaType: stored.mediaType,
+    artifactType: manifest.artifactType ?? null,
+    size: stored.body.byteLength,
+    subject: manifest.subject?.digest ?? null,
+    annotations: isReferrer ? JSON.stringify(manifest.annotations) : null,
+    now: nowMicros,
+    body: stored.body,
+  });
   return row !== undefined;
 }
+
+const insertManifestRow = hotStatement(
+  ['repository', 'digest', 'mediaType', 'artifactType', 'size', 'subject', 'annotations', 'now', 'body'],
+  (on, parameter) =>
+    on
+      .insertInto('manifests')
+      .values({
+        repository_uid: parameter('repository'),
+        digest: parameter('digest'),
+        media_type: parameter('mediaType'),
+        artifact_type: parameter('artifactType'),
+        size: parameter('size'),
+        subject_digest: parameter('subject'),
+        annotations: parameter('annotations'),
+        created_at: parameter('now'),
+        changed_at: parameter('now'),
+        body: parameter('body'),
+      })
+      .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doNothing())
+      .returning('digest'),
+);
 
 /** A push without a tag of what is here already: whoever goes by its age begins anew. */
 export async function touchManifest(
@@ -225,9 +259,26 @@ export type TagWrite = { readonly hybridTime: number; readonly previous: string 
  * Undefined when a lock keeps the tag where it is.
  */
 export async function setTag(tx: Transaction, repositoryUid: string, target: TagTarget): Promise<TagWrite | undefined> {
-  const row = await tx
+  const { tag, digest, region, nowMicros } = target;
+  const row = await upsertTag(tx, { repository: repositoryUid, tag, digest, region, now: nowMicros });
+  if (row === undefined) return undefined;
+  const { hybrid_time: hybridTime, previous_digest: previous } = row;
+  const isSame = previous === null || previous === target.digest;
+  return { hybridTime, previous: isSame ? undefined : previous, isNew: previous === null };
+}
+
+const upsertTag = hotStatement(['repository', 'tag', 'digest', 'region', 'now'], (on, parameter) =>
+  on
     .insertInto('tags')
-    .values(tagRow(repositoryUid, target))
+    .values({
+      repository_uid: parameter('repository'),
+      name: parameter('tag'),
+      digest: parameter('digest'),
+      hybrid_time: parameter('now'),
+      region: parameter('region'),
+      created_at: parameter('now'),
+      changed_at: parameter('now'),
+    })
     .onConflict((conflict) =>
       conflict
         .columns(['repository_uid', 'name'])
@@ -240,13 +291,8 @@ export async function setTag(tx: Transaction, repositoryUid: string, target: Tag
         })
         .where(sql<boolean>`(tags.locks & ${sql.lit(lockBits.writeEnabled)}) = 0`),
     )
-    .returning(['hybrid_time', 'previous_digest'])
-    .executeTakeFirst();
-  if (row === undefined) return undefined;
-  const { hybrid_time: hybridTime, previous_digest: previous } = row;
-  const isSame = previous === null || previous === target.digest;
-  return { hybridTime, previous: isSame ? undefined : previous, isNew: previous === null };
-}
+    .returning(['hybrid_time', 'previous_digest']),
+);
 
 /**
  * The same for a tag that is written once: `here` when it points at this manifest already, `taken` when at another one.

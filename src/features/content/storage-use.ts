@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotStatement } from '../../platform/database/hot-query.ts';
+import { hotRows, hotStatement } from '../../platform/database/hot-query.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
 import { isBlobHeld } from './deleted-content.ts';
@@ -24,19 +24,31 @@ export async function useBlobsOf(
   { registryUid, repositoryUid }: RepositoryUids,
   manifest: Digest,
 ): Promise<number> {
-  // Written out: building it through Kysely costs as much as running it, and every push does.
-  const { rows } = await sql<{ readonly size: number }>`
-    insert into referenced_blobs (registry_uid, digest, size)
-    select b.registry_uid, b.digest, b.size
-    from manifest_references m
-    join blob_links l on l.repository_uid = m.repository_uid and l.digest = m.digest
-    join blobs b on b.registry_uid = ${registryUid} and b.digest = m.digest
-    where m.repository_uid = ${repositoryUid} and m.manifest_digest = ${manifest} and m.kind = 'blob'
-    order by b.digest
-    on conflict do nothing
-    returning size`.execute(tx);
-  return sum(rows);
+  return sum(await insertUsedBlobs(tx, { registry: registryUid, repository: repositoryUid, manifest }, []));
 }
+
+const insertUsedBlobs = hotRows(['registry', 'repository', 'manifest'], [], (on, parameter) =>
+  on
+    .insertInto('referenced_blobs')
+    .columns(['registry_uid', 'digest', 'size'])
+    .expression(
+      on
+        .selectFrom('manifest_references as m')
+        .innerJoin('blob_links as l', (join) =>
+          join.onRef('l.repository_uid', '=', 'm.repository_uid').onRef('l.digest', '=', 'm.digest'),
+        )
+        .innerJoin('blobs as b', (join) =>
+          join.on('b.registry_uid', '=', parameter<string>('registry')).onRef('b.digest', '=', 'm.digest'),
+        )
+        .where('m.repository_uid', '=', parameter<string>('repository'))
+        .where('m.manifest_digest', '=', parameter<string>('manifest'))
+        .where('m.kind', '=', 'blob')
+        .orderBy('b.digest')
+        .select(['b.registry_uid', 'b.digest', 'b.size']),
+    )
+    .onConflict((conflict) => conflict.doNothing())
+    .returning('size'),
+);
 
 /** The same for one blob that came after a manifest of its repository that references it. */
 export async function useBlob(tx: Transaction, { registryUid }: RepositoryUids, digest: Digest): Promise<number> {

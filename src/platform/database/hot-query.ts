@@ -16,8 +16,11 @@ export function hotQuery<Name extends string, Row>(
   names: readonly Name[],
   build: (queries: Queries, parameter: (name: Name) => string) => Compilable<Row>,
 ): HotQuery<Name, Row> {
-  const compiled = hotSql(names, build(queries, standIn));
-  return async (on, values) => await firstRow<Row>(on, compiled, values);
+  const compiled = hotSql(
+    names.map((name) => ({ name })),
+    build(queries, standIn),
+  );
+  return async (on, values) => (await rowsOf<Row>(on, compiled, values, []))[0];
 }
 
 type HotValue = string | number | Uint8Array | null;
@@ -36,38 +39,85 @@ export function hotStatement<Name extends string, Row>(
   names: readonly Name[],
   build: (on: Queries, parameter: Parameter<Name>) => Compilable<Row>,
 ): HotStatement<Name, Row> {
-  const byDatabase = new WeakMap<object, HotSql<Name>>();
-  return async (on, values) => {
+  const rows = hotRows(names, [], build);
+  return async (on, values) => (await rows(on, values, []))[0];
+}
+
+/** A statement that takes any number of items besides, and resolves to all rows that it returns. */
+export type HotRows<Name extends string, ItemName extends string, Row> = (
+  on: Queries,
+  values: Readonly<Record<Name, HotValue>>,
+  items: readonly Readonly<Record<ItemName, HotValue>>[],
+) => Promise<Row[]>;
+
+/** Compiled once for each number of items, where there are not many. `items` of `build` has the parameters of each. */
+export function hotRows<Name extends string, ItemName extends string, Row>(
+  names: readonly Name[],
+  itemNames: readonly ItemName[],
+  build: (on: Queries, parameter: Parameter<Name>, items: readonly Parameter<ItemName>[]) => Compilable<Row>,
+): HotRows<Name, ItemName, Row> {
+  const byDatabase = new WeakMap<object, HotSql[]>();
+  const compile = (on: Queries, count: number) => {
+    const indexes = Array.from({ length: count }, (_, index) => index);
+    const ofItems = indexes.map(
+      (index): Parameter<ItemName> =>
+        (name) =>
+          sql`${itemStandIn(index, name)}`,
+    );
+    const standIns = [
+      ...names.map((name) => ({ name })),
+      ...indexes.flatMap((index) => itemNames.map((name) => ({ index, name }))),
+    ];
+    return hotSql(
+      standIns,
+      build(on, (name) => sql`${standIn(name)}`, ofItems),
+    );
+  };
+  return async (on, values, items) => {
     const { constructor: database } = on.getExecutor().adapter;
-    const known = byDatabase.get(database);
-    const compiled =
-      known ??
-      hotSql(
-        names,
-        build(on, (name) => sql`${standIn(name)}`),
-      );
-    if (known === undefined) byDatabase.set(database, compiled);
-    return await firstRow<Row>(on, compiled, values);
+    const known = byDatabase.get(database) ?? [];
+    const compiled = known[items.length] ?? compile(on, items.length);
+    if (items.length <= mostItemsKept) {
+      known[items.length] = compiled;
+      byDatabase.set(database, known);
+    }
+    return await rowsOf<Row>(on, compiled, values, items);
   };
 }
 
-type HotSql<Name extends string> = {
-  readonly sql: string;
-  readonly order: readonly (Name | { readonly value: unknown })[];
-};
+/** Statements for more are rare, and building them costs less than running them. */
+const mostItemsKept = 64;
 
-function hotSql<Name extends string>(names: readonly Name[], query: Compilable): HotSql<Name> {
+type StandIn = { readonly name: string; readonly index?: number };
+
+type HotSql = { readonly sql: string; readonly order: readonly (StandIn | { readonly value: unknown })[] };
+
+function hotSql(standIns: readonly StandIn[], query: Compilable): HotSql {
   const compiled = query.compile();
-  const order = compiled.parameters.map((value) => names.find((name) => standIn(name) === value) ?? { value });
-  return { sql: compiled.sql, order };
+  const byText = new Map<unknown, StandIn>(
+    standIns.map((entry) => [
+      entry.index === undefined ? standIn(entry.name) : itemStandIn(entry.index, entry.name),
+      entry,
+    ]),
+  );
+  return { sql: compiled.sql, order: compiled.parameters.map((value) => byText.get(value) ?? { value }) };
 }
 
 function standIn(name: string): string {
   return `\u0000${name}`;
 }
 
-async function firstRow<Row>(on: Queries, compiled: HotSql<string>, values: Readonly<Record<string, HotValue>>) {
-  const parameters = compiled.order.map((entry) => (typeof entry === 'object' ? entry.value : values[entry]));
+function itemStandIn(index: number, name: string): string {
+  return `\u0000${index}\u0000${name}`;
+}
+
+type HotValues = Readonly<Record<string, HotValue>>;
+
+async function rowsOf<Row>(on: Queries, compiled: HotSql, values: HotValues, items: readonly HotValues[]) {
+  const parameters = compiled.order.map((entry) => {
+    if ('value' in entry) return entry.value;
+    return entry.index === undefined ? values[entry.name] : items[entry.index]?.[entry.name];
+  });
   const { rows } = await on.executeQuery<Row>(CompiledQuery.raw(compiled.sql, parameters));
-  return rows[0];
+  return rows;
 }

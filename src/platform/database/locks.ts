@@ -46,3 +46,8 @@ export function lockedForKeyShare<DB, TB extends keyof DB, O>(
 function tables<T>(of: readonly T[]): readonly T[] | undefined {
   return of.length === 0 ? undefined : of;
 }
+
+/** A statement that locks rows, made for each kind of database. */
+export function forEachKind<T>(make: (kind: Kind) => T): Readonly<Record<Kind, T>> {
+  return { sqlite: make('sqlite'), postgres: make('postgres') };
+}

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { Database, Transaction } from '../database/database.ts';
-import { lockedForUpdate } from '../database/locks.ts';
+import { hotRows, hotStatement } from '../database/hot-query.ts';
+import { forEachKind, lockedForUpdate } from '../database/locks.ts';
 import type { Ids } from '../ids.ts';
 import { chainStart, type EventRow, eventRow } from './event-bytes.ts';
 import type { NewEvent } from './journal.ts';
@@ -24,7 +25,7 @@ export async function appendEvents(tx: Transaction, events: readonly NewEvent[],
   for (const [stream, ofStream] of byStream) {
     const head = await lockHead(tx, stream, tools);
     const rows = chain(head, ofStream, tools.clock.nowMicros());
-    await tx.insertInto('journal_events').values(rows).execute();
+    await insertEvents(tx, {}, rows);
     await moveHead(tx, rows);
   }
 }
@@ -44,8 +45,7 @@ function chain(head: Head, events: readonly NewEvent[], nowMicros: number): Even
 }
 
 async function lockHead(tx: Transaction, stream: string, tools: AppendTools): Promise<Head> {
-  const select = lockedForUpdate(tools.kind, tx.selectFrom('journal_heads').selectAll().where('stream', '=', stream));
-  const head = await select.executeTakeFirst();
+  const head = await selectHead[tools.kind](tx, { stream });
   if (head !== undefined) return head;
   const first = { stream, incarnation: tools.ids.uid(), seq: 0, hash: chainStart, changed_at: 0 };
   await tx
@@ -53,15 +53,45 @@ async function lockHead(tx: Transaction, stream: string, tools: AppendTools): Pr
     .values(first)
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-  return await select.executeTakeFirstOrThrow();
+  const made = await selectHead[tools.kind](tx, { stream });
+  if (made === undefined) throw new Error('an inserted journal head is not there');
+  return made;
 }
+
+const selectHead = forEachKind((kind) =>
+  hotStatement(['stream'], (on, parameter) => {
+    const query = on.selectFrom('journal_heads').selectAll().where('stream', '=', parameter<string>('stream'));
+    return lockedForUpdate(kind, query);
+  }),
+);
 
 async function moveHead(tx: Transaction, rows: readonly EventRow[]): Promise<void> {
   const last = rows.at(-1);
   if (last === undefined) return;
-  await tx
-    .updateTable('journal_heads')
-    .set({ seq: last.seq, hash: last.hash, changed_at: last.occurred_at })
-    .where('stream', '=', last.stream)
-    .execute();
+  const { stream, seq, hash, occurred_at: time } = last;
+  await updateHead(tx, { stream, seq, hash, time });
 }
+
+const updateHead = hotStatement(['stream', 'seq', 'hash', 'time'], (on, parameter) =>
+  on
+    .updateTable('journal_heads')
+    .set({ seq: parameter('seq'), hash: parameter('hash'), changed_at: parameter('time') })
+    .where('stream', '=', parameter<string>('stream')),
+);
+
+const insertEvents = hotRows(
+  [],
+  ['stream', 'incarnation', 'seq', 'type', 'occurred_at', 'hash', 'bytes'],
+  (on, _parameter, events) =>
+    on.insertInto('journal_events').values(
+      events.map((event) => ({
+        stream: event<string>('stream'),
+        incarnation: event<string>('incarnation'),
+        seq: event<number>('seq'),
+        type: event<string>('type'),
+        occurred_at: event<number>('occurred_at'),
+        hash: event<string>('hash'),
+        bytes: event<Uint8Array>('bytes'),
+      })),
+    ),
+);
