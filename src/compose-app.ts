@@ -5,6 +5,7 @@ import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
+import { signingKeyRoutes } from './api/admin/signing-key-routes.ts';
 import type { Arm } from './api/arm/create-arm.ts';
 import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
@@ -61,6 +62,7 @@ export function composeApp(
   app.route('/', auditRoutes({ ...parts, ...data.installation }));
   app.route('/', accessRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
+  app.route('/', signingKeyRoutes(parts));
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));

@@ -66,7 +66,8 @@ export async function composeFeatures(settings: Settings, data: Data) {
   const { accessLog } = data;
   const rightsSource = createRightsSource(data);
   const authorize = createAuthorize({ callers, directory, rightsSource, accessLog });
-  const tenant = composeTenant(settings, data, signIn);
+  const tenantKeys = new SigningKeys({ ...data, tenantUid, purpose: 'tenantToken' });
+  const tenant = composeTenant(settings, data, signIn, tenantKeys);
   const issuing = { ...data, callers, directory, rightsSource, tokens, tenantTokens: tenant.tenantTokens };
 
   const content = {
@@ -88,6 +89,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
   };
   return {
     ...tenant,
+    signingKeys: [tenantKeys, keys],
     directory,
     registries,
     authorize,
@@ -115,9 +117,8 @@ export async function composeFeatures(settings: Settings, data: Data) {
 }
 
 /** Sign-in of the tenant, and its directory. */
-function composeTenant(settings: Settings, data: Data, signIn: SignIn) {
+function composeTenant(settings: Settings, data: Data, signIn: SignIn, keys: SigningKeys) {
   const { tenantUid, tenantId } = data.installation;
-  const keys = new SigningKeys({ ...data, tenantUid, purpose: 'tenantToken' });
   const { domain } = settings;
   const tenantTokens = new TenantTokens({ ...data, keys, tenantId, domain, lifetimeSeconds: tenantTokenSeconds });
   const outsideIssuers = new OutsideIssuers(data.outbound, clock);

@@ -18,6 +18,7 @@ import { credentialCommands } from './cli/credential.ts';
 import { doctorCommands } from './cli/doctor.ts';
 import { fetchFrom } from './cli/fetch-from.ts';
 import { identityCommands } from './cli/identity.ts';
+import { keyCommands } from './cli/key.ts';
 import { operateCommands } from './cli/operate.ts';
 import { purgeCommands } from './cli/purge.ts';
 import { registryCommands } from './cli/registry.ts';
@@ -38,6 +39,7 @@ const commands = [
   ...credentialCommands,
   ...accessCommands,
   ...identityCommands,
+  ...keyCommands,
   ...operateCommands,
   ...retentionCommands,
   ...purgeCommands,

@@ -24,6 +24,7 @@ const nounPurposes = new Map([
   ['credential', "a registry's admin user"],
   ['access', 'who may do what'],
   ['identity', 'managed identities of machines and workloads'],
+  ['key', 'keys that sign tokens'],
 ]);
 
 /** Runs the command that `argv` names; answers the exit code. Throws nothing that has one. */

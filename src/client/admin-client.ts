@@ -29,6 +29,13 @@ import {
   type ScrubView,
   scrubSchema,
 } from '../wire/admin/retention-schema.ts';
+import {
+  type KeyRotate,
+  type SigningKeyId,
+  type SigningKeyView,
+  signingKeyIdSchema,
+  signingKeyListSchema,
+} from '../wire/admin/signing-key-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
 import {
   type AuditFinding,
@@ -52,6 +59,12 @@ export type AdminClient = {
   readonly identityBindingList: () => Promise<IdentityBindingView[]>;
   readonly identityBind: (request: IdentityBind) => Promise<IdentityBindingView>;
   readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
+  /** Keys that verify tokens now. */
+  readonly keyList: () => Promise<SigningKeyView[]>;
+  /** A new one signs from now on. */
+  readonly keyRotate: (request: KeyRotate) => Promise<SigningKeyId>;
+  /** Every token that it signed is refused from now on. */
+  readonly keyRevoke: (id: string) => Promise<SigningKeyId>;
   readonly credentialShow: (registry: string) => Promise<CredentialView>;
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
   /** Tells of each item as it is done; the totals come last. */
@@ -88,6 +101,9 @@ export function createAdminClient(connection: Connection): AdminClient {
     identityBind: (body) => send(connection, 'POST', '/admin/identity-bindings', identityBindingSchema, body),
     identityUnbind: (id) =>
       send(connection, 'DELETE', `/admin/identity-bindings/${encodeURIComponent(id)}`, identityUnboundSchema),
+    keyList: async () => (await send(connection, 'GET', '/admin/keys', signingKeyListSchema)).keys,
+    keyRotate: (body) => send(connection, 'POST', '/admin/keys', signingKeyIdSchema, body),
+    keyRevoke: (id) => send(connection, 'DELETE', `/admin/keys/${encodeURIComponent(id)}`, signingKeyIdSchema),
     credentialShow: (name) => send(connection, 'GET', `${registry(name)}/credential`, credentialSchema),
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),

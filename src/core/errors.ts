@@ -40,6 +40,12 @@ export const errorCatalogue = {
     message: 'the rule of the purge is not valid',
     remedy: 'Correct the filter, age or number that the message names.',
   },
+  lifecycleRunUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'there is no such run of lifecycle rules',
+    remedy: 'List the runs that can still be looked at: berth lifecycle show.',
+  },
   uploadUnknown: {
     code: 'BLOB_UPLOAD_UNKNOWN',
     status: 404,
@@ -721,6 +727,12 @@ export const errorCatalogue = {
     status: 404,
     message: 'no user-assigned managed identity has this id or name',
     remedy: 'List them with az identity list.',
+  },
+  signingKeyUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'no key of that id verifies tokens',
+    remedy: 'List the keys with berth key list; one that is not there is gone already.',
   },
   bindingUnknown: {
     code: 'NOT_FOUND',

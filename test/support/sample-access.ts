@@ -101,6 +101,7 @@ export async function sampleProcess(database: Database, tenantUid: string, held:
     directory,
     journal,
     keys,
+    tenantKeys,
     tokens,
     signIn,
     authorize: createAuthorize({ callers, directory, rightsSource, accessLog }),

@@ -27,6 +27,8 @@ export type Caller = {
   readonly issuedAtEpoch: number | undefined;
   /** A service of the installation, by its token. */
   readonly isTrustedService: boolean;
+  /** The key that signed the token that was shown; undefined without one. */
+  readonly keyId: string | undefined;
   /** At this epoch or a newer one; undefined when the credentials have expired, or are gone since they were checked. */
   readonly identity: (epoch: number) => Promise<Identity | undefined>;
 };
@@ -42,6 +44,7 @@ export type ShownToken = {
   readonly expiresAtMicros: number;
   /** Access epoch at which it was issued. */
   readonly epoch: number;
+  readonly keyId: string;
 };
 
 /** Somebody who showed nothing, or a token for anonymous pull. */
@@ -53,6 +56,7 @@ export function stranger(token?: ShownToken & { readonly clock: Clock }): Caller
     access: token?.access,
     issuedAtEpoch: token?.epoch,
     isTrustedService: false,
+    keyId: token?.keyId,
     identity: async (epoch) =>
       isLive() ? { principal: anonymous, credentialUid: undefined, epoch, expiresAtMicros } : undefined,
   };
@@ -74,6 +78,7 @@ export class KnownCaller implements Caller {
   readonly access: readonly AccessScope[] | undefined;
   readonly issuedAtEpoch: number | undefined;
   readonly isTrustedService: boolean;
+  readonly keyId: string | undefined;
   readonly principalKind: Principal['kind'];
   readonly #clock: Clock;
   readonly #findStanding: FindStanding;
@@ -86,6 +91,7 @@ export class KnownCaller implements Caller {
     this.access = token?.access;
     this.issuedAtEpoch = token?.epoch;
     this.isTrustedService = token?.isTrustedService ?? false;
+    this.keyId = token?.keyId;
     this.principalKind = standing.principal.kind;
     this.#clock = clock;
     this.#findStanding = findStanding;

@@ -13,7 +13,7 @@ import { parseAuthorization } from './authorization-header.ts';
 import { type Caller, type Identity, KnownCaller, type ShownToken, stranger } from './caller.ts';
 import type { Circumstances } from './decision.ts';
 import { admits } from './network-rules.ts';
-import type { RegistryTokens } from './registry-tokens.ts';
+import type { ReadToken, RegistryTokens } from './registry-tokens.ts';
 import { tokenUserName } from './token-user-name.ts';
 
 const nobody = stranger();
@@ -103,11 +103,13 @@ export class Callers {
   }
 
   async #isOfService(header: string, registry: Registry): Promise<boolean> {
-    const { tokens } = this.#parts;
+    const { tokens, directory } = this.#parts;
     const shown = parseAuthorization(header);
-    if (shown.kind === 'bearer') return (await tokens.readAccessToken(shown.token, registry))?.trusted === true;
+    const epoch = directory.epoch();
+    if (shown.kind === 'bearer')
+      return (await tokens.readAccessToken(shown.token, registry, epoch))?.claims.trusted === true;
     if (shown.kind !== 'basic' || shown.userName !== tokenUserName) return false;
-    return (await tokens.readRefreshToken(shown.password, registry))?.trusted === true;
+    return (await tokens.readRefreshToken(shown.password, registry, epoch))?.claims.trusted === true;
   }
 
   async #check(header: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
@@ -128,16 +130,17 @@ export class Callers {
 
   /** One line of the access log, like every other sign-in. */
   async #ofShownRefreshToken(text: string, registry: Registry, from: Circumstances): Promise<Caller | undefined> {
-    const claims = await this.#parts.tokens.readRefreshToken(text, registry);
+    const read = await this.#parts.tokens.readRefreshToken(text, registry, this.#parts.directory.epoch());
+    const { principal, credential } = read?.claims ?? {};
     const caller =
-      claims?.credential === undefined
+      read === undefined || principal === undefined || credential === undefined
         ? undefined
-        : await this.#known(claims.principal, claims.credential, shownToken(claims, 'refresh', claims.limits));
+        : await this.#known(principal, credential, shownToken(read, 'refresh', read.claims.limits));
     const { address, correlationId, userAgent } = from;
     this.#parts.accessLog.record({
       kind: 'signIn',
       registryUid: registry.uid,
-      identity: claims?.principal ?? 'unknown',
+      identity: principal ?? 'unknown',
       ...(caller === undefined ? {} : { principalKind: caller.principalKind }),
       address,
       correlationId,
@@ -148,11 +151,12 @@ export class Callers {
   }
 
   async #ofAccessToken(text: string, registry: Registry): Promise<Caller | undefined> {
-    const claims = await this.#parts.tokens.readAccessToken(text, registry);
-    if (claims === undefined) return undefined;
+    const read = await this.#parts.tokens.readAccessToken(text, registry, this.#parts.directory.epoch());
+    if (read === undefined) return undefined;
+    const { claims } = read;
     // Another process granted it at an epoch this one has not seen yet.
     await this.#parts.directory.catchUp(claims.epoch);
-    const token = shownToken(claims, 'access', claims.access);
+    const token = shownToken(read, 'access', claims.access);
     if (claims.credential !== undefined) return await this.#known(claims.principal, claims.credential, token);
     return stranger({ ...token, clock: this.#parts.clock });
   }
@@ -164,23 +168,25 @@ export class Callers {
   }
 
   /**
-   * The caller as one request brings it: asked again at a newer epoch, what the registry says is read again too. A refresh
-   * token stands for the secret behind it in its registry alone: nobody administers with it.
+   * The caller as one request brings it: asked again at a newer epoch, what the registry says is read again too, and which
+   * keys stand. A refresh token stands for the secret behind it in its registry alone: nobody administers with it.
    */
   #from(caller: Caller, registry: Registry, from: Circumstances): Caller | undefined {
-    const { kind, access, issuedAtEpoch, isTrustedService } = caller;
+    const { kind, access, issuedAtEpoch, isTrustedService, keyId } = caller;
     const isRefreshToken = issuedAtEpoch !== undefined && kind === 'basic';
     if (isRefreshToken && !registrySurfaces.includes(from.surface)) return undefined;
     const identity = async (asked: number): Promise<Identity | undefined> => {
       const known = await caller.identity(asked);
       if (!this.#isAdmitted(registry, from, isTrustedService)) throw this.#networkDenied(registry, from);
+      const newest = Math.max(asked, this.#parts.directory.epoch());
+      if (keyId !== undefined && !(await this.#parts.tokens.stands(keyId, newest))) return undefined;
       const { credentialsEpoch = 0 } = this.#parts.directory.byUid(registry.uid) ?? {};
       if (issuedAtEpoch !== undefined && issuedAtEpoch < credentialsEpoch) return undefined;
       // The rules that were looked at are of the directory's epoch, whatever is loaded next.
       const epoch = this.#parts.directory.epoch();
       return known === undefined || known.epoch <= epoch ? known : { ...known, epoch };
     };
-    return { kind, access, issuedAtEpoch, isTrustedService, identity };
+    return { kind, access, issuedAtEpoch, isTrustedService, keyId, identity };
   }
 
   #isAdmitted({ uid }: Registry, { address, surface }: Circumstances, isTrustedService: boolean): boolean {
@@ -205,9 +211,9 @@ export class Callers {
 }
 
 function shownToken(
-  { exp, epoch, trusted }: RefreshTokenClaims | AccessTokenClaims,
+  { claims: { exp, epoch, trusted }, keyId }: ReadToken<RefreshTokenClaims | AccessTokenClaims>,
   kind: ShownToken['kind'],
   access: Caller['access'],
 ): ShownToken {
-  return { kind, access, isTrustedService: trusted === true, expiresAtMicros: exp * 1_000_000, epoch };
+  return { kind, access, isTrustedService: trusted === true, expiresAtMicros: exp * 1_000_000, epoch, keyId };
 }

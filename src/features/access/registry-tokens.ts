@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { AccessScope } from '../../core/scope.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -10,7 +11,7 @@ import {
   tokenIssuer,
 } from '../../wire/token/token-claims.ts';
 import type { Principal } from '../identity/principal.ts';
-import { keyOverlapSeconds, type SigningKeys } from '../identity/signing-keys.ts';
+import { keyIdOf, keyOverlapSeconds, type SigningKeys } from '../identity/signing-keys.ts';
 import type { Registry } from '../registries/registry.ts';
 
 export type TokenLifetimes = {
@@ -19,6 +20,9 @@ export type TokenLifetimes = {
   /** ACR's is 10,800. Bounded by a day. */
   readonly refreshTokenSeconds: number;
 };
+
+/** What a token says, and the id of the key that signed it. */
+export type ReadToken<Claims> = { readonly claims: Claims; readonly keyId: string };
 
 /** Who a token is for. */
 export type TokenHolder = {
@@ -63,7 +67,7 @@ export class RegistryTokens {
       grant_type: 'access_token',
       access: access.map(copyOf),
     };
-    return { token: await this.#parts.keys.sign(claims), expiresInSeconds: claims.exp - claims.iat };
+    return { token: await this.#parts.keys.sign(claims, holder.epoch), expiresInSeconds: claims.exp - claims.iat };
   }
 
   /** `actions` are what the holder may do somewhere in the registry, for whoever looks into the token. */
@@ -80,23 +84,34 @@ export class RegistryTokens {
       permissions: { actions: [...actions], notActions: [] },
       ...(limits === undefined ? {} : { limits: limits.map(copyOf) }),
     };
-    return await this.#parts.keys.sign(claims);
+    return await this.#parts.keys.sign(claims, holder.epoch);
   }
 
-  /** Undefined for anything but a valid access token of this registry. */
-  async readAccessToken(token: string, registry: Registry): Promise<AccessTokenClaims | undefined> {
-    const claims = accessTokenClaims.safeParse(await this.#verify(token, registry)).data;
-    return claims?.registry === registry.uid ? claims : undefined;
+  /** Undefined for anything but a valid access token of this registry, whose key stood at that access epoch. */
+  async readAccessToken(
+    token: string,
+    registry: Registry,
+    epoch: number,
+  ): Promise<ReadToken<AccessTokenClaims> | undefined> {
+    return readAs(accessTokenClaims, token, registry, await this.#verify(token, registry, epoch));
   }
 
-  /** Undefined for anything but a valid refresh token of this registry. */
-  async readRefreshToken(token: string, registry: Registry): Promise<RefreshTokenClaims | undefined> {
-    const claims = refreshTokenClaims.safeParse(await this.#verify(token, registry)).data;
-    return claims?.registry === registry.uid ? claims : undefined;
+  /** Undefined for anything but a valid refresh token of this registry, whose key stood at that access epoch. */
+  async readRefreshToken(
+    token: string,
+    registry: Registry,
+    epoch: number,
+  ): Promise<ReadToken<RefreshTokenClaims> | undefined> {
+    return readAs(refreshTokenClaims, token, registry, await this.#verify(token, registry, epoch));
   }
 
-  #verify(token: string, registry: Registry): Promise<unknown> {
-    return this.#parts.keys.verify(token, { issuer: tokenIssuer, audience: registry.loginServer });
+  /** Whether the key that signed a token read before was not revoked until that access epoch. */
+  stands(keyId: string, epoch: number): boolean | Promise<boolean> {
+    return this.#parts.keys.stands(keyId, epoch);
+  }
+
+  #verify(token: string, { loginServer: audience }: Registry, epoch: number): Promise<unknown> {
+    return this.#parts.keys.verify(token, { issuer: tokenIssuer, audience }, epoch);
   }
 
   /** Throws `credentialsWrong` for what ends this very second, or ended and is forgiven the clocks' difference. */
@@ -122,6 +137,17 @@ export class RegistryTokens {
       ...(isTrustedService ? { trusted: true as const } : {}),
     } satisfies Omit<RefreshTokenClaims, 'grant_type' | 'tenant' | 'permissions'>;
   }
+}
+
+function readAs<Claims extends { readonly registry: string }>(
+  schema: z.ZodType<Claims>,
+  token: string,
+  registry: Registry,
+  payload: unknown,
+): ReadToken<Claims> | undefined {
+  const claims = schema.safeParse(payload).data;
+  const keyId = keyIdOf(token);
+  return claims?.registry === registry.uid && keyId !== undefined ? { claims, keyId } : undefined;
 }
 
 function copyOf({ type, name, actions }: AccessScope) {

@@ -112,13 +112,15 @@ async function shownCredential(
 }
 
 async function ofAccessToken(
-  { tenantTokens }: ExchangeTokenParts,
+  { tenantTokens, directory }: ExchangeTokenParts,
   { acceptsArmTokens }: Registry,
   token: string,
 ): Promise<ShownCredential | undefined> {
-  const claims =
-    (await tenantTokens.readAccess(token, 'registry')) ??
-    (acceptsArmTokens ? await tenantTokens.readAccess(token, 'resourceManager') : undefined);
+  const epoch = directory.epoch();
+  const { claims } =
+    (await tenantTokens.readAccess(token, 'registry', epoch)) ??
+    (acceptsArmTokens ? await tenantTokens.readAccess(token, 'resourceManager', epoch) : undefined) ??
+    {};
   const principalUid = claims && uidOfObjectId(claims.oid);
   return claims && principalUid !== undefined ? { principalUid, credentialUid: claims.credential } : undefined;
 }

@@ -24,7 +24,10 @@ export type SigningKey = {
   readonly publicKey: CryptoKey;
   readonly publicJwk: JWK;
   readonly sealedPrivateJwk: Uint8Array;
+  readonly createdAtMicros: number;
+  /** It signs until then, unless a newer one does. */
   readonly retiresAtMicros: number;
+  /** It verifies until then. */
   readonly expiresAtMicros: number;
 };
 
@@ -62,6 +65,7 @@ export async function findSigningKeys(queries: Queries, purpose: KeyPurpose, now
         publicKey: await importJWK(jwk, signingAlgorithm),
         publicJwk: jwk,
         sealedPrivateJwk: row.sealed_private_jwk,
+        createdAtMicros: row.created_at,
         retiresAtMicros: row.retires_at,
         expiresAtMicros: row.expires_at,
       };
@@ -79,6 +83,17 @@ export async function newestCreation(tx: Transaction, purpose: KeyPurpose): Prom
     .select('created_at')
     .executeTakeFirst();
   return newest?.created_at ?? 0;
+}
+
+/** Answers when it was made, in microseconds; undefined when there is no such key. */
+export async function deleteSigningKey(tx: Transaction, purpose: KeyPurpose, kid: string): Promise<number | undefined> {
+  const deleted = await tx
+    .deleteFrom('signing_keys')
+    .where('uid', '=', kid)
+    .where('purpose', '=', purpose)
+    .returning('created_at')
+    .executeTakeFirst();
+  return deleted?.created_at;
 }
 
 export async function insertSigningKey(

@@ -63,6 +63,41 @@ forEachDatabase((_, open) => {
     assert.equal(kidOf(await sign(there)), kidOf(young));
   });
 
+  test('a revoked key verifies nothing at a newer epoch on every process, and another signs', async () => {
+    const revoked = kidOf(await sign(here));
+    const tokens = [await sign(here), await sign(there)];
+    const isGoodNow = async (at: SampleProcess, token: string) => {
+      await at.directory.refresh();
+      return (await at.keys.verify(token, expected, at.directory.epoch())) !== undefined;
+    };
+    for (const at of [here, there]) for (const token of tokens) assert.equal(await isGoodNow(at, token), true);
+    assert.equal(await here.keys.revoke(revoked, 'test'), true);
+    assert.equal(await here.keys.revoke(revoked, 'test'), false);
+    for (const at of [there, here]) {
+      for (const token of tokens) assert.equal(await isGoodNow(at, token), false);
+      assert.equal(await at.keys.stands(revoked, at.directory.epoch()), false);
+      const young = await sign(at);
+      assert.notEqual(kidOf(young), revoked);
+      assert.equal(await isGoodNow(there, young), true);
+    }
+    const listed = await there.keys.list();
+    assert.deepEqual(
+      listed.map(({ kid, isSigning }) => [kid === revoked, isSigning]),
+      [[false, true]],
+    );
+  });
+
+  test('one that no longer signs is revoked without another', async () => {
+    const old = await sign(here);
+    const kid = await here.keys.rotate('test');
+    assert.equal(await there.keys.revoke(kidOf(old), 'test'), true);
+    assert.deepEqual(
+      (await here.keys.list()).map((each) => [each.kid, each.isSigning]),
+      [[kid, true]],
+    );
+    assert.equal(await isGood(here, old), false);
+  });
+
   test('a key is replaced after 90 days, and verifies a day longer', async () => {
     const first = await sign(here);
     clock.advance(90 * dayMs - 1000);

@@ -9,12 +9,12 @@ import type { Principal } from './principal.ts';
 import { createFindStanding } from './principal-store.ts';
 import { clockSkewSeconds } from './signing-keys.ts';
 import type { TenantResource } from './tenant-resource.ts';
-import type { TenantTokens } from './tenant-tokens.ts';
+import type { ReadAccess, TenantTokens } from './tenant-tokens.ts';
 
 /**
  * Who sends a request with an Authorization header: the principal of a valid access token for that resource, as it stands
  * now. Costs one query; the signature of a token seen before is not checked again. Throws `unauthorized` for no header,
- * for any other header, and when principal or credential of the token have been disabled or removed since.
+ * for any other header, and when principal or credential of the token have been disabled or removed since, or its key was revoked.
  */
 export type TenantCaller = (authorization: string | undefined, resource: TenantResource) => Promise<Principal>;
 
@@ -26,16 +26,18 @@ export type TenantCallerParts = {
 };
 
 export function createTenantCaller({ database, clock, ids, tenantTokens }: TenantCallerParts): TenantCaller {
-  const checked = new CredentialCache<TenantAccessClaims>(clock, ids);
+  const checked = new CredentialCache<ReadAccess>(clock, ids);
   const findStanding = createFindStanding(database.read);
   return async (authorization, resource) => {
     const token = tokenOf(authorization);
     if (token === undefined) throw new BerthError('unauthorized');
-    const claims = await checked.get(`${resource} ${token}`, () => tenantTokens.readAccess(token, resource));
-    const uid = claims === undefined ? undefined : uidOfObjectId(claims.oid);
-    if (claims === undefined || uid === undefined || hasEnded(claims, clock)) throw new BerthError('unauthorized');
-    const standing = await findStanding(uid, claims.credential);
+    const read = await checked.get(`${resource} ${token}`, () => tenantTokens.readAccess(token, resource, 0));
+    const uid = read && uidOfObjectId(read.claims.oid);
+    if (read === undefined || uid === undefined || hasEnded(read.claims, clock)) throw new BerthError('unauthorized');
+    const standing = await findStanding(uid, read.claims.credential);
     if (standing === undefined || hasExpired(standing.expiresAtMicros, clock)) throw new BerthError('unauthorized');
+    // The row says which epoch it is: a key revoked until then is known to be.
+    if (!(await tenantTokens.stands(read.keyId, standing.epoch))) throw new BerthError('unauthorized');
     return standing.principal;
   };
 }

@@ -4,7 +4,7 @@ import type { Ids } from '../../platform/ids.ts';
 import { type TenantAccessClaims, type TenantIdClaims, tenantAccessClaims } from '../../wire/login/tenant-claims.ts';
 import { objectIdOf } from './object-id.ts';
 import type { Principal } from './principal.ts';
-import type { SigningKeys } from './signing-keys.ts';
+import { keyIdOf, type SigningKeys } from './signing-keys.ts';
 import { resourceAudiences, type TenantResource } from './tenant-resource.ts';
 
 /** Someone who has shown who they are to the tenant, through a client. */
@@ -20,6 +20,9 @@ export type SignedIn = {
 };
 
 export type IssuedToken = { readonly token: string; readonly expiresInSeconds: number; readonly expiresAt: number };
+
+/** What a token says, and the id of the key that signed it. */
+export type ReadAccess = { readonly claims: TenantAccessClaims; readonly keyId: string };
 
 export type TenantTokensParts = {
   /** Of the purpose `tenantToken`. */
@@ -96,11 +99,17 @@ export class TenantTokens {
     return await this.#parts.keys.sign(claims);
   }
 
-  /** Undefined for anything but a valid access token of ours for this resource. */
-  async readAccess(token: string, resource: TenantResource): Promise<TenantAccessClaims | undefined> {
+  /** Undefined for anything but a valid access token of ours for this resource, whose key stood at that access epoch. */
+  async readAccess(token: string, resource: TenantResource, epoch: number): Promise<ReadAccess | undefined> {
     const expected = { issuer: this.issuer, audience: resourceAudiences[resource] };
-    const claims = tenantAccessClaims.safeParse(await this.#parts.keys.verify(token, expected)).data;
-    return claims?.tid === this.#parts.tenantId ? claims : undefined;
+    const claims = tenantAccessClaims.safeParse(await this.#parts.keys.verify(token, expected, epoch)).data;
+    const keyId = keyIdOf(token);
+    return claims?.tid === this.#parts.tenantId && keyId !== undefined ? { claims, keyId } : undefined;
+  }
+
+  /** Whether the key that signed a token read before was not revoked until that access epoch. */
+  stands(keyId: string, epoch: number): boolean | Promise<boolean> {
+    return this.#parts.keys.stands(keyId, epoch);
   }
 
   /** Source: RFC 7517, section 5. */
