@@ -24,16 +24,20 @@ export type Progress = (done: { readonly blobs: number; readonly of: number; rea
 const width = 4;
 const progressEvery = 100;
 
-/** Every ready blob that the database names. */
+/** Every ready blob that the database names, and what else is kept in the store. */
 export async function namedBlobs(source: RowSource): Promise<NamedBlob[]> {
-  const table = source.tables.find(({ name }) => name === 'blobs');
-  if (table === undefined) throw new Error('the database has no blobs table');
+  return [...(await namedIn(source, 'blobs')), ...(await namedIn(source, 'kept_bytes'))];
+}
+
+async function namedIn(source: RowSource, tableName: string): Promise<NamedBlob[]> {
+  const table = source.tables.find(({ name }) => name === tableName);
+  if (table === undefined) throw new Error(`the database has no table ${tableName}`);
   const at = (column: string) => table.columns.indexOf(column);
   const [key, digest, size, state] = [at('storage_key'), at('digest'), at('size'), at('state')];
   const found: NamedBlob[] = [];
   for await (const rows of source.rows(table)) {
     for (const row of rows) {
-      if (row[state] !== 'ready') continue;
+      if (state >= 0 && row[state] !== 'ready') continue;
       found.push({ key: textOf(row[key]), digest: parseDigest(textOf(row[digest])), sizeBytes: Number(row[size]) });
     }
   }

@@ -84,7 +84,7 @@ export async function expireUploads(
 }
 
 /**
- * Frees bytes in the store that neither a blob nor an upload names and that are older than the grace. Storage keys are
+ * Frees bytes in the store that no row names, of a blob, an upload or `kept_bytes`, and that are older than the grace. Storage keys are
  * random and never used again, so what no row names after the grace is named by none later.
  */
 export async function sweepOrphans(parts: UpkeepParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
@@ -120,7 +120,13 @@ async function removeUnnamed(
     .select('storage_key')
     .where('storage_key', 'in', keys)
     .execute();
-  const named = new Set([...blobs.map((row) => row.storage_key), ...uploads.map((row) => row.handle)]);
+  // What is no blob: contexts and logs of builds.
+  const kept = await database.read
+    .selectFrom('kept_bytes')
+    .select('storage_key')
+    .where('storage_key', 'in', keys)
+    .execute();
+  const named = new Set([...[...blobs, ...kept].map((row) => row.storage_key), ...uploads.map((row) => row.handle)]);
   const orphans = entries.filter((entry) => !named.has(entry.key) && !named.has(entry.handle ?? ''));
   if (orphans.length === 0) return;
   await failpoint('sweep.remove.before');

@@ -777,7 +777,7 @@ type RunTable = {
 type RunLogChunkTable = { run_uid: string; offset: number; bytes: Uint8Array };
 
 /** Bytes in the store that are no blobs: contexts and logs of runs. */
-type KeptBytesTable = { storage_key: string; registry_uid: string; size: number; created_at: number };
+type KeptBytesTable = { storage_key: string; registry_uid: string; digest: string; size: number; created_at: number };
 
 /** Files that were uploaded for a run. */
 type BuildContextTable = {

@@ -80,7 +80,13 @@ async function createRuns(db: Kysely<unknown>, make: TableMaker): Promise<void> 
 
 async function createContexts(db: Kysely<unknown>, make: TableMaker): Promise<void> {
   await make
-    .keyed('kept_bytes', { storage_key: 'text', registry_uid: 'text', size: 'int64', created_at: 'int64' })
+    .keyed('kept_bytes', {
+      storage_key: 'text',
+      registry_uid: 'text',
+      digest: 'text',
+      size: 'int64',
+      created_at: 'int64',
+    })
     .addPrimaryKeyConstraint('kept_bytes_key', ['storage_key'])
     .execute();
   await make
@@ -104,6 +110,6 @@ async function createContexts(db: Kysely<unknown>, make: TableMaker): Promise<vo
       size: 'int64',
       position: 'int64?',
     })
-    .addPrimaryKeyConstraint('build_context_blocks_key', ['context_uid', 'block_id', 'storage_key'])
+    .addPrimaryKeyConstraint('build_context_blocks_key', ['context_uid', 'block_id'])
     .execute();
 }

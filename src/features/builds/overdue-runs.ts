@@ -1,0 +1,117 @@
+import { sql } from 'kysely';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Append, Journal } from '../../platform/journal/journal.ts';
+import type { Log } from '../../platform/log.ts';
+import { type Ending, finishRun } from './run-ending.ts';
+import { appendRunEvent } from './run-events.ts';
+import { appendOwnLines } from './run-log-store.ts';
+import { isFinal, lockedRun, nothingYet, type RunRow } from './run-store.ts';
+
+export type OverdueParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly jobs: Pick<Jobs, 'add'>;
+  readonly log: Log;
+  readonly region: string;
+};
+
+/** Agents end their runs by themselves when time is up or somebody cancels; the server does it so much later. */
+const graceMicros = 60_000_000;
+/** Agents that are lost while they have a run are followed by another so often. */
+const maxAttempts = 2;
+const slice = 100;
+
+/**
+ * Ends runs whose time is up, or whose end nobody heard of, and takes back those whose agents say nothing any more: such a run
+ * begins again once, and is an error when its second agent is lost too. What its log holds stays.
+ */
+export async function endOverdue(parts: OverdueParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  const times = { nowMicros: parts.clock.nowMicros(), databaseMicros: await parts.database.nowMicros() };
+  for (const uid of await overdueRuns(parts.database, times)) {
+    if (job.signal.aborted) return;
+    await endOrTakeBack(parts, uid, times);
+    await job.renew();
+  }
+}
+
+type Times = {
+  readonly nowMicros: number;
+  /** Leases are compared with the clock of the database. */
+  readonly databaseMicros: number;
+};
+
+async function overdueRuns({ read }: Database, { nowMicros, databaseMicros }: Times): Promise<string[]> {
+  const rows = await read
+    .selectFrom('runs')
+    .select('uid')
+    .where('finished_at', 'is', null)
+    .where((at) =>
+      at.or([
+        at.and([at('lease_verifier', 'is not', null), at('lease_until', '<', databaseMicros)]),
+        at('canceled_at', '<', nowMicros - graceMicros),
+        sql<boolean>`started_at + timeout_seconds * 1000000 < ${nowMicros - graceMicros}`,
+      ]),
+    )
+    .limit(slice)
+    .execute();
+  return rows.map(({ uid }) => uid);
+}
+
+async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Promise<void> {
+  const { database, journal, log } = parts;
+  await journal.transaction(async (tx, append) => {
+    const row = await lockedRun(tx, database.kind, uid);
+    if (row === undefined || isFinal(row.status)) return;
+    const isLost = row.lease_verifier !== null && row.lease_until < times.databaseMicros;
+    const ending = endingOf(row, isLost, times.nowMicros);
+    if (ending !== undefined) await finishRun({ ...parts, tx, append }, row, ending);
+    else if (isLost) await takeBack(parts, { tx, append }, row, times.nowMicros);
+    else return;
+    log.warn('run is overdue', {
+      runId: row.run_id,
+      registryUid: row.registry_uid,
+      status: ending?.status ?? 'Queued',
+    });
+  });
+}
+
+/** Undefined for a run that goes on, or begins again. */
+function endingOf(row: RunRow, isLost: boolean, nowMicros: number): Ending | undefined {
+  const common = { nowMicros, actor: 'builds' };
+  const canceledAt = row.canceled_at;
+  if (canceledAt !== null && (isLost || canceledAt < nowMicros - graceMicros))
+    return { ...common, status: 'Canceled', outcome: nothingYet };
+  const endsAt = row.started_at === null ? undefined : row.started_at + row.timeout_seconds * 1_000_000;
+  if (endsAt !== undefined && endsAt < nowMicros - graceMicros)
+    return { ...common, status: 'Timeout', outcome: nothingYet };
+  if (!isLost || isUnheard(row) || row.attempt < maxAttempts) return undefined;
+  const errorMessage = `the agent ${row.agent ?? ''} that had the run was lost, as the one before it was`;
+  return { ...common, status: 'Error', outcome: { ...nothingYet, errorMessage } };
+}
+
+/** Its agent never called: it may not even have heard of the run. */
+function isUnheard({ status }: RunRow): boolean {
+  return status === 'Started';
+}
+
+async function takeBack(
+  { region }: OverdueParts,
+  { tx, append }: { readonly tx: Transaction; readonly append: Append },
+  row: RunRow,
+  nowMicros: number,
+): Promise<void> {
+  const line = `The agent ${row.agent ?? ''} that had the run was lost: the run begins again`;
+  const change = {
+    ...(isUnheard(row) ? { attempt: row.attempt - 1 } : await appendOwnLines(tx, row, [line])),
+    status: 'Queued',
+    changed_at: nowMicros,
+    lease_verifier: null,
+    lease_until: 0,
+    sealed_masks: null,
+  };
+  await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+  appendRunEvent(append, 'run.changed', { ...row, ...change }, { region, actor: 'builds' });
+}

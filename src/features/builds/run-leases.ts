@@ -1,0 +1,210 @@
+import { BerthError } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { Jobs } from '../../platform/jobs/jobs.ts';
+import type { Append, Journal } from '../../platform/journal/journal.ts';
+import type { Sealer } from '../../platform/keys/sealer.ts';
+import { hashSecret } from '../../platform/keys/secret-hash.ts';
+import type { Log } from '../../platform/log.ts';
+import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
+import type { AgentPool } from './agent-tokens.ts';
+import { type Ending, finishRun } from './run-ending.ts';
+import { appendRunEvent } from './run-events.ts';
+import { appendLogBytes } from './run-log-store.ts';
+import { withCrlf, withoutSecrets } from './run-log-text.ts';
+import { type ComposeOrder, reasonOf } from './run-order.ts';
+import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
+import { nextQueued } from './run-queue.ts';
+import { lockedRun, nothingYet, type RunRow } from './run-store.ts';
+
+/** Seconds without a call after which a run is given to another agent. */
+export const leaseSeconds = 30;
+
+export type RunLeasesParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly sealer: Sealer;
+  readonly jobs: Pick<Jobs, 'add'>;
+  readonly log: Log;
+  readonly region: string;
+  readonly composeOrder: ComposeOrder;
+  /** Bytes of a run's log that are kept. */
+  readonly maxLogBytes: number;
+};
+
+/** What became of bytes of a log. */
+export type LogAnswer =
+  | { readonly kind: 'kept'; readonly state: LeaseState }
+  /** Others are next. */
+  | { readonly kind: 'elsewhere'; readonly offset: number };
+
+/**
+ * Runs in the hands of agents. A lease is a secret that stands for one run and one attempt; every call with it renews it, and
+ * every method that takes one throws `leaseLost` when the run was given to another, has ended, or is gone.
+ */
+export class RunLeases {
+  readonly #parts: RunLeasesParts;
+
+  constructor(parts: RunLeasesParts) {
+    this.#parts = parts;
+  }
+
+  /** The next run of the pool; undefined while none waits. A run that cannot be handed out ends as `Error` and says why. */
+  async take(pool: AgentPool, { agent }: LeaseRequest): Promise<RunOrder | undefined> {
+    const { ids, log } = this.#parts;
+    while (true) {
+      const lease = `${ids.uid()}${ids.uid()}`;
+      const row = await this.#takeRow(pool, agent, lease);
+      if (row === undefined) return undefined;
+      try {
+        const order = await this.#orderOf(row, lease, pool);
+        log.info('run taken', { runId: row.run_id, registryUid: row.registry_uid, agent, attempt: row.attempt });
+        return order;
+      } catch (error) {
+        if (!(error instanceof BerthError)) log.error('a run could not be handed out', { runId: row.run_id, error });
+        await this.#finish(lease, { status: 'Error', outcome: { ...nothingYet, errorMessage: reasonOf(error) } });
+      }
+    }
+  }
+
+  /** Keeps the lease; tells whether the run shall end. */
+  async renew(lease: string): Promise<LeaseState> {
+    const untilMicros = await this.#untilMicros();
+    return await this.#parts.database.transaction(async (tx) => {
+      const row = await this.#held(tx, lease);
+      await tx.updateTable('runs').set({ lease_until: untilMicros }).where('uid', '=', row.uid).execute();
+      return stateOf(row);
+    });
+  }
+
+  /** Adds to the log what begins at `offset` of what this run's agents sent. */
+  async appendLog(lease: string, offset: number, bytes: Uint8Array): Promise<LogAnswer> {
+    const untilMicros = await this.#untilMicros();
+    return await this.#change(lease, async (tx, row, append) => {
+      if (row.log_received !== offset) return { kind: 'elsewhere', offset: row.log_received };
+      const change = {
+        ...(await this.#keepLog(tx, row, bytes)),
+        log_received: offset + bytes.length,
+        lease_until: untilMicros,
+        changed_at: this.#parts.clock.nowMicros(),
+        status: 'Running',
+      };
+      await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+      if (row.status !== 'Running') this.#tell(append, { ...row, ...change });
+      return { kind: 'kept', state: stateOf(row) };
+    });
+  }
+
+  /** What the agent says came of it; its log is whole by then. */
+  async finish(lease: string, result: RunResult): Promise<void> {
+    const { status, images, dependencies, message } = result;
+    const outcome = { images, dependencies, ...(message === undefined ? {} : { errorMessage: message }) };
+    await this.#finish(lease, { status, outcome, isLogWhole: true });
+  }
+
+  /** The run itself, for what is done with its rights. */
+  async held(lease: string): Promise<RunRow> {
+    return await this.#held(this.#parts.database.read, lease);
+  }
+
+  async #takeRow(pool: AgentPool, agent: string, lease: string): Promise<RunRow | undefined> {
+    const { database, journal, clock } = this.#parts;
+    const untilMicros = await this.#untilMicros();
+    return await journal.transaction(async (tx, append) => {
+      const row = await nextQueued(tx, database.kind, pool);
+      if (row === undefined) return undefined;
+      const nowMicros = clock.nowMicros();
+      const change = {
+        status: 'Started',
+        attempt: row.attempt + 1,
+        agent,
+        started_at: row.started_at ?? nowMicros,
+        changed_at: nowMicros,
+        lease_verifier: hashSecret(lease),
+        lease_until: untilMicros,
+      };
+      await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+      const taken = { ...row, ...change };
+      this.#tell(append, taken);
+      return taken;
+    });
+  }
+
+  /** Its tokens are written down before the agent has them. */
+  async #orderOf(row: RunRow, lease: string, pool: AgentPool): Promise<RunOrder> {
+    const { sealer, composeOrder } = this.#parts;
+    if (row.sealed_order === null) throw new Error('the order of a run is gone before its end');
+    const { order, tokenUids } = await composeOrder(row, openOrder(sealer, row.uid, row.sealed_order), {
+      lease,
+      leaseSeconds,
+      pool,
+    });
+    await this.#change(lease, async (tx, current) => {
+      const tokens = JSON.stringify([...JSON.parse(current.tokens), ...tokenUids]);
+      const change = { tokens, sealed_masks: sealMasks(sealer, row.uid, order.masked) };
+      await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+    });
+    return order;
+  }
+
+  async #keepLog(tx: Transaction, row: RunRow, bytes: Uint8Array) {
+    const { sealer, maxLogBytes } = this.#parts;
+    const masked = row.sealed_masks === null ? [] : openMasks(sealer, row.uid, row.sealed_masks);
+    const text = withCrlf(withoutSecrets(bytes, masked), row.is_log_after_return === 1);
+    const left = Math.max(0, maxLogBytes - row.log_size);
+    const isCut = text.bytes.length > left;
+    const kept = isCut && left > 0 ? Buffer.concat([text.bytes.subarray(0, left), tooLong]) : text.bytes;
+    const { log_size } = await appendLogBytes(tx, row, left === 0 ? new Uint8Array() : kept);
+    return { log_size, is_log_after_return: text.isAfterReturn ? 1 : 0 };
+  }
+
+  async #finish(lease: string, ending: Pick<Ending, 'status' | 'outcome' | 'isLogWhole'>): Promise<void> {
+    const { clock, jobs, region } = this.#parts;
+    await this.#change(lease, async (tx, row, append) => {
+      await finishRun({ tx, append, jobs, region }, row, {
+        ...ending,
+        nowMicros: clock.nowMicros(),
+        actor: row.agent ?? 'builds',
+      });
+    });
+  }
+
+  async #change<T>(lease: string, work: (tx: Transaction, row: RunRow, append: Append) => Promise<T>): Promise<T> {
+    const { database, journal } = this.#parts;
+    return await journal.transaction(async (tx, append) => {
+      const { uid } = await this.#held(tx, lease);
+      const row = await lockedRun(tx, database.kind, uid);
+      // Given to another while this waited for the lock.
+      if (row === undefined || row.lease_verifier !== hashSecret(lease)) throw new BerthError('leaseLost');
+      return await work(tx, row, append);
+    });
+  }
+
+  async #held(queries: Queries, lease: string): Promise<RunRow> {
+    const row = await queries
+      .selectFrom('runs')
+      .selectAll()
+      .where('lease_verifier', '=', hashSecret(lease))
+      .executeTakeFirst();
+    if (row === undefined) throw new BerthError('leaseLost');
+    return row;
+  }
+
+  #tell(append: Append, row: RunRow): void {
+    const type = row.status === 'Started' ? 'run.started' : 'run.changed';
+    appendRunEvent(append, type, row, { region: this.#parts.region, actor: row.agent ?? 'builds' });
+  }
+
+  async #untilMicros(): Promise<number> {
+    return (await this.#parts.database.nowMicros()) + leaseSeconds * 1_000_000;
+  }
+}
+
+const tooLong = Buffer.from('\r\nThe log is longer than this installation keeps: what follows is left out.\r\n');
+
+function stateOf({ canceled_at: canceledAt }: RunRow): LeaseState {
+  return { isCanceled: canceledAt !== null, leaseSeconds };
+}

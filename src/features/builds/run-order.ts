@@ -1,0 +1,174 @@
+import { BerthError } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { RegistryCredential, RunLimits, RunOrder, RunVariables } from '../../wire/builds/agent-protocol.ts';
+import type { RunWork } from '../../wire/builds/run-work.ts';
+import type { RunTokens } from '../access/run-tokens.ts';
+import type { Directory } from '../registries/directory.ts';
+import type { Registry } from '../registries/registry.ts';
+import type { AgentPool } from './agent-tokens.ts';
+import type { RunTrigger } from './run.ts';
+import type { SealedOrder } from './run-order-secrets.ts';
+import { type RunRow, runOf } from './run-store.ts';
+
+export type RunOrderParts = {
+  readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'refresh'>;
+  readonly runTokens: Pick<RunTokens, 'issue'>;
+  readonly clock: Clock;
+  /** Of a registry, as agents reach it. */
+  readonly registryUrlOf: (registry: Registry) => string;
+  /** PEM of the authority that signed the server's certificates; undefined where clients know it anyway. */
+  readonly caCertificate: () => Promise<string | undefined>;
+  readonly hasNetwork: boolean;
+  readonly limits: Omit<RunLimits, 'cpus'>;
+};
+
+export type HandedOut = { readonly order: RunOrder; readonly tokenUids: readonly string[] };
+
+/** What an agent is told of a run that it has just taken, with tokens made for it. */
+export type ComposeOrder = (
+  row: RunRow,
+  sealed: SealedOrder,
+  lease: { readonly lease: string; readonly leaseSeconds: number; readonly pool: AgentPool },
+) => Promise<HandedOut>;
+
+type Credentials = { readonly credentials: RegistryCredential[]; readonly tokenUids: string[] };
+
+/** Throws `registryUnknown`, `directoryObjectUnknown`, `runRequestInvalid`. */
+export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
+  return async (row, sealed, { lease, leaseSeconds, pool }) => {
+    await parts.directory.refresh();
+    const registry = parts.directory.byUid(row.registry_uid);
+    if (registry === undefined) throw new BerthError('registryUnknown');
+    const run = runOf(row);
+    const timeoutSeconds = secondsLeft(row, parts.clock.nowMicros());
+    const { credentials, tokenUids } = await credentialsOf(parts, row, sealed, { registry, pool, timeoutSeconds });
+    const caCertificate = await parts.caCertificate();
+    const order: RunOrder = {
+      lease,
+      leaseSeconds,
+      runId: row.run_id,
+      attempt: row.attempt,
+      logOffset: row.log_received,
+      timeoutSeconds,
+      work: sealed.work,
+      source: sealed.source,
+      platforms: [...run.platforms],
+      variables: variablesOf(row, registry),
+      credentials,
+      registryUrl: parts.registryUrlOf(registry),
+      ...(caCertificate === undefined ? {} : { caCertificate }),
+      hasNetwork: parts.hasNetwork,
+      limits: { ...parts.limits, cpus: run.cpus },
+      masked: maskedOf(sealed, credentials),
+    };
+    return { order, tokenUids };
+  };
+}
+
+/** For people who look at a run that could not be done. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof BerthError)) return 'the server failed to hand the run to an agent; its log says why';
+  switch (error.error) {
+    case 'registryUnknown':
+      return 'the registry is being deleted';
+    case 'directoryObjectUnknown':
+      return 'the identity that the run works with is gone or disabled: ask for the run again as somebody else';
+    default:
+      return typeof error.detail === 'string' ? error.detail : error.message;
+  }
+}
+
+/** Texts that its log must not show. */
+function maskedOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
+  const values = secretValuesOf(work);
+  const token = source.kind === 'remote' && source.accessToken !== undefined ? [source.accessToken] : [];
+  const passwords = credentials.map(({ password }) => password);
+  return [...new Set([...values, ...token, ...passwords])].filter((text) => text !== '');
+}
+
+function secretValuesOf(work: RunWork): string[] {
+  const values = work.kind === 'dockerBuild' ? work.arguments : work.values;
+  return values.filter(({ isSecret }) => isSecret).map(({ value }) => value);
+}
+
+/** Of the registry itself, and of every other that the run was given. */
+async function credentialsOf(
+  { runTokens, directory }: RunOrderParts,
+  row: RunRow,
+  { authority, customRegistries }: SealedOrder,
+  of: { readonly registry: Registry; readonly pool: AgentPool; readonly timeoutSeconds: number },
+): Promise<Credentials> {
+  const made: Credentials = { credentials: [], tokenUids: [] };
+  const issue = async (registry: Registry, principalUid: string) => {
+    const token = await runTokens.issue({
+      registryUid: registry.uid,
+      principalUid,
+      scopes: [{ type: 'repository', name: '*', actions: ['pull', 'push', 'delete', 'metadata_read'] }],
+      // Agents of named pools stand in networks of others.
+      isTrustedService: of.pool.key === '',
+      lifetimeSeconds: Math.min(86_400, of.timeoutSeconds + 300),
+      run: row.run_id,
+    });
+    made.tokenUids.push(token.tokenUid);
+    made.credentials.push({ server: registry.loginServer, username: token.userName, password: token.password });
+  };
+  if (authority.kind === 'principal') await issue(of.registry, authority.principalId);
+  for (const { server, username, password, principalUid } of customRegistries) {
+    const ours = directory.byHost(server);
+    if (username !== undefined && password !== undefined) made.credentials.push({ server, username, password });
+    else if (principalUid !== undefined && ours !== undefined) await issue(ours, principalUid);
+    else
+      throw new BerthError(
+        'runRequestInvalid',
+        `the run has no credentials for ${server}: give it a user name and password, or an identity for a registry of this installation`,
+      );
+  }
+  return made;
+}
+
+/** Time is up for all attempts together; an agent gets at least a moment to say so. */
+function secondsLeft({ started_at: startedAt, timeout_seconds: timeout }: RunRow, nowMicros: number): number {
+  const spent = Math.floor((nowMicros - (startedAt ?? nowMicros)) / 1_000_000);
+  return Math.max(1, Math.min(timeout, timeout - spent));
+}
+
+/** Source: ACR tasks, 2.9. */
+function variablesOf(row: RunRow, { loginServer }: Registry): RunVariables {
+  const { runId, trigger, platforms, startedAtMicros, createdAtMicros, taskName = '' } = runOf(row);
+  const [platform] = platforms;
+  const source = trigger.kind === 'source' ? trigger : undefined;
+  return {
+    ID: runId,
+    Registry: loginServer,
+    RegistryName: loginServer.split('.')[0] ?? loginServer,
+    Date: dateOf(startedAtMicros ?? createdAtMicros),
+    OS: platform?.os ?? 'linux',
+    Architecture: platform?.architecture ?? 'amd64',
+    Commit: source?.commitId ?? '',
+    Branch: source?.branchName ?? '',
+    Repository: source?.repositoryUrl ?? '',
+    GitTag: '',
+    TriggeredBy: triggerName(trigger),
+    TaskName: taskName,
+  };
+}
+
+/** `20261121-162744z`. */
+function dateOf(micros: number): string {
+  const [date = '', time = ''] = new Date(micros / 1000).toISOString().replaceAll(/[-:]/g, '').split(/[T.]/);
+  return `${date}-${time}z`;
+}
+
+/** As lists of runs say it. Source: ACR tasks, 3.2. */
+function triggerName(trigger: RunTrigger): string {
+  switch (trigger.kind) {
+    case 'source':
+      return trigger.eventType === 'commit' ? 'Commit' : 'Pull Request';
+    case 'image':
+      return 'Image Update';
+    case 'timer':
+      return 'Timer';
+    case 'manual':
+      return 'Manual';
+  }
+}

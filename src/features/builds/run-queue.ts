@@ -1,0 +1,47 @@
+import { sql } from 'kysely';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdateSkipLocked } from '../../platform/database/locks.ts';
+import type { AgentPool } from './agent-tokens.ts';
+import type { RunRow } from './run-store.ts';
+
+/**
+ * The run that an agent of a pool takes next, locked: the oldest of the registry that has the fewest at work, so that one
+ * registry with many runs keeps no other waiting.
+ */
+export async function nextQueued(
+  tx: Transaction,
+  kind: Database['kind'],
+  pool: AgentPool,
+): Promise<RunRow | undefined> {
+  for (const registryUid of await waitingRegistries(tx, pool)) {
+    const oldest = tx
+      .selectFrom('runs')
+      .selectAll()
+      .where('pool_key', '=', pool.key)
+      .where('registry_uid', '=', registryUid)
+      .where('finished_at', 'is', null)
+      .where('status', '=', 'Queued')
+      .orderBy('number')
+      .limit(1);
+    const row = await lockedForUpdateSkipLocked(kind, oldest).executeTakeFirst();
+    if (row !== undefined) return row;
+  }
+  return undefined;
+}
+
+async function waitingRegistries(tx: Transaction, { registryUid, key }: AgentPool): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('runs')
+    .select(['registry_uid as registryUid'])
+    .select(sql<number>`sum(case when status = 'Queued' then 1 else 0 end)`.as('waiting'))
+    .where('pool_key', '=', key)
+    .$if(registryUid !== '', (query) => query.where('registry_uid', '=', registryUid))
+    .where('finished_at', 'is', null)
+    .groupBy('registry_uid')
+    .having(sql<boolean>`sum(case when status = 'Queued' then 1 else 0 end) > 0`)
+    .orderBy(sql`sum(case when status = 'Queued' then 0 else 1 end)`)
+    .orderBy(sql`min(created_at)`)
+    .limit(100)
+    .execute();
+  return rows.map((row) => row.registryUid);
+}
