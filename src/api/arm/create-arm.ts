@@ -28,6 +28,7 @@ import { roleAssignmentsType } from './role-assignment-type.ts';
 import { createRequireAs } from './role-authority.ts';
 import { customRolesType } from './role-definition-type.ts';
 import { scopeMapArmType } from './scope-map-type.ts';
+import { registryTaskType } from './task-type.ts';
 import { repositoryTokenArmType } from './token-type.ts';
 import { registryWebhookType } from './webhook-type.ts';
 
@@ -65,6 +66,7 @@ export function createArm(parts: CreateArmParts): Arm {
     ...(parts.outbound === undefined ? [] : [registryEventSubscriptionType({ ...parts, outbound: parts.outbound })]),
     scopeMapArmType(parts),
     repositoryTokenArmType(parts),
+    registryTaskType(parts),
     roleAssignmentsType(parts),
     customRolesType,
   ]);

@@ -1,0 +1,52 @@
+import { isJsonObject, type Json, type JsonObject } from '../../../wire/arm/json.ts';
+import { type TaskProperties, taskPropertiesSchema } from '../../../wire/arm/task-schema.ts';
+import { plainJson } from '../../registries/registry-rules.ts';
+import type { Resource } from '../../resources/resource.ts';
+
+export const taskType = 'Microsoft.ContainerRegistry/registries/tasks';
+
+/** `properties` of a task as they are stored: everything but its secrets, which are in `sealed`. */
+export const storedTaskSchema = taskPropertiesSchema;
+export type StoredTask = TaskProperties;
+
+export function storedTaskOf({ properties }: Pick<Resource, 'properties'>): StoredTask {
+  return storedTaskSchema.parse(properties);
+}
+
+/** Whether its triggers queue runs. */
+export function isEnabled({ status }: Pick<StoredTask, 'status'>): boolean {
+  return status === 'Enabled';
+}
+
+/** Where the files of a task come from, as it was typed; undefined where it has none. */
+export function contextOf({ step }: Pick<StoredTask, 'step'>): string | undefined {
+  const path = step?.contextPath ?? undefined;
+  return path === undefined || path === '' || path === '/dev/null' ? undefined : path;
+}
+
+/** What is behind the `#` of a git address: `ref:folder`, both optional. */
+export function refOf(context: string): string | undefined {
+  const [ref] = (context.split('#')[1] ?? '').split(':');
+  return ref === '' ? undefined : ref;
+}
+
+/** Whether two addresses are of one server, so that a secret for the one may be sent to the other. */
+export function isSameOrigin(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
+  return a === b || (URL.parse(a) !== null && URL.parse(a)?.origin === URL.parse(b)?.origin);
+}
+
+/** Plain JSON; what has no value is left out. */
+export function tidy(value: object): JsonObject {
+  return withoutNulls(plainJson(value));
+}
+
+function withoutNulls(value: JsonObject): JsonObject {
+  const kept = Object.entries(value).filter(([, each]) => each !== null);
+  return Object.fromEntries(kept.map(([name, each]): [string, Json] => [name, cleaned(each)]));
+}
+
+function cleaned(value: Json): Json {
+  if (isJsonObject(value)) return withoutNulls(value);
+  return Array.isArray(value) ? value.map(cleaned) : value;
+}
