@@ -61,7 +61,10 @@ export function letTimePass(dataFolder: string): void {
   database.close();
 }
 
-/** I10 for a stopped server: SQLite's own check, foreign keys, and every chain of the journal. Empty when all is well. */
+/**
+ * I10 and I7 for a stopped server that keeps nothing of what is deleted: SQLite's own check, foreign keys, bytes in use against
+ * a full recount, and every chain of the journal. Empty when all is well.
+ */
 export async function faultsInDatabase(dataFolder: string): Promise<string[]> {
   const file = join(dataFolder, 'berth.sqlite');
   const plain = new DatabaseSync(file, { readOnly: true });
@@ -73,17 +76,40 @@ export async function faultsInDatabase(dataFolder: string): Promise<string[]> {
     .prepare('pragma foreign_key_check')
     .all()
     .map((row) => JSON.stringify(row));
+  const miscounted = plain
+    .prepare(miscountedUsage)
+    .all()
+    .map((row) => `bytes in use: ${JSON.stringify(row)}`);
   plain.close();
   const database = await openSqlite({ file, clock: systemClock, ids: systemIds });
   try {
     const heads = await database.read.selectFrom('journal_heads').select(['stream', 'incarnation']).execute();
     const verdicts = await Promise.all(heads.map((head) => verifyChain(database, head)));
     const broken = verdicts.flatMap((verdict) => (verdict.kind === 'broken' ? [verdict.reason] : []));
-    return [...integrity.filter((line) => line !== 'ok'), ...foreign, ...broken];
+    return [...integrity.filter((line) => line !== 'ok'), ...foreign, ...miscounted, ...broken];
   } finally {
     await database.close();
   }
 }
+
+/** Registries whose count of bytes in use is not the sum of their manifests and of each blob once that one of them shows. */
+const miscountedUsage = `
+  with shown as (
+    select distinct r.registry_uid, b.digest, b.size
+    from repositories r
+    join manifest_references x on x.repository_uid = r.uid and x.kind = 'blob'
+    join blob_links l on l.repository_uid = r.uid and l.digest = x.digest
+    join blobs b on b.registry_uid = r.registry_uid and b.digest = l.digest
+  ), sizes as (
+    select registry_uid, size from shown
+    union all
+    select r.registry_uid, m.size from repositories r join manifests m on m.repository_uid = r.uid
+  ), recounted as (select registry_uid, sum(size) as bytes from sizes group by registry_uid)
+  select g.uid, coalesce(u.bytes, 0) as counted, coalesce(n.bytes, 0) as recounted
+  from registries g
+  left join registry_usage u on u.registry_uid = g.uid
+  left join recounted n on n.registry_uid = g.uid
+  where coalesce(u.bytes, 0) <> coalesce(n.bytes, 0)`;
 
 function filesBelow(folder: string): string[] {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
