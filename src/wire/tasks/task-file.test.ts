@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseDockerBuild } from './docker-build-options.ts';
+import { stepGraphOf } from './step-graph.ts';
+import { TaskError } from './task-error.ts';
+import { parseTaskFile } from './task-file.ts';
+import { prepareTaskText, type TaskTextInput } from './task-text.ts';
+
+const prepare = (text: string, more: Partial<TaskTextInput> = {}) =>
+  prepareTaskText({
+    text,
+    valuesText: undefined,
+    values: [],
+    run: { ID: 'ca1', Registry: 'r.example' },
+    secrets: {},
+    now: new Date(0),
+    aliasSources: new Map(),
+    ...more,
+  });
+const parse = (text: string, more: Partial<TaskTextInput> = {}) => parseTaskFile(prepare(text, more).yaml);
+const steps = (list: string) => `version: v1.1.0\nsteps:\n${list}`;
+
+describe('the text of a task', () => {
+  test('an encoded task has two versions: the first decides on aliases, the last is the value', () => {
+    const task = parse('version: v1.1.0\nversion: v1.0.0\nsteps:\n  - cmd: $Registry/x');
+    assert.equal(task.version, 'v1.0.0');
+    assert.deepEqual(task.steps[0]?.work, { kind: 'cmd', text: 'r.example/x' });
+  });
+  test('without a version there are no aliases', () => {
+    assert.deepEqual(parse('steps:\n  - cmd: $ID').steps[0]?.work, { kind: 'cmd', text: '$ID' });
+  });
+  test('aliases of the task beat those that are there', () => {
+    const text =
+      'version: v1.1.0\nalias:\n  values:\n    ID: mine\n    tool: img run\nsteps:\n  - cmd: $tool $ID $HOME';
+    assert.deepEqual(parse(text).steps[0]?.work, { kind: 'cmd', text: 'img run mine $HOME' });
+  });
+  test('another directive', () => {
+    const text = 'version: v1.1.0\nalias:\n  directive: "%"\nsteps:\n  - cmd: x %ID $ID';
+    assert.deepEqual(parse(text).steps[0]?.work, { kind: 'cmd', text: 'x ca1 $ID' });
+  });
+  test('files of aliases, later ones first', () => {
+    const text = 'version: v1.1.0\nalias:\n  src: [a.yaml, b.yaml]\nsteps:\n  - cmd: $x $y';
+    const aliasSources = new Map([
+      ['a.yaml', 'x: 1\ny: 1'],
+      ['b.yaml', 'x: 2'],
+    ]);
+    assert.deepEqual(parse(text, { aliasSources }).steps[0]?.work, { kind: 'cmd', text: '2 1' });
+  });
+  test('comments go, also in block texts', () => {
+    assert.deepEqual(parse('# {{bad\nsteps:\n  - cmd: |\n      a\n      # b\n').steps[0]?.work, {
+      kind: 'cmd',
+      text: 'a\n',
+    });
+  });
+  test('values by name beat the file', () => {
+    const values = [{ name: 'a', value: 'set', isSecret: false }];
+    const text = 'steps:\n  - cmd: "{{.Values.a}} {{.Values.b.c}}"';
+    assert.deepEqual(parse(text, { values, valuesText: 'a: file\nb:\n  c: deep' }).steps[0]?.work, {
+      kind: 'cmd',
+      text: 'set deep',
+    });
+  });
+  test('an empty task is refused', () =>
+    assert.throws(() => prepare('{{.Values.none}}'), /rendered template was empty/));
+});
+
+describe('a task file', () => {
+  test('steps get their defaults', () => {
+    const [step] = parse(steps('  - cmd: x\n')).steps;
+    assert.equal(step?.id, 'acb_step_0');
+    assert.equal(step?.timeout, 600);
+    assert.equal(step?.network, 'acb_default_network');
+    assert.equal(step?.workingDirectory, '/workspace');
+    assert.equal(step?.retryDelay, 5);
+  });
+  test('inherited environment is split at commas, and a step beats it', () => {
+    const [step] = parse(`version: v1.0.0\nenv: ["A=1,B=2"]\nsteps:\n  - cmd: x\n    env: ["B=3,4"]`).steps;
+    assert.deepEqual(step?.env, ['A=1', 'B=3,4']);
+  });
+  test('the last default network counts, and none where there is no default', () => {
+    const networks = (more: string) => `networks:\n  - name: a\n  - name: b\n${more}steps:\n  - cmd: x`;
+    assert.equal(parse(networks('')).steps[0]?.network, undefined);
+    assert.equal(parse(networks('    isDefault: true\n')).steps[0]?.network, 'b');
+  });
+  test('a secret volume is bytes', () => {
+    const task = parse(`volumes:\n  - name: v\n    secret:\n      f: ${btoa('a b')}\nsteps:\n  - cmd: x\n`);
+    assert.equal(new TextDecoder().decode(task.volumes[0]?.files.get('f')), 'a b');
+  });
+  test('unknown keys are left out', () =>
+    assert.equal(parse('hello: 1\nsteps:\n  - cmd: x\n    hello: 2').steps.length, 1));
+
+  const bad: readonly [string, string][] = [
+    ['both build and cmd', steps('  - cmd: x\n    build: y')],
+    ['no kind', steps('  - id: x')],
+    ['a version of its own', 'version: v9\nsteps:\n  - cmd: x'],
+    ['the reserved id', steps('  - cmd: x\n    id: acb_root')],
+    ['an id with a space', steps('  - cmd: x\n    id: "a b"')],
+    ['an id that is an option', steps('  - cmd: x\n    id: "--rm"')],
+    ['environment without a value', steps('  - cmd: x\n    env: [A]')],
+    ['dash and an id', steps('  - cmd: x\n    when: ["-", a]')],
+    ['an unknown volume', steps('  - cmd: x\n    volumeMounts: [{name: v, mountPath: /a}]')],
+    ['a secret that is not base64', 'volumes:\n  - name: v\n    secret: {f: "***"}\nsteps: []'],
+    ['a file name that leaves', 'volumes:\n  - name: v\n    secret: {"..": "YQ=="}\nsteps: []'],
+    ['a folder that leaves', steps('  - cmd: x\n    workingDirectory: ../..')],
+    ['a list', '- a'],
+    ['broken YAML', 'steps: [a'],
+    [
+      'a bomb of YAML aliases',
+      `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefgh'].map((key, at) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[at]}`).join(',')}]`).join('\n')}\nsteps: []`,
+    ],
+    ['YAML nested too deep', `steps: ${'['.repeat(5000)}`],
+  ];
+  for (const [label, text] of bad) {
+    test(`${label} is refused`, () => assert.throws(() => parse(text), TaskError));
+  }
+});
+
+describe('the order of steps', () => {
+  const graph = (...list: [string, string[]?][]) =>
+    Object.fromEntries(stepGraphOf(list.map(([id, when]) => ({ id, when }))));
+  test('after the one before, at once, or after named ones', () => {
+    const found = graph(['a'], ['b'], ['c', []], ['d', ['a', 'c']], ['e']);
+    assert.deepEqual(found, { a: [], b: ['a'], c: [], d: ['a', 'c'], e: ['d'] });
+  });
+  test('a later step is unknown', () =>
+    assert.throws(() => graph(['a', ['b']], ['b']), /b does not exist as a vertex/));
+  test('a step of its own', () => assert.throws(() => graph(['a', ['a']]), /self-referenced/));
+  test('an id twice', () => assert.throws(() => graph(['a'], ['a']), /already exists/));
+});
+
+describe('options of docker build', () => {
+  test('both forms', () => {
+    const options = parseDockerBuild([
+      '-t',
+      'a',
+      '--tag=b',
+      '--build-arg',
+      'X=a=b',
+      '--no-cache',
+      '-f',
+      'D',
+      '--platform',
+      'linux/amd64,linux/arm64',
+      '.',
+    ]);
+    assert.deepEqual(options.tags, ['a', 'b']);
+    assert.equal(options.arguments.get('X'), 'a=b');
+    assert.equal(options.hasCache, false);
+    assert.equal(options.file, 'D');
+    assert.deepEqual(options.platforms, ['linux/amd64', 'linux/arm64']);
+    assert.equal(options.context, '.');
+  });
+  for (const [label, words] of [
+    ['no context', ['-t', 'x']],
+    ['two contexts', ['.', '.']],
+    ['an unknown option', ['--privileged', '.']],
+    ['a volume', ['-v', '/:/host', '.']],
+    ['an option without its value', ['.', '-t']],
+  ] as const) {
+    test(`${label} is refused`, () => assert.throws(() => parseDockerBuild(words), TaskError));
+  }
+});

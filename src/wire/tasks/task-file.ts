@@ -1,0 +1,262 @@
+import { z } from 'zod';
+import { TaskError } from './task-error.ts';
+import { parseYaml } from './task-text.ts';
+
+export const defaultNetwork = 'acb_default_network';
+const defaultVersion = 'v1.0.0';
+const versions = ['1.0-preview-1', 'v1.0.0', 'v1.1.0'];
+const defaultStepTimeout = 600;
+const defaultRetryDelay = 5;
+
+/** A text as people write it in YAML: a number or a truth value counts as its text. */
+const text = z.union([z.string(), z.number(), z.boolean()]).transform(String);
+const truth = z
+  .union([z.boolean(), z.enum(['true', 'false', 'yes', 'no', 'on', 'off'])])
+  .transform((value) => value === true || value === 'true' || value === 'yes' || value === 'on');
+const count = z.coerce.number().int();
+const texts = z.array(text);
+
+const volumeMountSchema = z.object({ name: text, mountPath: text });
+const stepSchema = z.object({
+  build: text.nullish(),
+  push: texts.nullish(),
+  cmd: text.nullish(),
+  id: text.nullish(),
+  when: texts.nullish(),
+  timeout: count.nullish(),
+  startDelay: count.nullish(),
+  env: texts.nullish(),
+  workingDirectory: text.nullish(),
+  disableWorkingDirectoryOverride: truth.nullish(),
+  entryPoint: text.nullish(),
+  user: text.nullish(),
+  privileged: truth.nullish(),
+  network: text.nullish(),
+  ports: texts.nullish(),
+  expose: texts.nullish(),
+  cpus: text.nullish(),
+  volumeMounts: z.array(volumeMountSchema).nullish(),
+  detach: truth.nullish(),
+  keep: truth.nullish(),
+  pull: truth.nullish(),
+  ignoreErrors: truth.nullish(),
+  retries: count.nullish(),
+  retryDelay: count.nullish(),
+  retryOnErrors: texts.nullish(),
+  repeat: count.nullish(),
+  cache: text.nullish(),
+});
+const taskSchema = z.object({
+  version: text.nullish(),
+  stepTimeout: count.nullish(),
+  workingDirectory: text.nullish(),
+  env: texts.nullish(),
+  secrets: z.array(z.object({ id: text.nullish(), keyvault: text.nullish(), clientID: text.nullish() })).nullish(),
+  networks: z.array(z.object({ name: text, skipCreation: truth.nullish(), isDefault: truth.nullish() })).nullish(),
+  volumes: z.array(z.object({ name: text, secret: z.record(z.string(), text).nullish() })).nullish(),
+  steps: z.array(stepSchema).max(1000).nullish(),
+});
+type StepInput = z.infer<typeof stepSchema>;
+type TaskInput = z.infer<typeof taskSchema>;
+
+export type StepWork =
+  /** The text after `docker build`. */
+  | { readonly kind: 'build'; readonly text: string; readonly isCached: boolean }
+  | { readonly kind: 'push'; readonly images: readonly string[] }
+  /** An image and its arguments. */
+  | { readonly kind: 'cmd'; readonly text: string };
+
+/** One step, with what the task gives it. Times are seconds. Source: ACR tasks, 2.6. */
+export type TaskStep = {
+  readonly id: string;
+  /** Undefined: after the step before; empty: at once. */
+  readonly when: readonly string[] | undefined;
+  readonly work: StepWork;
+  readonly timeout: number;
+  readonly startDelay: number;
+  readonly env: readonly string[];
+  readonly workingDirectory: string | undefined;
+  readonly entryPoint: string | undefined;
+  readonly user: string | undefined;
+  readonly isPrivileged: boolean;
+  readonly network: string | undefined;
+  readonly ports: readonly string[];
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
+  readonly isDetached: boolean;
+  readonly pulls: boolean;
+  readonly ignoresErrors: boolean;
+  readonly retries: number;
+  readonly retryDelay: number;
+  readonly retryOnErrors: readonly string[];
+  /** Further times that the step runs. */
+  readonly repeat: number;
+};
+
+/** Files by name, each text in base64 as it was written. */
+export type SecretVolume = { readonly name: string; readonly files: ReadonlyMap<string, Uint8Array> };
+
+export type Task = {
+  readonly version: string;
+  readonly steps: readonly TaskStep[];
+  readonly networks: readonly string[];
+  readonly volumes: readonly SecretVolume[];
+};
+
+const workspace = '/workspace';
+
+/** Reads a task's final YAML, fills in defaults and checks it. Throws TaskError. Source: ACR tasks, 2.3 to 2.6. */
+export function parseTaskFile(yaml: string): Task {
+  const parsed = taskSchema.safeParse(parseYaml(yaml, 'the task'));
+  if (!parsed.success) throw new TaskError(`the task is not valid: ${issueText(parsed.error)}`);
+  const input = parsed.data;
+  if ((input.secrets ?? []).length > 0) {
+    throw new TaskError(
+      'the task names secrets of a key vault, and no key vault is connected: give them with --set-secret',
+    );
+  }
+  const volumes = (input.volumes ?? []).map(secretVolumeOf);
+  requireUnique(
+    volumes.map(({ name }) => name),
+    'volume',
+  );
+  const networks = (input.networks ?? []).filter(({ skipCreation }) => !skipCreation).map(({ name }) => name);
+  const steps = (input.steps ?? []).map((step, index) => stepOf(step, index, input, networks));
+  for (const step of steps) requireVolumes(step, volumes);
+  return {
+    version: versionOf(input.version ?? undefined),
+    steps,
+    networks: networks.length === 0 ? [defaultNetwork] : networks,
+    volumes,
+  };
+}
+
+function issueText(error: z.ZodError): string {
+  const [issue] = error.issues;
+  return issue === undefined ? 'it has another form' : `${issue.path.join('.') || 'the whole'}: ${issue.message}`;
+}
+
+function versionOf(version: string | undefined): string {
+  const found = versions.find((known) => known === (version ?? defaultVersion).toLowerCase());
+  if (found !== undefined) return found;
+  throw new TaskError(`invalid version specified: "${version}", the current version is "${defaultVersion}"`);
+}
+
+function stepOf(step: StepInput, index: number, task: TaskInput, networks: readonly string[]): TaskStep {
+  const id = step.id ?? `acb_step_${index}`;
+  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(id) || id === 'acb_root') {
+    throw new TaskError(
+      `the step id ${JSON.stringify(id.slice(0, 100))} is not letters, digits, dots, dashes and underscores`,
+    );
+  }
+  return {
+    id,
+    when: whenOf(id, step.when ?? []),
+    work: workOf(id, step),
+    timeout: positive(step.timeout) ?? positive(task.stepTimeout) ?? defaultStepTimeout,
+    startDelay: positive(step.startDelay) ?? 0,
+    env: envOf(id, step.env ?? [], task.env ?? []),
+    workingDirectory: step.disableWorkingDirectoryOverride
+      ? undefined
+      : directoryOf(step.workingDirectory ?? task.workingDirectory ?? workspace),
+    entryPoint: step.entryPoint ?? undefined,
+    user: step.user ?? undefined,
+    isPrivileged: step.privileged ?? false,
+    network: step.network ?? networkOf(task, networks),
+    ports: [...(step.ports ?? []), ...(step.expose ?? [])],
+    volumeMounts: step.volumeMounts ?? [],
+    isDetached: step.detach ?? false,
+    pulls: step.pull ?? false,
+    ignoresErrors: step.ignoreErrors ?? false,
+    retries: Math.max(0, step.retries ?? 0),
+    retryDelay: positive(step.retryDelay) ?? defaultRetryDelay,
+    retryOnErrors: step.retryOnErrors ?? [],
+    repeat: Math.max(0, step.repeat ?? 0),
+  };
+}
+
+function positive(value: number | null | undefined): number | undefined {
+  return value !== null && value !== undefined && value > 0 ? value : undefined;
+}
+
+function workOf(id: string, { build, push, cmd, cache }: StepInput): StepWork {
+  const kinds = [build, push, cmd].filter((kind) => kind !== null && kind !== undefined);
+  if (kinds.length !== 1) throw new TaskError(`step ${id} must have exactly one of build, push and cmd`);
+  if (build !== null && build !== undefined) return { kind: 'build', text: build, isCached: cache === 'enabled' };
+  if (push !== null && push !== undefined) return { kind: 'push', images: [...new Set(push)] };
+  return { kind: 'cmd', text: cmd ?? '' };
+}
+
+function whenOf(id: string, when: readonly string[]): readonly string[] | undefined {
+  if (when.length === 0) return undefined;
+  const names = [...new Set(when)];
+  if (names.includes('-') && names.length > 1) throw new TaskError(`step ${id}: "-" in when excludes other ids`);
+  return names.filter((name) => name !== '-');
+}
+
+/** The task's entries are split at commas, and a step's own beat them. */
+function envOf(id: string, own: readonly string[], inherited: readonly string[]): readonly string[] {
+  const entries = [...inherited.flatMap((entry) => entry.split(',')), ...own];
+  const byName = new Map<string, string>();
+  for (const entry of entries) {
+    const [name = ''] = entry.split('=', 1);
+    if (!entry.includes('=') || name.trim() === '') {
+      throw new TaskError(`step ${id}: ${JSON.stringify(entry.slice(0, 40))} in env is not NAME=value`);
+    }
+    byName.set(name.trim(), entry.slice(name.length + 1));
+  }
+  return [...byName].map(([name, value]) => `${name}=${value}`);
+}
+
+function directoryOf(directory: string): string {
+  const path = directory.startsWith('/') ? directory : `${workspace}/${directory}`;
+  if (path.split('/').includes('..')) throw new TaskError(`the working directory ${directory} leaves its folder`);
+  return path;
+}
+
+function networkOf(task: TaskInput, networks: readonly string[]): string | undefined {
+  if (networks.length === 0) return defaultNetwork;
+  return (task.networks ?? []).findLast(({ isDefault }) => isDefault)?.name;
+}
+
+function secretVolumeOf({ name, secret }: NonNullable<TaskInput['volumes']>[number]): SecretVolume {
+  if (!/^[A-Za-z0-9_-]+$/.test(name)) throw new TaskError(`the volume name ${JSON.stringify(name)} is not valid`);
+  const files = Object.entries(secret ?? {}).map(([file, content]): [string, Uint8Array] => {
+    if (!/^[A-Za-z0-9_.-]+$/.test(file) || file === '.' || file === '..') {
+      throw new TaskError(`volume ${name}: the file name ${JSON.stringify(file)} is not valid`);
+    }
+    return [file, bytesOf(name, file, content)];
+  });
+  if (files.length === 0) throw new TaskError(`volume ${name} has no secret, and no other source is known`);
+  return { name, files: new Map(files) };
+}
+
+function bytesOf(volume: string, file: string, content: string): Uint8Array {
+  try {
+    return Uint8Array.fromBase64(content.replaceAll(/\s/g, ''));
+  } catch (cause) {
+    throw new TaskError(`volume ${volume}: the secret ${file} is not base64`, { cause });
+  }
+}
+
+function requireVolumes(step: TaskStep, volumes: readonly SecretVolume[]): void {
+  const known = new Set(volumes.map(({ name }) => name));
+  for (const { name, mountPath } of step.volumeMounts) {
+    if (!known.has(name))
+      throw new TaskError(`step ${step.id} mounts the volume ${name}, which the task does not have`);
+    if (!mountPath.startsWith('/') || mountPath.includes(':') || mountPath.split('/').includes('..')) {
+      throw new TaskError(`step ${step.id}: ${mountPath} is not an absolute path for a volume`);
+    }
+  }
+  requireUnique(
+    step.volumeMounts.map(({ mountPath }) => mountPath),
+    `mount path of step ${step.id}`,
+  );
+  if (step.work.kind === 'push' && step.volumeMounts.length > 0) {
+    throw new TaskError(`step ${step.id} pushes, and mounts volumes: only cmd and build can`);
+  }
+}
+
+function requireUnique(names: readonly string[], what: string): void {
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new TaskError(`the ${what} ${twice} is there twice`);
+}
