@@ -46,7 +46,13 @@ export const testGroups: readonly TestGroup[] = [
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 9, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   files('faults', 'kills, full disks, damage, slow clients, many servers', 20, ['test/faults/*.test.ts'], 1),
-  files('deploy', 'the image, the Helm chart, the units', 6, ['test/deploy/*.test.ts'], 1),
+  files(
+    'deploy',
+    'the image, the Helm chart, the units, metrics with their dashboard and rules',
+    7,
+    ['test/deploy/*.test.ts'],
+    1,
+  ),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
   files(
@@ -71,7 +77,17 @@ export const testGroups: readonly TestGroup[] = [
     'az-both',
     'the Azure CLI in two releases: content, tokens, identities, webhooks; roles with the newer one',
     14,
-    ['az-content', 'az-identity', 'az-newest', 'az-role', 'az-soft-delete', 'az-token', 'az-webhook', 'federation'],
+    [
+      'az-content',
+      'az-identity',
+      'az-monitor',
+      'az-newest',
+      'az-role',
+      'az-soft-delete',
+      'az-token',
+      'az-webhook',
+      'federation',
+    ],
   ),
   azure('azure-sdk', "Azure's client libraries: management in two versions, content, sign-in", 4, [
     'azure-sdk',
