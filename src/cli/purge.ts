@@ -65,10 +65,11 @@ function linesOf({ print, complain }: CommandContext, host: string, isDryRun: bo
   let header = '';
   return (line) => {
     if ('error' in line) return complain(`Failed to complete purge: ${line.error}`);
-    if ('manifests' in line) {
+    if (!('outcome' in line)) {
       const were = isDryRun ? 'to be deleted' : '';
       const label = (what: string) => (isDryRun ? `Number of ${what} ${were}` : `Number of deleted ${what}`);
-      return print(`\n${label('tags')}: ${line.tags}\n${label('manifests')}: ${line.manifests}`);
+      const freed = `${isDryRun ? 'Bytes to be freed' : 'Freed bytes'}: ${line.freedBytes}`;
+      return print(`\n${label('tags')}: ${line.tags}\n${label('manifests')}: ${line.manifests}\n${freed}`);
     }
     const what = line.tag === null ? 'manifests' : 'tags';
     const begins = `${isDryRun ? 'Would delete' : 'Deleting'} ${what} for repository: ${line.repository}`;
@@ -87,6 +88,7 @@ function itemText({ outcome, reason, why }: Extract<PurgeLine, { outcome: string
     case 'changed':
       return `Skipped ${name}, it was changed or deleted meanwhile`;
     case 'skipped':
+    case 'kept':
       return `Skipped ${name}, ${why ?? 'it has to stay'}`;
   }
 }

@@ -4,7 +4,8 @@ import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import { parsePurgeAge } from '../../features/retention/purge-age.ts';
 import { parsePurgeFilter } from '../../features/retention/purge-filter.ts';
-import { type PurgeItem, type PurgeParts, type PurgeRequest, purge } from '../../features/retention/purges.ts';
+import { type PurgeParts, type PurgeRequest, purge } from '../../features/retention/purges.ts';
+import type { PurgeItem } from '../../features/retention/take-selection.ts';
 import type { Log } from '../../platform/log.ts';
 import { type PurgeLine, purgeRequestSchema } from '../../wire/admin/purge-schema.ts';
 import type { Env } from '../middleware/env.ts';
@@ -43,14 +44,17 @@ async function run(
 ): Promise<PurgeLine> {
   let tags = 0;
   let manifests = 0;
+  let freedBytes = 0;
   try {
     for await (const item of items) {
       const isTaken = item.outcome === 'deleted' || item.outcome === 'wouldDelete';
       if (isTaken && item.tag === undefined) manifests += 1;
       if (isTaken && item.tag !== undefined) tags += 1;
-      await write({ ...item, tag: item.tag ?? null, why: item.why ?? null });
+      freedBytes += item.freedBytes;
+      const { rule: _, ...told } = item;
+      await write({ ...told, tag: item.tag ?? null, why: item.why ?? null });
     }
-    return { tags, manifests };
+    return { tags, manifests, freedBytes };
   } catch (error) {
     if (error instanceof BerthError) return { error: error.message };
     log.error('a purge failed', { error });

@@ -24,6 +24,8 @@ export type Change = {
     readonly keepsDeleted: boolean;
     /** JSON of its rules for tags that are written once. */
     readonly immutableTags: string;
+    /** The same of the repository alone. */
+    readonly ownImmutableTags: string;
   };
 };
 
@@ -67,13 +69,19 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
           const row = await read(tx, at);
           if (row === undefined) throw new BerthError('registryUnknown');
           if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
-          const { repositoryUid, locks, sku, immutableTags, retentionDays, keepsDeleted } = row;
+          const { repositoryUid, locks, sku, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
           return await work({
             tx,
             append,
             repositoryUid: repositoryUid ?? undefined,
             repositoryLocks: locks ?? 0,
-            registry: { sku, immutableTags, retentionDays, keepsDeleted: keepsDeleted === 1 },
+            registry: {
+              sku,
+              immutableTags,
+              ownImmutableTags: ownImmutableTags ?? '[]',
+              retentionDays,
+              keepsDeleted: keepsDeleted === 1,
+            },
           });
         });
       } catch (error) {
@@ -114,6 +122,7 @@ function createRead(database: Database) {
       'g.keeps_deleted as keepsDeleted',
       'r.uid as repositoryUid',
       'r.locks',
+      'r.immutable_tags as ownImmutableTags',
     ]),
   );
 }

@@ -2,9 +2,10 @@ import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { isKept, type Locks, requireOn } from './attributes.ts';
+import { deletionLocks, isKept, type Locks, requireOn } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
+import { cosignTags } from './cosign-tags.ts';
 import { isBlobHeld, keepManifest, keepTags } from './deleted-content.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
@@ -40,6 +41,13 @@ export type SeenManifest = {
 /** `stays`: it has a tag or is part of an index; `changed`: it is gone, or not what was seen any more. */
 export type UntaggedOutcome = 'deleted' | 'stays' | 'changed';
 
+/** What left in one transaction, with what went along; `freedBytes` are no longer in use. */
+export type Gone = {
+  readonly tags: readonly string[];
+  readonly manifests: readonly string[];
+  readonly freedBytes: number;
+};
+
 /** What of a repository a deletion of the whole takes at once, and what is left alone: it came after the deletion began. */
 export type Slice = { readonly limit: number; readonly startedMicros: number };
 
@@ -56,13 +64,15 @@ export class Deletion {
   readonly #repositoryUid: string;
   readonly #tx: Transaction;
   readonly #unreferenced = new Set<string>();
+  readonly #goneTags: string[] = [];
+  readonly #goneManifests: string[] = [];
   readonly #keeps: boolean;
   #hasRemoved = false;
   #manifestBytes = 0;
 
   constructor(parts: DeletionParts) {
     this.#parts = parts;
-    this.#immutable = immutableTagsOf(parts.change.registry.immutableTags, parts.place.repository);
+    this.#immutable = immutableTagsOf(parts.change.registry, parts.place.repository);
     this.#repositoryUid = parts.repositoryUid;
     this.#tx = parts.change.tx;
     this.#keeps = parts.change.registry.keepsDeleted;
@@ -110,9 +120,9 @@ export class Deletion {
   }
 
   /**
-   * Removes manifests that refer to `subject`, which is gone, and are there for nothing else: without a tag, a lock,
-   * or an index that lists them; and those that refer to these. At most `limit`; whether something may be left, which is kept
-   * for `moreReferrers` then.
+   * Removes manifests that refer to `subject`, which is gone, and are there for nothing else: without a tag but for those of
+   * cosign, which go too, a lock, or an index that lists them; and those that refer to these. At most about `limit`; whether
+   * something may be left, which is kept for `moreReferrers` then.
    */
   async referrers(subject: Digest, limit: number): Promise<boolean> {
     const known = await leftReferrers(this.#tx, this.#repositoryUid, subject);
@@ -204,13 +214,18 @@ export class Deletion {
   }
 
   /** Goes last: counts what was freed, and lets a repository go that holds nothing any more. */
-  async finish(): Promise<void> {
-    if (!this.#hasRemoved) return;
+  async finish(): Promise<Gone> {
+    return { tags: this.#goneTags, manifests: this.#goneManifests, freedBytes: await this.#free() };
+  }
+
+  async #free(): Promise<number> {
+    if (!this.#hasRemoved) return 0;
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
     if (!(await this.holdsManifest())) await this.#forgetRepository();
     const bytes = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...this.#unreferenced], nowMicros });
     await subtractUsage(this.#tx, place.registryUid, bytes + this.#manifestBytes);
+    return bytes + this.#manifestBytes;
   }
 
   #tags() {
@@ -306,6 +321,7 @@ export class Deletion {
       .execute();
     await this.#keepTags(rows);
     for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
+    this.#goneTags.push(...names);
     await this.#markUntagged(rows.map((row) => row.digest));
   }
 
@@ -335,6 +351,7 @@ export class Deletion {
       this.#manifestBytes += last.sizeBytes;
       for (const blob of blobs) this.#unreferenced.add(blob);
     }
+    this.#goneManifests.push(digest);
     this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
   }
 
@@ -359,8 +376,10 @@ export class Deletion {
     for (let removed = 0; removed < limit; ) {
       const subject = left[0];
       if (subject === undefined) break;
-      const loose = await this.#looseReferrers(subject, limit - removed, beforeMicros);
-      for (const digest of loose) await this.#removeManifest(digest);
+      const loose = [
+        ...(await this.#takeUnderCosignTags(subject, beforeMicros)),
+        ...(await this.#takeLooseReferrers(subject, limit - removed, beforeMicros)),
+      ];
       removed += loose.length;
       if (removed < limit) left.shift();
       left.unshift(...loose);
@@ -374,40 +393,68 @@ export class Deletion {
     return subjects.length > 0;
   }
 
-  /** None for a subject that was pushed again. */
-  async #looseReferrers(
+  /** The tags that cosign gave what belongs to a subject, and what has no other tag then. */
+  async #takeUnderCosignTags(subject: Digest, beforeMicros: number = Number.MAX_SAFE_INTEGER): Promise<Digest[]> {
+    const rows = await this.#tags()
+      .where('name', 'in', cosignTags(subject))
+      .where('changed_at', '<=', beforeMicros)
+      .where((where) => where.not(where.exists(this.#manifests().where('digest', '=', subject).select('digest'))))
+      .select(['name', 'digest', 'locks'])
+      .execute();
+    const free = rows.filter(
+      ({ name, locks }) =>
+        !this.#immutable.keeps(name) && (this.#parts.ignoresLocks === true || (locks & deletionLocks) === 0),
+    );
+    await this.#removeTags(free);
+    if (free.length === 0) return [];
+    const digests = [...new Set(free.map(({ digest }) => digest))];
+    const loose = this.#loose(beforeMicros).where('digest', 'in', digests);
+    return await this.#takeAll(await loose.orderBy('digest').select('digest').execute());
+  }
+
+  /** None of a subject that was pushed again. */
+  async #takeLooseReferrers(
     subject: Digest,
     limit: number,
     beforeMicros: number = Number.MAX_SAFE_INTEGER,
   ): Promise<Digest[]> {
+    if (limit <= 0) return [];
     const isBack = this.#tx
       .selectFrom('manifests as s')
       .where('s.repository_uid', '=', this.#repositoryUid)
       .where('s.digest', '=', subject)
       .select('s.digest');
-    const rows = await this.#manifests()
+    const loose = this.#loose(beforeMicros)
       .where('subject_digest', '=', subject)
-      .where('changed_at', '<=', beforeMicros)
       .where((where) => where.not(where.exists(isBack)))
+      .limit(limit);
+    return await this.#takeAll(await loose.orderBy('digest').select('digest').execute());
+  }
+
+  async #takeAll(rows: readonly { readonly digest: string }[]): Promise<Digest[]> {
+    const digests = rows.map((row) => parseDigest(row.digest));
+    for (const digest of digests) await this.#removeManifest(digest);
+    return digests;
+  }
+
+  /** Manifests that are held by nothing: no lock, no tag, no index. */
+  #loose(beforeMicros: number) {
+    return this.#manifests()
+      .where('changed_at', '<=', beforeMicros)
       .where((where) => where.not(isKept('locks')))
       .where((where) =>
-        where.not(where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name'))),
-      )
-      .where((where) =>
         where.not(
-          where.exists(
-            this.#references()
-              .where('manifest_references.digest', '=', where.ref('manifests.digest'))
-              .where('kind', '=', 'manifest')
-              .select('kind'),
-          ),
+          where.or([
+            where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name')),
+            where.exists(
+              this.#references()
+                .where('manifest_references.digest', '=', where.ref('manifests.digest'))
+                .where('kind', '=', 'manifest')
+                .select('kind'),
+            ),
+          ]),
         ),
-      )
-      .orderBy('digest')
-      .limit(limit)
-      .select('digest')
-      .execute();
-    return rows.map((row) => parseDigest(row.digest));
+      );
   }
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */

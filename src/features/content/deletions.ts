@@ -5,7 +5,7 @@ import type { Authority } from '../access/authority.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
-import { Deletion, type SeenManifest, type SeenTag, type UntaggedOutcome } from './deletion.ts';
+import { Deletion, type Gone, type SeenManifest, type SeenTag, type UntaggedOutcome } from './deletion.ts';
 import type { Place } from './place.ts';
 
 export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
@@ -15,6 +15,8 @@ export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' 
 
 /** `ignoresLocks`: of tags and manifests, not of the repository. */
 export type DeletionOptions = { readonly ignoresLocks?: boolean };
+
+export type UntaggedDeletion = Gone & { readonly outcome: UntaggedOutcome };
 
 /** What a deletion of a whole repository took. */
 export type DeletedRepository = { readonly manifests: readonly string[]; readonly tags: readonly string[] };
@@ -43,22 +45,21 @@ export class Deletions {
     return await this.#delete(place, authority, work, options);
   }
 
-  /** The same for a manifest that has no tag and is part of no index. Throws `contentLocked`. */
+  /** The same for a manifest that has no tag and is part of no index, with what refers to it. Throws `contentLocked`. */
   async untaggedManifest(
     place: Place,
     authority: Authority,
     seen: SeenManifest,
     options?: DeletionOptions,
-  ): Promise<UntaggedOutcome> {
-    let hasMore = false;
-    const work = async (deletion: Deletion | undefined): Promise<UntaggedOutcome> => {
-      const outcome = (await deletion?.untaggedManifest(seen)) ?? 'changed';
-      hasMore = outcome === 'deleted' && (await deletion?.referrers(seen.digest, manifestsAtOnce)) === true;
-      return outcome;
+  ): Promise<UntaggedDeletion> {
+    const work = async (deletion: Deletion | undefined) => {
+      const outcome: UntaggedOutcome = (await deletion?.untaggedManifest(seen)) ?? 'changed';
+      const hasMore = outcome === 'deleted' && (await deletion?.referrers(seen.digest, manifestsAtOnce)) === true;
+      return { outcome, hasMore };
     };
-    const outcome = await this.#delete(place, authority, work, options);
-    if (hasMore) await this.moreReferrers(place, authority, seen.digest);
-    return outcome;
+    const { result, gone } = await this.#run(place, authority, work, options);
+    const more = result.hasMore ? await this.moreReferrers(place, authority, seen.digest) : [];
+    return { outcome: result.outcome, ...together([gone, ...more]) };
   }
 
   /**
@@ -109,10 +110,16 @@ export class Deletions {
   }
 
   /** Goes on with what refers to a manifest that is gone, in slices: also for a process that was cut off. */
-  async moreReferrers(place: Place, authority: Authority, digest: Digest): Promise<void> {
+  async moreReferrers(place: Place, authority: Authority, digest: Digest): Promise<readonly Gone[]> {
+    const all: Gone[] = [];
     const take = async (deletion: Deletion | undefined) =>
       (await deletion?.moreReferrers(digest, manifestsAtOnce)) === true;
-    while (await this.#delete(place, authority, take));
+    for (let hasMore = true; hasMore; ) {
+      const { result, gone } = await this.#run(place, authority, take);
+      all.push(gone);
+      hasMore = result;
+    }
+    return all;
   }
 
   /** One transaction of deletions; without a `deletion` where the repository does not exist. */
@@ -120,15 +127,24 @@ export class Deletions {
     place: Place,
     authority: Authority,
     work: (deletion: Deletion | undefined) => Promise<T>,
-    options: DeletionOptions = {},
+    options?: DeletionOptions,
   ): Promise<T> {
+    return (await this.#run(place, authority, work, options)).result;
+  }
+
+  /** The same, and what left. */
+  async #run<T>(
+    place: Place,
+    authority: Authority,
+    work: (deletion: Deletion | undefined) => Promise<T>,
+    options: DeletionOptions = {},
+  ): Promise<{ readonly result: T; readonly gone: Gone }> {
     const { change, failpoint } = this.#parts;
     await failpoint('delete.commit.before');
     const run = async (context: Change) => {
       const deletion = this.#deletion(place, authority, context, options);
       const result = await work(deletion);
-      await deletion?.finish();
-      return result;
+      return { result, gone: (await deletion?.finish()) ?? nothing };
     };
     const result = await change(place, authority, run, { isExclusive: true });
     await failpoint('delete.commit.after');
@@ -149,6 +165,16 @@ export class Deletions {
       nowMicros: clock.nowMicros(),
     });
   }
+}
+
+const nothing: Gone = { tags: [], manifests: [], freedBytes: 0 };
+
+function together(all: readonly Gone[]): Gone {
+  return {
+    tags: all.flatMap(({ tags }) => tags),
+    manifests: all.flatMap(({ manifests }) => manifests),
+    freedBytes: all.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
+  };
 }
 
 /** What one transaction takes: few enough that others are not kept waiting, and far below what the journal takes. */

@@ -21,12 +21,13 @@ const rules = [
 ];
 
 test('rules hold for the repositories and tags of their patterns, but for their exceptions', () => {
+  const columns = { immutableTags: JSON.stringify(rules), ownImmutableTags: '[]' };
   const holding = (repository: string, ...tags: string[]) =>
-    tags.filter((tag) => immutableTagsOf(JSON.stringify(rules), repository).holds(tag));
+    tags.filter((tag) => immutableTagsOf(columns, repository).holds(tag));
   const tags = ['v1', 'v1-rc1', 'v-latest', 'build-1', 'latest', 'rv1'];
   assert.deepEqual(holding('prod/app', ...tags), ['v1', 'build-1']);
   assert.deepEqual(holding('dev/app', ...tags), []);
-  assert.equal(immutableTagsOf('[]', 'prod/app').holds('v1'), false);
+  assert.equal(immutableTagsOf({ ...columns, immutableTags: '[]' }, 'prod/app').holds('v1'), false);
 });
 
 forEachDatabase((_, open) => {

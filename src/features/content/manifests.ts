@@ -105,7 +105,7 @@ export class Manifests {
       const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
-      const immutable = immutableTagsOf(registry.immutableTags, place.repository);
+      const immutable = immutableTagsOf(registry, place.repository);
       const untagged: string[] = [];
       for (const tag of tags) {
         const target = { tag, digest, region, nowMicros };

@@ -1,5 +1,6 @@
 import type { Queries } from '../../platform/database/database.ts';
-import { deletionLocks } from '../content/attributes.ts';
+import { deletionLocks, lockBits } from '../content/attributes.ts';
+import { type ImmutableTags, immutableTagsOf } from '../content/immutable-tags.ts';
 import type { ManifestFacts, RepositoryFacts, TagFacts } from './purge-selection.ts';
 
 /** Rows per query: the event loop goes on between them. */
@@ -7,42 +8,74 @@ const page = 1_000;
 
 /** Everything of a repository that decides what may leave. Reads it in pages; what changes meanwhile is looked at again when it is its turn. */
 export async function readRepositoryFacts(queries: Queries, repositoryUid: string): Promise<RepositoryFacts> {
+  const { isLocked, immutable } = await readRules(queries, repositoryUid);
   const tags: TagFacts[] = [];
   await inPages(async (last) => {
     const rows = await queries
-      .selectFrom('tags')
-      .where('repository_uid', '=', repositoryUid)
-      .where('name', '>', last)
-      .orderBy('name')
+      .selectFrom('tags as t')
+      .leftJoin('tag_pulls as p', (join) =>
+        join.onRef('p.repository_uid', '=', 't.repository_uid').onRef('p.name', '=', 't.name'),
+      )
+      .where('t.repository_uid', '=', repositoryUid)
+      .where('t.name', '>', last)
+      .orderBy('t.name')
       .limit(page)
-      .select(['name', 'digest', 'changed_at', 'locks'])
+      .select(['t.name', 't.digest', 't.changed_at', 't.locks', 'p.pulled_at'])
       .execute();
-    for (const { name, digest, changed_at, locks } of rows)
-      tags.push({ name, digest, changedAtMicros: changed_at, isLocked: (locks & deletionLocks) !== 0 });
+    for (const { name, digest, changed_at, locks, pulled_at } of rows)
+      tags.push({
+        name,
+        digest,
+        changedAtMicros: changed_at,
+        isLocked: (locks & deletionLocks) !== 0,
+        isImmutable: immutable.keeps(name),
+        pulledAtMicros: pulled_at ?? undefined,
+      });
     return rows.map((row) => row.name);
   });
   const children = await readChildren(queries, repositoryUid);
   const manifests: ManifestFacts[] = [];
   await inPages(async (last) => {
     const rows = await queries
-      .selectFrom('manifests')
-      .where('repository_uid', '=', repositoryUid)
-      .where('digest', '>', last)
-      .orderBy('digest')
+      .selectFrom('manifests as m')
+      .leftJoin('manifest_pulls as p', (join) =>
+        join.onRef('p.repository_uid', '=', 'm.repository_uid').onRef('p.digest', '=', 'm.digest'),
+      )
+      .where('m.repository_uid', '=', repositoryUid)
+      .where('m.digest', '>', last)
+      .orderBy('m.digest')
       .limit(page)
-      .select(['digest', 'changed_at', 'subject_digest', 'locks'])
+      .select(['m.digest', 'm.changed_at', 'm.subject_digest', 'm.locks', 'p.pulled_at'])
       .execute();
-    for (const { digest, changed_at, subject_digest, locks } of rows)
+    for (const { digest, changed_at, subject_digest, locks, pulled_at } of rows)
       manifests.push({
         digest,
         changedAtMicros: changed_at,
         isLocked: (locks & deletionLocks) !== 0,
         children: children.get(digest) ?? [],
         subject: subject_digest ?? undefined,
+        pulledAtMicros: pulled_at ?? undefined,
       });
     return rows.map((row) => row.digest);
   });
-  return { tags, manifests };
+  return { tags, manifests, isLocked };
+}
+
+/** What is said of the repository as a whole. */
+async function readRules(
+  queries: Queries,
+  repositoryUid: string,
+): Promise<{ readonly isLocked: boolean; readonly immutable: ImmutableTags }> {
+  const row = await queries
+    .selectFrom('repositories as r')
+    .innerJoin('registries as g', 'g.uid', 'r.registry_uid')
+    .where('r.uid', '=', repositoryUid)
+    .select(['r.name', 'r.locks', 'r.immutable_tags as ownImmutableTags', 'g.immutable_tags as immutableTags'])
+    .executeTakeFirst();
+  return {
+    isLocked: ((row?.locks ?? 0) & lockBits.writeEnabled) !== 0,
+    immutable: immutableTagsOf(row ?? { immutableTags: '[]', ownImmutableTags: '[]' }, row?.name ?? ''),
+  };
 }
 
 /** What each index lists. */

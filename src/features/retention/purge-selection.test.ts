@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ManifestFacts, type PurgeRule, selectPurge, type TagFacts } from './purge-selection.ts';
+import {
+  type LeavingManifest,
+  type LeavingTag,
+  type ManifestFacts,
+  type PurgeRule,
+  selectPurge,
+  type TagFacts,
+} from './purge-selection.ts';
 
 const hex = (name: string) => Buffer.from(name.padEnd(32, '.')).toString('hex');
 const digestOf = (name: string) => `sha256:${hex(name)}`;
@@ -35,11 +42,14 @@ function taken(tags: readonly TagFacts[], manifests: readonly ManifestFacts[], m
   const names = new Map(
     manifests.map(({ digest }) => [digest, Buffer.from(digest.slice(7), 'hex').toString().replace(/\.+$/, '')]),
   );
+  const manifestName = ({ manifest: { digest } }: LeavingManifest) => `@${names.get(digest)}`;
+  const tagName = ({ tag: { name } }: LeavingTag) => (name.startsWith('sha256-') ? `${name.split('.').at(-1)}` : name);
   return [
-    ...selection.tags.map((each) =>
-      each.tag.name.startsWith('sha256-') ? `${each.tag.name.split('.').at(-1)}` : each.tag.name,
-    ),
-    ...selection.manifests.map((each) => `@${names.get(each.manifest.digest)}`),
+    ...selection.tags.map(tagName),
+    ...selection.groups.flatMap((group) => {
+      const along = [...group.tags.map(tagName), ...group.followers.map(manifestName)];
+      return [`${manifestName(group)}${along.length === 0 ? '' : `(${along.join(' ')})`}`];
+    }),
   ].join(' ');
 }
 
@@ -122,7 +132,7 @@ const rows: readonly [string, string, string][] = [
   [
     'signatures leave with their image',
     taken([tag('v1', 'app')], [manifest('app', 9), manifest('sig', 8, { subject: digestOf('app') })]),
-    'v1 @sig @app',
+    'v1 @app(@sig)',
   ],
   [
     'what refers to an image that is not here is left alone',
@@ -140,7 +150,45 @@ const rows: readonly [string, string, string][] = [
   [
     "cosign's tags leave with the image they belong to",
     taken([tag('v1', 'app', 2), tag(`sha256-${hex('app')}.sig`, 'sig', 9)], [manifest('app', 9), manifest('sig', 9)]),
-    'v1 sig @app @sig',
+    'v1 @app(sig @sig)',
+  ],
+  [
+    "cosign's tags leave with their image though nothing else would take them",
+    taken(
+      [tag('v1', 'app', 2), tag(`sha256-${hex('app')}.sig`, 'sig', -1)],
+      [manifest('app', 9), manifest('sig', -1)],
+      { matchesTag: (name) => name === 'v1' },
+    ),
+    'v1 @app(sig @sig)',
+  ],
+  [
+    "cosign's tag stays where it is locked",
+    taken(
+      [tag('v1', 'app', 2), tag(`sha256-${hex('app')}.sig`, 'sig', 9, true)],
+      [manifest('app', 9), manifest('sig', 9)],
+    ),
+    'v1 @app',
+  ],
+  [
+    'one SBOM of two images leaves with the second',
+    taken(
+      [tag('v1', 'a', 2), tag('v2', 'b', 3), tag(`sha256-${hex('a')}.sbom`, 's'), tag(`sha256-${hex('b')}.sbom`, 's')],
+      [manifest('a', 2), manifest('b', 3), manifest('s', 9)],
+    ),
+    'v1 v2 @a(sbom) @b(sbom @s)',
+  ],
+  [
+    'one SBOM of two images stays with the one that stays',
+    taken(
+      [tag('v1', 'a', 2), tag('v2', 'b', -3), tag(`sha256-${hex('a')}.sbom`, 's'), tag(`sha256-${hex('b')}.sbom`, 's')],
+      [manifest('a', 2), manifest('b', 3), manifest('s', 9)],
+    ),
+    'v1 @a(sbom)',
+  ],
+  [
+    'tags that are written once stay, whatever may be unlocked',
+    taken([{ ...tag('v1', 'a'), isImmutable: true }], [manifest('a')], { includesLocked: true }),
+    '',
   ],
   [
     'the number kept counts manifests by themselves, and keeps what they need',

@@ -1,9 +1,24 @@
+import { cosignSubject } from '../content/cosign-tags.ts';
+import {
+  belongsToImage,
+  type Family,
+  familyOf,
+  isLooseReferrer,
+  keepFamily,
+  parentsFirst,
+  withReferrers,
+} from './content-family.ts';
+
 /** A tag as a purge looks at it. Times are microseconds. */
 export type TagFacts = {
   readonly name: string;
   readonly digest: string;
   readonly changedAtMicros: number;
   readonly isLocked: boolean;
+  /** It is written once and may not be deleted: no purge takes it, whatever it may unlock. */
+  readonly isImmutable?: boolean;
+  /** The last time somebody asked for it; undefined when nobody has. */
+  readonly pulledAtMicros?: number | undefined;
 };
 
 /** A manifest as a purge looks at it. */
@@ -14,9 +29,15 @@ export type ManifestFacts = {
   /** What an index lists. */
   readonly children: readonly string[];
   readonly subject: string | undefined;
+  readonly pulledAtMicros?: number | undefined;
 };
 
-export type RepositoryFacts = { readonly tags: readonly TagFacts[]; readonly manifests: readonly ManifestFacts[] };
+export type RepositoryFacts = {
+  readonly tags: readonly TagFacts[];
+  readonly manifests: readonly ManifestFacts[];
+  /** Nothing in it may be changed. */
+  readonly isLocked?: boolean;
+};
 
 export type PurgeRule = {
   /** Which tags may leave; undefined touches none. */
@@ -32,11 +53,34 @@ export type PurgeRule = {
   readonly includesLocked: boolean;
 };
 
-/** What leaves, newest tags first; `reason` says why in a few words. */
+/** `reason` says why in a few words; `rule` names the lifecycle rule that decided. */
+export type Leaving = { readonly reason: string; readonly rule?: string };
+export type LeavingTag = Leaving & { readonly tag: TagFacts };
+export type LeavingManifest = Leaving & { readonly manifest: ManifestFacts };
+
+/** A manifest, and what refers to it and leaves with it in the same step: signatures, with the tags cosign gave them. */
+export type LeavingGroup = LeavingManifest & {
+  readonly tags: readonly LeavingTag[];
+  readonly followers: readonly LeavingManifest[];
+};
+
+/** What leaves, newest tags first. */
 export type PurgeSelection = {
-  readonly tags: readonly { readonly tag: TagFacts; readonly reason: string }[];
+  readonly tags: readonly LeavingTag[];
   /** In an order in which each can leave: an index before its children. */
-  readonly manifests: readonly { readonly manifest: ManifestFacts; readonly reason: string }[];
+  readonly groups: readonly LeavingGroup[];
+};
+
+/** What rules say of one repository; what belongs together stays together whatever they say. */
+export type SelectionRule = {
+  /** Of tags that nothing else keeps, newest first: which of them leave. */
+  readonly leavingTags: (tags: readonly TagFacts[]) => readonly LeavingTag[];
+  /** Why a manifest may leave once it has no tag; undefined when it stays. */
+  readonly takesManifest: (manifest: ManifestFacts) => Leaving | undefined;
+  readonly freshSinceMicros: number;
+  /** So many of the newest manifests that could leave stay. */
+  readonly keepManifests: number;
+  readonly includesLocked: boolean;
 };
 
 /**
@@ -45,154 +89,137 @@ export type PurgeSelection = {
  * Pure: a dry run and a run on the same content take the same. Source: ACR Tasks reference, "acr purge".
  */
 export function selectPurge(repository: RepositoryFacts, rule: PurgeRule): PurgeSelection {
-  const byDigest = new Map(repository.manifests.map((manifest) => [manifest.digest, manifest]));
-  const eligible = eligibleTags(repository.tags, rule);
-  const ordinary = eligible.filter(({ name }) => !byDigest.has(cosignSubject(name) ?? ''));
-  const leaving = new Set(ordinary.slice(rule.keep).map((tag) => tag.name));
-  const manifestsAfter = (gone: ReadonlySet<string>) =>
-    rule.takesUntagged ? selectManifests(repository, gone, rule) : [];
-  // A signature's tag leaves once the image it belongs to does, which other tags decide.
-  const lost = new Set(manifestsAfter(withCosignTags(repository.tags, leaving, byDigest)).map(({ digest }) => digest));
-  for (const { name } of eligible) if (lost.has(cosignSubject(name) ?? '')) leaving.add(name);
-  return {
-    tags: eligible.filter(({ name }) => leaving.has(name)).map((tag) => ({ tag, reason: tagReason(tag, rule, lost) })),
-    manifests: manifestsAfter(leaving).map((manifest) => ({ manifest, reason: manifestReason(manifest, rule) })),
-  };
+  const { matchesTag, beforeMicros, keep } = rule;
+  return select(repository, {
+    ...rule,
+    keepManifests: keep,
+    leavingTags: (tags) =>
+      tags
+        .filter((tag) => tag.changedAtMicros < beforeMicros && matchesTag?.(tag.name) === true)
+        .slice(keep)
+        .map((tag) => ({ tag, reason: `matches and is old enough${suffixOf(tag, keep)}` })),
+    takesManifest: (manifest) =>
+      rule.takesUntagged && manifest.changedAtMicros < beforeMicros
+        ? { reason: `without a tag and old enough${suffixOf(manifest, keep)}` }
+        : undefined,
+  });
 }
 
-/** The manifest a tag of cosign belongs to: `sha256-<hex>.sig`, `.att` or `.sbom`. */
-export function cosignSubject(tag: string): string | undefined {
-  const match = /^(sha256|sha512)-([0-9a-f]{64,128})\.(?:sig|att|sbom)$/.exec(tag);
-  return match === null ? undefined : `${match[1]}:${match[2]}`;
+function suffixOf({ isLocked }: { readonly isLocked: boolean }, keep: number): string {
+  return `${keep > 0 ? `, beyond the ${keep} kept` : ''}${isLocked ? ', unlocked' : ''}`;
 }
 
-/** Newest first: matching, old enough, not locked. */
-function eligibleTags(tags: readonly TagFacts[], rule: PurgeRule): TagFacts[] {
-  const { matchesTag, beforeMicros, includesLocked } = rule;
-  if (matchesTag === undefined) return [];
-  return tags
-    .filter((tag) => tag.changedAtMicros < beforeMicros && (includesLocked || !tag.isLocked) && matchesTag(tag.name))
-    .toSorted((a, b) => b.changedAtMicros - a.changedAtMicros || (a.name < b.name ? -1 : 1));
+/** The one way from rules to what leaves. Pure. */
+export function select({ tags, manifests }: RepositoryFacts, rule: SelectionRule): PurgeSelection {
+  const family = familyOf(manifests, tags);
+  const mayLeave = (tag: TagFacts) => tag.isImmutable !== true && (rule.includesLocked || !tag.isLocked);
+  const [ofImages, ordinary] = [true, false].map((is) => tags.filter((tag) => belongsToImage(tag, family) === is));
+  const leavingTags = rule.leavingTags((ordinary ?? []).filter(mayLeave).toSorted(newestFirst));
+  const gone = new Set(leavingTags.map(({ tag }) => tag.name));
+  // A signature is not held by cosign's tag on it, but by its image; nor is an image by its own signatures.
+  const tagged = new Set([
+    ...(ordinary ?? []).filter(({ name }) => !gone.has(name)).map(({ digest }) => digest),
+    ...(ofImages ?? []).filter((tag) => !mayLeave(tag)).map(({ digest }) => digest),
+  ]);
+  const leaving = leavingManifests({ tags, manifests }, { family, tagged, rule });
+  return { tags: leavingTags, groups: groupsOf(leaving, (ofImages ?? []).filter(mayLeave), { family, rule }) };
 }
 
-/** Those that leave, and every tag of cosign: an image is not held by its own signatures. */
-function withCosignTags(
-  tags: readonly TagFacts[],
-  leaving: ReadonlySet<string>,
-  byDigest: ReadonlyMap<string, ManifestFacts>,
-): ReadonlySet<string> {
-  const cosign = tags.filter(({ name }) => byDigest.has(cosignSubject(name) ?? '')).map(({ name }) => name);
-  return new Set([...leaving, ...cosign]);
-}
+type Tagged = { readonly family: Family; readonly tagged: ReadonlySet<string>; readonly rule: SelectionRule };
 
-function selectManifests(
-  { tags, manifests }: RepositoryFacts,
-  goneTags: ReadonlySet<string>,
-  rule: PurgeRule,
-): ManifestFacts[] {
-  const tagged = new Set(tags.filter(({ name }) => !goneTags.has(name)).map(({ digest }) => digest));
+function leavingManifests({ tags, manifests }: RepositoryFacts, { family, tagged, rule }: Tagged): ManifestFacts[] {
   const hadTag = new Set(tags.map(({ digest }) => digest));
   const isFresh = ({ digest, changedAtMicros }: ManifestFacts) =>
     !hadTag.has(digest) && changedAtMicros >= rule.freshSinceMicros;
   const stays = (manifest: ManifestFacts) =>
     tagged.has(manifest.digest) ||
     (manifest.isLocked && !rule.includesLocked) ||
-    manifest.changedAtMicros >= rule.beforeMicros ||
+    rule.takesManifest(manifest) === undefined ||
     isFresh(manifest);
-  const family = familyOf(manifests);
-  const kept = closure(manifests.filter(stays), family);
-  for (const manifest of manifests) if (isLooseReferrer(manifest, family)) keep(manifest, family, kept);
-  const candidates = manifests.filter(({ digest }) => !kept.has(digest)).toSorted(newestFirst);
-  for (const manifest of candidates.slice(0, rule.keep)) keep(manifest, family, kept);
-  const leaving = parentsFirst(candidates.filter(({ digest }) => !kept.has(digest)));
-  const parts = new Set(manifests.flatMap(({ children }) => children));
-  return withReferrers(leaving, family, (each) => tagged.has(each.digest) || each.isLocked || parts.has(each.digest));
-}
-
-/** What refers to something that leaves goes with it whatever its age, and before it; what is held by more stays. */
-function withReferrers(
-  leaving: readonly ManifestFacts[],
-  { referrers }: Family,
-  isHeld: (manifest: ManifestFacts) => boolean,
-): ManifestFacts[] {
-  const ordered = new Set<ManifestFacts>();
-  const visit = (manifest: ManifestFacts): void => {
-    if (ordered.has(manifest)) return;
-    for (const referrer of referrers.get(manifest.digest) ?? []) if (!isHeld(referrer)) visit(referrer);
-    ordered.add(manifest);
-  };
-  for (const manifest of leaving) visit(manifest);
-  return [...ordered];
-}
-
-type Family = {
-  readonly byDigest: ReadonlyMap<string, ManifestFacts>;
-  readonly referrers: ReadonlyMap<string, readonly ManifestFacts[]>;
-};
-
-function familyOf(manifests: readonly ManifestFacts[]): Family {
-  return {
-    byDigest: new Map(manifests.map((manifest) => [manifest.digest, manifest])),
-    referrers: Map.groupBy(
-      manifests.filter((manifest) => manifest.subject !== undefined),
-      (manifest) => manifest.subject ?? '',
-    ),
-  };
-}
-
-/** Its subject is not here, or not yet: it is left alone, as ACR leaves it. */
-function isLooseReferrer({ subject }: ManifestFacts, { byDigest }: Family): boolean {
-  return subject !== undefined && !byDigest.has(subject);
-}
-
-function closure(roots: readonly ManifestFacts[], family: Family): Set<string> {
   const kept = new Set<string>();
-  for (const root of roots) keep(root, family, kept);
-  return kept;
+  for (const manifest of manifests)
+    if (stays(manifest) || isLooseReferrer(manifest, family)) keepFamily(manifest, family, kept);
+  const candidates = manifests.filter(({ digest }) => !kept.has(digest)).toSorted(newestFirst);
+  for (const manifest of candidates.slice(0, rule.keepManifests)) keepFamily(manifest, family, kept);
+  const parts = new Set(manifests.flatMap(({ children }) => children));
+  const isHeld = (each: ManifestFacts) => tagged.has(each.digest) || each.isLocked || parts.has(each.digest);
+  const leaving = withReferrers(
+    candidates.filter(({ digest }) => !kept.has(digest)),
+    family,
+    isHeld,
+  );
+  return parentsFirst([...leaving]);
 }
 
-/** With what it lists and what refers to it, however deep. */
-function keep(root: ManifestFacts, family: Family, kept: Set<string>): void {
-  const waiting = [root];
-  for (let manifest = waiting.pop(); manifest !== undefined; manifest = waiting.pop()) {
-    if (kept.has(manifest.digest)) continue;
-    kept.add(manifest.digest);
-    for (const child of manifest.children) {
-      const found = family.byDigest.get(child);
-      if (found !== undefined) waiting.push(found);
-    }
-    waiting.push(...(family.referrers.get(manifest.digest) ?? []));
+/** Puts what refers to a manifest behind the last manifest it refers to, as deletions take it. */
+function groupsOf(
+  ordered: readonly ManifestFacts[],
+  cosignTags: readonly TagFacts[],
+  { family, rule }: Pick<Tagged, 'family' | 'rule'>,
+): LeavingGroup[] {
+  const leaving = new Set(ordered.map(({ digest }) => digest));
+  const listed = new Set(ordered.flatMap(({ children }) => children));
+  const mayFollow = ({ digest, children }: ManifestFacts) =>
+    !listed.has(digest) && !children.some((child) => leaving.has(child));
+  const subjects = new Map<string, string[]>();
+  for (const { digest } of ordered)
+    for (const referrer of family.referrers.get(digest) ?? [])
+      if (leaving.has(referrer.digest) && mayFollow(referrer)) listIn(subjects, referrer.digest).push(digest);
+  const places = placesOf(ordered, subjects);
+  const inGroup = Map.groupBy(ordered, ({ digest }) => places.get(digest) ?? -1);
+  const tagsOf = Map.groupBy(cosignTags, ({ name }) => places.get(cosignSubject(name) ?? '') ?? -1);
+  return ordered.flatMap((manifest, index) => {
+    if (places.get(manifest.digest) !== index || subjects.has(manifest.digest)) return [];
+    const followers = (inGroup.get(index) ?? []).filter((each) => each !== manifest);
+    const decision = rule.takesManifest(manifest) ?? { reason: 'refers to an image that leaves' };
+    const named = decision.rule === undefined ? {} : { rule: decision.rule };
+    return {
+      manifest,
+      ...decision,
+      tags: (tagsOf.get(index) ?? []).map((tag) => ({ tag, reason: 'belongs to an image that leaves', ...named })),
+      followers: followers.map((each) => ({ manifest: each, reason: 'refers to an image that leaves', ...named })),
+    };
+  });
+}
+
+/** Where in the order each leaves: a follower with the last of its subjects. Tags of cosign that form a circle leave nowhere. */
+function placesOf(
+  ordered: readonly ManifestFacts[],
+  subjects: ReadonlyMap<string, readonly string[]>,
+): ReadonlyMap<string, number> {
+  const places = new Map<string, number>();
+  for (const [index, { digest }] of ordered.entries()) if (!subjects.has(digest)) places.set(digest, index);
+  const followers = new Map<string, string[]>();
+  const open = new Map<string, number>();
+  for (const [follower, some] of subjects) {
+    open.set(follower, some.length);
+    for (const subject of some) listIn(followers, subject).push(follower);
   }
-}
-
-/** An index is deleted before what it lists, which is refused otherwise. */
-function parentsFirst(manifests: readonly ManifestFacts[]): ManifestFacts[] {
-  const left = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
-  const parents = new Map<string, number>();
-  for (const { children } of manifests)
-    for (const child of new Set(children)) if (left.has(child)) parents.set(child, (parents.get(child) ?? 0) + 1);
-  const ready = manifests.filter(({ digest }) => !parents.has(digest));
-  for (const manifest of ready) {
-    for (const child of new Set(manifest.children)) {
-      const count = (parents.get(child) ?? 0) - 1;
-      parents.set(child, count);
-      const found = left.get(child);
-      if (count === 0 && found !== undefined) ready.push(found);
+  const placed = [...places.keys()];
+  for (const subject of placed) {
+    for (const follower of followers.get(subject) ?? []) {
+      places.set(follower, Math.max(places.get(follower) ?? -1, places.get(subject) ?? -1));
+      const left = (open.get(follower) ?? 0) - 1;
+      open.set(follower, left);
+      if (left === 0) placed.push(follower);
     }
   }
-  return ready;
+  for (const [follower, left] of open) if (left > 0) places.delete(follower);
+  return places;
 }
 
-function newestFirst(a: ManifestFacts, b: ManifestFacts): number {
-  return b.changedAtMicros - a.changedAtMicros || (a.digest < b.digest ? -1 : 1);
+function listIn(lists: Map<string, string[]>, key: string): string[] {
+  const known = lists.get(key);
+  if (known !== undefined) return known;
+  const made: string[] = [];
+  lists.set(key, made);
+  return made;
 }
 
-function tagReason({ name, isLocked }: TagFacts, rule: PurgeRule, lost: ReadonlySet<string>): string {
-  if (lost.has(cosignSubject(name) ?? '')) return 'belongs to an image that leaves';
-  return `matches and is old enough${rule.keep > 0 ? `, beyond the ${rule.keep} kept` : ''}${isLocked ? ', unlocked' : ''}`;
+function newestFirst(a: TagFacts | ManifestFacts, b: TagFacts | ManifestFacts): number {
+  return b.changedAtMicros - a.changedAtMicros || (keyOf(a) < keyOf(b) ? -1 : 1);
 }
 
-function manifestReason({ subject, isLocked }: ManifestFacts, rule: PurgeRule): string {
-  if (subject !== undefined) return 'refers to an image that leaves';
-  return `without a tag and old enough${rule.keep > 0 ? `, beyond the ${rule.keep} kept` : ''}${isLocked ? ', unlocked' : ''}`;
+function keyOf(facts: TagFacts | ManifestFacts): string {
+  return 'name' in facts ? facts.name : facts.digest;
 }

@@ -16,7 +16,8 @@ import { AttributeChanges } from '../content/attribute-changes.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { parsePurgeFilter } from './purge-filter.ts';
-import { type PurgeItem, type PurgeRequest, purge } from './purges.ts';
+import { type PurgeRequest, purge } from './purges.ts';
+import type { PurgeItem } from './take-selection.ts';
 
 const me = fullAuthority();
 const dayMs = 86_400_000;
@@ -150,7 +151,7 @@ forEachDatabase((kind, open) => {
     await push(at, signature);
     const more = { untagged: 'only', filters: [parsePurgeFilter('signed:.*')] } as const;
     const preview = await run({ ...more, isDryRun: true });
-    assert.deepEqual(named(preview), [`signed ${signature.digest}`, `signed ${image.digest}`]);
+    assert.deepEqual(named(preview), [`signed ${image.digest}`, `signed ${signature.digest}`]);
     const done = await run(more);
     assert.deepEqual(named(done), named(preview));
     assert(done.every((item) => item.outcome === 'deleted'));

@@ -1,14 +1,15 @@
-import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Deletions } from '../content/deletions.ts';
-import type { Place } from '../content/place.ts';
+import { FreedBytes } from './freed-bytes.ts';
+import type { Kept } from './lifecycle-selection.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
 import type { PurgeFilter } from './purge-filter.ts';
-import { type PurgeRule, selectPurge } from './purge-selection.ts';
+import { type PurgeRule, type PurgeSelection, type RepositoryFacts, selectPurge } from './purge-selection.ts';
+import { type PurgeItem, previewSelection, takeSelection } from './take-selection.ts';
 
 export type PurgeParts = {
   readonly database: Database;
@@ -29,16 +30,8 @@ export type PurgeRequest = {
   readonly signal: AbortSignal;
 };
 
-/** One thing that a purge takes, or would take in a dry run; `skipped` says why it stayed after all. */
-export type PurgeItem = {
-  readonly repository: string;
-  readonly tag: string | undefined;
-  readonly digest: string;
-  /** The rule that decided. */
-  readonly reason: string;
-  readonly outcome: 'deleted' | 'wouldDelete' | 'changed' | 'skipped';
-  readonly why: string | undefined;
-};
+/** A manifest that came without a tag may be part of an index that is being pushed. */
+export const freshMicros = 3_600_000_000;
 
 /**
  * Purges repository by repository, in the order of their names, and tells of each item as it goes. What a dry run lists is what
@@ -46,72 +39,50 @@ export type PurgeItem = {
  * meanwhile stays. Cut off anywhere, everything deleted so far is deleted whole. Throws `purgeInvalid`, `denied`, `unauthorized`.
  */
 export function purge(parts: PurgeParts, authority: Authority, request: PurgeRequest): AsyncGenerator<PurgeItem> {
-  if (request.filters.length === 0 && request.untagged !== 'only')
+  const { filters, untagged } = request;
+  if (filters.length === 0 && untagged !== 'only')
     throw new BerthError('purgeInvalid', 'name what may be deleted: a filter, or untagged manifests only');
-  return purgeRepositories(parts, authority, request);
+  return sweepRepositories(parts, authority, {
+    ...request,
+    takesRepository: (name) => filters.length === 0 || filters.some((filter) => filter.matchesRepository(name)),
+    select: (facts, repository) => ({
+      leaving: selectPurge(facts, ruleOf(request, repository, parts.clock.nowMicros())),
+      kept: [],
+    }),
+  });
 }
 
-async function* purgeRepositories(
-  parts: PurgeParts,
+/** One way through the repositories of a registry, whatever says what leaves. */
+export type Sweep = {
+  readonly registryUid: string;
+  readonly takesRepository: (name: string) => boolean;
+  readonly select: (
+    facts: RepositoryFacts,
+    repository: string,
+  ) => { readonly leaving: PurgeSelection; readonly kept: readonly Kept[] };
+  readonly includesLocked: boolean;
+  readonly isDryRun: boolean;
+  readonly signal: AbortSignal;
+};
+
+export async function* sweepRepositories(
+  { database, deletions }: PurgeParts,
   authority: Authority,
-  request: PurgeRequest,
+  sweep: Sweep,
 ): AsyncGenerator<PurgeItem> {
-  for (const { uid, name } of await repositoriesOf(parts.database, request)) {
-    if (request.signal.aborted) return;
-    const place = { registryUid: request.registryUid, repository: parseRepositoryName(name) };
-    yield* purgeRepository(parts, authority, request, { place, repositoryUid: uid });
+  const { registryUid, signal } = sweep;
+  const freed = new FreedBytes(database.read, registryUid);
+  for (const { uid, name } of await repositoriesOf(database.read, registryUid)) {
+    if (signal.aborted) return;
+    if (!sweep.takesRepository(name)) continue;
+    const place = { registryUid, repository: parseRepositoryName(name) };
+    const facts = await readRepositoryFacts(database.read, uid);
+    const { leaving, kept } = sweep.select(facts, name);
+    for (const item of kept) yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
+    const taking = { deletions, place, authority, signal, options: { ignoresLocks: sweep.includesLocked } };
+    yield* sweep.isDryRun ? previewSelection(place, uid, leaving, freed) : takeSelection(taking, leaving);
   }
 }
-
-async function* purgeRepository(
-  parts: PurgeParts,
-  authority: Authority,
-  request: PurgeRequest,
-  { place, repositoryUid }: { readonly place: Place; readonly repositoryUid: string },
-): AsyncGenerator<PurgeItem> {
-  const facts = await readRepositoryFacts(parts.database.read, repositoryUid);
-  const { tags, manifests } = selectPurge(facts, ruleOf(request, place.repository, parts.clock.nowMicros()));
-  const common = { repository: place.repository };
-  const options = { ignoresLocks: request.includesLocked };
-  for (const { tag, reason } of tags) {
-    if (request.signal.aborted) return;
-    const item = { ...common, tag: tag.name, digest: tag.digest, reason };
-    yield await settled(request, item, async () => {
-      return await parts.deletions.unchangedTag(place, authority, tag, options);
-    });
-  }
-  for (const { manifest, reason } of manifests) {
-    if (request.signal.aborted) return;
-    const digest = parseDigest(manifest.digest);
-    const item = { ...common, tag: undefined, digest, reason };
-    yield await settled(request, item, async () => {
-      const seen = { digest, changedAtMicros: manifest.changedAtMicros };
-      return (await parts.deletions.untaggedManifest(place, authority, seen, options)) === 'deleted';
-    });
-  }
-}
-
-async function settled(
-  { isDryRun }: PurgeRequest,
-  item: Omit<PurgeItem, 'outcome' | 'why'>,
-  remove: () => Promise<boolean>,
-): Promise<PurgeItem> {
-  if (isDryRun) return { ...item, outcome: 'wouldDelete', why: undefined };
-  try {
-    return { ...item, outcome: (await remove()) ? 'deleted' : 'changed', why: undefined };
-  } catch (error) {
-    if (!(error instanceof BerthError)) throw error;
-    if (unknown.has(error.error)) return { ...item, outcome: 'changed', why: undefined };
-    if (kept.has(error.error)) return { ...item, outcome: 'skipped', why: error.message };
-    throw error;
-  }
-}
-
-/** A manifest that came without a tag may be part of an index that is being pushed. */
-const freshMicros = 3_600_000_000;
-
-const unknown: ReadonlySet<string> = new Set(['nameUnknown', 'tagUnknown', 'manifestUnknown']);
-const kept: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
 
 function ruleOf(request: PurgeRequest, repository: string, nowMicros: number): PurgeRule {
   const filters = request.filters.filter((filter) => filter.matchesRepository(repository));
@@ -125,12 +96,11 @@ function ruleOf(request: PurgeRequest, repository: string, nowMicros: number): P
   };
 }
 
-async function repositoriesOf({ read }: Database, { registryUid, filters }: PurgeRequest) {
-  const rows = await read
+async function repositoriesOf(queries: Queries, registryUid: string) {
+  return await queries
     .selectFrom('repositories')
     .where('registry_uid', '=', registryUid)
     .orderBy('name')
     .select(['uid', 'name'])
     .execute();
-  return rows.filter(({ name }) => filters.length === 0 || filters.some((filter) => filter.matchesRepository(name)));
 }

@@ -165,7 +165,7 @@ export class Restores {
       if (!isForced) throw new BerthError('tagTaken', { repository, tag, digest: held.digest });
       await keepTags(tx, repositoryUid, [{ name: tag, digest: held.digest }], nowMicros);
     }
-    const immutable = immutableTagsOf(registry.immutableTags, repository);
+    const immutable = immutableTagsOf(registry, repository);
     const written = await pointTag(tx, { place, repositoryUid, immutable }, { tag, digest, region, nowMicros });
     await tx
       .deleteFrom('deleted_tags')

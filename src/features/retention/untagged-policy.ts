@@ -90,7 +90,7 @@ async function settle(parts: UntaggedPolicyParts, mark: Mark, nowMicros: number)
   const place = { registryUid, repository: parseRepositoryName(mark.repository) };
   const seen = { digest: parseDigest(mark.digest), markedSince: since };
   try {
-    const outcome = await parts.deletions.untaggedManifest(place, parts.authority, seen);
+    const { outcome } = await parts.deletions.untaggedManifest(place, parts.authority, seen);
     if (outcome === 'stays') await forget(parts.database, mark);
     return outcome === 'deleted';
   } catch (error) {

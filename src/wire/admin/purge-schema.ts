@@ -22,11 +22,13 @@ export const purgeLineSchema = z.union([
     digest: z.string(),
     /** The rule that decided. */
     reason: z.string(),
-    outcome: z.enum(['deleted', 'wouldDelete', 'changed', 'skipped']),
+    outcome: z.enum(['deleted', 'wouldDelete', 'changed', 'skipped', 'kept']),
     /** Why it was skipped. */
     why: z.string().nullable(),
+    /** No longer in use then, with what refers to it. */
+    freedBytes: z.number(),
   }),
-  z.object({ tags: z.number(), manifests: z.number() }),
+  z.object({ tags: z.number(), manifests: z.number(), freedBytes: z.number() }),
   z.object({ error: z.string() }),
 ]);
 export type PurgeLine = z.infer<typeof purgeLineSchema>;

@@ -1,0 +1,100 @@
+import { cosignSubject } from '../content/cosign-tags.ts';
+import type { ManifestFacts, TagFacts } from './purge-selection.ts';
+
+/** How the manifests of a repository belong together. */
+export type Family = {
+  readonly byDigest: ReadonlyMap<string, ManifestFacts>;
+  /** What refers to each: by its subject, or under a tag of cosign. */
+  readonly referrers: ReadonlyMap<string, readonly ManifestFacts[]>;
+  /** The other way: what each refers to and is here. One manifest may lie under cosign's tags of several images. */
+  readonly subjects: ReadonlyMap<string, ReadonlySet<string>>;
+};
+
+export function familyOf(manifests: readonly ManifestFacts[], tags: readonly TagFacts[]): Family {
+  const byDigest = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
+  const referrers = new Map<string, Set<ManifestFacts>>();
+  const subjects = new Map<string, Set<string>>();
+  const add = (subject: string, manifest: ManifestFacts): void => {
+    setIn(referrers, subject).add(manifest);
+    if (byDigest.has(subject)) setIn(subjects, manifest.digest).add(subject);
+  };
+  for (const manifest of manifests) if (manifest.subject !== undefined) add(manifest.subject, manifest);
+  for (const { name, digest } of tags) {
+    const subject = cosignSubject(name);
+    const manifest = byDigest.get(digest);
+    if (subject !== undefined && subject !== digest && manifest !== undefined && byDigest.has(subject))
+      add(subject, manifest);
+  }
+  return { byDigest, subjects, referrers: new Map([...referrers].map(([subject, some]) => [subject, [...some]])) };
+}
+
+function setIn<T>(sets: Map<string, Set<T>>, key: string): Set<T> {
+  const known = sets.get(key);
+  if (known !== undefined) return known;
+  const made = new Set<T>();
+  sets.set(key, made);
+  return made;
+}
+
+/** The tag is cosign's, and what it belongs to is here. */
+export function belongsToImage({ name, digest }: TagFacts, { byDigest }: Family): boolean {
+  const subject = cosignSubject(name);
+  return subject !== undefined && subject !== digest && byDigest.has(subject);
+}
+
+/** Its subject is not here, or not yet. */
+export function isLooseReferrer({ subject }: ManifestFacts, { byDigest }: Family): boolean {
+  return subject !== undefined && !byDigest.has(subject);
+}
+
+/** Adds a manifest with what it lists and what refers to it, however deep. */
+export function keepFamily(root: ManifestFacts, family: Family, kept: Set<string>): void {
+  const waiting = [root];
+  for (let manifest = waiting.pop(); manifest !== undefined; manifest = waiting.pop()) {
+    if (kept.has(manifest.digest)) continue;
+    kept.add(manifest.digest);
+    for (const child of manifest.children) {
+      const found = family.byDigest.get(child);
+      if (found !== undefined) waiting.push(found);
+    }
+    waiting.push(...(family.referrers.get(manifest.digest) ?? []));
+  }
+}
+
+/** Those that leave, and what refers to them and is held by nothing else, whatever its age. */
+export function withReferrers(
+  leaving: readonly ManifestFacts[],
+  { referrers, subjects }: Family,
+  isHeld: (manifest: ManifestFacts) => boolean,
+): ReadonlySet<ManifestFacts> {
+  const all = new Map(leaving.map((manifest) => [manifest.digest, manifest]));
+  const waiting = [...leaving];
+  for (let manifest = waiting.pop(); manifest !== undefined; manifest = waiting.pop()) {
+    for (const referrer of referrers.get(manifest.digest) ?? []) {
+      const { digest } = referrer;
+      if (all.has(digest) || isHeld(referrer)) continue;
+      if (![...(subjects.get(digest) ?? [])].every((subject) => all.has(subject))) continue;
+      all.set(digest, referrer);
+      waiting.push(referrer);
+    }
+  }
+  return new Set(all.values());
+}
+
+/** An index is deleted before what it lists, which is refused otherwise. */
+export function parentsFirst(manifests: readonly ManifestFacts[]): ManifestFacts[] {
+  const left = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
+  const parents = new Map<string, number>();
+  for (const { children } of manifests)
+    for (const child of new Set(children)) if (left.has(child)) parents.set(child, (parents.get(child) ?? 0) + 1);
+  const ready = manifests.filter(({ digest }) => !parents.has(digest));
+  for (const manifest of ready) {
+    for (const child of new Set(manifest.children)) {
+      const count = (parents.get(child) ?? 0) - 1;
+      parents.set(child, count);
+      const found = left.get(child);
+      if (count === 0 && found !== undefined) ready.push(found);
+    }
+  }
+  return ready;
+}
