@@ -136,6 +136,7 @@ function isRootRoles([, namespace = '', type = '']: readonly string[]): boolean 
 }
 
 async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): Promise<Response> {
+  if (target.type.answers !== undefined) return await target.type.answers(call, target);
   const roles = roleTarget(target);
   if (roles !== undefined) return await answerRoles(parts, call, roles);
   switch (target.kind) {

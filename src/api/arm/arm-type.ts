@@ -1,6 +1,8 @@
 import type { Author, Resource } from '../../features/resources/resource.ts';
 import type { ResourceType } from '../../features/resources/resource-type.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
+import type { ArmCall } from './arm-call.ts';
+import type { ArmTarget } from './arm-target.ts';
 
 export type ArmAction = {
   readonly method: 'GET' | 'POST';
@@ -25,4 +27,6 @@ export type ArmType = ResourceType & {
   readonly createdStatus?: 200;
   /** What every parent has without anybody making it: shown and listed like the others, never written. */
   readonly builtIns?: (parent: Resource) => readonly Resource[];
+  /** For a type whose things are no rows of the table of resources: answers everything that is asked of them, once it is allowed. */
+  readonly answers?: (call: ArmCall, target: ArmTarget) => Promise<Response>;
 };

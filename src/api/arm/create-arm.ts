@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { createOperationRights } from '../../features/access/role-operations-source.ts';
 import { roleOrphansJob } from '../../features/access/role-orphans.ts';
+import type { ResolveTaskRun } from '../../features/builds/resolve-task-run.ts';
 import { convergenceJob } from '../../features/resources/convergence.ts';
 import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
@@ -27,6 +28,8 @@ import { armErrorBody } from './render-arm-error.ts';
 import { roleAssignmentsType } from './role-assignment-type.ts';
 import { createRequireAs } from './role-authority.ts';
 import { customRolesType } from './role-definition-type.ts';
+import { type RunActionParts, runActions } from './run-actions.ts';
+import { registryRunType } from './run-type.ts';
 import { scopeMapArmType } from './scope-map-type.ts';
 import { registryTaskType } from './task-type.ts';
 import { repositoryTokenArmType } from './token-type.ts';
@@ -43,6 +46,9 @@ export type CreateArmParts = RegistryTypeParts &
     readonly transfer: TransferLimits;
     /** Event subscriptions ask their endpoints; without a way out there are none. */
     readonly outbound?: Outbound;
+    /** Runs of registries; without it there are none. */
+    readonly builds?: RunActionParts['builds'];
+    readonly resolveTaskRun?: ResolveTaskRun;
     /** As the settings list them. */
     readonly locationNames: readonly string[];
   };
@@ -56,10 +62,13 @@ export type Arm = {
 
 /** The resource manager with every type of resource; a new one is one more line here. */
 export function createArm(parts: CreateArmParts): Arm {
+  const { builds } = parts;
+  const building = builds && { ...parts, builds };
   return armOf(parts, [
     resourceGroupType,
     resourceLockType,
-    containerRegistryType(parts),
+    containerRegistryType({ ...parts, ...(building && { moreActions: runActions(building) }) }),
+    ...(building === undefined ? [] : [registryRunType(building)]),
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
     registryWebhookType(parts),

@@ -33,6 +33,8 @@ export type RegistryTypeParts = AdminAccountParts &
     readonly domain: string;
     /** Answers on localhost and has to stay. */
     readonly defaultRegistryName: string;
+    /** Of features that this file does not know. */
+    readonly moreActions?: Readonly<Record<string, ArmAction>>;
   };
 
 /** Registries. Source: Microsoft.ContainerRegistry/registries. */
@@ -68,6 +70,7 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
     },
     properties: (resource, apiVersion) => registryProperties(parts, resource, apiVersion),
     actions: {
+      ...parts.moreActions,
       listcredentials: credentialsAction(parts),
       regeneratecredential: regenerateAction(parts),
       generatecredentials: generateCredentialsAction(parts),

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { RegistryCredential, RunLimits, RunOrder, RunVariables } from '../../wire/builds/agent-protocol.ts';
@@ -5,10 +6,14 @@ import type { RunWork } from '../../wire/builds/run-work.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
+import { refuse } from '../resources/refuse.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import type { RunTrigger } from './run.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
+
+/** What `refuse` puts into an error. */
+const messageSchema = z.object({ message: z.string() });
 
 export type RunOrderParts = {
   readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'refresh'>;
@@ -74,7 +79,7 @@ export function reasonOf(error: unknown): string {
     case 'directoryObjectUnknown':
       return 'the identity that the run works with is gone or disabled: ask for the run again as somebody else';
     default:
-      return typeof error.detail === 'string' ? error.detail : error.message;
+      return messageSchema.safeParse(error.detail).data?.message ?? error.message;
   }
 }
 
@@ -118,10 +123,9 @@ async function credentialsOf(
     if (username !== undefined && password !== undefined) made.credentials.push({ server, username, password });
     else if (principalUid !== undefined && ours !== undefined) await issue(ours, principalUid);
     else
-      throw new BerthError(
-        'runRequestInvalid',
-        `the run has no credentials for ${server}: give it a user name and password, or an identity for a registry of this installation`,
-      );
+      throw refuse('runRequestInvalid', {
+        message: `the run has no credentials for ${server}: give it a user name and password, or an identity for a registry of this installation`,
+      });
   }
   return made;
 }

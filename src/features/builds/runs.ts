@@ -5,6 +5,7 @@ import type { Ids } from '../../platform/ids.ts';
 import type { Jobs } from '../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
+import { refuse } from '../resources/refuse.ts';
 import { takeContext } from './context-store.ts';
 import type { NewRun, Run } from './run.ts';
 import { finishRun } from './run-ending.ts';
@@ -62,6 +63,11 @@ export class Runs {
 
   /** The same as part of a change. */
   async scheduleIn(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
+    if (run.logTemplate !== undefined)
+      throw refuse('runRequestInvalid', {
+        message: 'Logs are kept with their runs here, not as artifacts of a repository: leave the log template out.',
+        target: 'logTemplate',
+      });
     const known = run.key === undefined ? undefined : await findRunOfKey(tx, run.registryUid, run.key);
     if (known !== undefined) return known;
     const row = this.#newRow(run, await nextRunNumber(tx, run.registryUid));
