@@ -661,8 +661,8 @@ type DiagnosticSettingTable = {
   is_enabled: number;
   /** JSON: names of log tables. */
   categories: string;
-  /** JSON of address and headers, sealed. */
-  sealed_target: Uint8Array;
+  /** Name of a destination in the settings. */
+  destination: string;
   /** Attempts that failed one after the other; none is made before `retry_at`. */
   failures: number;
   retry_at: number;
@@ -712,7 +712,7 @@ type DeletedTagTable = {
 type ThrottleBucketTable = {
   /** `<registry uid>/<class>`, for one identity `/<principal uid>` behind it. */
   bucket: string;
-  /** Millionths of a request, as of `changed_at`. */
+  /** In 60-millionths of a request, as of `changed_at`. */
   level: number;
   changed_at: number;
   /** It was found empty and refuses until then; 0 while it does not. */

@@ -28,7 +28,7 @@ export function monitoringMigration(kind: Database['kind']): Migration {
           registry_uid: 'text',
           is_enabled: 'int64',
           categories: 'text',
-          sealed_target: 'bytes',
+          destination: 'text',
           failures: 'int64',
           retry_at: 'int64',
           last_error: 'text',
