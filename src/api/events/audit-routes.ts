@@ -8,15 +8,10 @@ import {
   type AuditQueryParts,
   auditPage,
 } from '../../features/insight/audit-query.ts';
-import type { AuditRecord } from '../../features/insight/audit-record.ts';
+import { auditRowOf } from '../../features/insight/audit-row.ts';
 import { type Finding, verifyAudit } from '../../features/insight/audit-verification.ts';
 import type { Log } from '../../platform/log.ts';
-import {
-  type AuditFinding,
-  type AuditPageView,
-  type AuditRow,
-  auditQuerySchema,
-} from '../../wire/events/audit-schema.ts';
+import { type AuditFinding, type AuditPageView, auditQuerySchema } from '../../wire/events/audit-schema.ts';
 import { type AdminCallParts, asOwner, registryNamed } from '../admin/admin-call.ts';
 import type { Env } from '../middleware/env.ts';
 
@@ -44,7 +39,7 @@ export function auditRoutes(parts: AuditRouteParts): Hono<Env> {
       asOwner(parts, async (c) => {
         const { filter, limit, cursor } = queryOf(c, scopeOf(c));
         const { records, next } = await auditPage(parts, filter, { after: cursor, limit });
-        const value = records.map((record) => rowOf(parts, record));
+        const value = records.map((record) => auditRowOf(parts, record));
         const view: AuditPageView = { value, next: next === undefined ? null : cursorText(next) };
         return c.json(view);
       }),
@@ -83,7 +78,7 @@ async function exportAll(
 ): Promise<void> {
   for (let after = start; !out.aborted; ) {
     const { records, next } = await auditPage(parts, filter, { after, limit: exportPage });
-    await out.write(records.map((record) => `${JSON.stringify(rowOf(parts, record))}\n`).join(''));
+    await out.write(records.map((record) => `${JSON.stringify(auditRowOf(parts, record))}\n`).join(''));
     if (next === undefined) return;
     after = next;
   }
@@ -120,41 +115,6 @@ function cursorOf(text: string): AuditCursor {
   if (at === undefined || id === undefined)
     throw new BerthError('requestInvalid', [{ field: 'cursor', message: 'it is not one that this server gave' }]);
   return { atMicros: Number(at), id };
-}
-
-function rowOf({ directory, tenantId }: AuditRouteParts, record: AuditRecord): AuditRow {
-  const registry = record.registryUid === undefined ? undefined : directory.byUid(record.registryUid);
-  return {
-    TimeGenerated: timeOf(record.atMicros),
-    Category: record.category,
-    OperationName: record.operationName,
-    LoginServer: registry?.loginServer ?? '',
-    Identity: record.identity,
-    CallerIpAddress: record.callerIpAddress,
-    UserAgent: record.userAgent,
-    CorrelationId: record.correlationId,
-    ResultType: record.resultType,
-    ResultDescription: record.resultDescription,
-    Repository: record.repository,
-    Tag: record.tag,
-    Digest: record.digest,
-    MediaType: record.mediaType,
-    ArtifactType: record.artifactType,
-    Size: record.size,
-    TenantId: tenantId,
-    PrincipalId: record.principal,
-    PrincipalKind: record.principalKind,
-    Previous: record.previous,
-    Reason: record.reason,
-    Times: record.times,
-    Detail: record.detail,
-    Id: record.id,
-  };
-}
-
-function timeOf(micros: number): string {
-  const milliseconds = new Date(Math.floor(micros / 1_000)).toISOString().slice(0, -1);
-  return `${milliseconds}${String(micros % 1_000).padStart(3, '0')}Z`;
 }
 
 function findingView({ at, reason, ...finding }: Finding): AuditFinding {
