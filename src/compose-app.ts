@@ -3,6 +3,7 @@ import { acrRoutes } from './api/acr/acr-routes.ts';
 import { accessRoutes } from './api/admin/access-routes.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
+import { lifecycleRoutes } from './api/admin/lifecycle-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { signingKeyRoutes } from './api/admin/signing-key-routes.ts';
@@ -65,6 +66,7 @@ export function composeApp(
   app.route('/', signingKeyRoutes(parts));
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));
+  app.route('/', lifecycleRoutes(parts));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());

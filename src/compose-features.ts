@@ -12,6 +12,7 @@ import { AttributeChanges } from './features/content/attribute-changes.ts';
 import { createAuthorizedChange } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
 import { Deletions } from './features/content/deletions.ts';
+import { LastPulls } from './features/content/last-pulls.ts';
 import { Listings } from './features/content/listings.ts';
 import { Manifests } from './features/content/manifests.ts';
 import { Metadata } from './features/content/metadata.ts';
@@ -36,6 +37,7 @@ import { TenantTokens } from './features/identity/tenant-tokens.ts';
 import { openDirectory } from './features/registries/directory.ts';
 import { createRegistries } from './features/registries/registries.ts';
 import { DeletedListings } from './features/retention/deleted-listings.ts';
+import { Lifecycles } from './features/retention/lifecycles.ts';
 import { RemovalGuard } from './features/retention/removal-guard.ts';
 import { Restores } from './features/retention/restores.ts';
 import { defaultRegistryName } from './installation.ts';
@@ -75,12 +77,14 @@ export async function composeFeatures(settings: Settings, data: Data) {
     change: createAuthorizedChange(data.database, data.journal),
     graceMs: settings.blobGrace,
     region,
+    lastPulls: new LastPulls(data),
     storageLimits: {
       Basic: settings.storageLimitBasic,
       Standard: settings.storageLimitStandard,
       Premium: settings.storageLimitPremium,
     },
   };
+  const deletions = new Deletions(content);
   const limits = {
     idleMs: settings.uploadIdleExpiry,
     maxBlobBytes: settings.maxBlobSize,
@@ -104,7 +108,9 @@ export async function composeFeatures(settings: Settings, data: Data) {
       tickets: new UploadTickets(derivedKey(data.masterKeys, 'upload tickets')),
     }),
     manifests: new Manifests({ ...content, isSparseAllowed: settings.sparseManifests }),
-    deletions: new Deletions(content),
+    deletions,
+    lastPulls: content.lastPulls,
+    lifecycles: new Lifecycles({ ...content, deletions }),
     attributeChanges: new AttributeChanges(content),
     metadata: new Metadata(content),
     usageReports: new UsageReports(content),

@@ -19,6 +19,7 @@ import { doctorCommands } from './cli/doctor.ts';
 import { fetchFrom } from './cli/fetch-from.ts';
 import { identityCommands } from './cli/identity.ts';
 import { keyCommands } from './cli/key.ts';
+import { lifecycleCommands } from './cli/lifecycle.ts';
 import { operateCommands } from './cli/operate.ts';
 import { purgeCommands } from './cli/purge.ts';
 import { registryCommands } from './cli/registry.ts';
@@ -43,6 +44,7 @@ const commands = [
   ...operateCommands,
   ...retentionCommands,
   ...purgeCommands,
+  ...lifecycleCommands,
   ...auditCommands,
 ];
 

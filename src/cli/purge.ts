@@ -71,10 +71,13 @@ function linesOf({ print, complain }: CommandContext, host: string, isDryRun: bo
       const freed = `${isDryRun ? 'Bytes to be freed' : 'Freed bytes'}: ${line.freedBytes}`;
       return print(`\n${label('tags')}: ${line.tags}\n${label('manifests')}: ${line.manifests}\n${freed}`);
     }
-    const what = line.tag === null ? 'manifests' : 'tags';
-    const begins = `${isDryRun ? 'Would delete' : 'Deleting'} ${what} for repository: ${line.repository}`;
-    if (begins !== header) print(begins);
-    header = begins;
+    const { repository } = line;
+    const begins = (what: string) => `${isDryRun ? 'Would delete' : 'Deleting'} ${what} for repository: ${repository}`;
+    // Tags of cosign leave with their manifests, and stand among those.
+    const isAmongManifests = line.tag === null || header === begins('manifests');
+    const wanted = begins(isAmongManifests ? 'manifests' : 'tags');
+    if (wanted !== header) print(wanted);
+    header = wanted;
     print(itemText(line, `${host}/${line.repository}${line.tag === null ? `@${line.digest}` : `:${line.tag}`}`));
   };
 }

@@ -24,6 +24,7 @@ const nounPurposes = new Map([
   ['credential', "a registry's admin user"],
   ['access', 'who may do what'],
   ['identity', 'managed identities of machines and workloads'],
+  ['lifecycle', 'rules by which content of a registry leaves by itself'],
   ['key', 'keys that sign tokens'],
 ]);
 

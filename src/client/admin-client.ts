@@ -11,6 +11,16 @@ import {
   identityBindingSchema,
   identityUnboundSchema,
 } from '../wire/admin/identity-binding-schema.ts';
+import {
+  type LifecycleLine,
+  type LifecyclePreview,
+  type LifecycleRunPage,
+  type LifecycleSet,
+  type LifecycleView,
+  lifecycleLineSchema,
+  lifecycleRunSchema,
+  lifecycleSchema,
+} from '../wire/admin/lifecycle-schema.ts';
 import { type PurgeLine, type PurgeOptions, purgeLineSchema } from '../wire/admin/purge-schema.ts';
 import {
   type RegistryCreate,
@@ -69,6 +79,15 @@ export type AdminClient = {
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
   /** Tells of each item as it is done; the totals come last. */
   readonly purge: (registry: string, options: PurgeOptions) => AsyncIterable<PurgeLine>;
+  /** Rules by which content leaves, and their last runs. */
+  readonly lifecycleShow: (registry: string) => Promise<LifecycleView>;
+  readonly lifecycleSet: (registry: string, policy: LifecycleSet) => Promise<LifecycleView>;
+  /** What rules would delete and keep; the totals come last. */
+  readonly lifecyclePreview: (registry: string, preview: LifecyclePreview) => AsyncIterable<LifecycleLine>;
+  /** Asks for a run, or finds the one that goes on. */
+  readonly lifecycleRun: (registry: string) => Promise<LifecycleRunPage>;
+  /** What a run did after the item of that number. */
+  readonly lifecycleRunPage: (registry: string, id: string, after: number) => Promise<LifecycleRunPage>;
   /** Newest first; without a registry what belongs to the installation. */
   readonly auditPage: (registry: string | undefined, query: AuditQuery) => Promise<AuditPageView>;
   readonly auditVerify: () => AsyncIterable<AuditFinding>;
@@ -108,6 +127,15 @@ export function createAdminClient(connection: Connection): AdminClient {
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
     purge: (name, options) => sendForLines(connection, `${registry(name)}/purge`, purgeLineSchema, options),
+    lifecycleShow: (name) => send(connection, 'GET', `${registry(name)}/lifecycle`, lifecycleSchema),
+    lifecycleSet: (name, policy) => send(connection, 'PUT', `${registry(name)}/lifecycle`, lifecycleSchema, policy),
+    lifecyclePreview: (name, preview) =>
+      sendForLines(connection, `${registry(name)}/lifecycle/preview`, lifecycleLineSchema, preview),
+    lifecycleRun: (name) => send(connection, 'POST', `${registry(name)}/lifecycle/runs`, lifecycleRunSchema),
+    lifecycleRunPage: (name, id, after) => {
+      const path = `${registry(name)}/lifecycle/runs/${encodeURIComponent(id)}?after=${after}`;
+      return send(connection, 'GET', path, lifecycleRunSchema);
+    },
     garbageCollect: () => send(connection, 'POST', '/admin/gc', collectedSchema),
     deletedDrop: (name, repository) =>
       send(connection, 'POST', `${registry(name)}/drop-deleted`, droppedSchema, { repository }),

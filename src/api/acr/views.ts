@@ -19,7 +19,14 @@ export function repositoryView(registry: Registry, place: Place, metadata: Repos
 }
 
 export function tagView({ name, digest, attributes, ...metadata }: TagMetadata): TagView {
-  return { name, digest, ...timesOf(metadata), signed: false, changeableAttributes: { ...attributes } };
+  return {
+    name,
+    digest,
+    ...timesOf(metadata),
+    ...pullOf(metadata),
+    signed: false,
+    changeableAttributes: { ...attributes },
+  };
 }
 
 export function manifestView(metadata: ManifestMetadata): ManifestView {
@@ -28,6 +35,7 @@ export function manifestView(metadata: ManifestMetadata): ManifestView {
     digest,
     imageSize,
     ...timesOf(metadata),
+    ...pullOf(metadata),
     ...(architecture === undefined ? {} : { architecture }),
     ...(os === undefined ? {} : { os }),
     mediaType,
@@ -40,6 +48,11 @@ export function manifestView(metadata: ManifestMetadata): ManifestView {
 
 function timesOf({ createdAt, changedAt }: { readonly createdAt: number; readonly changedAt: number }) {
   return { createdTime: timeText(createdAt), lastUpdateTime: timeText(changedAt) };
+}
+
+/** Ours; left out where nobody has pulled. */
+function pullOf({ pulledAt }: { readonly pulledAt: number | undefined }) {
+  return pulledAt === undefined ? {} : { lastPullTime: timeText(pulledAt) };
 }
 
 /** Microseconds since 1970 with the seven fractional digits that ACR's times have. */

@@ -10,6 +10,7 @@ import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
 import { Deletions } from './deletions.ts';
 import { immutableTagsOf } from './immutable-tags.ts';
+import type { LastPulls } from './last-pulls.ts';
 import {
   createManifestQueries,
   insertManifest,
@@ -31,6 +32,8 @@ export type ManifestParts = Omit<ContentParts, 'store'> & {
   readonly graceMs: number;
   /** Whether manifests may name blobs and children that were never pushed. Source: the specification's sparse manifests. */
   readonly isSparseAllowed: boolean;
+  /** Told of what is asked for. */
+  readonly lastPulls?: LastPulls;
 };
 
 /** A push as the client sent it. */
@@ -70,6 +73,7 @@ export class Manifests {
     const { digest, mediaType, body } = row;
     if (digest === null || mediaType === null || body === null) throw unknown(place, reference);
     requireReadable(place, reference, row);
+    this.#parts.lastPulls?.note(place, digest, reference.kind === 'tag' ? reference.tag : undefined);
     return this.#checked({ digest: parseDigest(digest), mediaType, body });
   }
 

@@ -25,6 +25,8 @@ export type TagMetadata = {
   readonly digest: string;
   readonly createdAt: number;
   readonly changedAt: number;
+  /** Undefined when nobody has asked for it since pulls are noted. */
+  readonly pulledAt: number | undefined;
   readonly attributes: Attributes;
 };
 
@@ -33,6 +35,8 @@ export type ManifestMetadata = ManifestFacts & {
   readonly mediaType: string;
   readonly createdAt: number;
   readonly changedAt: number;
+  /** As of a tag. */
+  readonly pulledAt: number | undefined;
   readonly attributes: Attributes;
   readonly tags: readonly string[];
 };
@@ -169,14 +173,39 @@ export class Metadata {
     return this.#queries
       .selectFrom('tags')
       .where('repository_uid', '=', repositoryUid)
-      .select(['name', 'digest', 'created_at', 'changed_at', 'locks']);
+      .select((select) => [
+        'name',
+        'digest',
+        'created_at',
+        'changed_at',
+        'locks',
+        select
+          .selectFrom('tag_pulls as p')
+          .whereRef('p.repository_uid', '=', 'tags.repository_uid')
+          .whereRef('p.name', '=', 'tags.name')
+          .select('p.pulled_at')
+          .as('pulled_at'),
+      ]);
   }
 
   #manifests(repositoryUid: string) {
     return this.#queries
       .selectFrom('manifests')
       .where('repository_uid', '=', repositoryUid)
-      .select(['digest', 'media_type', 'size', 'created_at', 'changed_at', 'locks']);
+      .select((select) => [
+        'digest',
+        'media_type',
+        'size',
+        'created_at',
+        'changed_at',
+        'locks',
+        select
+          .selectFrom('manifest_pulls as p')
+          .whereRef('p.repository_uid', '=', 'manifests.repository_uid')
+          .whereRef('p.digest', '=', 'manifests.digest')
+          .select('p.pulled_at')
+          .as('pulled_at'),
+      ]);
   }
 
   /** Listed tags by the manifest they are on. */
@@ -242,11 +271,19 @@ type TagRow = {
   readonly digest: string;
   readonly created_at: number;
   readonly changed_at: number;
+  readonly pulled_at: number | null;
   readonly locks: Locks;
 };
 
-function tagOf({ name, digest, created_at, changed_at, locks }: TagRow): TagMetadata {
-  return { name, digest, createdAt: created_at, changedAt: changed_at, attributes: attributesOf(locks) };
+function tagOf({ name, digest, created_at, changed_at, pulled_at, locks }: TagRow): TagMetadata {
+  return {
+    name,
+    digest,
+    createdAt: created_at,
+    changedAt: changed_at,
+    pulledAt: pulled_at ?? undefined,
+    attributes: attributesOf(locks),
+  };
 }
 
 type ManifestRow = Omit<TagRow, 'name'> & { readonly media_type: string; readonly size: number };
@@ -258,6 +295,7 @@ function manifestOf(row: ManifestRow, facts: ManifestFacts | undefined, tags: re
     mediaType: row.media_type,
     createdAt: row.created_at,
     changedAt: row.changed_at,
+    pulledAt: row.pulled_at ?? undefined,
     attributes: attributesOf(row.locks),
     tags,
   };

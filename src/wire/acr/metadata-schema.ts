@@ -4,6 +4,8 @@ import { attributesSchema } from './attributes-schema.ts';
 // Answers under /acr/v1. Times are `2031-01-02T03:04:05.6780000Z`, sizes are bytes. Source: ACR semantics, 4.2.
 
 const inRegistry = { registry: z.string(), imageName: z.string() };
+/** When it was asked for last by GET or HEAD; ours, left out where nobody has. */
+const pulls = { lastPullTime: z.string().optional() };
 const times = { createdTime: z.string(), lastUpdateTime: z.string() };
 
 export const repositorySchema = z.object({
@@ -19,6 +21,7 @@ const tagSchema = z.object({
   name: z.string(),
   digest: z.string(),
   ...times,
+  ...pulls,
   /** By Docker Content Trust, which this registry does not have. */
   signed: z.literal(false),
   changeableAttributes: attributesSchema,
@@ -32,6 +35,7 @@ const manifestSchema = z.object({
   digest: z.string(),
   imageSize: z.number(),
   ...times,
+  ...pulls,
   ...platform,
   mediaType: z.string(),
   configMediaType: z.string().optional(),

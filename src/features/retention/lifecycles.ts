@@ -1,0 +1,243 @@
+import { BerthError } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Ids } from '../../platform/ids.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
+import { type Journal, streamOf } from '../../platform/journal/journal.ts';
+import type { Log } from '../../platform/log.ts';
+import type { LifecycleRuleBody } from '../../wire/admin/lifecycle-schema.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Deletions } from '../content/deletions.ts';
+import { pullsSince } from '../content/last-pulls.ts';
+import { raiseAccessEpoch } from '../identity/access-epoch.ts';
+import { type LifecycleRule, lifecycleRuleOf } from './lifecycle-rule.ts';
+import { selectLifecycle } from './lifecycle-selection.ts';
+import {
+  addItems,
+  duePolicies,
+  endRun,
+  findPolicy,
+  findRun,
+  forgetSomeOfRun,
+  insertRun,
+  itemsOf,
+  type LifecycleItem,
+  type LifecyclePolicy,
+  type LifecycleRun,
+  lastSeq,
+  moveNextRun,
+  openRuns,
+  runsOf,
+  writePolicy,
+} from './lifecycle-store.ts';
+import { ownAuthority } from './own-authority.ts';
+import { freshMicros, sweepRepositories } from './purges.ts';
+import type { PurgeItem } from './take-selection.ts';
+
+export type LifecycleParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly deletions: Deletions;
+  /** Region of origin of what is written here. */
+  readonly region: string;
+};
+
+export type LifecycleChange = {
+  readonly registryUid: string;
+  readonly tenantUid: string;
+  readonly rules: readonly LifecycleRuleBody[];
+  readonly everyMs: number;
+  /** Uid of who asked. */
+  readonly actor: string;
+};
+
+/** Runs of a registry that can still be looked at. */
+const runsKept = 10;
+const itemsAtOnce = 50;
+const itemsForgottenAtOnce = 1_000;
+const pageItems = 500;
+
+/**
+ * The rules by which content of registries leaves, and their runs. A run is a row before it begins, and has what it took as
+ * rows of its own; a run whose process ended goes on in another.
+ */
+export class Lifecycles {
+  readonly #parts: LifecycleParts;
+
+  constructor(parts: LifecycleParts) {
+    this.#parts = parts;
+  }
+
+  /** Undefined without rules. */
+  async policy(registryUid: string): Promise<LifecyclePolicy | undefined> {
+    return await findPolicy(this.#parts.database.read, registryUid);
+  }
+
+  /** Newest first. */
+  async runs(registryUid: string): Promise<readonly LifecycleRun[]> {
+    return await runsOf(this.#parts.database.read, registryUid);
+  }
+
+  /** The first run comes when the time from run to run has passed: there is time to look at a preview. Throws `purgeInvalid`, `registryUnknown`. */
+  async set({ registryUid, tenantUid, rules, everyMs, actor }: LifecycleChange): Promise<void> {
+    const { journal, clock, region } = this.#parts;
+    rules.forEach(lifecycleRuleOf);
+    const nowMicros = clock.nowMicros();
+    await journal.transaction(async (tx, append) => {
+      // Locks the tenant's row: two who set rules at once come one after the other.
+      await raiseAccessEpoch(tx, tenantUid);
+      const registry = await tx
+        .selectFrom('registries')
+        .where('uid', '=', registryUid)
+        .where('is_deleting', '=', 0)
+        .select('uid')
+        .executeTakeFirst();
+      if (registry === undefined) throw new BerthError('registryUnknown');
+      const known = await findPolicy(tx, registryUid);
+      // Whoever sets rules now and then does not put runs off for ever.
+      const nextRunAtMicros = Math.min(known?.nextRunAtMicros ?? Number.MAX_SAFE_INTEGER, nowMicros + everyMs * 1000);
+      await writePolicy(tx, registryUid, { rules, everyMs, nextRunAtMicros }, nowMicros);
+      const data = { rules, everyMs };
+      append({ stream: streamOf(registryUid, region), type: 'lifecycle.updated', version: 1, actor, data });
+    });
+  }
+
+  /** What rules would delete and keep now: those that are set unless others are given. Throws `purgeInvalid`. */
+  preview(
+    registryUid: string,
+    authority: Authority,
+    { rules, signal }: { readonly rules: readonly LifecycleRuleBody[] | undefined; readonly signal: AbortSignal },
+  ): AsyncGenerator<PurgeItem> {
+    const given = rules?.map(lifecycleRuleOf);
+    return this.#sweep(registryUid, authority, { rules: given, isDryRun: true, signal });
+  }
+
+  /** Asks for a run now; answers one that has not ended, if there is one. */
+  async ask(registryUid: string): Promise<LifecycleRun> {
+    const { database } = this.#parts;
+    const open = (await openRuns(database.read)).find((run) => run.registryUid === registryUid);
+    if (open !== undefined) return open;
+    const run = this.#newRun(registryUid);
+    await database.transaction(async (tx) => await insertRun(tx, run));
+    return run;
+  }
+
+  /** A run with its items after a number. Throws `lifecycleRunUnknown`. */
+  async run(
+    registryUid: string,
+    uid: string,
+    after: number,
+  ): Promise<{ readonly run: LifecycleRun; readonly items: readonly LifecycleItem[] }> {
+    const { read } = this.#parts.database;
+    // In this order: a run that has ended shows all its items.
+    const run = await findRun(read, registryUid, uid);
+    if (run === undefined) throw new BerthError('lifecycleRunUnknown', { run: uid });
+    return { run, items: await itemsOf(read, uid, after, pageItems) };
+  }
+
+  /** Begins what is due, and goes on with what has not ended. */
+  async work(job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    await this.#beginDue();
+    const problems: unknown[] = [];
+    for (const run of await openRuns(this.#parts.database.read)) {
+      if (job.signal.aborted) return;
+      // One that fails holds nobody else up.
+      await this.#execute(run, job).catch((error: unknown) => problems.push(error));
+    }
+    if (problems.length > 0)
+      throw new AggregateError(problems, 'runs of lifecycle rules failed', { cause: problems[0] });
+  }
+
+  async #beginDue(): Promise<void> {
+    const { database, clock } = this.#parts;
+    const nowMicros = clock.nowMicros();
+    for (const { registryUid, nextRunAtMicros, everyMs } of await duePolicies(database.read, nowMicros)) {
+      const times = { from: nextRunAtMicros, to: nowMicros + everyMs * 1000 };
+      await database.transaction(async (tx) => {
+        if (await moveNextRun(tx, registryUid, times)) await insertRun(tx, this.#newRun(registryUid));
+      });
+    }
+  }
+
+  async #execute(run: LifecycleRun, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    const { database, clock, log } = this.#parts;
+    let afterSeq = await lastSeq(database.read, run.uid);
+    let items: PurgeItem[] = [];
+    const write = async () => {
+      await database.transaction(async (tx) => await addItems(tx, run.uid, { afterSeq, items }));
+      afterSeq += items.length;
+      items = [];
+      await job.renew();
+    };
+    const authority = ownAuthority('lifecycle policy');
+    const sweep = { rules: undefined, isDryRun: false, signal: job.signal };
+    let problem: string | undefined;
+    try {
+      for await (const item of this.#sweep(run.registryUid, authority, sweep)) {
+        // What stays is told by previews: it would be all there is, each day.
+        if (item.outcome === 'kept') continue;
+        items.push(item);
+        if (items.length >= itemsAtOnce) await write();
+      }
+    } catch (error) {
+      if (!(error instanceof BerthError && error.error === 'registryUnknown')) throw error;
+      problem = error.message;
+    } finally {
+      await write();
+    }
+    if (job.signal.aborted) return;
+    await database.transaction(async (tx) => await endRun(tx, run.uid, { nowMicros: clock.nowMicros(), problem }));
+    log.info('lifecycle rules were applied', { registryUid: run.registryUid, run: run.uid });
+    await this.#forgetOldRuns(run.registryUid);
+  }
+
+  async *#sweep(
+    registryUid: string,
+    authority: Authority,
+    given: {
+      readonly rules: readonly LifecycleRule[] | undefined;
+      readonly isDryRun: boolean;
+      readonly signal: AbortSignal;
+    },
+  ): AsyncGenerator<PurgeItem> {
+    const { read } = this.#parts.database;
+    const rules = given.rules ?? (await this.policy(registryUid))?.rules.map(lifecycleRuleOf) ?? [];
+    const nowMicros = this.#parts.clock.nowMicros();
+    const moment = {
+      nowMicros,
+      freshSinceMicros: nowMicros - freshMicros,
+      pullsSinceMicros: await pullsSince(read),
+    };
+    yield* sweepRepositories(this.#parts, authority, {
+      registryUid,
+      takesRepository: (name) => rules.some((rule) => rule.matchesRepository(name)),
+      select: (facts, name) => selectLifecycle(facts, name, rules, moment),
+      includesLocked: false,
+      isDryRun: given.isDryRun,
+      signal: given.signal,
+    });
+  }
+
+  async #forgetOldRuns(registryUid: string): Promise<void> {
+    const { database } = this.#parts;
+    const runs = await runsOf(database.read, registryUid);
+    for (const { uid } of runs.filter((run) => run.endedAtMicros !== undefined).slice(runsKept))
+      while (await database.transaction(async (tx) => await forgetSomeOfRun(tx, uid, itemsForgottenAtOnce)));
+  }
+
+  #newRun(registryUid: string): LifecycleRun {
+    return {
+      uid: this.#parts.ids.uid(),
+      registryUid,
+      askedAtMicros: this.#parts.clock.nowMicros(),
+      endedAtMicros: undefined,
+      tags: 0,
+      manifests: 0,
+      freedBytes: 0,
+      problem: undefined,
+    };
+  }
+}
