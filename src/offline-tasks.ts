@@ -2,12 +2,16 @@ import { copyFileSync, cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OfflineTask } from './cli/command.ts';
 import { DataFolder } from './data-folder.ts';
+import { defaultRegistryName } from './installation.ts';
 import { loadSettings } from './load-settings.ts';
-import { openBlobStore } from './open-blob-store.ts';
+import { type OpenedStore, openBlobStore } from './open-blob-store.ts';
+import { openUnclaimed } from './open-data.ts';
 import { backup, backupPaths, snapshotFile, snapshotsOf } from './operate/backup.ts';
 import type { BlobAccount, Progress } from './operate/copy-blobs.ts';
 import { move } from './operate/move.ts';
 import { openPostgresSink, openPostgresSource } from './operate/postgres-rows.ts';
+import { rebuild, requireInventory } from './operate/rebuild/rebuild.ts';
+import { isComplete, rebuildReport } from './operate/rebuild/rebuild-report.ts';
 import { restore } from './operate/restore.ts';
 import type { RowSink, RowSource } from './operate/rows.ts';
 import { openSqliteSink, openSqliteSource } from './operate/sqlite-rows.ts';
@@ -16,6 +20,8 @@ import { parseStoreAddress } from './platform/blob-store/store-address.ts';
 import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
 import { createFailpoints } from './platform/failpoints.ts';
+import { createLineSink } from './platform/line-sink.ts';
+import { createLog } from './platform/log.ts';
 import { makeFolder } from './platform/make-folder.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
@@ -40,6 +46,8 @@ export async function runOfflineTask(task: OfflineTask, parts: OfflineParts): Pr
       return await runRestore(task, parts, opened);
     case 'move':
       return await runMove(task, parts, opened);
+    case 'rebuild':
+      return await runRebuild(parts, opened);
   }
 }
 
@@ -138,6 +146,21 @@ async function runMove(
   return false;
 }
 
+async function runRebuild({ settings, print }: OfflineParts, opened: AsyncDisposableStack): Promise<boolean> {
+  const log = createLog({ sink: createLineSink(process.stderr), format: 'pretty', level: 'warn' });
+  // First, so that a wrong address makes no installation.
+  await requireInventory(openStoreOf(settings, opened).notes);
+  const data = await openUnclaimed(settings, { log, opened, role: 'alone', link: undefined, failpoints: undefined });
+  const account = await rebuild({
+    ...data,
+    ...data.installation,
+    defaultRegistryName,
+    progress: ({ blobs, bytes }) => print(`read ${blobs} blobs, ${bytes} bytes`),
+  });
+  for (const line of rebuildReport(account)) print(line);
+  return isComplete(account);
+}
+
 /** Opening a database brings its schema up to date. */
 async function migrated(settings: Settings): Promise<void> {
   const database =
@@ -160,12 +183,16 @@ async function openSink(settings: Settings): Promise<RowSink> {
 }
 
 function openStore(settings: Settings, opened: AsyncDisposableStack): BlobStore {
+  return openStoreOf(settings, opened).store;
+}
+
+function openStoreOf(settings: Settings, opened: AsyncDisposableStack): OpenedStore {
   // Nobody pulls from here, so nobody is sent elsewhere.
-  const { store, close } = openBlobStore(
+  const store = openBlobStore(
     { ...settings, blobsRedirect: false },
     { clock, ids, failpoint: createFailpoints(undefined, clock) },
   );
-  opened.defer(close);
+  opened.defer(store.close);
   return store;
 }
 

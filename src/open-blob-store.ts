@@ -33,7 +33,12 @@ export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStor
     if (settings.blobsRedirect)
       throw new Error('blobs-redirect needs a store in S3 or Azure; a folder has no addresses');
     const store = createFolderStore({ ...parts, folder: address.folder });
-    return { store, mark: folderMark(address.folder), notes: folderNotes(address.folder), close: async () => {} };
+    return {
+      store,
+      mark: folderMark(address.folder),
+      notes: folderNotes(address.folder, parts.clock),
+      close: async () => {},
+    };
   }
   const outbound = openStoreGateway(settings, address, parts.clock);
   const close = () => outbound.close();

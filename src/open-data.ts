@@ -38,8 +38,15 @@ export type Opening = {
   readonly failpoints: string | undefined;
 };
 
-/** Everything that keeps something, and the installation it keeps. */
-export async function openData(settings: Settings, { log, opened, role, link, failpoints }: Opening) {
+/** Everything that keeps something, and the installation it keeps. Throws when the blob store is another installation's. */
+export async function openData(settings: Settings, opening: Opening) {
+  const { mark, ...data } = await openUnclaimed(settings, opening);
+  await claimStore(mark, data.installation.tenantUid);
+  return data;
+}
+
+/** As `openData`, whoever the blob store belongs to: `mark` tells. */
+export async function openUnclaimed(settings: Settings, { log, opened, role, link, failpoints }: Opening) {
   const folder = new DataFolder(settings.data);
   folder.create();
   const lock = role === 'worker' ? undefined : folder.lock();
@@ -59,7 +66,13 @@ export async function openData(settings: Settings, { log, opened, role, link, fa
         })
       : await openPostgres({ url: settings.database, poolSize: postgresPoolSize, clock, ids });
   opened.defer(() => database.close());
-  const { store, mark, links: blobLinks, close: closeStore } = openBlobStore(settings, { clock, ids, failpoint });
+  const {
+    store,
+    mark,
+    notes,
+    links: blobLinks,
+    close: closeStore,
+  } = openBlobStore(settings, { clock, ids, failpoint });
   opened.defer(closeStore);
   const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened, link) });
   const accessLog = createAccessLog({ database, clock, ids, log });
@@ -77,6 +90,7 @@ export async function openData(settings: Settings, { log, opened, role, link, fa
     failpoint,
     database,
     store,
+    notes,
     ...(blobLinks && { blobLinks }),
     journal,
     accessLog,
@@ -84,8 +98,7 @@ export async function openData(settings: Settings, { log, opened, role, link, fa
     outbound,
   };
   const installation = await openInstallation(kept);
-  await claimStore(mark, installation.installation.tenantUid);
-  return { ...kept, ...installation };
+  return { ...kept, ...installation, mark };
 }
 
 /** Workers leave the order of the file to the process that started them. */

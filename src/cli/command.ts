@@ -36,7 +36,8 @@ export type OfflineTask =
       readonly blobs: string | undefined;
       readonly snapshot: string | undefined;
     }
-  | { readonly kind: 'move'; readonly from: string; readonly to: string };
+  | { readonly kind: 'move'; readonly from: string; readonly to: string }
+  | { readonly kind: 'rebuild' };
 
 export type SettingLine = {
   readonly name: string;

@@ -66,6 +66,13 @@ export const operateCommands: readonly Command[] = [
       ),
   },
   {
+    words: ['rebuild'],
+    purpose:
+      'make repositories, manifests and tags again from the blob store alone, where database and backups are lost',
+    settings: dataSettings,
+    run: (context) => context.offline({ kind: 'rebuild' }),
+  },
+  {
     words: ['migrate-database'],
     purpose: 'bring the schema of the database up to date, without starting a server',
     settings: dataSettings,

@@ -26,8 +26,8 @@ export function leftoversIn(dataFolder: string): Leftovers {
     const blobs = texts('select storage_key as name from blobs');
     const uploads = texts("select handle as name from uploads where handle <> ''");
     const named = new Set([...blobs, ...uploads]);
-    // Beside the blobs there is the mark that says whose store this is.
-    const files = filesBelow(join(dataFolder, 'blob-store')).filter((file) => file !== 'installation');
+    // Beside the blobs there are notes, and the mark that says whose store this is.
+    const files = ['incoming', 'blobs'].flatMap((name) => filesBelow(join(dataFolder, 'blob-store', name)));
     return {
       unnamed: files.filter((file) => !named.has(file)),
       missing: blobs.filter((key) => !existsSync(blobPath(dataFolder, key))),

@@ -1,20 +1,23 @@
 import { open, opendir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '../clock.ts';
 import { makeFolder } from '../make-folder.ts';
 import { errorCode, storageError } from './storage-error.ts';
 import { checkedNoteName, isNoteName, type NoteEntry, type StoreNotes } from './store-notes.ts';
 
 /** Not among the names of notes. */
 const unfinishedEnding = '~';
+/** What a killed process left of a note is removed then. */
+const leftoverMs = 3_600_000;
 
 /** The notes of a folder store: files in its folder `notes`. */
-export function folderNotes(storeFolder: string): StoreNotes {
+export function folderNotes(storeFolder: string, clock: Clock): StoreNotes {
   const folder = join(storeFolder, 'notes');
   const pathOf = (name: string) => join(folder, checkedNoteName(name));
   return {
     put: (name, bytes) => translated(() => writeWhole(folder, pathOf(name), bytes)),
     get: (name) => translated(() => orNothing(readFile(pathOf(name)))),
-    list: (prefix) => entriesOf(folder, prefix),
+    list: (prefix) => entriesOf(folder, prefix, clock.nowMicros() / 1000),
     removeMany: (names) =>
       translated(async () => {
         for (const name of names) await rm(pathOf(name), { force: true });
@@ -34,13 +37,15 @@ async function writeWhole(folder: string, path: string, bytes: Uint8Array): Prom
   await directory.sync();
 }
 
-async function* entriesOf(folder: string, prefix: string): AsyncGenerator<NoteEntry> {
+async function* entriesOf(folder: string, prefix: string, nowMs: number): AsyncGenerator<NoteEntry> {
   const directory = await translated(() => orNothing(opendir(folder)));
   if (directory === undefined) return;
   for await (const { name } of directory) {
-    if (!name.startsWith(prefix) || !isNoteName(name)) continue;
-    const found = await orNothing(stat(join(folder, name)));
-    if (found !== undefined) yield { name, sizeBytes: found.size };
+    const found = name.startsWith(prefix) ? await orNothing(stat(join(folder, name))) : undefined;
+    if (found === undefined) continue;
+    if (isNoteName(name)) yield { name, sizeBytes: found.size };
+    else if (name.endsWith(unfinishedEnding) && found.mtimeMs < nowMs - leftoverMs)
+      await rm(join(folder, name), { force: true });
   }
 }
 

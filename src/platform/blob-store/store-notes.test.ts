@@ -30,7 +30,7 @@ describe('a store keeps notes beside its blobs', async () => {
   const s3Store = openS3Store({ ...parts, address: s3Address, credentials: s3.credentials });
   const azureStore = openAzureStore({ ...parts, address: azureAddress, accountKey: azure.accountKey });
   const stores: Record<string, StoreNotes> = {
-    folder: folderNotes(folder.path),
+    folder: folderNotes(folder.path, clock),
     S3: s3Store.notes,
     Azure: azureStore.notes,
   };

@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import type { NoteEntry, StoreNotes } from '../../platform/blob-store/store-notes.ts';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
+import { type Journal, streamOf } from '../../platform/journal/journal.ts';
+import { type InventoryLine, packLines } from './inventory-line.ts';
+import { type InventoryNote, inventoryName } from './inventory-name.ts';
+import { everyLine, touchedLines } from './inventory-rows.ts';
+import { type KeptStream, keptInventory, lastWhole, type NoteSet } from './kept-inventory.ts';
+
+export type InventoryParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly notes: StoreNotes;
+  readonly clock: Clock;
+  /** Region of origin of what is written here. */
+  readonly region: string;
+  /** Changes may weigh so much more than the whole before all is written anew; bytes. */
+  readonly spareWeight?: number;
+};
+
+/** What was pushed within this may be unknown to a rebuild. */
+const everyMs = 10_000;
+const leaseMs = 30_000;
+/** The store is looked at this often although nothing changed. */
+const lookEveryMs = 600_000;
+/** Of lines, before they are compressed. */
+const partBytes = 4 * 1024 * 1024;
+const eventsAtOnce = 500;
+/** A small note costs as much to keep as so many bytes of a large one. */
+const smallestWeight = 100_000;
+const defaultSpareWeight = 10_000_000;
+/** The incarnation of a stream that has no event yet. */
+const noIncarnation = 'none';
+
+type Standing = { readonly uid: string; readonly name: string; readonly sku: 'Basic' | 'Standard' | 'Premium' } & Head;
+type Head = { readonly incarnation: string; readonly seq: number };
+
+/**
+ * Keeps in the blob store itself what the store holds: registries, repositories, manifests, tags. `berth rebuild` reads it where
+ * the database is lost. Each note says how things are now that events up to `seq` are there, so of two statements about a thing
+ * the one with the higher `seq` is true: whatever changed it later has an event of its own, and a later note. Two processes may
+ * therefore write at once, and nothing is remembered elsewhere: what the store holds tells how far it is.
+ */
+export class Inventory {
+  readonly #parts: InventoryParts;
+  /** What the last run saw that came to its end: while nothing has changed the store is not asked. */
+  #done = { print: '', atMs: 0 };
+
+  constructor(parts: InventoryParts) {
+    this.#parts = parts;
+  }
+
+  jobKind(): JobKind {
+    return { kind: 'content.inventory', run: (job) => this.bringUpToDate(job), leaseMs, maxAttempts: 10, everyMs };
+  }
+
+  async bringUpToDate(job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    const standings = await this.#standings();
+    const print = createHash('sha256').update(JSON.stringify(standings)).digest('hex');
+    const nowMs = this.#parts.clock.monotonicMs();
+    if (print === this.#done.print && nowMs < this.#done.atMs + lookEveryMs) return;
+    const kept = await keptInventory(this.#parts.notes);
+    for (const standing of standings) {
+      if (job.signal.aborted) return;
+      await this.#follow(standing, kept.get(standing.uid) ?? [], job);
+    }
+    const known = new Set(standings.map(({ uid }) => uid));
+    for (const [uid, streams] of kept) if (!known.has(uid)) await this.#remove(streams.flatMap(notesOf));
+    this.#done = { print, atMs: nowMs };
+  }
+
+  /** Every registry, and where its stream stands. */
+  async #standings(): Promise<Standing[]> {
+    const { database, region } = this.#parts;
+    const registries = await database.read
+      .selectFrom('registries')
+      .select(['uid', 'name', 'sku'])
+      .orderBy('uid')
+      .execute();
+    const heads = await database.read.selectFrom('journal_heads').select(['stream', 'incarnation', 'seq']).execute();
+    const byStream = new Map(heads.map((head) => [head.stream, head]));
+    return registries.map((registry) => {
+      const { incarnation, seq } = byStream.get(streamOf(registry.uid, region)) ?? {
+        incarnation: noIncarnation,
+        seq: 0,
+      };
+      return { ...registry, incarnation, seq };
+    });
+  }
+
+  async #follow(standing: Standing, kept: readonly KeptStream[], job: Pick<JobRun, 'renew'>): Promise<void> {
+    const stream = kept.find(({ incarnation }) => incarnation === standing.incarnation);
+    const whole = stream && lastWhole(stream);
+    if (stream === undefined || whole === undefined) return await this.#writeWhole(standing, kept, job);
+    const seq = stream.sets.findLast((set) => set.isWhole)?.seq ?? 0;
+    if (seq >= standing.seq) return;
+    const weight = stream.sets.filter((set) => set.seq > whole.seq).reduce((total, set) => total + weightOf(set), 0);
+    const { spareWeight = defaultSpareWeight } = this.#parts;
+    if (weight > bytesOf(whole) + spareWeight) await this.#writeWhole(standing, kept, job);
+    else await this.#writeChanges(standing, seq, job);
+  }
+
+  async #writeWhole(standing: Standing, kept: readonly KeptStream[], job: Pick<JobRun, 'renew'>): Promise<void> {
+    const { database } = this.#parts;
+    await this.#write(standing, 'whole', everyLine(database.read, standing.uid), job);
+    // Only now: until then the older ones are what is known.
+    const isOlder = (set: NoteSet) => set.seq < standing.seq || (set.seq === standing.seq && set.kind === 'changes');
+    const older = kept.flatMap(({ incarnation, sets }) =>
+      incarnation === standing.incarnation
+        ? sets.filter(isOlder).flatMap((set) => set.notes)
+        : notesOf({ incarnation, sets }),
+    );
+    await this.#remove(older);
+  }
+
+  async #writeChanges(standing: Standing, from: number, job: Pick<JobRun, 'renew'>): Promise<void> {
+    const { database, journal, region } = this.#parts;
+    const stream = streamOf(standing.uid, region);
+    for (let seq = from; ; ) {
+      const events = await journal.after({ stream, incarnation: standing.incarnation, seq }, eventsAtOnce);
+      const last = events.at(-1);
+      if (last === undefined) return;
+      seq = last.seq;
+      await this.#write({ ...standing, seq }, 'changes', touchedLines(database.read, standing.uid, events), job);
+      if (seq >= standing.seq) return;
+    }
+  }
+
+  async #write(
+    standing: Standing,
+    kind: InventoryNote['kind'],
+    lines: AsyncIterable<InventoryLine>,
+    job: Pick<JobRun, 'renew'>,
+  ): Promise<void> {
+    const { clock, notes } = this.#parts;
+    const { uid: registryUid, name, sku, incarnation, seq } = standing;
+    const first: InventoryLine = { kind: 'registry', uid: registryUid, name, sku, writtenAt: clock.nowMicros() };
+    let waiting = [JSON.stringify(first)];
+    let waitingBytes = 0;
+    let part = 0;
+    const put = async (isLast: boolean) => {
+      await job.renew();
+      const place = { registryUid, incarnation, kind, seq, part, isLast };
+      await notes.put(inventoryName(place), await packLines(waiting));
+      part += 1;
+      waiting = [];
+      waitingBytes = 0;
+    };
+    for await (const line of lines) {
+      if (waitingBytes >= partBytes) await put(false);
+      const text = JSON.stringify(line);
+      waiting.push(text);
+      waitingBytes += text.length;
+    }
+    await put(true);
+  }
+
+  async #remove(entries: readonly NoteEntry[]): Promise<void> {
+    if (entries.length > 0) await this.#parts.notes.removeMany(entries.map((entry) => entry.name));
+  }
+}
+
+function notesOf({ sets }: KeptStream): NoteEntry[] {
+  return sets.flatMap((set) => set.notes);
+}
+
+function bytesOf({ notes }: NoteSet): number {
+  return notes.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
+}
+
+function weightOf(set: NoteSet): number {
+  return Math.max(bytesOf(set), smallestWeight);
+}
