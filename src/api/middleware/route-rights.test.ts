@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { roleContent } from '../../../test/support/role-content.ts';
 import { sampleCircumstances } from '../../../test/support/sample-access.ts';
 import { type SamplePerson, type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
 import { BerthError } from '../../core/errors.ts';
@@ -14,30 +15,6 @@ import type { ArmType } from '../arm/arm-type.ts';
 import { asOfResources } from '../events/as-of-routes.ts';
 import { eventsRoute } from '../events/live-routes.ts';
 import * as oci from '../oci/oci-routes.ts';
-
-const everything =
-  'pull push delete metadata_read metadata_write catalogList deletedCatalogList deleted_read deleted_restore quarantine_read quarantine_write';
-const pulling = 'pull metadata_read catalogList';
-const reading = `${pulling} deletedCatalogList deleted_read quarantine_read`;
-
-/** What each role gives on content, with actions and with data actions. Source: ACR semantics, 6.1 and 6.2. */
-const onContent: Readonly<Record<string, readonly [legacy: string, repositories: string]>> = {
-  Owner: [everything, ''],
-  Contributor: [everything, ''],
-  Reader: [reading, ''],
-  'User Access Administrator': [reading, ''],
-  'Role Based Access Control Administrator': [reading, ''],
-  AcrPull: [pulling, ''],
-  AcrPush: [`${pulling} push`, ''],
-  AcrDelete: ['delete', ''],
-  AcrQuarantineReader: ['quarantine_read', 'quarantine_read'],
-  AcrQuarantineWriter: ['quarantine_read quarantine_write', 'quarantine_read quarantine_write'],
-  'Container Registry Repository Reader': ['', 'pull metadata_read'],
-  'Container Registry Repository Writer': ['', 'pull metadata_read push metadata_write'],
-  'Container Registry Repository Contributor': ['', 'pull metadata_read push metadata_write delete'],
-  'Container Registry Repository Catalog Lister': ['', 'catalogList'],
-  'Container Registry Data Importer and Data Reader': [pulling, pulling],
-};
 
 const registries = 'Microsoft.ContainerRegistry/registries';
 const isRead = (operation: string) => operation.endsWith('/read');
@@ -166,7 +143,7 @@ forEachDatabase((name, open) => {
       for (const role of builtInRoles) {
         const person = personOf(role.name);
         const bearer = await tokenOf(person);
-        const given = ['connect', ...(onContent[role.name]?.[column] ?? '').split(' ')];
+        const given = ['connect', ...(roleContent[role.name]?.[column] ?? '').split(' ')];
         for (const { method, resource, action, isRegistry } of [...contentRoutes, ...otherRoutes]) {
           const isGiven = given.includes(action);
           const what = `${role.name}: ${method} ${resource}`;
