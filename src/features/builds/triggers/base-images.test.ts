@@ -1,0 +1,211 @@
+import assert from 'node:assert/strict';
+import { before, beforeEach, test } from 'node:test';
+import { forEachDatabase } from '../../../../test/support/databases.ts';
+import { type SampleProcess, sampleAccess, sampleProcess } from '../../../../test/support/sample-access.ts';
+import { builtOn, sampleTask, sampleTasks } from '../../../../test/support/sample-tasks.ts';
+import type { Database } from '../../../platform/database/database.ts';
+import { HeldClock } from '../../../platform/held-clock.ts';
+import { streamOf } from '../../../platform/journal/journal.ts';
+import { createLog } from '../../../platform/log.ts';
+import { systemIds as ids } from '../../../platform/system-ids.ts';
+import type { JsonObject } from '../../../wire/arm/json.ts';
+import { BaseImages } from './base-images.ts';
+import { BuildTriggers } from './build-triggers.ts';
+
+const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const host = 'contoso.berth.test:5443';
+const image = (repository: string, tag = 'v1', registry = host) => ({ registry, repository, tag });
+const made = (repository: string, digest = `sha256:${repository}`) => ({ ...image(repository), digest });
+const onBase = (more: JsonObject = {}): JsonObject => ({
+  trigger: { baseImageTrigger: { name: 'base', baseImageTriggerType: 'Runtime', ...more } },
+});
+
+forEachDatabase((_, open) => {
+  const clock = new HeldClock();
+  let database: Database;
+  let sample: Awaited<ReturnType<typeof sampleAccess>>;
+  let here: SampleProcess;
+  let tasks: Awaited<ReturnType<typeof sampleTasks>>;
+  let triggers: BuildTriggers;
+  let images: BaseImages;
+
+  before(async () => {
+    database = await open();
+    sample = await sampleAccess(database);
+    here = await sampleProcess(database, sample.tenantUid, clock);
+    tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
+    const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log };
+    triggers = new BuildTriggers(parts);
+    images = new BaseImages(parts);
+  });
+  beforeEach(() => clock.advance(60_000));
+
+  let seen = 0;
+  /** Everything that happened since, as the journal tells it; `again` tells it twice. */
+  const follow = async ({ again = false } = {}) => {
+    const stream = streamOf(sample.registryUid, 'here');
+    const events = await here.journal.after({ ...(await here.journal.start(stream)), seq: seen }, 500);
+    seen = events.at(-1)?.seq ?? seen;
+    if (events.length > 0) await triggers.handle(events);
+    if (again && events.length > 0) await triggers.handle(events);
+  };
+  const runsOf = async (...names: readonly string[]) =>
+    (await tasks.list()).filter(({ taskName }) => names.includes(taskName ?? ''));
+  /** A task that was run once, on a base that is there. */
+  const learnt = async (name: string, base: string, more: JsonObject = onBase()) => {
+    await tasks.put(name, sampleTask(name, more));
+    const run = await start(name);
+    clock.advance(1_000);
+    await tasks.finish(run, builtOn(made(name), image(base)));
+    await follow();
+  };
+  const start = async (name: string) => {
+    const resource = await tasks.patch(name, (stored) => stored);
+    const { runId } = await tasks.runs.schedule({
+      registryUid: sample.registryUid,
+      runType: 'AutoBuild',
+      work: { kind: 'encodedTask', content: 'steps: []', values: [] },
+      source: { kind: 'none' },
+      platforms: [{ os: 'linux', architecture: 'amd64' }],
+      timeoutSeconds: 3_600,
+      cpus: 2,
+      authority: { kind: 'none' },
+      customRegistries: [],
+      isArchiveEnabled: false,
+      task: { uid: resource.uid, name },
+      trigger: { kind: 'manual' },
+    });
+    return runId;
+  };
+
+  test('a base that is pushed with another digest starts the task once, whatever is told twice', async () => {
+    await tasks.push('base/a', 'v1', 'sha256:a1');
+    clock.advance(1_000);
+    await learnt('task-a', 'base/a');
+    await tasks.push('base/a', 'v1', 'sha256:a1');
+    await follow();
+    assert.equal((await runsOf('task-a')).length, 1, 'the same digest starts nothing');
+    await tasks.push('base/a', 'v1', 'sha256:a2');
+    await tasks.push('base/a', 'v2', 'sha256:a3');
+    await follow({ again: true });
+    const [run, ...others] = await runsOf('task-a');
+    assert.equal(others.length, 1);
+    assert.equal(run?.runType, 'AutoBuild');
+    assert(run?.trigger.kind === 'image');
+    assert.deepEqual(run.trigger.images, [{ ...image('base/a'), digest: 'sha256:a2' }]);
+  });
+
+  test('a burst of pushes makes one run while none of them has begun', async () => {
+    await tasks.push('base/b', 'v1', 'sha256:b1');
+    clock.advance(1_000);
+    await learnt('task-b', 'base/b');
+    for (const digest of ['sha256:b2', 'sha256:b3', 'sha256:b4']) {
+      await tasks.push('base/b', 'v1', digest);
+      await follow();
+    }
+    assert.equal((await runsOf('task-b')).length, 2);
+  });
+
+  test('23 tasks on one base are all started by one push', async () => {
+    await tasks.push('base/many', 'v1', 'sha256:m1');
+    clock.advance(1_000);
+    const names = Array.from({ length: 23 }, (_each, index) => `task-many-${index}`);
+    for (const name of names) await learnt(name, 'base/many');
+    await tasks.push('base/many', 'v1', 'sha256:m2');
+    await follow();
+    const runs = (await runsOf(...names)).filter(({ trigger }) => trigger.kind === 'image');
+    assert.equal(new Set(runs.map(({ taskName }) => taskName)).size, 23);
+    assert.equal(runs.length, 23);
+  });
+
+  test('a push while the task runs is made up for, and only once', async () => {
+    await tasks.push('base/c', 'v1', 'sha256:c1');
+    await tasks.put('task-c', sampleTask('task-c', onBase()));
+    const run = await start('task-c');
+    const startedAtMicros = clock.nowMicros();
+    clock.advance(1_000);
+    await tasks.push('base/c', 'v1', 'sha256:c2');
+    await follow();
+    await tasks.finish(run, builtOn(made('task-c'), image('base/c')), startedAtMicros);
+    await follow({ again: true });
+    assert.equal((await runsOf('task-c')).length, 2);
+  });
+
+  test('build-time images start a task of the kind All alone', async () => {
+    for (const base of ['base/d', 'base/e']) await tasks.push(base, 'v1', `sha256:${base}1`);
+    clock.advance(1_000);
+    for (const [name, kind] of [
+      ['task-runtime', 'Runtime'],
+      ['task-all', 'All'],
+    ] as const) {
+      await tasks.put(name, sampleTask(name, onBase({ baseImageTriggerType: kind })));
+      await tasks.finish(await start(name), builtOn(made(name), image('base/d'), image('base/e')));
+    }
+    await follow();
+    await tasks.push('base/e', 'v1', 'sha256:e2');
+    await follow();
+    assert.equal((await runsOf('task-runtime')).length, 1);
+    assert.equal((await runsOf('task-all')).length, 2);
+  });
+
+  test('disabled tasks and triggers start nothing', async () => {
+    await tasks.push('base/f', 'v1', 'sha256:f1');
+    clock.advance(1_000);
+    await learnt('task-off', 'base/f');
+    await learnt('task-no-trigger', 'base/f', onBase({ status: 'Disabled' }));
+    await tasks.patch('task-off', (stored) => ({ ...stored, status: 'Disabled' }));
+    await tasks.push('base/f', 'v1', 'sha256:f2');
+    await follow();
+    assert.equal((await runsOf('task-off', 'task-no-trigger')).length, 2);
+  });
+
+  test('a task is not started by an image that it makes, nor by one that is made of it', async () => {
+    await tasks.push('own', 'v1', 'sha256:o1');
+    clock.advance(1_000);
+    await tasks.put('task-own', sampleTask('task-own', onBase()));
+    await tasks.finish(await start('task-own'), builtOn(made('own'), image('own')));
+    for (const [name, base] of [
+      ['ring-one', 'ring-two'],
+      ['ring-two', 'ring-one'],
+    ] as const) {
+      await tasks.push(base, 'v1', `sha256:${base}`);
+      clock.advance(1_000);
+      await tasks.put(name, sampleTask(name, onBase()));
+      await tasks.finish(await start(name), builtOn(made(name), image(base)));
+    }
+    await follow();
+    const count = (await runsOf('task-own', 'ring-one', 'ring-two')).length;
+    clock.advance(1_000);
+    for (const name of ['own', 'ring-one', 'ring-two']) await tasks.push(name, 'v1', `sha256:${name}-new`);
+    await follow();
+    assert.equal((await runsOf('task-own', 'ring-one', 'ring-two')).length, count);
+  });
+
+  test('the digest of an image elsewhere is first remembered, and starts the task when it is another', async () => {
+    await tasks.put('task-hub', sampleTask('task-hub', onBase()));
+    const debian = image('debian', 'bookworm', 'registry.hub.docker.com');
+    await tasks.finish(await start('task-hub'), builtOn(made('task-hub'), debian));
+    await follow();
+    const seenAs = { host: 'docker.io', repository: 'library/debian', tag: 'bookworm' };
+    for (const digest of ['sha256:x1', 'sha256:x1', 'sha256:x2', 'sha256:x2'])
+      await images.seenElsewhere({ ...seenAs, digest });
+    const [run, ...others] = await runsOf('task-hub');
+    assert.equal(others.length, 1);
+    assert(run?.trigger.kind === 'image');
+    assert.equal(run.trigger.images[0]?.digest, 'sha256:x2');
+  });
+
+  test('failed runs teach nothing, and a task that is gone is forgotten', async () => {
+    await tasks.push('base/g', 'v1', 'sha256:g1');
+    clock.advance(1_000);
+    await learnt('task-g', 'base/g');
+    await tasks.remove('task-g');
+    await tasks.push('base/g', 'v1', 'sha256:g2');
+    await follow();
+    assert.equal((await runsOf('task-g')).length, 1);
+    assert.equal(
+      (await database.read.selectFrom('task_bases').selectAll().where('repository', '=', 'base/g').execute()).length,
+      0,
+    );
+  });
+});

@@ -1,0 +1,272 @@
+import { z } from 'zod';
+import { BerthError, errorCatalogue } from '../../../core/errors.ts';
+import type { Clock } from '../../../platform/clock.ts';
+import type { Database, Queries, Transaction } from '../../../platform/database/database.ts';
+import type { Ids } from '../../../platform/ids.ts';
+import type { Append, Journal } from '../../../platform/journal/journal.ts';
+import { SealError } from '../../../platform/keys/sealer.ts';
+import type { Log } from '../../../platform/log.ts';
+import type { OutputImage } from '../../../wire/builds/run-work.ts';
+import { imageDependenciesSchema, outputImageSchema } from '../../../wire/builds/run-work.ts';
+import type { Directory } from '../../registries/directory.ts';
+import type { Registry } from '../../registries/registry.ts';
+import { findByUid } from '../../resources/resource-store.ts';
+import { runFactsSchema } from '../run-store.ts';
+import type { Runs } from '../runs.ts';
+import { isEnabled, type StoredTask, storedTaskOf } from '../tasks/task.ts';
+import { newTaskRun } from '../tasks/task-run.ts';
+import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
+import { imageKey, TaskGraph } from './task-graph.ts';
+import { type BaseImage, basesOf, hostKey, listBases, readGraph, writeOutputs } from './task-images.ts';
+
+export type BaseImagesParts = TaskSecretParts & {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly directory: Pick<Directory, 'byHost' | 'byUid' | 'defaultRegistry'>;
+  readonly runs: Pick<Runs, 'scheduleIn'>;
+};
+
+/** What `run.finished` says of a run of a task. */
+export const finishedRunSchema = z.object({
+  runId: z.string(),
+  status: z.string(),
+  taskUid: z.string().nullable(),
+  startedAtMicros: z.number().optional(),
+  images: z.array(outputImageSchema),
+  dependencies: z.array(imageDependenciesSchema),
+});
+export type FinishedRun = z.infer<typeof finishedRunSchema>;
+
+/** A tag whose digest is another one than the tasks know that stand on it. */
+export type MovedBase = Pick<BaseImage, 'host' | 'repository' | 'tag'> & { readonly digest: string };
+
+/** A task, and the registry that it is in. */
+type TaskOf = { readonly taskUid: string; readonly registryUid: string };
+
+/**
+ * Starts tasks when an image that theirs stand on has changed. What they stand on is learnt from their runs; the digest that
+ * counts is the one that the tag had when it was looked at, so the same event or answer twice starts nothing twice: the row
+ * moves on in the transaction that queues the run.
+ */
+export class BaseImages {
+  readonly #parts: BaseImagesParts;
+
+  constructor(parts: BaseImagesParts) {
+    this.#parts = parts;
+  }
+
+  /** Remembers what a successful run of a task stood on. A base that was pushed while it ran starts the task again. */
+  async learn(registryUid: string, run: FinishedRun): Promise<void> {
+    const { taskUid } = run;
+    if (taskUid === null || run.status !== 'Succeeded') return;
+    const of = { taskUid, registryUid };
+    await this.#guarded(taskUid, () =>
+      this.#parts.journal.transaction(async (tx, append) => {
+        if ((await findByUid(tx, taskUid)) === undefined) return;
+        const images = run.images.map((image) => ({ ...image, host: this.#hostOf(image.registry) }));
+        await writeOutputs(tx, of, images);
+        await this.#start(tx, append, of, await this.#writeBases(tx, of, run));
+      }),
+    );
+  }
+
+  /** Answers what was pushed since the run began, and that nobody has started the task by. */
+  async #writeBases(tx: Transaction, { taskUid, registryUid }: TaskOf, run: FinishedRun): Promise<MovedBase[]> {
+    const before = await listBases(tx, taskUid);
+    await tx.deleteFrom('task_bases').where('task_uid', '=', taskUid).execute();
+    const moved: MovedBase[] = [];
+    for (const reported of basesOf(run.dependencies)) {
+      const own = this.#ownRegistry(reported.host);
+      const base = { ...reported, host: this.#hostOf(reported.host) };
+      const now = own && (await currentTag(tx, own.uid, base));
+      const known = before.find((each) => imageKey(each) === imageKey(base))?.digest;
+      const isNews = now !== undefined && now.changedAtMicros >= (run.startedAtMicros ?? 0) && now.digest !== known;
+      if (isNews) moved.push({ ...base, digest: now.digest });
+      await tx
+        .insertInto('task_bases')
+        .values({
+          ...base,
+          task_uid: taskUid,
+          registry_uid: registryUid,
+          base_registry_uid: own?.uid ?? null,
+          digest: (own === undefined ? known : now?.digest) ?? null,
+          check_at: this.#parts.clock.nowMicros(),
+        })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    }
+    return moved;
+  }
+
+  /** A registry of this installation; on this machine the default one is known as `localhost` too. */
+  #ownRegistry(host: string): Registry | undefined {
+    const { directory } = this.#parts;
+    return /^localhost(:\d+)?$/i.test(host) ? directory.defaultRegistry() : directory.byHost(host);
+  }
+
+  #hostOf(host: string): string {
+    return this.#ownRegistry(host)?.loginServer.toLowerCase() ?? hostKey(host);
+  }
+
+  /** Starts what stands on tags of a registry of this installation that were set just now. */
+  async tagsSet(
+    baseRegistryUid: string,
+    tags: readonly { readonly repository: string; readonly tag: string }[],
+  ): Promise<void> {
+    const { database, directory, journal } = this.#parts;
+    const host = directory.byUid(baseRegistryUid)?.loginServer.toLowerCase();
+    if (host === undefined || tags.length === 0) return;
+    const rows = await database.read
+      .selectFrom('task_bases')
+      .select(['task_uid', 'registry_uid', 'repository', 'tag'])
+      .where('base_registry_uid', '=', baseRegistryUid)
+      .where('repository', 'in', [...new Set(tags.map(({ repository }) => repository))])
+      .execute();
+    const wanted = rows.filter((row) =>
+      tags.some((each) => each.repository === row.repository && each.tag === row.tag),
+    );
+    for (const [taskUid, bases] of Map.groupBy(wanted, (row) => row.task_uid))
+      await this.#guarded(taskUid, () =>
+        journal.transaction(async (tx, append) => {
+          const moved: MovedBase[] = [];
+          for (const { repository, tag } of bases) {
+            const now = await currentTag(tx, baseRegistryUid, { repository, tag });
+            if (now !== undefined) moved.push({ host, repository, tag, digest: now.digest });
+          }
+          const changed = await noteDigests(tx, taskUid, moved);
+          await this.#start(tx, append, { taskUid, registryUid: bases[0]?.registry_uid ?? '' }, changed);
+        }),
+      );
+  }
+
+  /** Starts what stands on an image of another registry that has this digest now; the first one seen starts nothing. */
+  async seenElsewhere(image: MovedBase): Promise<void> {
+    const { database, journal } = this.#parts;
+    const rows = await database.read
+      .selectFrom('task_bases')
+      .select(['task_uid', 'registry_uid', 'digest'])
+      .where('host', '=', image.host)
+      .where('repository', '=', image.repository)
+      .where('tag', '=', image.tag)
+      .where('base_registry_uid', 'is', null)
+      .execute();
+    for (const { task_uid: taskUid, registry_uid: registryUid, digest } of rows)
+      await this.#guarded(taskUid, () =>
+        journal.transaction(async (tx, append) => {
+          const changed = await noteDigests(tx, taskUid, [image]);
+          await this.#start(tx, append, { taskUid, registryUid }, digest === null ? [] : changed);
+        }),
+      );
+  }
+
+  /** A task that cannot be run keeps no other from being started; faults of our own are thrown, and met again. */
+  async #guarded(taskUid: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const isOfTask = error instanceof BerthError && errorCatalogue[error.error].status < 500;
+      if (!isOfTask && !(error instanceof SealError)) throw error;
+      this.#parts.log.warn('task could not be started by its base image', { taskUid, error });
+    }
+  }
+
+  async #start(
+    tx: Transaction,
+    append: Append,
+    { taskUid, registryUid }: TaskOf,
+    moved: readonly MovedBase[],
+  ): Promise<void> {
+    if (moved.length === 0) return;
+    const { ids, clock, runs, log } = this.#parts;
+    const resource = await findByUid(tx, taskUid);
+    if (resource === undefined || resource.state === 'Deleting') return;
+    const images = await this.#wanted(tx, taskUid, storedTaskOf(resource), moved);
+    if (images.length === 0 || (await isWaiting(tx, registryUid, taskUid))) return;
+    const task = openTask(this.#parts, resource);
+    const run = newTaskRun({
+      registryUid,
+      resource,
+      task,
+      trigger: {
+        kind: 'image',
+        id: ids.guid(),
+        timestamp: new Date(clock.nowMicros() / 1_000).toISOString(),
+        images: images.map(outputImageOf),
+      },
+    });
+    const { run_id: runId } = await runs.scheduleIn(tx, append, run);
+    log.info('task started by its base image', { task: resource.name, runId, images: images.map(imageKey) });
+  }
+
+  /** Those that the task is to be started by: of the kind that its trigger names, and not made by what it would start. */
+  async #wanted(tx: Transaction, taskUid: string, task: StoredTask, moved: readonly MovedBase[]): Promise<MovedBase[]> {
+    const trigger = task.trigger?.baseImageTrigger;
+    if (!isEnabled(task) || !trigger || !isEnabled(trigger)) return [];
+    const kinds = new Map((await listBases(tx, taskUid)).map((base) => [imageKey(base), base.kind]));
+    const tracked = moved.filter(
+      (each) => trigger.baseImageTriggerType === 'All' || kinds.get(imageKey(each)) === 'runtime',
+    );
+    if (tracked.length === 0) return [];
+    const graph = new TaskGraph(await readGraph(tx));
+    return tracked.filter((each) => {
+      if (!graph.isMadeAbove(taskUid, imageKey(each))) return true;
+      this.#parts.log.info('task not started by an image that it makes itself', { taskUid, image: imageKey(each) });
+      return false;
+    });
+  }
+}
+
+function outputImageOf({ host, repository, tag, digest }: MovedBase): OutputImage {
+  return { registry: host, repository, tag, digest };
+}
+
+/** Those whose digest was another one; from here on it is known. */
+async function noteDigests(tx: Transaction, taskUid: string, moved: readonly MovedBase[]): Promise<MovedBase[]> {
+  const changed: MovedBase[] = [];
+  for (const image of moved) {
+    const row = await tx
+      .updateTable('task_bases')
+      .set({ digest: image.digest })
+      .where('task_uid', '=', taskUid)
+      .where('host', '=', image.host)
+      .where('repository', '=', image.repository)
+      .where('tag', '=', image.tag)
+      .where((at) => at.or([at('digest', 'is', null), at('digest', '<>', image.digest)]))
+      .returning('tag')
+      .executeTakeFirst();
+    if (row !== undefined) changed.push(image);
+  }
+  return changed;
+}
+
+/** A run that the base image asked for and that no agent has begun takes the newer one as well. */
+async function isWaiting(tx: Transaction, registryUid: string, taskUid: string): Promise<boolean> {
+  const rows = await tx
+    .selectFrom('runs')
+    .select('facts')
+    .where('registry_uid', '=', registryUid)
+    .where('finished_at', 'is', null)
+    .where('status', '=', 'Queued')
+    .where('task_uid', '=', taskUid)
+    .execute();
+  return rows.some(({ facts }) => runFactsSchema.parse(JSON.parse(facts)).trigger.kind === 'image');
+}
+
+async function currentTag(
+  queries: Queries,
+  registryUid: string,
+  { repository, tag }: { readonly repository: string; readonly tag: string },
+): Promise<{ readonly digest: string; readonly changedAtMicros: number } | undefined> {
+  const row = await queries
+    .selectFrom('tags')
+    .innerJoin('repositories', 'repositories.uid', 'tags.repository_uid')
+    .select(['tags.digest', 'tags.changed_at'])
+    .where('repositories.registry_uid', '=', registryUid)
+    .where('repositories.name', '=', repository)
+    .where('tags.name', '=', tag)
+    .executeTakeFirst();
+  return row && { digest: row.digest, changedAtMicros: row.changed_at };
+}
