@@ -11,6 +11,7 @@ const features = [
   'identity',
   'registries',
   'access',
+  'throttling',
   'content',
   'retention',
   'trust',

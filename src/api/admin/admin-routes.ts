@@ -63,6 +63,14 @@ export function adminRoutes(parts: AdminParts): Hono<Env> {
       if (update.anonymousPullEnabled !== undefined) {
         registry = await registries.setAnonymousPull({ ...change, isOn: update.anonymousPullEnabled });
       }
+      const { throttlingEnabled: isThrottled, storageLimitBytes } = update;
+      if (isThrottled !== undefined || storageLimitBytes !== undefined) {
+        const limits = {
+          ...(isThrottled === undefined ? {} : { isThrottled }),
+          ...(storageLimitBytes === undefined ? {} : { storageLimitBytes }),
+        };
+        registry = await registries.setLimits({ ...change, ...limits });
+      }
       return c.json(viewOf(registry));
     }),
   );
@@ -105,5 +113,7 @@ function viewOf(registry: Registry): RegistryView {
     sku: registry.sku,
     adminUserEnabled: registry.isAdminEnabled,
     anonymousPullEnabled: registry.isAnonymousPullEnabled,
+    throttlingEnabled: registry.isThrottled,
+    storageLimitBytes: registry.storageLimitBytes ?? null,
   };
 }

@@ -1,8 +1,9 @@
 import { BerthError } from '../../core/errors.ts';
 import { parseRegistryName } from '../../core/registry-name.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import type { Append, Journal } from '../../platform/journal/journal.ts';
+import { type Append, type Journal, tenantStreamOf } from '../../platform/journal/journal.ts';
 import { registryPropertiesSchema } from '../../wire/arm/registry-schema.ts';
+import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import type { AdminAccountParts } from '../identity/admin-account.ts';
 import { homeGroup } from '../resources/home-group.ts';
 import { refuseLocked } from '../resources/locks.ts';
@@ -16,6 +17,7 @@ import { hostLabelOf } from './host-label.ts';
 import { type Registry, registryType, type Sku } from './registry.ts';
 import { changeRegistryRows, createRegistryRows, takenMessage } from './registry-rows.ts';
 import { plainJson, validateRegistry } from './registry-rules.ts';
+import { type OwnLimits, updateOwnLimits } from './registry-store.ts';
 
 export type RegistryRequest = {
   readonly tenantUid: string;
@@ -35,9 +37,16 @@ export type SwitchChange = {
   readonly actor: string;
 };
 
+/** What is left out stays. */
+export type LimitsChange = OwnLimits & {
+  readonly registryUid: string;
+  /** Uid of who asked. */
+  readonly actor: string;
+};
+
 /**
- * What can be done with the registries of one tenant without naming a group; each change is a change of the resource, raises
- * the access epoch and is journalled.
+ * What can be done with the registries of one tenant without naming a group; each change raises the access epoch and is
+ * journalled.
  */
 export type Registries = {
   /** Throws `registryNameInvalid`, `registryNameTaken` or `skuTooSmall`. */
@@ -46,6 +55,8 @@ export type Registries = {
   readonly setAdminEnabled: (change: SwitchChange) => Promise<Registry>;
   /** Throws `registryUnknown`, `scopeLocked` or `skuTooSmall`. */
   readonly setAnonymousPull: (change: SwitchChange) => Promise<Registry>;
+  /** Changes what is no part of the resource. Throws `registryUnknown` or `scopeLocked`. */
+  readonly setLimits: (change: LimitsChange) => Promise<Registry>;
 };
 
 export type RegistriesParts = AdminAccountParts & {
@@ -62,14 +73,18 @@ export function createRegistries(parts: RegistriesParts): Registries {
     if (registry === undefined) throw new BerthError('registryUnknown');
     return registry;
   };
+  const changeable = async (tx: Transaction, uid: string): Promise<Resource> => {
+    const existing = await findMember(tx, { tenantUid, uid, type: registryType });
+    if (existing?.state !== 'Succeeded') throw new BerthError('registryUnknown');
+    await refuseLocked(tx, tenantUid, existing, 'write');
+    return existing;
+  };
   const change = async (
     name: 'adminUserEnabled' | 'anonymousPullEnabled',
     { registryUid, isOn, actor }: SwitchChange,
   ): Promise<Registry> => {
     await journal.transaction(async (tx, append) => {
-      const existing = await findMember(tx, { tenantUid, uid: registryUid, type: registryType });
-      if (existing?.state !== 'Succeeded') throw new BerthError('registryUnknown');
-      await refuseLocked(tx, tenantUid, existing, 'write');
+      const existing = await changeable(tx, registryUid);
       const desired = { ...existing, properties: { ...existing.properties, [name]: isOn } };
       const valid = validateRegistry({ name: existing, desired, existing });
       const resource: Resource = {
@@ -85,6 +100,15 @@ export function createRegistries(parts: RegistriesParts): Registries {
     });
     return await known(registryUid);
   };
+  const setLimits = async ({ registryUid, actor, ...limits }: LimitsChange): Promise<Registry> => {
+    await journal.transaction(async (tx, append) => {
+      const { uid, name } = await changeable(tx, registryUid);
+      await raiseAccessEpoch(tx, tenantUid);
+      const data = { uid, name, ...(await updateOwnLimits(tx, uid, limits)) };
+      append({ stream: tenantStreamOf(tenantUid), type: 'registry.limitsUpdated', version: 1, actor, data });
+    });
+    return await known(registryUid);
+  };
   return {
     create: async (request) =>
       await known(
@@ -92,6 +116,7 @@ export function createRegistries(parts: RegistriesParts): Registries {
       ),
     setAdminEnabled: (request) => change('adminUserEnabled', request),
     setAnonymousPull: (request) => change('anonymousPullEnabled', request),
+    setLimits,
   };
 }
 

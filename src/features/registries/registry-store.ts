@@ -99,6 +99,31 @@ function changingColumns(registry: NewRegistry) {
   };
 }
 
+/** What the installation sets of a registry by itself; what is left out stays. */
+export type OwnLimits = {
+  readonly isThrottled?: boolean;
+  /** Null for what its SKU may. */
+  readonly storageLimitBytes?: number | null;
+};
+
+/** Writes limits that are no part of the resource; answers all as they then are. */
+export async function updateOwnLimits(
+  tx: Transaction,
+  registryUid: string,
+  { isThrottled, storageLimitBytes }: OwnLimits,
+): Promise<Required<OwnLimits>> {
+  const row = await tx
+    .updateTable('registries')
+    .set({
+      ...(isThrottled === undefined ? {} : { is_throttled: isThrottled ? 1 : 0 }),
+      ...(storageLimitBytes === undefined ? {} : { storage_limit: storageLimitBytes }),
+    })
+    .where('uid', '=', registryUid)
+    .returning(['is_throttled', 'storage_limit'])
+    .executeTakeFirstOrThrow();
+  return { isThrottled: row.is_throttled === 1, storageLimitBytes: row.storage_limit };
+}
+
 /** From now on nobody reaches it, and its name stays taken. */
 export async function hideRegistry(tx: Transaction, uid: string): Promise<void> {
   await tx
@@ -154,5 +179,7 @@ function registryOf(row: RegistryRow, loginServerOf: LoginServerOf): Registry {
     anonymousRepositories: namesSchema.parse(JSON.parse(row.anonymous_repositories)),
     network,
     acceptsArmTokens,
+    isThrottled: row.is_throttled === 1,
+    storageLimitBytes: row.storage_limit ?? undefined,
   };
 }

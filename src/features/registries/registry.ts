@@ -33,6 +33,10 @@ export type Registry = {
   readonly network: NetworkRules;
   /** Whether tokens of the tenant for the resource manager buy tokens of this registry too. */
   readonly acceptsArmTokens: boolean;
+  /** Whether requests are held to the figures of the SKU; strangers are anyway. */
+  readonly isThrottled: boolean;
+  /** Most bytes that it may have in use; undefined for what its SKU may. */
+  readonly storageLimitBytes: number | undefined;
 };
 
 /** From which addresses a registry may be reached. Source: ACR semantics, "Networking". */
@@ -48,11 +52,19 @@ export type NetworkRules = {
 /** As a new registry has it: whoever has the right may connect from anywhere. */
 export const openAccess: Pick<
   Registry,
-  'permissionMode' | 'credentialsEpoch' | 'anonymousRepositories' | 'network' | 'acceptsArmTokens'
+  | 'permissionMode'
+  | 'credentialsEpoch'
+  | 'anonymousRepositories'
+  | 'network'
+  | 'acceptsArmTokens'
+  | 'isThrottled'
+  | 'storageLimitBytes'
 > = {
   permissionMode: 'LegacyRegistryPermissions',
   credentialsEpoch: 0,
   anonymousRepositories: [],
   network: { isPublic: true, defaultAction: 'Allow', allowed: [], admitsTrustedServices: true },
   acceptsArmTokens: true,
+  isThrottled: false,
+  storageLimitBytes: undefined,
 };

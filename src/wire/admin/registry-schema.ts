@@ -8,6 +8,9 @@ export const registrySchema = z.object({
   sku: z.enum(['Basic', 'Standard', 'Premium']),
   adminUserEnabled: z.boolean(),
   anonymousPullEnabled: z.boolean(),
+  throttlingEnabled: z.boolean(),
+  /** Bytes; null where the limit of the SKU holds. */
+  storageLimitBytes: z.int().nullable(),
 });
 export type RegistryView = z.infer<typeof registrySchema>;
 
@@ -25,5 +28,7 @@ export type RegistryCreate = z.input<typeof registryCreateSchema>;
 export const registryUpdateSchema = z.strictObject({
   adminUserEnabled: z.boolean().exactOptional(),
   anonymousPullEnabled: z.boolean().exactOptional(),
+  throttlingEnabled: z.boolean().exactOptional(),
+  storageLimitBytes: z.int().min(0).nullable().exactOptional(),
 });
 export type RegistryUpdate = z.infer<typeof registryUpdateSchema>;

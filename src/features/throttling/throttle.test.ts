@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HeldClock } from '../../platform/held-clock.ts';
+import type { Sku } from '../registries/registry.ts';
+import { OwnBuckets } from './own-buckets.ts';
+import { type Admission, Throttle, type Throttled } from './throttle.ts';
+
+function sampleThrottle(table: 'current' | 'older' = 'current') {
+  const clock = new HeldClock();
+  const throttle = new Throttle({ buckets: new OwnBuckets(clock), table, pauseMs: 60_000 });
+  const ask = (requestClass: Parameters<Throttle['admit']>[1], request: Throttled): Admission | undefined => {
+    const admission = throttle.admit(request, requestClass);
+    assert.ok(!(admission instanceof Promise), 'with one process nothing is waited for');
+    return admission;
+  };
+  /** How many of so many requests are let through. */
+  const admitted = (times: number, ...asked: Parameters<typeof ask>) =>
+    Array.from({ length: times }, () => ask(...asked)).filter((each) => each?.isAdmitted).length;
+  return { clock, ask, admitted };
+}
+
+function from(identity: string, { isThrottled = true, sku = 'Basic' as Sku, uid = 'contoso' } = {}): Throttled {
+  return { registry: { uid, sku, isThrottled }, identity, isStranger: identity === 'anonymous' };
+}
+
+test('an identity that spends its requests waits, and the others go on', () => {
+  const { admitted } = sampleThrottle();
+  assert.equal(admitted(1_100, 'write', from('anna')), 1_000);
+  assert.equal(admitted(10, 'write', from('ben')), 10);
+  assert.equal(admitted(10, 'read', from('anna')), 10, 'reading is another bucket');
+});
+
+test('a refused request takes nothing from the registry', () => {
+  const { admitted } = sampleThrottle();
+  assert.equal(admitted(5_000, 'write', from('anna')), 1_000);
+  assert.equal(admitted(2_000, 'write', from('ben')), 1_000);
+  assert.equal(admitted(10, 'write', from('carl')), 0, 'all have spent what the registry has');
+});
+
+test('Retry-After counts down to the end of the pause, and then it goes on', () => {
+  const { clock, ask, admitted } = sampleThrottle();
+  admitted(500, 'delete', from('anna'));
+  const waits = [0, 10_000, 49_000].map((ms) => {
+    clock.advance(ms);
+    const admission = ask('delete', from('anna'));
+    return admission?.isAdmitted === false ? admission.retryAfterMs : undefined;
+  });
+  assert.deepEqual(waits, [60_000, 50_000, 1_000]);
+  clock.advance(1_000);
+  assert.equal(admitted(600, 'delete', from('anna')), 500);
+});
+
+test('a list of referrers is a read as well', () => {
+  const { ask, admitted } = sampleThrottle();
+  assert.equal(admitted(300, 'referrers', from('anna')), 250);
+  const read = ask('read', from('anna'));
+  assert.deepEqual(read, {
+    isAdmitted: true,
+    limit: { bucket: 'read', of: 'identity', perMinute: 5_000 },
+    remaining: 5_000 - 251,
+  });
+});
+
+test('signing in is counted for the registry', () => {
+  const { admitted } = sampleThrottle();
+  const { registry } = from('anna');
+  assert.equal(admitted(11_000, 'oauth', { registry, isStranger: false }), 10_000);
+});
+
+test('where throttling is off, strangers alone share the requests of one identity', () => {
+  const { ask, admitted } = sampleThrottle();
+  const off = { isThrottled: false };
+  assert.equal(ask('read', from('anna', off)), undefined);
+  assert.equal(admitted(6_000, 'read', from('anonymous', off)), 5_000);
+  assert.equal(admitted(6_000, 'read', from('anonymous', { ...off, uid: 'fabrikam' })), 5_000);
+  assert.equal(ask('oauth', from('anonymous', off)), undefined);
+});
+
+test('the older figures are those of a registry, deletions among the writes', () => {
+  const { admitted } = sampleThrottle('older');
+  assert.equal(admitted(60, 'write', from('anna')), 60);
+  assert.equal(admitted(60, 'delete', from('ben')), 40);
+  assert.equal(admitted(4_000, 'read', from('anna', { sku: 'Standard' })), 3_000);
+  assert.equal(admitted(2_000, 'read', from('anonymous', { isThrottled: false, uid: 'fabrikam' })), 1_000);
+});
