@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
+import { parseLogDestinations, parseLogTokens } from './features/insight/log-destination.ts';
 import { parseStoreAddress, type StoreAddress } from './platform/blob-store/store-address.ts';
 
 /** What people read about a setting, in `berth settings` and in docs/reference/settings.md. */
@@ -138,6 +139,19 @@ export const settingsSchema = z.strictObject({
     unit: 'host:port',
     default: '',
     meaning: 'Own listener for GET /metrics; without it /metrics answers only callers on this machine.',
+  }),
+  logDestinations: setting((text) => parseLogDestinations(list(text)), {
+    unit: 'name=address, ...',
+    default: '',
+    meaning:
+      'Where diagnostic settings may send the logs of registries: file:/path, https://host/path, store:/folder, store:s3://bucket/prefix.',
+  }),
+  logDestinationTokens: setting((text) => parseLogTokens(list(text)), {
+    unit: 'name=token, ...',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'Bearer tokens for those log destinations that are HTTP addresses.',
   }),
   identityEndpoint: setting(optional(address), {
     unit: 'host:port',
@@ -282,6 +296,12 @@ export const settingsSchema = z.strictObject({
     unit: 'outside group=our group, ...',
     default: '',
     meaning: 'Which group here, by name or object id, a group of the OpenID provider stands for; owner makes owners.',
+  }),
+  oidcSessionLifetime: setting(parseDuration, {
+    unit: 'duration',
+    default: '24h',
+    meaning:
+      'How long after a sign-in through the OpenID provider clients stay signed in; then the provider is asked again.',
   }),
   server: setting(optional(url), {
     unit: 'URL',

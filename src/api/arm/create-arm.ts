@@ -17,6 +17,7 @@ import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
 import type { ArmType } from './arm-type.ts';
 import { createDeployments } from './deployments-composition.ts';
+import { registryDiagnosticSettingType } from './diagnostic-setting-type.ts';
 import { registryEventSubscriptionType } from './event-subscription-type.ts';
 import { federatedCredentialType } from './federated-credential-type.ts';
 import { resourceGroupType } from './group-type.ts';
@@ -46,6 +47,8 @@ export type CreateArmParts = RegistryTypeParts &
     readonly transfer: TransferLimits;
     /** Event subscriptions ask their endpoints; without a way out there are none. */
     readonly outbound?: Outbound;
+    /** Names of where diagnostic settings may send logs. */
+    readonly logDestinations?: readonly string[];
     /** Runs of registries; without it there are none. */
     readonly builds?: RunActionParts['builds'];
     readonly resolveTaskRun?: ResolveTaskRun;
@@ -73,6 +76,7 @@ export function createArm(parts: CreateArmParts): Arm {
     federatedCredentialType(parts),
     registryWebhookType(parts),
     ...(parts.outbound === undefined ? [] : [registryEventSubscriptionType({ ...parts, outbound: parts.outbound })]),
+    registryDiagnosticSettingType({ logDestinations: parts.logDestinations ?? [] }),
     scopeMapArmType(parts),
     repositoryTokenArmType(parts),
     registryTaskType(parts),

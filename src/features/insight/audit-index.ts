@@ -6,6 +6,7 @@ import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import { runConsumer } from '../../platform/journal/run-consumer.ts';
 import type { Log } from '../../platform/log.ts';
+import { listAccessStreams } from './access-streams.ts';
 import { type AuditRecord, recordOfAccess, recordOfEvent } from './audit-record.ts';
 import { withNames } from './principal-names.ts';
 
@@ -97,30 +98,12 @@ export async function indexAccesses(parts: AccessIndexParts): Promise<void> {
   for (const stream of await accessStreams(parts)) while (await indexNext(parts, stream));
 }
 
-/** Streams of processes whose last batch is not noted; a stream is found by its first batch, one look each. */
+/** Streams of processes whose last batch is not noted. */
 async function accessStreams({ database: { read } }: AccessIndexParts): Promise<string[]> {
   const done = await read.selectFrom('journal_cursors').selectAll().where('consumer', '=', accessConsumer).execute();
   const doneSeq = new Map(done.map(({ stream, seq }) => [stream, seq]));
-  const behind: string[] = [];
-  for (let after = ''; ; ) {
-    const next = await read
-      .selectFrom('access_batches')
-      .select('stream')
-      .where('stream', '>', after)
-      .orderBy('stream')
-      .limit(1)
-      .executeTakeFirst();
-    if (next === undefined) return behind;
-    after = next.stream;
-    const last = await read
-      .selectFrom('access_batches')
-      .select('seq')
-      .where('stream', '=', after)
-      .orderBy('seq', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    if ((last?.seq ?? 0) > (doneSeq.get(after) ?? 0)) behind.push(after);
-  }
+  const all = await listAccessStreams(read);
+  return all.filter(({ stream, seq }) => seq > (doneSeq.get(stream) ?? 0)).map(({ stream }) => stream);
 }
 
 async function indexNext({ database, clock, tenantUid }: AccessIndexParts, stream: string): Promise<boolean> {

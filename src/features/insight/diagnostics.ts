@@ -1,0 +1,149 @@
+import { z } from 'zod';
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
+import type { Journal } from '../../platform/journal/journal.ts';
+import type { Log } from '../../platform/log.ts';
+import { recordsOfBatch } from './audit-index.ts';
+import { type AuditRecord, recordOfEvent } from './audit-record.ts';
+import { type AuditRowParts, auditRowOf } from './audit-row.ts';
+import {
+  type DiagnosticCursor,
+  type DiagnosticRow,
+  findDiagnostic,
+  listDueDiagnostics,
+  logsBehind,
+  moveLogCursor,
+  noteAttempt,
+} from './diagnostic-store.ts';
+import type { LogWriter } from './log-writers.ts';
+import { withNames } from './principal-names.ts';
+
+export type DiagnosticsParts = AuditRowParts & {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly jobs: Pick<Jobs, 'add'>;
+  /** By the names of destinations in the settings. */
+  readonly writers: ReadonlyMap<string, LogWriter>;
+};
+
+const sendJob = 'diagnostics.send';
+const payloadSchema = z.object({ settingUid: z.string() });
+const planEveryMs = 10_000;
+/** Longer than a destination may take to answer. */
+const leaseMs = 60_000;
+/** A destination that fails is no failed job: these count faults of our own. */
+const maxAttempts = 100_000;
+const eventsAtOnce = 500;
+const firstRetryMs = 10_000;
+const longestRetryMs = 600_000;
+
+/**
+ * Sends the logs of registries to where diagnostic settings say: at least once, each stream in order, from where it stopped
+ * after whatever crash. A destination that fails is tried again for ever, and keeps no other waiting.
+ */
+export class Diagnostics {
+  readonly #parts: DiagnosticsParts;
+
+  constructor(parts: DiagnosticsParts) {
+    this.#parts = parts;
+  }
+
+  /** Looks who is to be sent something. */
+  planKind(): JobKind {
+    const run = async () => {
+      const { database, clock, jobs } = this.#parts;
+      const due = await listDueDiagnostics(database.read, clock.nowMicros());
+      if (due.length === 0) return;
+      await database.transaction(async (tx) => {
+        for (const settingUid of due) await jobs.add(tx, { kind: sendJob, key: settingUid, payload: { settingUid } });
+      });
+    };
+    return { kind: 'diagnostics.plan', run, leaseMs: 30_000, maxAttempts: 10, everyMs: planEveryMs };
+  }
+
+  /** The sending; each run holds its place for as long as its destination takes, so it wants the runner of webhooks. */
+  sendKind(): JobKind {
+    const run = async (job: JobRun) => await this.send(payloadSchema.parse(job.payload).settingUid, job);
+    return { kind: sendJob, run, leaseMs, maxAttempts };
+  }
+
+  async send(settingUid: string, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    const { database, clock, log } = this.#parts;
+    const row = await findDiagnostic(database.read, settingUid);
+    if (row === undefined || row.is_enabled === 0) return;
+    try {
+      for (const cursor of await logsBehind(database.read, row))
+        if (!(await this.#sendStream(row, cursor, job))) return;
+      if (row.failures > 0) await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, lastError: '' });
+    } catch (error) {
+      job.signal.throwIfAborted();
+      const lastError = error instanceof Error ? error.message : String(error);
+      log.warn('logs not sent', { setting: row.uid, destination: row.destination, error });
+      const delayMs = Math.min(firstRetryMs * 2 ** Math.min(row.failures, 10), longestRetryMs);
+      const retryAtMicros = clock.nowMicros() + delayMs * 1_000;
+      await noteAttempt(database, row.uid, { failures: row.failures + 1, retryAtMicros, lastError });
+    }
+  }
+
+  /** False when the setting is no more what it was. */
+  async #sendStream(
+    row: DiagnosticRow,
+    start: DiagnosticCursor,
+    { signal, renew }: Pick<JobRun, 'signal' | 'renew'>,
+  ): Promise<boolean> {
+    const write = this.#parts.writers.get(row.destination);
+    if (write === undefined) throw new Error(`the settings have no log destination ${row.destination} any more`);
+    const categories = z.array(z.string()).parse(JSON.parse(row.categories));
+    for (let cursor = start; ; ) {
+      signal.throwIfAborted();
+      const { records, seq } = await this.#next(cursor);
+      if (seq === cursor.seq) return true;
+      const wanted = records.filter(
+        ({ registryUid, category }) => registryUid === row.registry_uid && categories.includes(category),
+      );
+      if (wanted.length > 0)
+        await write({ name: nameOf(row, cursor), rows: wanted.map((each) => auditRowOf(this.#parts, each)) }, signal);
+      if (!(await moveLogCursor(this.#parts.database, row, cursor, seq))) return false;
+      cursor = { ...cursor, seq };
+      await renew();
+    }
+  }
+
+  /** What follows the cursor, and how far it goes. */
+  async #next({ source, ...cursor }: DiagnosticCursor): Promise<{ records: readonly AuditRecord[]; seq: number }> {
+    const { database, journal } = this.#parts;
+    if (source === 'journal') {
+      const events = await journal.after(cursor, eventsAtOnce);
+      return { records: events.map(recordOfEvent), seq: events.at(-1)?.seq ?? cursor.seq };
+    }
+    const batch = await database.read
+      .selectFrom('access_batches')
+      .select(['seq', 'bytes'])
+      .where('stream', '=', cursor.stream)
+      .where('seq', '>', cursor.seq)
+      .orderBy('seq')
+      .limit(1)
+      .executeTakeFirst();
+    if (batch === undefined) return { records: [], seq: cursor.seq };
+    const records = recordsOfBatch(cursor.stream, batch.seq, batch.bytes);
+    return { records: await withNames(database.read, records), seq: batch.seq };
+  }
+}
+
+/** Letters, digits, dots and hyphens: it may be the name of a file. Sorts by time within a stream. */
+function nameOf({ registry_uid }: DiagnosticRow, { source, stream, incarnation, seq }: DiagnosticCursor): string {
+  const place = [
+    source,
+    ...stream.split('/').filter((part) => part !== registry_uid && part !== 'registry'),
+    incarnation,
+  ];
+  const from = String(seq + 1).padStart(12, '0');
+  return ['logs', registry_uid, ...place, from]
+    .filter((part) => part !== '')
+    .join('.')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, '-');
+}
