@@ -133,7 +133,7 @@ function composeTenant(settings: Settings, data: Data, signIn: SignIn, keys: Sig
     tenantTokens,
     tenantCaller: createTenantCaller({ ...data, tenantTokens }),
     clientAssertions: new ClientAssertions({ ...data, outsideIssuers, tenantUid }),
-    sessions: new SignInSessions(data),
+    sessions: new SignInSessions({ ...data, outsideLifetimeMs: settings.oidcSessionLifetime }),
     deviceCodes: new DeviceCodes(data),
     authorizationCodes: new AuthorizationCodes(data),
     outsideSignIn: composeOutsideSignIn(settings, data),

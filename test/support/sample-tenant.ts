@@ -92,7 +92,7 @@ export async function sampleTenant(
       signIn: createSignIn(parts),
       tenantTokens,
       clientAssertions: new ClientAssertions({ ...parts, outsideIssuers }),
-      sessions: new SignInSessions(parts),
+      sessions: new SignInSessions({ ...parts, outsideLifetimeMs: 86_400_000 }),
       deviceCodes: new DeviceCodes(parts),
       authorizationCodes: new AuthorizationCodes(parts),
       findClient: createFindClient(database, tenantUid),
@@ -100,7 +100,7 @@ export async function sampleTenant(
       portSuffix: ':5443',
     }),
   );
-  return { app, tenantId, tenantUid, owner: owner.credentials, keys, tenantCaller, tenantDirectory, journal };
+  return { app, tenantId, tenantUid, owner: owner.credentials, keys, sealer, tenantCaller, tenantDirectory, journal };
 }
 
 /** No route of the tenant looks at it. */

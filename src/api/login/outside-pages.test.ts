@@ -143,10 +143,10 @@ forEachDatabase((_, open) => {
         signIn: createSignIn(parts),
         tenantTokens: new TenantTokens({ ...parts, keys, tenantId, domain: 'berth.test', lifetimeSeconds: 3600 }),
         clientAssertions: new ClientAssertions({ ...parts, outsideIssuers: new OutsideIssuers(outbound, clock) }),
-        sessions: new SignInSessions(parts),
+        sessions: new SignInSessions({ ...parts, outsideLifetimeMs: 86_400_000 }),
         deviceCodes: new DeviceCodes(parts),
         authorizationCodes: new AuthorizationCodes(parts),
-        outsideSignIn: new OutsideSignIn({ ...parts, outsideProvider, outsideAccounts }),
+        outsideSignIn: new OutsideSignIn({ ...parts, sealer: tenant.sealer, outsideProvider, outsideAccounts }),
         findClient: createFindClient(database, tenantUid),
         domain: 'berth.test',
         portSuffix: ':5443',
@@ -225,6 +225,10 @@ forEachDatabase((_, open) => {
   }
 
   async function signIn(on = app): Promise<string> {
+    return (await signInFully(on)).uid;
+  }
+
+  async function signInFully(on = app): Promise<{ readonly uid: string; readonly refreshToken: string }> {
     const { send, back } = await goThere(on);
     const returned = await send(back);
     assert.equal(returned.status, 303, await returned.clone().text());
@@ -240,7 +244,7 @@ forEachDatabase((_, open) => {
       redirect_uri: redirect,
       code: location.searchParams.get('code') ?? '',
       code_verifier: verifier,
-      scope: `${origin}/.default openid`,
+      scope: `${origin}/.default openid offline_access`,
     };
     const tokens = loginTokenAnswer.parse(
       await (await on.request('/adfs/oauth2/token', { method: 'POST', body: new URLSearchParams(form) })).json(),
@@ -249,7 +253,7 @@ forEachDatabase((_, open) => {
       JSON.parse(Buffer.from((tokens.id_token ?? '').split('.')[1] ?? '', 'base64url').toString()),
     );
     assert.equal(claims.upn, person.preferred_username);
-    return uid;
+    return { uid, refreshToken: tokens.refresh_token ?? '' };
   }
 
   async function epoch(): Promise<number> {
@@ -339,6 +343,36 @@ forEachDatabase((_, open) => {
     const denied = await four.send(four.back.replace(/code=[^&]+/, 'error=access_denied'));
     assert.equal(denied.status, 403);
     assert.match(await denied.text(), /access_denied/);
+  });
+
+  test('strangers who begin leave nothing behind, and an answer after ten minutes is too late', async () => {
+    const states = async () => (await database.read.selectFrom('sign_in_states').select('key').execute()).length;
+    const before = await states();
+    const [late, forger] = [await goThere(), await goThere()];
+    assert.equal(await states(), before);
+    clock.advance(600_000);
+    assert.equal((await late.send(late.back)).status, 400);
+    const returned = await app.request(forger.back, {
+      headers: { cookie: `__Host-berth-outside-way=${Buffer.alloc(200, 1).toString('base64url')}` },
+    });
+    assert.equal(returned.status, 400);
+  });
+
+  test('clients stay signed in for a day, however often they come; others as long as they come', async () => {
+    person = { ...person, sub: 'stays', preferred_username: 'stella' };
+    const { refreshToken } = await signInFully();
+    const refresh = async () => {
+      const form = { grant_type: 'refresh_token', client_id: azureCli, refresh_token: refreshToken };
+      const body = new URLSearchParams({ ...form, scope: `${origin}/.default` });
+      return (await app.request('/adfs/oauth2/token', { method: 'POST', body })).status;
+    };
+    for (let hours = 1; hours < 24; hours += 1) {
+      clock.advance(3_600_000);
+      assert.equal(await refresh(), 200, `${hours} h`);
+    }
+    clock.advance(3_600_000);
+    assert.equal(await refresh(), 400);
+    assert((await signInFully()).refreshToken !== '', 'and sign in again');
   });
 
   test('a provider that is down is told of on a page, and is asked again', async () => {

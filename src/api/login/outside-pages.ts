@@ -15,10 +15,11 @@ const beginPath = '/common/oauth2/outside';
 /** Registered at the provider, behind the name that browsers reach the server by. */
 export const outsideCallbackPath = '/common/oauth2/outside/callback';
 
-const maxReturnLength = 8_192;
+/** With what else goes into the cookie it stays below the 4,096 characters that browsers keep. */
+const maxReturnLength = 2_600;
 /** The pages of ours that a sign-in comes back to. */
 const returnPattern = /^\/(adfs|common|organizations|[0-9a-f-]{36})\/oauth2\/(v2\.0\/)?(authorize|deviceauth)(\?|$)/i;
-const secretPattern = /^[a-z0-9]{52}$/;
+const patterns = { way: /^[\w-]{50,4000}$/, ticket: /^[a-z0-9]{52}$/ };
 
 /** The way to the outside provider and back. What fails is said on a page, as a person is looking at it. */
 export function outsidePages(parts: LoginParts): Hono<Env> {
@@ -133,7 +134,7 @@ type SecretKind = 'way' | 'ticket';
 
 function secretOf(c: Context<Env>, kind: SecretKind): string | undefined {
   const text = getCookie(c, cookieName(c, kind));
-  return text !== undefined && secretPattern.test(text) ? text : undefined;
+  return text !== undefined && patterns[kind].test(text) ? text : undefined;
 }
 
 function setSecret(c: Context<Env>, kind: SecretKind, value: string): void {

@@ -184,10 +184,13 @@ forEachDatabase((_, open) => {
 
   test("the refresh token of a person's sign-in buys one too, while the sign-in stands", async () => {
     const who = await signedIn();
-    const session = await new SignInSessions({ database, clock, ids }).open(who);
+    const session = await new SignInSessions({ database, clock, ids, outsideLifetimeMs: 86_400_000 }).open(who);
     await use(await exchange({ kind: 'refreshToken', token: session }));
     // What a client with a secret bought needs that secret, which nobody shows here.
-    const proven = await new SignInSessions({ database, clock, ids }).open({ ...who, proof: 'secret' });
+    const proven = await new SignInSessions({ database, clock, ids, outsideLifetimeMs: 86_400_000 }).open({
+      ...who,
+      proof: 'secret',
+    });
     await assert.rejects(exchange({ kind: 'refreshToken', token: proven }), wrong);
     await database.transaction(async (tx) => {
       await raiseAccessEpoch(tx, sample.tenantUid);

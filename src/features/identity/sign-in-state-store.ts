@@ -3,11 +3,11 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 
-export type SignInStateKind = 'device' | 'userCode' | 'code' | 'session' | 'assertion' | 'outside' | 'outsideTicket';
+export type SignInStateKind = 'device' | 'userCode' | 'code' | 'session' | 'assertion' | 'outsideTicket';
 
 export type SignInState = { readonly payload: string; readonly expiresAtMicros: number };
 
-/** Of each kind that strangers begin: nobody waits for so many at once. */
+/** Of the kind that strangers begin: nobody waits for so many at once. */
 export const maxBegun = 10_000;
 const expiredAtOnce = 100;
 
@@ -44,7 +44,7 @@ export async function insertState(
 }
 
 /** Before a state that takes no credentials. Throws `tooManyRequests`. */
-export async function requireRoom(tx: Transaction, kind: 'device' | 'outside', nowMicros: number): Promise<void> {
+export async function requireRoom(tx: Transaction, kind: 'device', nowMicros: number): Promise<void> {
   const last = await tx
     .selectFrom('sign_in_states')
     .where('key', '>=', `${kind}/`)
