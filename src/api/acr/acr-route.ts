@@ -12,6 +12,7 @@ import type { DeletedListings } from '../../features/retention/deleted-listings.
 import type { Restores } from '../../features/retention/restores.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
+import type { ThrottleRequest } from '../middleware/throttle.ts';
 import type { AcrPath } from './acr-path.ts';
 
 export type AcrParts = {
@@ -24,6 +25,8 @@ export type AcrParts = {
   readonly deletedListings: DeletedListings;
   readonly restores: Restores;
   readonly transfer: TransferLimits;
+  /** Nobody is held back when absent. */
+  readonly throttle?: ThrottleRequest;
 };
 
 /** One request after parsing and authorization. */

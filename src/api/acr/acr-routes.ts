@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
+import { classOfMethod } from '../../core/throttle-limits.ts';
 import type { Env } from '../middleware/env.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
 import type { AcrParts, AcrRoute, AtContent, InRegistry, InRepository } from './acr-route.ts';
@@ -56,7 +57,10 @@ async function dispatch(parts: AcrParts, c: Context<Env>): Promise<Response> {
   return await serve(parts, c, contentRoutes, { path, repository, at: { place, rest: path.rest } });
 }
 
-/** Finds the route, decides, and runs its handler. Throws `unsupported`, and what authorization and the handler throw. */
+/**
+ * Finds the route, decides, counts the request, and runs the handler. Throws `unsupported`, `tooManyRequests`, and what authorization
+ * and the handler throw.
+ */
 async function serve<At>(
   parts: AcrParts,
   c: Context<Env>,
@@ -79,5 +83,7 @@ async function serve<At>(
     ...(target.repository === undefined ? {} : { repository: target.repository }),
     circumstances: { address, surface: 'acr', correlationId, userAgent },
   });
+  c.set('principal', authority.principal);
+  await parts.throttle?.(c, classOfMethod(method), authority.principal);
   return await route.handle({ c, parts, authority, at: target.at });
 }

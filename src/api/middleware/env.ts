@@ -1,4 +1,5 @@
 import type { HttpBindings } from '@hono/node-server';
+import type { Principal } from '../../features/identity/principal.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 
 /** What the outermost middleware knows of a request on the data plane before any route runs. */
@@ -14,5 +15,8 @@ export type Call = {
   readonly registry: Registry;
 };
 
-/** `Bindings` are Node's own request and response; absent where a test calls the app without a socket. */
-export type Env = { Variables: { call: Call }; Bindings: Partial<HttpBindings> };
+/**
+ * `principal` is who was let in, where a route has found out; for the log. `Bindings` are Node's own request and response; absent where
+ * a test calls the app without a socket.
+ */
+export type Env = { Variables: { call: Call; principal?: Principal }; Bindings: Partial<HttpBindings> };

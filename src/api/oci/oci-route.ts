@@ -12,6 +12,7 @@ import type { BlobLinks } from '../../platform/blob-store/blob-links.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
+import type { ThrottleRequest } from '../middleware/throttle.ts';
 import type { OciPath } from './oci-path.ts';
 
 export type OciParts = {
@@ -25,6 +26,8 @@ export type OciParts = {
   /** Present where clients fetch blobs from the store themselves. */
   readonly blobLinks?: BlobLinks;
   readonly failpoint: Failpoint;
+  /** Nobody is held back when absent. */
+  readonly throttle?: ThrottleRequest;
 };
 
 /** One request after parsing and authorization. */

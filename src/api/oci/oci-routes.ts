@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
+import { classOfMethod } from '../../core/throttle-limits.ts';
 import type { Env } from '../middleware/env.ts';
 import { blobDelete, blobGet } from './blob-routes.ts';
 import { baseGet, catalogGet, referrersGet, tagsGet } from './list-routes.ts';
@@ -53,7 +54,10 @@ async function dispatch(parts: OciParts, c: Context<Env>): Promise<Response> {
   return await serve(parts, c, contentRoutes, { path, repository, at: { place, rest: path.rest } });
 }
 
-/** Finds the route, decides, and runs its handler. Throws `unsupported`, and what authorization and the handler throw. */
+/**
+ * Finds the route, decides, counts the request, and runs the handler. Throws `unsupported`, `tooManyRequests`, and what authorization
+ * and the handler throw.
+ */
 async function serve<At>(
   parts: OciParts,
   c: Context<Env>,
@@ -72,6 +76,11 @@ async function serve<At>(
     ...(target.repository === undefined ? {} : { repository: target.repository }),
     circumstances: { address, surface: 'oci', correlationId, userAgent },
   });
+  c.set('principal', authority.principal);
+  const requestClass = route.resource === 'referrers' ? 'referrers' : classOfMethod(method);
+  const throttling = parts.throttle?.(c, requestClass, authority.principal);
+  // Only where the database has to be asked: nobody else waits.
+  if (throttling !== undefined) await throttling;
   const answer = await route.handle({ c, parts, authority, at: target.at });
   await parts.failpoint('response.before');
   return answer;

@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { Hono, type MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { BerthError } from '../../core/errors.ts';
 import { type AccessScope, parseScopes } from '../../core/scope.ts';
@@ -6,6 +6,7 @@ import type { ExchangeToken } from '../../features/access/token-exchange.ts';
 import type { IssueTokens, TokenCredentials } from '../../features/access/token-service.ts';
 import { type TokenAnswer, type TokenForm, tokenForm, tokenQuery } from '../../wire/token/token-messages.ts';
 import type { Call, Env } from '../middleware/env.ts';
+import type { ThrottleRequest } from '../middleware/throttle.ts';
 import { answerExchange } from './exchange-route.ts';
 import { checkService, circumstancesOf, formOf, maxFormBytes, parseParameters, refuseBody } from './token-form.ts';
 
@@ -13,22 +14,32 @@ const maxScopes = 100;
 /** Characters; a repository name has at most 255. */
 const maxScopeLength = 512;
 
-export type TokenRoutesParts = { readonly issueTokens: IssueTokens; readonly exchangeToken: ExchangeToken };
+export type TokenRoutesParts = {
+  readonly issueTokens: IssueTokens;
+  readonly exchangeToken: ExchangeToken;
+  /** Nobody is held back when absent. */
+  readonly throttle?: ThrottleRequest;
+};
 
 /**
  * The token endpoint of a registry. Source: Docker registry token authentication and OAuth2 specifications; ACR semantics,
  * "Token flow". A refresh token is answered only to a POST that asks for offline access: `docker login` would keep it in
  * place of the password, and be signed out when it ends.
  */
-export function tokenRoutes({ issueTokens, exchangeToken }: TokenRoutesParts): Hono<Env> {
+export function tokenRoutes({ issueTokens, exchangeToken, throttle }: TokenRoutesParts): Hono<Env> {
   const routes = new Hono<Env>();
-  routes.get('/oauth2/token', async (c) => {
+  const counted: MiddlewareHandler<Env> = async (c, next) => {
+    await throttle?.(c, 'oauth');
+    await next();
+  };
+  const limited = bodyLimit({ maxSize: maxFormBytes, onError: refuseBody });
+  routes.get('/oauth2/token', counted, async (c) => {
     const query = parseParameters(tokenQuery, new URL(c.req.url).searchParams);
     const credentials = { kind: 'header', authorization: c.req.header('authorization') } as const;
     c.header('Cache-Control', 'no-store');
     return c.json(await answer(issueTokens, c.var.call, { ...query, credentials, wantsRefreshToken: false }));
   });
-  routes.post('/oauth2/token', bodyLimit({ maxSize: maxFormBytes, onError: refuseBody }), async (c) => {
+  routes.post('/oauth2/token', counted, limited, async (c) => {
     const form = await formOf(c, tokenForm);
     const wantsRefreshToken = form.access_type === 'offline';
     c.header('Cache-Control', 'no-store');
@@ -36,7 +47,7 @@ export function tokenRoutes({ issueTokens, exchangeToken }: TokenRoutesParts): H
       await answer(issueTokens, c.var.call, { ...form, credentials: credentialsOf(form), wantsRefreshToken }),
     );
   });
-  routes.post('/oauth2/exchange', bodyLimit({ maxSize: maxFormBytes, onError: refuseBody }), async (c) => {
+  routes.post('/oauth2/exchange', counted, limited, async (c) => {
     return await answerExchange(exchangeToken, c);
   });
   return routes;

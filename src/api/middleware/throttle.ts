@@ -1,0 +1,80 @@
+import type { Context } from 'hono';
+import { BerthError } from '../../core/errors.ts';
+import type { RequestClass, ThrottleLimit } from '../../core/throttle-limits.ts';
+import type { Principal } from '../../features/identity/principal.ts';
+import type { Admission, Throttle } from '../../features/throttling/throttle.ts';
+import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Env } from './env.ts';
+
+export type ThrottleRequestsParts = { readonly throttle: Throttle; readonly accessLog: AccessLog };
+
+/**
+ * Counts a request that is about to be served and puts on the answer what is left. Nothing to wait for, undefined, unless the
+ * database has to be asked. Without a principal the registry alone counts. Throws `tooManyRequests`, at once or later.
+ */
+export type ThrottleRequest = (
+  c: Context<Env>,
+  requestClass: RequestClass | undefined,
+  principal?: Principal,
+) => Promise<void> | undefined;
+
+export function throttleRequests(parts: ThrottleRequestsParts): ThrottleRequest {
+  return (c, requestClass, principal) => {
+    if (requestClass === undefined) return undefined;
+    const { registry } = c.get('call');
+    const isStranger = principal?.kind === 'anonymous';
+    const request = { registry, isStranger, ...(principal && { identity: principal.uid }) };
+    const admission = parts.throttle.admit(request, requestClass);
+    if (admission instanceof Promise) return admission.then((later) => answer(parts, c, principal, later));
+    return admission && answer(parts, c, principal, admission);
+  };
+}
+
+function answer(
+  parts: ThrottleRequestsParts,
+  c: Context<Env>,
+  principal: Principal | undefined,
+  admission: Admission,
+): undefined {
+  const { limit } = admission;
+  setRemaining(c, limit, admission.isAdmitted ? admission.remaining : 0);
+  if (admission.isAdmitted) return;
+  recordRefusal(parts.accessLog, c, principal, limit);
+  const { bucket, of, perMinute } = limit;
+  const retryAfterSeconds = Math.max(1, Math.ceil(admission.retryAfterMs / 1_000));
+  throw new BerthError('tooManyRequests', { requests: bucket, of, perMinute }, { retryAfterSeconds });
+}
+
+/** As ACR says it, and as Docker Hub does. Source: ACR semantics, "Request rate limits". */
+function setRemaining(c: Context<Env>, { perMinute }: ThrottleLimit, remaining: number): void {
+  setHeader(c, 'X-Ms-Ratelimit-Remaining-Calls-Per-Second', String(Number((remaining / 60).toFixed(6))));
+  setHeader(c, 'RateLimit-Limit', `${perMinute};w=60`);
+  setHeader(c, 'RateLimit-Remaining', `${remaining};w=60`);
+}
+
+/** On Node's response where there is one: answers are written past Hono too. */
+function setHeader(c: Context<Env>, name: string, value: string): void {
+  const outgoing = c.env?.outgoing;
+  if (outgoing) outgoing.setHeader(name, value);
+  else c.header(name, value);
+}
+
+function recordRefusal(
+  accessLog: AccessLog,
+  c: Context<Env>,
+  principal: Principal | undefined,
+  { bucket, of, perMinute }: ThrottleLimit,
+): void {
+  const { registry, address, correlationId, userAgent } = c.get('call');
+  accessLog.record({
+    kind: 'denial',
+    registryUid: registry.uid,
+    identity: principal?.uid ?? 'unknown',
+    ...(principal && { principalKind: principal.kind }),
+    address,
+    correlationId,
+    status: 429,
+    reason: `throttled: ${perMinute} ${bucket} requests a minute of the ${of} are spent`,
+    ...(userAgent === undefined ? {} : { userAgent }),
+  });
+}
