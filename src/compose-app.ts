@@ -21,6 +21,7 @@ import type { Metrics } from './api/middleware/metrics.ts';
 import { countTraffic } from './api/middleware/metrics-traffic.ts';
 import { renderFailure, renderNotFound } from './api/middleware/render-failure.ts';
 import { statusPage } from './api/middleware/status-page.ts';
+import { throttleRequests } from './api/middleware/throttle.ts';
 import { ociRoutes } from './api/oci/oci-routes.ts';
 import { tokenRoutes } from './api/token/token-routes.ts';
 import type { Features } from './compose-features.ts';
@@ -39,7 +40,8 @@ export function composeApp(
 ): Hono<Env> {
   const { trustedProxies, domain } = settings;
   const checks = { database: () => data.database.nowMicros(), store: () => data.store.check() };
-  const parts = { ...data, ...features, metrics, isStopping, transfer: transferOf(settings) };
+  const throttle = throttleRequests({ throttle: features.throttle, accessLog: data.accessLog });
+  const parts = { ...data, ...features, throttle, metrics, isStopping, transfer: transferOf(settings) };
   const app = new Hono<Env>();
   app.onError(renderFailure(data.log));
   app.notFound(renderNotFound);

@@ -40,6 +40,9 @@ import { DeletedListings } from './features/retention/deleted-listings.ts';
 import { Lifecycles } from './features/retention/lifecycles.ts';
 import { RemovalGuard } from './features/retention/removal-guard.ts';
 import { Restores } from './features/retention/restores.ts';
+import { LeasedBuckets } from './features/throttling/leased-buckets.ts';
+import { OwnBuckets } from './features/throttling/own-buckets.ts';
+import { Throttle } from './features/throttling/throttle.ts';
 import { defaultRegistryName } from './installation.ts';
 import type { Data } from './open-data.ts';
 import type { MasterKeys } from './platform/keys/master-keys.ts';
@@ -100,6 +103,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     explain: createExplain({ ...data, directory, rightsSource, tenantUid }),
     issueTokens: createIssueTokens(issuing),
     exchangeToken: createExchangeToken(issuing),
+    throttle: composeThrottle(settings, data),
     runTokens: new RunTokens({ ...issuing, tenantUid }),
     blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
     uploads: new Uploads({
@@ -120,6 +124,12 @@ export async function composeFeatures(settings: Settings, data: Data) {
     removalGuard: new RemovalGuard({ ...data, graceMs: settings.blobGrace }),
     listings: new Listings(data.database),
   };
+}
+
+/** With the embedded database and no workers nobody else counts. */
+function composeThrottle({ workers, database, throttleTable, throttlePause }: Settings, data: Data): Throttle {
+  const buckets = database === undefined && workers === 1 ? new OwnBuckets(clock) : new LeasedBuckets(data);
+  return new Throttle({ buckets, table: throttleTable, pauseMs: throttlePause });
 }
 
 /** Sign-in of the tenant, and its directory. */

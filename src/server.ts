@@ -18,6 +18,7 @@ import { createLoadSampler } from './features/insight/load-sample.ts';
 import { RegistryMetrics } from './features/insight/registry-metrics.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { unfinishedDeletionsJob } from './features/retention/unfinished-deletions.ts';
+import { throttlingJob } from './features/throttling/throttling-job.ts';
 import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName } from './installation.ts';
@@ -150,6 +151,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       scrubEveryMs: settings.scrubInterval,
     }),
     unfinishedDeletionsJob({ ...data, deletions: features.deletions }),
+    throttlingJob(data),
     ...arm.jobKinds,
     ...insight.jobKinds,
   ]);

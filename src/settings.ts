@@ -199,6 +199,16 @@ export const settingsSchema = z.strictObject({
     default: '500GiB',
     meaning: 'Most that a Premium registry may have in use; the push that would pass it is refused.',
   }),
+  throttleTable: setting(choice('current', 'older'), {
+    unit: 'current or older',
+    default: 'current',
+    meaning: 'Requests a minute of each SKU: as ACR publishes them now, or its older figures for reads and writes.',
+  }),
+  throttlePause: setting(throttlePause, {
+    unit: 'duration',
+    default: '60s',
+    meaning: 'How long a bucket of requests that was found empty refuses; it fills meanwhile.',
+  }),
   uploadLimit: setting(count, {
     unit: 'count',
     default: '1000',
@@ -377,6 +387,12 @@ function address(text: string): Address {
   const host = bracketed ?? plain;
   if (host === undefined) throw new RangeError('an address is host:port, such as localhost:5000 or [::]:5000');
   return { host, port: port(portText) };
+}
+
+function throttlePause(text: string): number {
+  const pauseMs = parseDuration(text);
+  if (pauseMs < 1_000 || pauseMs > 3_600_000) throw new RangeError('a duration from 1s to 1h is needed');
+  return pauseMs;
 }
 
 function domain(text: string): string {
