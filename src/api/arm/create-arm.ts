@@ -1,7 +1,7 @@
 import { Hono } from 'hono';
 import { createOperationRights } from '../../features/access/role-operations-source.ts';
 import { roleOrphansJob } from '../../features/access/role-orphans.ts';
-import type { ResolveTaskRun } from '../../features/builds/resolve-task-run.ts';
+import { createResolveTaskRun } from '../../features/builds/tasks/resolve-task.ts';
 import { convergenceJob } from '../../features/resources/convergence.ts';
 import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
@@ -51,7 +51,6 @@ export type CreateArmParts = RegistryTypeParts &
     readonly logDestinations?: readonly string[];
     /** Runs of registries; without it there are none. */
     readonly builds?: RunActionParts['builds'];
-    readonly resolveTaskRun?: ResolveTaskRun;
     /** As the settings list them. */
     readonly locationNames: readonly string[];
   };
@@ -66,7 +65,7 @@ export type Arm = {
 /** The resource manager with every type of resource; a new one is one more line here. */
 export function createArm(parts: CreateArmParts): Arm {
   const { builds } = parts;
-  const building = builds && { ...parts, builds };
+  const building = builds && { ...parts, builds, resolveTaskRun: createResolveTaskRun(parts) };
   return armOf(parts, [
     resourceGroupType,
     resourceLockType,

@@ -3,21 +3,22 @@ import type { TaskStep } from '../../../wire/arm/task-schema.ts';
 import type { NamedValue, RunWork } from '../../../wire/builds/run-work.ts';
 import { uidOfObjectId } from '../../identity/object-id.ts';
 import { refuse } from '../../resources/refuse.ts';
-import type { Resource } from '../../resources/resource.ts';
+import type { Author, Resource } from '../../resources/resource.ts';
+import { isUploadPath } from '../quick-run.ts';
 import type { CustomRegistry, NewRun, RunAuthority, RunTrigger } from '../run.ts';
 import { contextOf, isSameOrigin, type StoredTask } from './task.ts';
 
 /** What one run has otherwise than its task says. Source: ACR tasks, 4.5. */
 export type TaskOverrides = {
-  readonly contextPath?: string;
-  readonly file?: string;
-  readonly target?: string;
-  readonly arguments?: readonly NamedValue[];
-  readonly values?: readonly NamedValue[];
-  readonly updateTriggerToken?: string;
-  readonly agentPoolName?: string;
-  readonly isArchiveEnabled?: boolean;
-  readonly logTemplate?: string;
+  readonly contextPath?: string | undefined;
+  readonly file?: string | undefined;
+  readonly target?: string | undefined;
+  readonly arguments?: readonly NamedValue[] | undefined;
+  readonly values?: readonly NamedValue[] | undefined;
+  readonly updateTriggerToken?: string | undefined;
+  readonly agentPoolName?: string | undefined;
+  readonly isArchiveEnabled?: boolean | undefined;
+  readonly logTemplate?: string | undefined;
 };
 
 export type TaskRunOf = {
@@ -26,6 +27,10 @@ export type TaskRunOf = {
   /** With its secrets. */
   readonly task: StoredTask;
   readonly trigger: RunTrigger;
+  /** Whether rights go by repository: a task then has none but those that it asks for. */
+  readonly isByRepository: boolean;
+  /** Who asked for the run; absent where a trigger did. */
+  readonly caller?: Author;
   readonly overrides?: TaskOverrides;
   readonly key?: string;
 };
@@ -34,7 +39,8 @@ export type TaskRunOf = {
 const defaultCpus = 2;
 
 /** The run that a task makes. Throws `resourceInvalid` for a task without steps. */
-export function newTaskRun({ registryUid, resource, task, trigger, overrides = {}, key }: TaskRunOf): NewRun {
+export function newTaskRun(asked: TaskRunOf): NewRun {
+  const { registryUid, resource, task, trigger, overrides = {}, key } = asked;
   const { step, platform, agentConfiguration, timeout } = task;
   if (!step)
     throw refuse('resourceInvalid', {
@@ -54,7 +60,7 @@ export function newTaskRun({ registryUid, resource, task, trigger, overrides = {
     timeoutSeconds: timeout,
     cpus: agentConfiguration?.cpu ?? defaultCpus,
     ...(agentPoolName ? { agentPoolName } : {}),
-    authority: authorityOf(resource, task),
+    authority: authorityOf(asked),
     customRegistries: customRegistriesOf(resource, task),
     isArchiveEnabled: overrides.isArchiveEnabled ?? false,
     ...(logTemplate ? { logTemplate } : {}),
@@ -122,7 +128,7 @@ function sourceOf(
   const location =
     overrides.contextPath === undefined ? own : contextOf({ step: { ...step, contextPath: overrides.contextPath } });
   if (location === undefined) return { source: { kind: 'none' } };
-  if (isUpload(location)) return { source: { kind: 'upload' }, contextPath: location };
+  if (isUploadPath(location)) return { source: { kind: 'upload' }, contextPath: location };
   // The token of the task is for the server that the task names.
   const accessToken = isSameOrigin(own, location)
     ? (step.contextAccessToken ?? sourceToken(task, location))
@@ -137,11 +143,6 @@ function sourceOf(
   };
 }
 
-/** The form of the paths that uploads are given. */
-function isUpload(location: string): boolean {
-  return /^source\/[\w./-]+$/.test(location);
-}
-
 function sourceToken({ trigger }: StoredTask, location: string): string | undefined {
   const found = trigger?.sourceTriggers?.find(({ sourceRepository }) =>
     isSameOrigin(sourceRepository.repositoryUrl, location.split('#')[0]),
@@ -150,15 +151,18 @@ function sourceToken({ trigger }: StoredTask, location: string): string | undefi
 }
 
 /**
- * With whose rights the runs of a task reach its registry: its identity where it names one, nobody's where it says `None`,
- * else those of whoever wrote the task last: nobody gets more by a task than they have.
+ * With whose rights a run of a task reaches its registry: those of its identity where it names one, nobody's where it says
+ * `None`, else those of whoever wrote the task last, or of the caller who has it work on other files: nobody gets more by a
+ * task than they have.
  */
-function authorityOf(resource: Resource, { credentials }: StoredTask): RunAuthority {
+function authorityOf({ resource, task: { credentials }, isByRepository, caller, overrides }: TaskRunOf): RunAuthority {
   const { loginMode, identity } = credentials?.sourceRegistry ?? {};
-  if (loginMode === 'None' || identity?.toLowerCase() === 'none') return { kind: 'none' };
+  const named = identity?.toLowerCase();
+  if (loginMode === 'None' || named === 'none') return { kind: 'none' };
   const own = identity ? principalOf(resource, identity) : undefined;
   if (own !== undefined) return { kind: 'principal', principalId: own, principalType: 'ServicePrincipal' };
-  const { uid, kind } = resource.changedBy;
+  if (isByRepository && named !== '[caller]') return { kind: 'none' };
+  const { uid, kind } = (overrides?.contextPath === undefined ? undefined : caller) ?? resource.changedBy;
   return { kind: 'principal', principalId: uid, principalType: kind === 'User' ? 'User' : 'ServicePrincipal' };
 }
 

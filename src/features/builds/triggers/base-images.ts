@@ -13,9 +13,9 @@ import type { Registry } from '../../registries/registry.ts';
 import { findByUid } from '../../resources/resource-store.ts';
 import { runFactsSchema } from '../run-store.ts';
 import type { Runs } from '../runs.ts';
+import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import { isEnabled, type StoredTask, storedTaskOf } from '../tasks/task.ts';
-import { newTaskRun } from '../tasks/task-run.ts';
-import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
+import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { imageKey, TaskGraph } from './task-graph.ts';
 import { type BaseImage, basesOf, hostKey, listBases, readGraph, writeOutputs } from './task-images.ts';
 
@@ -182,14 +182,12 @@ export class BaseImages {
     if (moved.length === 0) return;
     const { ids, clock, runs, log } = this.#parts;
     const resource = await findByUid(tx, taskUid);
-    if (resource === undefined || resource.state === 'Deleting') return;
+    if (resource === undefined) return;
     const images = await this.#wanted(tx, taskUid, storedTaskOf(resource), moved);
     if (images.length === 0 || (await isWaiting(tx, registryUid, taskUid))) return;
-    const task = openTask(this.#parts, resource);
-    const run = newTaskRun({
+    const run = await prepareTaskRun(this.#parts, tx, {
+      taskUid,
       registryUid,
-      resource,
-      task,
       trigger: {
         kind: 'image',
         id: ids.guid(),
@@ -197,6 +195,7 @@ export class BaseImages {
         images: images.map(outputImageOf),
       },
     });
+    if (run === undefined) return;
     const { run_id: runId } = await runs.scheduleIn(tx, append, run);
     log.info('task started by its base image', { task: resource.name, runId, images: images.map(imageKey) });
   }

@@ -3,10 +3,9 @@ import type { Database } from '../../../platform/database/database.ts';
 import type { JobKind } from '../../../platform/jobs/jobs.ts';
 import type { Journal } from '../../../platform/journal/journal.ts';
 import type { Log } from '../../../platform/log.ts';
-import { findByUid } from '../../resources/resource-store.ts';
 import type { Runs } from '../runs.ts';
-import { newTaskRun } from '../tasks/task-run.ts';
-import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
+import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
+import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { type DueTimer, listDue, moveOn } from '../tasks/task-timers.ts';
 import { nextOccurrence, parseTimerSchedule } from '../tasks/timer-schedule.ts';
 
@@ -72,17 +71,14 @@ async function startTask(parts: TimersParts, due: DueTimer, nowMicros: number): 
   const occurrence = new Date(lastOccurrence(due, nowMicros) / 1_000).toISOString();
   await journal.transaction(async (tx, append) => {
     if (!(await moveOn(tx, due, next))) return;
-    const resource = await findByUid(tx, due.taskUid);
-    if (resource === undefined || resource.state === 'Deleting') return;
-    const run = newTaskRun({
-      registryUid: due.registryUid,
-      resource,
-      task: openTask(parts, resource),
+    const run = await prepareTaskRun(parts, tx, {
+      ...due,
       trigger: { kind: 'timer', timerTriggerName: due.name, scheduleOccurrence: occurrence },
       key: `timer/${due.taskUid}/${due.name}/${occurrence}`,
     });
+    if (run === undefined) return;
     const { run_id: runId } = await runs.scheduleIn(tx, append, run);
-    log.info('task started by its timer', { task: resource.name, timer: due.name, occurrence, runId });
+    log.info('task started by its timer', { task: run.task?.name, timer: due.name, occurrence, runId });
   });
 }
 
