@@ -44,7 +44,7 @@ export function exchange(parts: ExchangeParts): MiddlewareHandler<Env> {
     if (incoming && outgoing) {
       setStandardHeaders(c, answered);
       if (parts.isStopping()) outgoing.setHeader('Connection', 'close');
-      observe(parts, incoming, outgoing, { correlationId, address, path });
+      observe(parts, incoming, outgoing, { correlationId, address, path, who: () => whoOf(c) });
     }
     try {
       c.set('call', {
@@ -90,6 +90,16 @@ function isServed(part: Part | undefined, place: Place, path: string): boolean {
   const isControl = path.startsWith('/admin/') || isArmPath(path) || isTenantPath(path);
   const asked: Part = isControl ? 'control' : 'registry';
   return (part ?? asked) === asked && (place.kind === 'local' || place.kind === asked);
+}
+
+/** As far as the routes found out. */
+function whoOf(c: Context<Env>): Readonly<Record<string, string>> {
+  const call: Env['Variables']['call'] | undefined = c.var.call;
+  const { principal } = c.var;
+  return {
+    ...(call && { registry: call.registry.name }),
+    ...(principal && { identity: principal.uid, identityName: principal.name }),
+  };
 }
 
 function peerOf(c: Context<Env>): Peer {

@@ -7,7 +7,13 @@ import { routePattern } from './route-pattern.ts';
 
 export type ObserveParts = { readonly clock: Clock; readonly log: Log; readonly metrics: Metrics };
 
-type Told = { readonly correlationId: string; readonly address: string; readonly path: string };
+type Told = {
+  readonly correlationId: string;
+  readonly address: string;
+  readonly path: string;
+  /** Asked when the exchange is over: registry and identity. */
+  readonly who: () => Readonly<Record<string, string>>;
+};
 
 /** Bytes of a connection that earlier exchanges have accounted for. */
 const counted = new WeakMap<Socket, { received: number; sent: number }>();
@@ -20,7 +26,7 @@ export function observe(
   { clock, log, metrics }: ObserveParts,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  told: Told,
+  { who, ...told }: Told,
 ): void {
   const { socket, method = '' } = incoming;
   const startedMs = clock.monotonicMs();
@@ -30,7 +36,7 @@ export function observe(
     const status = outgoing.statusCode;
     const { received, sent } = countBytes(socket);
     metrics.end({ method, route: routePattern(told.path), status, seconds, receivedBytes: received, sentBytes: sent });
-    const fields = { ...told, method, status, seconds: Number(seconds.toFixed(6)), received, sent };
+    const fields = { ...told, ...who(), method, status, seconds: Number(seconds.toFixed(6)), received, sent };
     const userAgent = incoming.headers['user-agent'];
     log[levelOf(method, status)]('request', {
       ...fields,
