@@ -7,7 +7,9 @@ import { lifecycleRoutes } from './api/admin/lifecycle-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { signingKeyRoutes } from './api/admin/signing-key-routes.ts';
+import { agentRoutes } from './api/agent/agent-routes.ts';
 import type { Arm } from './api/arm/create-arm.ts';
+import { blobRoutes } from './api/blob/blob-routes.ts';
 import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
@@ -24,6 +26,7 @@ import { statusPage } from './api/middleware/status-page.ts';
 import { throttleRequests } from './api/middleware/throttle.ts';
 import { ociRoutes } from './api/oci/oci-routes.ts';
 import { tokenRoutes } from './api/token/token-routes.ts';
+import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
 import type { Measure } from './features/insight/registry-metrics.ts';
 import type { Data } from './open-data.ts';
@@ -33,7 +36,7 @@ import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 export function composeApp(
   settings: Settings,
   data: Data,
-  features: Features & { readonly arm: Arm; readonly measure: Measure },
+  features: Features & { readonly arm: Arm; readonly builds?: Builds; readonly measure: Measure },
   metrics: Metrics,
   isStopping: () => boolean,
   part: Part | undefined,
@@ -69,6 +72,11 @@ export function composeApp(
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));
   app.route('/', lifecycleRoutes(parts));
+  const { builds } = features;
+  if (builds !== undefined) {
+    app.route('/', agentRoutes({ ...parts, builds }));
+    app.route('/', blobRoutes({ ...parts, builds }));
+  }
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());

@@ -5,10 +5,11 @@ import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { answerWith } from './api/middleware/answer.ts';
 import type { Env } from './api/middleware/env.ts';
 import { metricsApp } from './api/middleware/health-routes.ts';
-import type { Part } from './api/middleware/host-name.ts';
+import { type Part, registryHostOf } from './api/middleware/host-name.ts';
 import { type HttpServers, type Listener, startHttpServers } from './api/middleware/http-servers.ts';
 import { createMetrics, type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { composeApp, transferOf } from './compose-app.ts';
+import { type Builds, composeBuilds } from './compose-builds.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
@@ -77,7 +78,9 @@ export async function serve(settings: Settings, program: Program): Promise<void>
     folder: data.folder.certificates,
     own: settings.tlsCertificates,
     addresses: ownIpAddresses(settings),
-    isOurName: async (name) => ownNames(settings).includes(name) || (await directory.lookUp(name)) !== undefined,
+    isOurName: async (name) =>
+      ownNames(settings).includes(name) ||
+      (await directory.lookUp(registryHostOf(name, settings.domain))) !== undefined,
     clock,
     ids,
     log,
@@ -136,7 +139,8 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const { directory } = features;
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
-  const arm = composeArm(settings, data, features, jobs);
+  const builds = composeBuilds(settings, data, features, { jobs, certificates });
+  const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
@@ -153,6 +157,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     unfinishedDeletionsJob({ ...data, deletions: features.deletions }),
     throttlingJob(data),
     ...arm.jobKinds,
+    ...builds.jobKinds,
     ...insight.jobKinds,
   ]);
   opened.defer(() => jobs.stop());
@@ -162,13 +167,15 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     composeApp(
       settings,
       data,
-      { ...features, arm, measure: registryMetrics.add },
+      { ...features, arm, builds, measure: registryMetrics.add },
       metrics,
       () => state.isStopping,
       part,
     );
   opened.use(await listenForIdentities(settings, data, features, metrics));
   opened.use(await listen(settings, appOf, metrics, certificates));
+  // First of all: agents wait for work in requests of their own, which then end.
+  opened.defer(() => builds.queue.close());
 }
 
 function openMetrics(data: Data, { directory }: Features, registryMetrics: RegistryMetrics, sink: LineSink): Metrics {
@@ -207,12 +214,18 @@ function followUntilClosed(follow: (signal: AbortSignal) => Promise<void>, opene
 }
 
 /** The control plane; its types reach over several features. */
-function composeArm(settings: Settings, data: Data, features: Features, jobs: Jobs): Arm {
+function composeArm(
+  settings: Settings,
+  data: Data,
+  features: Features,
+  { jobs, builds }: { readonly jobs: Jobs; readonly builds: Builds },
+): Arm {
   return createArm({
     ...data,
     ...features,
     ...data.installation,
     jobs,
+    builds,
     domain: settings.domain,
     loginServerOf: (label) => loginServerOf(settings, label),
     defaultRegistryName,

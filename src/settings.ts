@@ -313,6 +313,52 @@ export const settingsSchema = z.strictObject({
     meaning:
       'How long after a sign-in through the OpenID provider clients stay signed in; then the provider is asked again.',
   }),
+  builds: setting(choice('auto', 'on', 'off'), {
+    unit: 'auto, on or off',
+    default: 'auto',
+    meaning:
+      'Whether this server runs a build agent of its own: auto where the machine has what builds need. Other agents join whatever this says.',
+  }),
+  buildSlots: setting(slotCount, {
+    unit: 'count',
+    default: '2',
+    meaning: 'Runs that the agent of this server works on at once.',
+  }),
+  buildNetwork: setting(onOff, {
+    unit: 'on or off',
+    default: 'on',
+    meaning: 'Whether steps of builds reach more than the registry.',
+  }),
+  buildMemory: setting(parseByteSize, {
+    unit: 'size',
+    default: '4GiB',
+    meaning: 'Memory that one run may use.',
+  }),
+  buildDisk: setting(parseByteSize, {
+    unit: 'size',
+    default: '20GiB',
+    meaning: 'Disk that one run may use.',
+  }),
+  buildProcesses: setting(count, {
+    unit: 'count',
+    default: '2048',
+    meaning: 'Processes and threads that one run may have at once.',
+  }),
+  buildLogLimit: setting(parseByteSize, {
+    unit: 'size',
+    default: '16MiB',
+    meaning: 'Bytes of the log of one run that are kept; what follows is left out.',
+  }),
+  buildContextLimit: setting(parseByteSize, {
+    unit: 'size',
+    default: '4GiB',
+    meaning: 'Largest archive of files that may be uploaded for a build.',
+  }),
+  runRetention: setting(parseDuration, {
+    unit: 'duration',
+    default: '30d',
+    meaning: 'How long runs and their logs are kept after their end, but for those that are archived.',
+  }),
   server: setting(optional(url), {
     unit: 'URL',
     default: '',
@@ -503,6 +549,12 @@ function certificatePairs(text: string): CertificatePair[] {
 function count(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new RangeError('a whole number is needed');
   return Number(text);
+}
+
+function slotCount(text: string): number {
+  const slots = count(text);
+  if (slots < 1 || slots > 64) throw new RangeError('a number from 1 to 64 is needed');
+  return slots;
 }
 
 function workerCount(text: string): number {

@@ -5,11 +5,12 @@ import type { Directory } from '../../features/registries/directory.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { isArmPath } from '../arm/arm-path.ts';
+import { isBlobPath } from '../blob/render-blob-error.ts';
 import { isTenantPath } from '../login/tenant-path.ts';
 import { correlationHeader, correlationIdOf } from './correlation-id.ts';
 import type { Env } from './env.ts';
 import { clientBehind, type Peer } from './forwarded.ts';
-import { type Part, type Place, parseHostName, placeOf } from './host-name.ts';
+import { type Part, type Place, parseHostName, placeOf, registryHostOf } from './host-name.ts';
 import { type ObserveParts, observe } from './observe.ts';
 import { refuseRest } from './refuse-rest.ts';
 import { setStandardHeaders } from './standard-headers.ts';
@@ -69,6 +70,7 @@ function findRegistry(parts: ExchangeParts, host: string | undefined, path: stri
   const place = name === undefined ? undefined : placeOf(name, parts.domain);
   if (host === undefined || place === undefined) throw new BerthError('hostUnknown');
   if (!isServed(parts.part, place, path)) throw new BerthError('routeUnknown');
+  if (place.kind === 'storage') return parts.directory.byHost(registryHostOf(name ?? '', parts.domain));
   return place.kind === 'registry' ? parts.directory.byHost(host) : defaultRegistry(parts);
 }
 
@@ -79,15 +81,18 @@ function defaultRegistry({ directory }: ExchangeParts): Registry {
 }
 
 /** Another process may have made it just now. */
-async function lookUpRegistry({ directory }: ExchangeParts, host: string | undefined): Promise<Registry> {
-  const registry = host === undefined ? undefined : await directory.lookUp(host);
+async function lookUpRegistry({ directory, domain }: ExchangeParts, host: string | undefined): Promise<Registry> {
+  const name = host === undefined ? undefined : parseHostName(host)?.name;
+  const registry = name === undefined ? undefined : await directory.lookUp(registryHostOf(name, domain));
   if (registry === undefined) throw new BerthError('hostUnknown');
   return registry;
 }
 
 /** The control plane answers on `management.<domain>` and `login.<domain>`, registries on their names, and both on localhost. */
 function isServed(part: Part | undefined, place: Place, path: string): boolean {
-  const isControl = path.startsWith('/admin/') || isArmPath(path) || isTenantPath(path);
+  if (isBlobPath(path) || place.kind === 'storage')
+    return part !== 'control' && isBlobPath(path) && place.kind !== 'control' && place.kind !== 'registry';
+  const isControl = path.startsWith('/admin/') || path.startsWith('/agent/') || isArmPath(path) || isTenantPath(path);
   const asked: Part = isControl ? 'control' : 'registry';
   return (part ?? asked) === asked && (place.kind === 'local' || place.kind === asked);
 }

@@ -12,7 +12,10 @@ export type Part = 'control' | 'registry';
 /** Which part of the installation a host stands for (house plan, "Hosts"). */
 export type Place =
   /** `localhost` or an address: every surface, and the default registry. */
-  { readonly kind: 'local' } | { readonly kind: Part };
+  | { readonly kind: 'local' }
+  | { readonly kind: Part }
+  /** `<registry>.blob.<domain>`: files for builds, and their logs. */
+  | { readonly kind: 'storage' };
 
 /** Undefined for anything but a host name or address with an optional port. Source: RFC 9110, section 7.2. */
 export function parseHostName(text: string): HostName | undefined {
@@ -27,8 +30,15 @@ export function parseHostName(text: string): HostName | undefined {
 export function placeOf(name: string, domain: string): Place | undefined {
   if (name === 'localhost' || isIP(name) !== 0) return { kind: 'local' };
   if (!name.endsWith(`.${domain}`)) return undefined;
+  if (registryHostOf(name, domain) !== name) return { kind: 'storage' };
   const isControl = controlLabels.some((label) => name === `${label}.${domain}`);
   return { kind: isControl ? 'control' : 'registry' };
+}
+
+/** `<registry>.<domain>` of `<registry>.blob.<domain>`; any other name as it is. */
+export function registryHostOf(name: string, domain: string): string {
+  const end = `.blob.${domain}`;
+  return name.endsWith(end) ? `${name.slice(0, -end.length)}.${domain}` : name;
 }
 
 /** Whether a Host header names this machine rather than a name of the installation. */

@@ -5,6 +5,7 @@ import type { Log } from '../../platform/log.ts';
 import { renderAdminError } from '../admin/render-admin-error.ts';
 import { isArmPath } from '../arm/arm-path.ts';
 import { renderArmError } from '../arm/render-arm-error.ts';
+import { isBlobPath, renderBlobError } from '../blob/render-blob-error.ts';
 import { renderOciError } from '../oci/render-error.ts';
 import type { Env } from './env.ts';
 import { ClientGone } from './streams.ts';
@@ -28,7 +29,8 @@ export function renderNotFound(c: Context<Env>): Response {
 }
 
 function render(c: Context<Env>, error: BerthError): Response {
-  if (c.req.path.startsWith('/admin/')) return renderAdminError(c, error);
+  if (c.req.path.startsWith('/admin/') || c.req.path.startsWith('/agent/')) return renderAdminError(c, error);
+  if (isBlobPath(c.req.path)) return renderBlobError(c, error);
   if (isArmPath(c.req.path)) return renderArmError(c, error);
   return renderOciError(c, error);
 }

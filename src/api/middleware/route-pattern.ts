@@ -21,6 +21,8 @@ export function routePattern(path: string): string {
 /** Parts of the server with too many routes to tell apart, and too few requests. */
 const wholes: readonly [pattern: RegExp, route: string][] = [
   [/^\/admin\//, '/admin/*'],
+  [/^\/agent\//, '/agent/*'],
+  [/^\/build-files\//, '/build-files/*'],
   [/^\/events(\/|$)/, '/events'],
   [/^\/(subscriptions|tenants|providers)(\/|$)/i, '/subscriptions/*'],
   [/^\/graph\//, '/graph/*'],

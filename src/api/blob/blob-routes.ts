@@ -1,0 +1,130 @@
+import { type Context, Hono } from 'hono';
+import { BerthError } from '../../core/errors.ts';
+import { type BlobAddresses, blobContainer } from '../../features/builds/blob-addresses.ts';
+import type { Contexts } from '../../features/builds/contexts.ts';
+import type { RunStatus } from '../../features/builds/run.ts';
+import type { RunLog, RunLogs } from '../../features/builds/run-logs.ts';
+import type { ByteRange } from '../../platform/blob-store/blob-store.ts';
+import type { Env } from '../middleware/env.ts';
+import { bodyIn, bytesIn, sendBlob, type TransferLimits } from '../middleware/streams.ts';
+import { parseBlockList } from './block-list.ts';
+
+export type BlobRouteParts = {
+  readonly builds: { readonly contexts: Contexts; readonly logs: RunLogs; readonly addresses: BlobAddresses };
+  readonly transfer: TransferLimits;
+};
+
+const maxListBytes = 1024 * 1024;
+
+/** How the client knows that a log has ended, and how. Source: az wire document, 4.2. */
+const completions: Partial<Record<RunStatus, string>> = {
+  Succeeded: 'successful',
+  Failed: 'failed',
+  Error: 'internalerror',
+  Timeout: 'timedout',
+  Canceled: 'canceled',
+};
+
+/**
+ * Signed addresses in the form of Azure Storage: files for a run go in, logs come out. The signature is all that is asked of
+ * whoever comes. Source: az wire document, section 4.
+ */
+export function blobRoutes(parts: BlobRouteParts): Hono<Env> {
+  const routes = new Hono<Env>();
+  routes.all(`/${blobContainer}/source/*`, async (c) => {
+    if (c.req.method !== 'PUT') throw new BerthError('unsupported');
+    parts.builds.addresses.verify(c.req.path, queryOf(c), 'cw');
+    return await write(parts, c, c.req.path.slice(`/${blobContainer}/`.length));
+  });
+  routes.all(`/${blobContainer}/logs/:registry/:file`, async (c) => {
+    if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new BerthError('unsupported');
+    parts.builds.addresses.verify(c.req.path, queryOf(c), 'r');
+    const log = await parts.builds.logs.find(c.req.param('registry'), c.req.param('file').replace(/\.log$/, ''));
+    if (log === undefined) throw new BerthError('blobAddressUnknown');
+    return c.req.method === 'HEAD' ? c.body(null, 200, headersOf(log)) : await sendLog(parts, c, log);
+  });
+  return routes;
+}
+
+/** Put Blob, Put Block, Put Block List. */
+async function write({ builds, transfer }: BlobRouteParts, c: Context<Env>, path: string): Promise<Response> {
+  const body = bodyIn(c, transfer);
+  const query = queryOf(c);
+  const comp = query.get('comp');
+  switch (comp) {
+    case null:
+      if (c.req.header('x-ms-blob-type')?.toLowerCase() !== 'blockblob')
+        throw new BerthError('blobRequestInvalid', 'x-ms-blob-type is not BlockBlob');
+      await builds.contexts.put(path, body);
+      break;
+    case 'block':
+      await builds.contexts.putBlock(path, blockIdOf(query.get('blockid')), body);
+      break;
+    case 'blocklist': {
+      const bytes = await bytesIn(body, maxListBytes, () => new BerthError('bodyTooLarge'));
+      await builds.contexts.commit(path, parseBlockList(Buffer.from(bytes).toString()));
+      break;
+    }
+    default:
+      throw new BerthError('blobRequestInvalid', 'comp is neither block nor blocklist');
+  }
+  const now = new Date();
+  return c.body(null, 201, {
+    ETag: `"0x${now.getTime().toString(16).toUpperCase()}"`,
+    'Last-Modified': now.toUTCString(),
+    'x-ms-request-server-encrypted': 'false',
+    'Content-Length': '0',
+  });
+}
+
+function blockIdOf(text: string | null): string {
+  if (text !== null && /^[A-Za-z0-9+/=_%-]{1,100}$/.test(text)) return text;
+  throw new BerthError('blobRequestInvalid', 'the id of the block is not base64 of at most 64 bytes');
+}
+
+async function sendLog({ builds, transfer }: BlobRouteParts, c: Context<Env>, log: RunLog): Promise<Response> {
+  const asked = c.req.header('x-ms-range') ?? c.req.header('range');
+  const range = asked === undefined ? undefined : rangeOf(asked, log.sizeBytes);
+  const { start, end } = range ?? { start: 0, end: log.sizeBytes };
+  const headers = { ...headersOf(log), 'Content-Length': String(end - start) };
+  const part = { 'Content-Range': `bytes ${start}-${end - 1}/${log.sizeBytes}` };
+  return await sendBlob(
+    c,
+    {
+      status: range === undefined ? 200 : 206,
+      headers: range === undefined ? headers : { ...headers, ...part },
+      bytes: builds.logs.read(log, { start, end }),
+    },
+    transfer,
+  );
+}
+
+/** One range of bytes, both ends inclusive. Throws `blobRangeInvalid`. */
+function rangeOf(text: string, sizeBytes: number): ByteRange {
+  const [, first, last = ''] = /^bytes=(\d{1,15})-(\d{0,15})$/.exec(text.trim()) ?? [];
+  if (first === undefined) throw new BerthError('blobRangeInvalid');
+  const start = Number(first);
+  const end = last === '' ? sizeBytes : Math.min(Number(last) + 1, sizeBytes);
+  if (start >= end) throw new BerthError('blobRangeInvalid');
+  return { start, end };
+}
+
+/** The mark of the end stands beside the length of the whole: whoever sees it can read everything. */
+function headersOf({ sizeBytes, changedAtMicros, status }: RunLog): Record<string, string> {
+  const completion = status && completions[status];
+  return {
+    'Content-Type': 'text/plain; charset=utf-8',
+    'Content-Length': String(sizeBytes),
+    'Accept-Ranges': 'bytes',
+    ETag: `"0x${changedAtMicros.toString(16).toUpperCase()}"`,
+    'Last-Modified': new Date(changedAtMicros / 1000).toUTCString(),
+    'Cache-Control': 'no-store',
+    'Content-Disposition': 'attachment',
+    'x-ms-blob-type': 'AppendBlob',
+    ...(completion === undefined ? {} : { 'x-ms-meta-Complete': completion }),
+  };
+}
+
+function queryOf(c: Context<Env>): URLSearchParams {
+  return new URL(c.req.url).searchParams;
+}

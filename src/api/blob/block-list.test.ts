@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseBlockList } from './block-list.ts';
+
+describe('a list of blocks', () => {
+  test('is read in order', () => {
+    const text = `<?xml version='1.0' encoding='utf-8'?>\n<BlockList><Latest>YQ==</Latest>\n<Uncommitted>Yg==</Uncommitted></BlockList>`;
+    assert.deepEqual(parseBlockList(text), ['YQ==', 'Yg==']);
+    assert.deepEqual(parseBlockList('<BlockList></BlockList>'), []);
+  });
+
+  for (const [what, text] of [
+    ['nothing', ''],
+    ['another document', '<html></html>'],
+    ['an entity', '<BlockList><Latest>&a;</Latest></BlockList>'],
+    ['a document type', '<!DOCTYPE a [<!ENTITY b "c">]><BlockList></BlockList>'],
+    ['an unknown member', '<BlockList><Other>YQ==</Other></BlockList>'],
+    ['an end that is missing', '<BlockList><Latest>YQ==</BlockList>'],
+  ] as const)
+    test(`is refused with ${what}`, () => {
+      assert.throws(() => parseBlockList(text), { error: 'blobRequestInvalid' });
+    });
+});
