@@ -1,3 +1,4 @@
+import { cosignTags } from '../../src/features/content/cosign-tags.ts';
 import type { SampleBlob, SampleManifest } from './oci-samples.ts';
 
 export type ModelManifest = {
@@ -56,13 +57,27 @@ export class RepositoryModel {
     this.#drop(digest, nowMs);
     const subjects = [digest];
     for (let subject = subjects.pop(); subject !== undefined; subject = subjects.pop()) {
+      const signatures = this.#untagCosign(subject, nowMs);
       for (const referrer of [...this.live]) {
-        if (this.known.get(referrer)?.subject !== subject) continue;
+        if (this.known.get(referrer)?.subject !== subject && !signatures.has(referrer)) continue;
         if (this.locked.has(referrer) || this.#isTagged(referrer) || this.#isChild(referrer)) continue;
         this.#drop(referrer, nowMs);
         subjects.push(referrer);
       }
     }
+  }
+
+  /** Answers what the tags pointed at. */
+  #untagCosign(subject: string, nowMs: number): ReadonlySet<string> {
+    const pointed = new Set<string>();
+    if (this.live.has(subject)) return pointed;
+    for (const tag of cosignTags(subject)) {
+      const digest = this.tags.get(tag);
+      if (digest === undefined) continue;
+      this.untag(tag, nowMs);
+      pointed.add(digest);
+    }
+    return pointed;
   }
 
   /** The policy for manifests without a tag, of seven days. */
@@ -95,6 +110,14 @@ export class RepositoryModel {
         this.#putBack(referrer, false);
         subjects.push(referrer);
       }
+      for (const name of cosignTags(subject)) {
+        const signature = this.#keptUnder(name);
+        if (signature === undefined) continue;
+        this.#putBack(signature);
+        this.#point(name, signature, nowMs);
+        this.keptTags.delete(`${name} ${signature}`);
+        subjects.push(signature);
+      }
     }
     return true;
   }
@@ -103,6 +126,15 @@ export class RepositoryModel {
   expire(nowMs: number): void {
     for (const [digest, atMs] of this.kept) if (atMs <= nowMs - 7 * dayMs) this.kept.delete(digest);
     for (const [key, { atMs }] of this.keptTags) if (atMs <= nowMs - 7 * dayMs) this.keptTags.delete(key);
+  }
+
+  /** What a free tag pointed at last, where that can be had. */
+  #keptUnder(name: string): string | undefined {
+    if (this.tags.has(name)) return undefined;
+    const kept = [...this.keptTags.values()].filter(
+      ({ tag, digest }) => tag === name && (this.live.has(digest) || this.kept.has(digest)),
+    );
+    return kept.toSorted((a, b) => a.atMs - b.atMs || (a.digest < b.digest ? -1 : 1)).at(-1)?.digest;
   }
 
   #putBack(digest: string, withParts = true): void {

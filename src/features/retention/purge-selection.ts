@@ -1,4 +1,3 @@
-import { cosignSubject } from '../content/cosign-tags.ts';
 import {
   belongsToImage,
   type Family,
@@ -8,6 +7,7 @@ import {
   parentsFirst,
   withReferrers,
 } from './content-family.ts';
+import { groupsOf } from './leaving-groups.ts';
 
 /** A tag as a purge looks at it. Times are microseconds. */
 export type TagFacts = {
@@ -122,7 +122,14 @@ export function select({ tags, manifests }: RepositoryFacts, rule: SelectionRule
     ...(ofImages ?? []).filter((tag) => !mayLeave(tag)).map(({ digest }) => digest),
   ]);
   const leaving = leavingManifests({ tags, manifests }, { family, tagged, rule });
-  return { tags: leavingTags, groups: groupsOf(leaving, (ofImages ?? []).filter(mayLeave), { family, rule }) };
+  const groups = groupsOf(leaving, {
+    manifests,
+    family,
+    tagged,
+    cosignTags: (ofImages ?? []).filter(mayLeave),
+    reasonOf: rule.takesManifest,
+  });
+  return { tags: leavingTags, groups };
 }
 
 type Tagged = { readonly family: Family; readonly tagged: ReadonlySet<string>; readonly rule: SelectionRule };
@@ -149,71 +156,6 @@ function leavingManifests({ tags, manifests }: RepositoryFacts, { family, tagged
     isHeld,
   );
   return parentsFirst([...leaving]);
-}
-
-/** Puts what refers to a manifest behind the last manifest it refers to, as deletions take it. */
-function groupsOf(
-  ordered: readonly ManifestFacts[],
-  cosignTags: readonly TagFacts[],
-  { family, rule }: Pick<Tagged, 'family' | 'rule'>,
-): LeavingGroup[] {
-  const leaving = new Set(ordered.map(({ digest }) => digest));
-  const listed = new Set(ordered.flatMap(({ children }) => children));
-  const mayFollow = ({ digest, children }: ManifestFacts) =>
-    !listed.has(digest) && !children.some((child) => leaving.has(child));
-  const subjects = new Map<string, string[]>();
-  for (const { digest } of ordered)
-    for (const referrer of family.referrers.get(digest) ?? [])
-      if (leaving.has(referrer.digest) && mayFollow(referrer)) listIn(subjects, referrer.digest).push(digest);
-  const places = placesOf(ordered, subjects);
-  const inGroup = Map.groupBy(ordered, ({ digest }) => places.get(digest) ?? -1);
-  const tagsOf = Map.groupBy(cosignTags, ({ name }) => places.get(cosignSubject(name) ?? '') ?? -1);
-  return ordered.flatMap((manifest, index) => {
-    if (places.get(manifest.digest) !== index || subjects.has(manifest.digest)) return [];
-    const followers = (inGroup.get(index) ?? []).filter((each) => each !== manifest);
-    const decision = rule.takesManifest(manifest) ?? { reason: 'refers to an image that leaves' };
-    const named = decision.rule === undefined ? {} : { rule: decision.rule };
-    return {
-      manifest,
-      ...decision,
-      tags: (tagsOf.get(index) ?? []).map((tag) => ({ tag, reason: 'belongs to an image that leaves', ...named })),
-      followers: followers.map((each) => ({ manifest: each, reason: 'refers to an image that leaves', ...named })),
-    };
-  });
-}
-
-/** Where in the order each leaves: a follower with the last of its subjects. Tags of cosign that form a circle leave nowhere. */
-function placesOf(
-  ordered: readonly ManifestFacts[],
-  subjects: ReadonlyMap<string, readonly string[]>,
-): ReadonlyMap<string, number> {
-  const places = new Map<string, number>();
-  for (const [index, { digest }] of ordered.entries()) if (!subjects.has(digest)) places.set(digest, index);
-  const followers = new Map<string, string[]>();
-  const open = new Map<string, number>();
-  for (const [follower, some] of subjects) {
-    open.set(follower, some.length);
-    for (const subject of some) listIn(followers, subject).push(follower);
-  }
-  const placed = [...places.keys()];
-  for (const subject of placed) {
-    for (const follower of followers.get(subject) ?? []) {
-      places.set(follower, Math.max(places.get(follower) ?? -1, places.get(subject) ?? -1));
-      const left = (open.get(follower) ?? 0) - 1;
-      open.set(follower, left);
-      if (left === 0) placed.push(follower);
-    }
-  }
-  for (const [follower, left] of open) if (left > 0) places.delete(follower);
-  return places;
-}
-
-function listIn(lists: Map<string, string[]>, key: string): string[] {
-  const known = lists.get(key);
-  if (known !== undefined) return known;
-  const made: string[] = [];
-  lists.set(key, made);
-  return made;
 }
 
 function newestFirst(a: TagFacts | ManifestFacts, b: TagFacts | ManifestFacts): number {

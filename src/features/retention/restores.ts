@@ -1,12 +1,14 @@
+import { sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import type { Tag } from '../../core/reference.ts';
+import { parseTag, type Tag } from '../../core/reference.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import { requireOn } from '../content/attributes.ts';
 import type { AuthorizedChange, Change } from '../content/authorized-change.ts';
 import { eventsOf } from '../content/content-events.ts';
+import { cosignTags } from '../content/cosign-tags.ts';
 import { keepTags, putBackManifest } from '../content/deleted-content.ts';
 import { immutableTagsOf } from '../content/immutable-tags.ts';
 import { missingBlobs } from '../content/manifest-store.ts';
@@ -62,7 +64,13 @@ export class Restores {
     for (let subjects: readonly Digest[] = [restore.digest]; subjects.length > 0; ) {
       const referrers = await referrersOf(read, uid, subjects);
       for (const some of slices(referrers)) await this.#putBack(place, authority, some);
-      subjects = referrers;
+      const signatures = await cosignTagsOf(read, uid, subjects);
+      for (const signature of signatures) {
+        const family = await partsOf(read, uid, signature.digest);
+        for (const some of slices(family)) await this.#putBack(place, authority, some);
+        await this.#putBack(place, authority, [signature.digest], { ...signature, isForced: false });
+      }
+      subjects = [...referrers, ...signatures.map((each) => each.digest)];
     }
   }
 
@@ -260,6 +268,35 @@ async function referrersOf(queries: Queries, repositoryUid: string, subjects: re
     for (const row of rows) found.push(parseDigest(row.digest));
   }
   return found;
+}
+
+const isFree = sql<boolean>`not exists (
+  select 1 from tags t where t.repository_uid = d.repository_uid and t.name = d.name)`;
+const isAtHand = sql<boolean>`(
+  exists (select 1 from manifests m where m.repository_uid = d.repository_uid and m.digest = d.digest)
+  or exists (select 1 from deleted_manifests k where k.repository_uid = d.repository_uid and k.digest = d.digest))`;
+
+/** Tags of cosign that are kept, free now, and pointed at something that is here or kept: the last deleted of each name. */
+async function cosignTagsOf(
+  queries: Queries,
+  repositoryUid: string,
+  subjects: readonly Digest[],
+): Promise<readonly { readonly tag: Tag; readonly digest: Digest }[]> {
+  const found = new Map<string, string>();
+  for (const some of slices(subjects)) {
+    const rows = await queries
+      .selectFrom('deleted_tags as d')
+      .where('d.repository_uid', '=', repositoryUid)
+      .where('d.name', 'in', some.flatMap(cosignTags))
+      .where(isFree)
+      .where(isAtHand)
+      .orderBy('d.deleted_at')
+      .orderBy('d.digest')
+      .select(['d.name', 'd.digest'])
+      .execute();
+    for (const { name, digest } of rows) found.set(name, digest);
+  }
+  return [...found].map(([name, digest]) => ({ tag: parseTag(name), digest: parseDigest(digest) }));
 }
 
 /** Deleted manifests that are not served. */
