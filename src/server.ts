@@ -71,6 +71,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 
   const data = await openData(settings, { log, opened, role, link, failpoints: program.failpoints });
   const features = await composeFeatures(settings, data);
+  opened.defer(() => features.lastPulls.close());
   const { directory } = features;
   // The data folder is ours alone, so nobody is at work on an upload that a killed server held.
   if (settings.database === undefined && role !== 'worker') await features.uploads.releaseAll();
@@ -149,6 +150,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       deletions: features.deletions,
       change: features.deletedExpiry.change,
       removalGuard: features.removalGuard,
+      lifecycles: features.lifecycles,
       region: data.installation.region,
       collectEveryMs: settings.gcInterval,
       scrubBytesPerSecond: settings.scrubRate,

@@ -4,6 +4,7 @@ import type { AuthorizedChange } from '../content/authorized-change.ts';
 import type { Deletions } from '../content/deletions.ts';
 import { expireDeleted } from './deleted-expiry.ts';
 import { type CollectionParts, collectGarbage } from './garbage-collection.ts';
+import type { Lifecycles } from './lifecycles.ts';
 import { ownAuthority } from './own-authority.ts';
 import type { RemovalGuard } from './removal-guard.ts';
 import { scrub } from './scrub.ts';
@@ -12,6 +13,8 @@ import { deleteUntagged } from './untagged-policy.ts';
 /** A policy of 0 days deletes within seconds. */
 const untaggedEveryMs = 5_000;
 const expiryEveryMs = 600_000;
+/** Who asks for a run of lifecycle rules waits no longer than this for its beginning. */
+const lifecycleEveryMs = 2_000;
 /** A run leaves its place to other jobs now and then. */
 const scrubRunMs = 60_000;
 const scrubPauseMs = 10_000;
@@ -21,6 +24,7 @@ export type RetentionJobParts = CollectionParts & {
   readonly deletions: Deletions;
   readonly journal: Journal;
   readonly removalGuard: RemovalGuard;
+  readonly lifecycles: Lifecycles;
   readonly region: string;
   readonly scrubBytesPerSecond: number;
   readonly scrubEveryMs: number;
@@ -47,6 +51,7 @@ export function retentionJobs(parts: RetentionJobParts): JobKind[] {
   return [
     removing('retention.garbage', (job) => collectGarbage(parts, job), parts.collectEveryMs),
     removing('retention.untagged', (job) => deleteUntagged(untagged, job), untaggedEveryMs),
+    removing('retention.lifecycle', (job) => parts.lifecycles.work(job), lifecycleEveryMs),
     removing('retention.deleted', (job) => expireDeleted(expiry, job), expiryEveryMs),
     {
       ...common,
