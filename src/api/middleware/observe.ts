@@ -11,8 +11,8 @@ type Told = {
   readonly correlationId: string;
   readonly address: string;
   readonly path: string;
-  /** Asked when the exchange is over: registry and identity. */
-  readonly who: () => Readonly<Record<string, string>>;
+  /** Asked when the exchange is over: registry and identity, where there are some. */
+  readonly who?: () => Readonly<Record<string, string>>;
 };
 
 /** Bytes of a connection that earlier exchanges have accounted for. */
@@ -36,7 +36,7 @@ export function observe(
     const status = outgoing.statusCode;
     const { received, sent } = countBytes(socket);
     metrics.end({ method, route: routePattern(told.path), status, seconds, receivedBytes: received, sentBytes: sent });
-    const fields = { ...told, ...who(), method, status, seconds: Number(seconds.toFixed(6)), received, sent };
+    const fields = { ...told, ...who?.(), method, status, seconds: Number(seconds.toFixed(6)), received, sent };
     const userAgent = incoming.headers['user-agent'];
     log[levelOf(method, status)]('request', {
       ...fields,
