@@ -13,6 +13,7 @@ import type { Log } from '../../platform/log.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
 import type { Env } from '../middleware/env.ts';
 import type { TransferLimits } from '../middleware/streams.ts';
+import { agentPoolArmType } from './agent-pool-type.ts';
 import { type ArmCallerParts, createArmCaller } from './arm-caller.ts';
 import { armRoutes } from './arm-routes.ts';
 import type { ArmType } from './arm-type.ts';
@@ -70,7 +71,7 @@ export function createArm(parts: CreateArmParts): Arm {
     resourceGroupType,
     resourceLockType,
     containerRegistryType({ ...parts, ...(building && { moreActions: runActions(building) }) }),
-    ...(building === undefined ? [] : [registryRunType(building)]),
+    ...(building === undefined ? [] : [registryRunType(building), agentPoolArmType(building)]),
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
     registryWebhookType(parts),

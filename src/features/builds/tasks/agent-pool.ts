@@ -1,0 +1,44 @@
+import { type AgentPool, agentPoolSchema, agentTiers } from '../../../wire/arm/agent-pool-schema.ts';
+import { parseProperties } from '../../resources/parse-properties.ts';
+import { refuse } from '../../resources/refuse.ts';
+import type { Desired, Resource } from '../../resources/resource.ts';
+import type { Validation } from '../../resources/resource-type.ts';
+import { tidy } from './task.ts';
+
+export const agentPoolType = 'Microsoft.ContainerRegistry/registries/agentPools';
+
+export function agentPoolOf({ properties }: Pick<Resource, 'properties'>): AgentPool {
+  return agentPoolSchema.parse(properties);
+}
+
+/** What an agent of the pool gives a run. */
+export function capacityOf(pool: Pick<AgentPool, 'tier'>): { readonly cpus: number; readonly memoryMiB: number } {
+  return agentTiers[pool.tier];
+}
+
+/** Throws `resourceNameInvalid`. */
+export function checkAgentPoolName(name: string): void {
+  if (/^[a-zA-Z0-9-]{3,20}$/.test(name)) return;
+  throw refuse('resourceNameInvalid', {
+    message: `The agent pool name '${name.slice(0, 100)}' is invalid: use 3 to 20 letters, digits and '-'.`,
+    target: 'name',
+  });
+}
+
+/** Throws `resourceInvalid`. The tier of a pool is chosen once. */
+export function validateAgentPool({ desired, existing }: Validation): Desired {
+  const pool = parseProperties(agentPoolSchema, desired.properties, 'properties');
+  if (pool.virtualNetworkSubnetResourceId)
+    throw refuse('resourceInvalid', {
+      message:
+        'Agents here are programs that are started where they are to run: there are no virtual networks to name. ' +
+        'Leave the subnet out, and start the agents of the pool inside the network that they are to reach.',
+      target: 'properties.virtualNetworkSubnetResourceId',
+    });
+  if (existing !== undefined && agentPoolOf(existing).tier !== pool.tier)
+    throw refuse('resourceInvalid', {
+      message: `The tier of the pool '${existing.name}' is ${agentPoolOf(existing).tier} and cannot be changed. Create another pool.`,
+      target: 'properties.tier',
+    });
+  return { ...desired, sku: undefined, identity: undefined, properties: tidy(pool) };
+}
