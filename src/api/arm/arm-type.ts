@@ -23,8 +23,6 @@ export type ArmType = ResourceType & {
   /** By the lower-cased word behind the resource's id. */
   readonly actions?: Readonly<Record<string, ArmAction>>;
   readonly hasSystemData: boolean;
-  /** Old clients take nothing else for a new one than 200; 201 unless set. */
-  readonly createdStatus?: 200;
   /** Status of a PUT that makes one; 201 unless given. */
   readonly createdStatus?: 200;
   /** What every parent has without anybody making it: shown and listed like the others, never written. */

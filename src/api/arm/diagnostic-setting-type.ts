@@ -26,6 +26,7 @@ export function registryDiagnosticSettingType({ logDestinations }: DiagnosticSet
     level: 'extension',
     hasLocation: false,
     hasSystemData: false,
+    createdStatus: 200,
     checkName: (name) => {
       if (/^[A-Za-z0-9 _.()-]{1,260}$/.test(name)) return;
       throw refuse('resourceNameInvalid', {
