@@ -2,6 +2,7 @@ import { Hono } from 'hono';
 import { acrRoutes } from './api/acr/acr-routes.ts';
 import { accessRoutes } from './api/admin/access-routes.ts';
 import { adminRoutes } from './api/admin/admin-routes.ts';
+import { agentTokenRoutes } from './api/admin/agent-token-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { lifecycleRoutes } from './api/admin/lifecycle-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
@@ -76,6 +77,7 @@ export function composeApp(
   if (builds !== undefined) {
     app.route('/', agentRoutes({ ...parts, builds }));
     app.route('/', blobRoutes({ ...parts, builds }));
+    app.route('/', agentTokenRoutes({ ...parts, ...builds }));
   }
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);

@@ -4,6 +4,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
 import { accessCommands } from './cli/access.ts';
+import { agentTokenCommands } from './cli/agent-token.ts';
 import { auditCommands } from './cli/audit.ts';
 import { azCloudCommands } from './cli/az-cloud.ts';
 import {
@@ -45,6 +46,7 @@ const commands = [
   ...retentionCommands,
   ...purgeCommands,
   ...lifecycleCommands,
+  ...agentTokenCommands,
   ...auditCommands,
 ];
 

@@ -21,6 +21,7 @@ const onlineSettings: readonly string[] = ['config', 'data', 'server'];
 const nounPurposes = new Map([
   ['audit', 'who did what in the registries'],
   ['registry', 'registries of this installation'],
+  ['agent-token', 'what agents of builds show the server'],
   ['credential', "a registry's admin user"],
   ['access', 'who may do what'],
   ['identity', 'managed identities of machines and workloads'],

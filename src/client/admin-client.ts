@@ -3,6 +3,14 @@ import {
   type AccessQuestion,
   accessExplanationSchema,
 } from '../wire/admin/access-schema.ts';
+import {
+  type AgentTokenCreate,
+  type AgentTokenView,
+  agentTokenGoneSchema,
+  agentTokenListSchema,
+  type NewAgentToken,
+  newAgentTokenSchema,
+} from '../wire/admin/agent-token-schema.ts';
 import { type CredentialView, credentialSchema, type PasswordName } from '../wire/admin/credential-schema.ts';
 import {
   type IdentityBind,
@@ -66,6 +74,10 @@ export type AdminClient = {
   readonly unenforcedList: () => Promise<UnenforcedView['registries']>;
   /** Why somebody may or may not do something. */
   readonly accessExplain: (question: AccessQuestion) => Promise<AccessExplanationView>;
+  /** The token is told once. */
+  readonly agentTokenCreate: (request: AgentTokenCreate) => Promise<NewAgentToken>;
+  readonly agentTokenList: () => Promise<AgentTokenView[]>;
+  readonly agentTokenDelete: (id: string) => Promise<{ readonly id: string }>;
   readonly identityBindingList: () => Promise<IdentityBindingView[]>;
   readonly identityBind: (request: IdentityBind) => Promise<IdentityBindingView>;
   readonly identityUnbind: (id: string) => Promise<{ readonly id: string }>;
@@ -115,6 +127,10 @@ export function createAdminClient(connection: Connection): AdminClient {
     unenforcedList: async () => (await send(connection, 'GET', '/admin/unenforced', unenforcedSchema)).registries,
     accessExplain: (question) =>
       send(connection, 'GET', `/admin/access/explain?${new URLSearchParams(question)}`, accessExplanationSchema),
+    agentTokenCreate: (body) => send(connection, 'POST', '/admin/agent-tokens', newAgentTokenSchema, body),
+    agentTokenList: async () => (await send(connection, 'GET', '/admin/agent-tokens', agentTokenListSchema)).tokens,
+    agentTokenDelete: (id) =>
+      send(connection, 'DELETE', `/admin/agent-tokens/${encodeURIComponent(id)}`, agentTokenGoneSchema),
     identityBindingList: async () =>
       (await send(connection, 'GET', '/admin/identity-bindings', identityBindingListSchema)).bindings,
     identityBind: (body) => send(connection, 'POST', '/admin/identity-bindings', identityBindingSchema, body),

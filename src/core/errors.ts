@@ -861,6 +861,12 @@ export const errorCatalogue = {
     message: 'the token of the agent is wrong or was taken back',
     remedy: 'Make one with berth agent-token create --pool NAME, and start the agent with it.',
   },
+  agentTokenUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'there is no agent token of this id',
+    remedy: 'List them with berth agent-token list.',
+  },
   leaseLost: {
     code: 'LEASE_LOST',
     status: 410,
