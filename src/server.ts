@@ -25,6 +25,7 @@ import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName } from './installation.ts';
 import { SettingsError } from './load-settings.ts';
 import { type Data, openData } from './open-data.ts';
+import { Inventory } from './operate/rebuild/inventory.ts';
 import { type Certificates, createCertificates } from './platform/certificates/certificates.ts';
 import { createJobs } from './platform/jobs/create-jobs.ts';
 import type { Jobs } from './platform/jobs/jobs.ts';
@@ -157,6 +158,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       scrubEveryMs: settings.scrubInterval,
     }),
     unfinishedDeletionsJob({ ...data, deletions: features.deletions }),
+    new Inventory({ ...data, ...data.installation }).jobKind(),
     throttlingJob(data),
     ...arm.jobKinds,
     ...builds.jobKinds,
