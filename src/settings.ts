@@ -92,6 +92,18 @@ export const settingsSchema = z.strictObject({
     isFlagless: true,
     meaning: 'Secret access key of the S3 store, or account key of the Azure one.',
   }),
+  backupKeyId: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    meaning: 'Access key id of an object store with backups, where it is not that of the blobs.',
+  }),
+  backupKey: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'Secret access key, or account key, of an object store with backups.',
+  }),
   blobsRedirect: setting(onOff, {
     unit: 'on or off',
     default: 'off',
