@@ -7,15 +7,16 @@ import type { Env } from './api/middleware/env.ts';
 import { metricsApp } from './api/middleware/health-routes.ts';
 import { type Part, registryHostOf } from './api/middleware/host-name.ts';
 import { type HttpServers, type Listener, startHttpServers } from './api/middleware/http-servers.ts';
-import { createMetrics, type Metrics, summedMetrics } from './api/middleware/metrics.ts';
+import { type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { composeApp, transferOf } from './compose-app.ts';
 import { type Builds, composeBuilds } from './compose-builds.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
+import { composeDiagnostics, openMetrics } from './compose-insight.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
+import type { Diagnostics } from './features/insight/diagnostics.ts';
 import { insightWork } from './features/insight/insight-work.ts';
-import { createLoadSampler } from './features/insight/load-sample.ts';
 import { RegistryMetrics } from './features/insight/registry-metrics.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { unfinishedDeletionsJob } from './features/retention/unfinished-deletions.ts';
@@ -144,6 +145,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const builds = composeBuilds(settings, data, features, { jobs, certificates });
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
+  const diagnostics = composeDiagnostics(settings, data, features, { jobs, opened });
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
     ...retentionJobs({
@@ -163,10 +165,11 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     ...arm.jobKinds,
     ...builds.jobKinds,
     ...insight.jobKinds,
+    diagnostics.planKind(),
   ]);
   opened.defer(() => jobs.stop());
   followUntilClosed(insight.follow, opened);
-  startWebhooks(new Webhooks({ ...data, directory, jobs }), data, opened);
+  startWebhooks(new Webhooks({ ...data, directory, jobs }), diagnostics, data, opened);
   const appOf = (part?: Part) =>
     composeApp(
       settings,
@@ -182,17 +185,6 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   opened.defer(() => builds.queue.close());
 }
 
-function openMetrics(data: Data, { directory }: Features, registryMetrics: RegistryMetrics, sink: LineSink): Metrics {
-  return createMetrics({
-    droppedLogLines: () => sink.dropped(),
-    ofRegistries: {
-      registries: () => directory.list(),
-      total: (registryUid, metric) => registryMetrics.total(registryUid, metric),
-      load: createLoadSampler(data),
-    },
-  });
-}
-
 /** The metrics of all workers, whichever of them is asked. */
 function shared(metrics: Metrics, link: WorkerLink | undefined): Metrics {
   if (link === undefined) return metrics;
@@ -201,9 +193,14 @@ function shared(metrics: Metrics, link: WorkerLink | undefined): Metrics {
 }
 
 /** Receivers have a runner of their own: the slow ones among them keep no other work waiting. */
-function startWebhooks(webhooks: Webhooks, { database, log }: Data, opened: AsyncDisposableStack): void {
+function startWebhooks(
+  webhooks: Webhooks,
+  diagnostics: Diagnostics,
+  { database, log }: Data,
+  opened: AsyncDisposableStack,
+): void {
   const deliveries = createJobs({ database, clock, ids, log, concurrency: deliveriesAtOnce });
-  deliveries.start(webhooks.jobKinds());
+  deliveries.start([...webhooks.jobKinds(), diagnostics.sendKind()]);
   opened.defer(() => deliveries.stop());
   followUntilClosed((signal) => webhooks.follow(signal), opened);
 }
@@ -234,6 +231,7 @@ function composeArm(
     loginServerOf: (label) => loginServerOf(settings, label),
     defaultRegistryName,
     locationNames: settings.locations,
+    logDestinations: settings.logDestinations.map(({ name }) => name),
     transfer: transferOf(settings),
   });
 }

@@ -1,0 +1,48 @@
+import { createMetrics, type Metrics } from './api/middleware/metrics.ts';
+import type { Features } from './compose-features.ts';
+import { Diagnostics } from './features/insight/diagnostics.ts';
+import { createLoadSampler } from './features/insight/load-sample.ts';
+import { logWriters } from './features/insight/log-writers.ts';
+import type { RegistryMetrics } from './features/insight/registry-metrics.ts';
+import { openBlobStore } from './open-blob-store.ts';
+import type { Data } from './open-data.ts';
+import type { StoreAddress } from './platform/blob-store/store-address.ts';
+import type { StoreNotes } from './platform/blob-store/store-notes.ts';
+import type { Jobs } from './platform/jobs/jobs.ts';
+import type { LineSink } from './platform/line-sink.ts';
+import type { Settings } from './settings.ts';
+
+export function openMetrics(
+  data: Data,
+  { directory }: Features,
+  registryMetrics: RegistryMetrics,
+  sink: LineSink,
+): Metrics {
+  return createMetrics({
+    droppedLogLines: () => sink.dropped(),
+    ofRegistries: {
+      registries: () => directory.list(),
+      total: (registryUid, metric) => registryMetrics.total(registryUid, metric),
+      load: createLoadSampler(data),
+    },
+  });
+}
+
+/** Sends the logs of registries; a repeated job plans, and the runner of webhooks sends. */
+export function composeDiagnostics(
+  settings: Settings,
+  data: Data,
+  { directory }: Features,
+  { jobs, opened }: { readonly jobs: Jobs; readonly opened: AsyncDisposableStack },
+): Diagnostics {
+  const notesAt = (address: StoreAddress) => openNotes(settings, data, address, opened);
+  const writers = logWriters({ ...data, tokens: settings.logDestinationTokens, notesAt }, settings.logDestinations);
+  return new Diagnostics({ ...data, ...data.installation, directory, jobs, writers });
+}
+
+/** What a store beside the one of the blobs keeps; it is opened as that one is, with the same credentials. */
+function openNotes(settings: Settings, data: Data, blobs: StoreAddress, opened: AsyncDisposableStack): StoreNotes {
+  const { notes, close } = openBlobStore({ ...settings, blobs, blobsRedirect: false }, data);
+  opened.defer(close);
+  return notes;
+}
