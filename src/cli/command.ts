@@ -21,18 +21,19 @@ export type CommandContext = {
   readonly cloud: () => CloudSurroundings;
 };
 
-/** Paths are absolute; `blobs` is an address of a blob store. */
+/** Paths are absolute; `to` and `from` of backups are a path or the address of an object store, `blobs` that of a blob store. */
 export type OfflineTask =
   | { readonly kind: 'migrateDatabase' }
   | {
       readonly kind: 'backup';
-      readonly folder: string;
+      readonly to: string;
       readonly blobs: string | undefined;
       readonly withSecrets: boolean;
+      readonly keep: number | undefined;
     }
   | {
       readonly kind: 'restore';
-      readonly folder: string;
+      readonly from: string;
       readonly blobs: string | undefined;
       readonly snapshot: string | undefined;
     }

@@ -16,41 +16,51 @@ export const operateCommands: readonly Command[] = [
   {
     words: ['backup'],
     purpose:
-      'copy database and blobs into a folder of backups, also while the server runs; what is there already stays',
+      'copy database and blobs to a folder or an object store, also while the server runs; what is there already stays',
     options: [
-      { name: 'to', meaning: 'folder of the backups', value: 'FOLDER' },
+      { name: 'to', meaning: 'folder of the backups, or s3://... or azure://...', value: 'PLACE' },
+      { name: 'keep', meaning: 'keep so many of the newest snapshots and remove older ones', value: 'COUNT' },
       {
         name: 'to-blobs',
-        meaning: 'where their blobs are, if not in that folder: s3://... or azure://...',
+        meaning: 'where their blobs are, if not in that place: s3://... or azure://...',
         value: 'URL',
       },
       { name: 'with-secrets', meaning: 'also master key, certificate authority and bootstrap.json' },
     ],
     settings: dataSettings,
     run: (context, given) =>
-      withFolder(context, given, 'to', (folder) => ({
-        kind: 'backup',
-        folder,
-        blobs: given.option('to-blobs'),
-        withSecrets: given.isSet('with-secrets'),
-      })),
+      withTask(
+        context,
+        withOption(given, 'to', (to) =>
+          withCount(given, 'keep', (keep) => ({
+            kind: 'backup',
+            to: placeOf(to),
+            blobs: given.option('to-blobs'),
+            withSecrets: given.isSet('with-secrets'),
+            keep,
+          })),
+        ),
+      ),
   },
   {
     words: ['restore'],
     purpose: 'put a backup into an empty database and a store; the server is not running',
     options: [
-      { name: 'from', meaning: 'folder of the backups', value: 'FOLDER' },
-      { name: 'from-blobs', meaning: 'where their blobs are, if not in that folder', value: 'URL' },
+      { name: 'from', meaning: 'folder of the backups, or s3://... or azure://...', value: 'PLACE' },
+      { name: 'from-blobs', meaning: 'where their blobs are, if not in that place', value: 'URL' },
       { name: 'snapshot', meaning: 'which one (default: the newest)', value: 'NAME' },
     ],
     settings: dataSettings,
     run: (context, given) =>
-      withFolder(context, given, 'from', (folder) => ({
-        kind: 'restore',
-        folder,
-        blobs: given.option('from-blobs'),
-        snapshot: given.option('snapshot'),
-      })),
+      withTask(
+        context,
+        withOption(given, 'from', (from) => ({
+          kind: 'restore',
+          from: placeOf(from),
+          blobs: given.option('from-blobs'),
+          snapshot: given.option('snapshot'),
+        })),
+      ),
   },
   {
     words: ['move'],
@@ -61,8 +71,11 @@ export const operateCommands: readonly Command[] = [
     ],
     settings: [],
     run: (context, given) =>
-      withFolder(context, given, 'from', (from) =>
-        withOption(given, 'to', (to) => ({ kind: 'move', from, to: resolve(to) })),
+      withTask(
+        context,
+        withOption(given, 'from', (from) =>
+          withOption(given, 'to', (to) => ({ kind: 'move', from: resolve(from), to: resolve(to) })),
+        ),
       ),
   },
   {
@@ -80,16 +93,26 @@ export const operateCommands: readonly Command[] = [
   },
 ];
 
-async function withFolder(
-  context: CommandContext,
-  given: Given,
-  name: string,
-  taskOf: (path: string) => OfflineTask | string,
-): Promise<ExitCode> {
-  const task = withOption(given, name, (path) => taskOf(resolve(path)));
+/** Runs the task, or says what is wrong with what was given. */
+async function withTask(context: CommandContext, task: OfflineTask | string): Promise<ExitCode> {
   if (typeof task !== 'string') return await context.offline(task);
   context.complain(`berth: ${task}`);
   return exitCodes.usage;
+}
+
+/** An object store by its address, anything else by its path. */
+function placeOf(text: string): string {
+  return text.includes('://') ? text : resolve(text);
+}
+
+function withCount(
+  given: Given,
+  name: string,
+  taskOf: (value: number | undefined) => OfflineTask,
+): OfflineTask | string {
+  const text = given.option(name);
+  if (text === undefined) return taskOf(undefined);
+  return /^[1-9]\d{0,4}$/.test(text) ? taskOf(Number(text)) : `--${name} is a number from 1 to 99999`;
 }
 
 /** The task, or what is missing. */
