@@ -99,7 +99,7 @@ export const testGroups: readonly TestGroup[] = [
     'events',
     'subscriptions, the live stream of events, time travel',
     3,
-    ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts'],
+    ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts', 'test/end-to-end/tag-moves.test.ts'],
     1,
   ),
   program('bench', 'the benchmark runs and its answers are right', 3, [

@@ -14,6 +14,7 @@ import { blobRoutes } from './api/blob/blob-routes.ts';
 import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
+import { tagMovesRoutes } from './api/events/tag-moves-routes.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import type { Env } from './api/middleware/env.ts';
@@ -60,6 +61,7 @@ export function composeApp(
   app.use('/v2/*', countTraffic(features.measure));
   app.route('/', asOfRoutes({ ...parts, ...data.installation }));
   app.route('/', ociRoutes(parts));
+  app.route('/', tagMovesRoutes({ ...parts, ...data.installation }));
   app.route('/', acrRoutes(parts));
   app.route('/', tokenRoutes(parts));
   app.route('/', graphRoutes({ ...parts, domain }));

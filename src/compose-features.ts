@@ -9,13 +9,14 @@ import { RunTokens } from './features/access/run-tokens.ts';
 import { createExchangeToken } from './features/access/token-exchange.ts';
 import { createIssueTokens } from './features/access/token-service.ts';
 import { AttributeChanges } from './features/content/attribute-changes.ts';
-import { createAuthorizedChange } from './features/content/authorized-change.ts';
+import { createAuthorizedChange, createAuthorizedChanges } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
 import { Deletions } from './features/content/deletions.ts';
 import { LastPulls } from './features/content/last-pulls.ts';
 import { Listings } from './features/content/listings.ts';
 import { Manifests } from './features/content/manifests.ts';
 import { Metadata } from './features/content/metadata.ts';
+import { TagMoves } from './features/content/tag-moves.ts';
 import { UploadTickets } from './features/content/upload-tickets.ts';
 import { Uploads } from './features/content/uploads.ts';
 import { UsageReports } from './features/content/usage-reports.ts';
@@ -115,6 +116,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     deletions,
     lastPulls: content.lastPulls,
     lifecycles: new Lifecycles({ ...content, deletions }),
+    tagMoves: new TagMoves({ ...content, changes: createAuthorizedChanges(data.database, data.journal) }),
     attributeChanges: new AttributeChanges(content),
     metadata: new Metadata(content),
     usageReports: new UsageReports(content),

@@ -27,6 +27,7 @@ import { registryCommands } from './cli/registry.ts';
 import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
+import { tagCommands } from './cli/tag.ts';
 import { createAdminClient } from './client/admin-client.ts';
 import { DataFolder } from './data-folder.ts';
 import { type LoadedSettings, loadSettings, SettingsError } from './load-settings.ts';
@@ -47,6 +48,7 @@ const commands = [
   ...purgeCommands,
   ...lifecycleCommands,
   ...agentTokenCommands,
+  ...tagCommands,
   ...auditCommands,
 ];
 

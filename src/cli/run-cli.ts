@@ -27,6 +27,7 @@ const nounPurposes = new Map([
   ['identity', 'managed identities of machines and workloads'],
   ['lifecycle', 'rules by which content of a registry leaves by itself'],
   ['key', 'keys that sign tokens'],
+  ['tag', 'where tags pointed, and moves of several at once'],
 ]);
 
 /** Runs the command that `argv` names; answers the exit code. Throws nothing that has one. */

@@ -1,4 +1,12 @@
 import {
+  type MovedTagsView,
+  movedTagsSchema,
+  type Release,
+  type Rollback,
+  type TagDifferencesView,
+  tagDifferencesSchema,
+} from '../wire/acr/tag-moves-schema.ts';
+import {
   type AccessExplanationView,
   type AccessQuestion,
   accessExplanationSchema,
@@ -65,6 +73,8 @@ import {
 import { type Connection, send, sendForLines } from './http.ts';
 
 /** What an owner can do over the admin API. Every function throws ClientError. */
+export type TagDiffQuery = { readonly repository: string; readonly from: string; readonly to?: string };
+
 export type AdminClient = {
   readonly registryList: () => Promise<RegistryView[]>;
   readonly registryCreate: (registry: RegistryCreate) => Promise<RegistryView>;
@@ -103,6 +113,12 @@ export type AdminClient = {
   /** Newest first; without a registry what belongs to the installation. */
   readonly auditPage: (registry: string | undefined, query: AuditQuery) => Promise<AuditPageView>;
   readonly auditVerify: () => AsyncIterable<AuditFinding>;
+  /** Tags that pointed elsewhere at one instant than at another; without `to`, than now. */
+  readonly tagDiff: (registry: string, query: TagDiffQuery) => Promise<TagDifferencesView>;
+  /** Points tags to where they pointed at an instant. */
+  readonly tagRollback: (registry: string, repository: string, rollback: Rollback) => Promise<MovedTagsView>;
+  /** Moves tags, all or none. */
+  readonly tagRelease: (registry: string, release: Release) => Promise<MovedTagsView>;
   /** Frees what nothing references now; pushes and pulls go on. */
   readonly garbageCollect: () => Promise<CollectedView>;
   /** What was deleted of a repository and could be restored goes for good. */
@@ -152,6 +168,13 @@ export function createAdminClient(connection: Connection): AdminClient {
       const path = `${registry(name)}/lifecycle/runs/${encodeURIComponent(id)}?after=${after}`;
       return send(connection, 'GET', path, lifecycleRunSchema);
     },
+    tagDiff: (name, query) =>
+      send(connection, 'GET', `${registry(name)}/tag-diff?${new URLSearchParams(query)}`, tagDifferencesSchema),
+    tagRollback: (name, repository, body) => {
+      const path = `${registry(name)}/rollback?${new URLSearchParams({ repository })}`;
+      return send(connection, 'POST', path, movedTagsSchema, body);
+    },
+    tagRelease: (name, body) => send(connection, 'POST', `${registry(name)}/release`, movedTagsSchema, body),
     garbageCollect: () => send(connection, 'POST', '/admin/gc', collectedSchema),
     deletedDrop: (name, repository) =>
       send(connection, 'POST', `${registry(name)}/drop-deleted`, droppedSchema, { repository }),

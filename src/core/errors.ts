@@ -28,6 +28,12 @@ export const errorCatalogue = {
     message: 'the tag points at another manifest',
     remedy: 'Restore with force to move it here; what it points at now can be restored then. Or restore another tag.',
   },
+  tagMoved: {
+    code: 'CONFLICT',
+    status: 409,
+    message: 'a tag does not point where it was expected, so no tag was moved',
+    remedy: 'Look at where the tags of the detail point now, and decide again.',
+  },
   removalWaits: {
     code: 'CONFLICT',
     status: 409,

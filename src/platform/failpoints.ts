@@ -16,6 +16,8 @@ export const failpointNames = [
   'manifest.commit.after',
   'delete.commit.before',
   'delete.commit.after',
+  'release.commit.before',
+  'release.commit.after',
   'expiry.abort.after',
   'sweep.remove.before',
   'gc.commit.before',

@@ -20,8 +20,11 @@ const upkeep: Readonly<Partial<Record<FailpointName, { readonly settings: Settin
 };
 type Settings = Readonly<Record<string, string>>;
 
-/** Those of garbage collection need shorter graces than this trial's clients count on: collection.test.ts has them. */
-const points = failpointNames.filter((name) => !name.startsWith('gc.'));
+/**
+ * Those of garbage collection need shorter graces than this trial's clients count on: collection.test.ts has them. Releases have
+ * release.test.ts.
+ */
+const points = failpointNames.filter((name) => !/^(gc|release)\./.test(name));
 
 test(`F-02: a kill at each named step, ${passes} times, loses nothing that was acknowledged`, async (t) => {
   await using trial = new Trial();

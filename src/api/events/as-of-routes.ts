@@ -12,6 +12,7 @@ import type { TagList } from '../../wire/oci/lists.ts';
 import type { Env } from '../middleware/env.ts';
 import { parseOciPath } from '../oci/oci-path.ts';
 import { nextLink, pageIn } from '../oci/page-query.ts';
+import { instantOf } from './instant.ts';
 
 export type AsOfRouteParts = AsOfParts & {
   readonly authorize: Authorize;
@@ -42,8 +43,8 @@ async function answer(parts: AsOfRouteParts, c: Context<Env>, next: Next): Promi
     return undefined;
   }
   const path = parseOciPath(c.req.path);
-  if (path.resource === 'tags') return await answerTags(parts, c, path, instantOf(asOf));
-  if (path.resource === 'manifest') return await answerManifest(parts, c, path, instantOf(asOf));
+  if (path.resource === 'tags') return await answerTags(parts, c, path, instantOf('asOf', asOf));
+  if (path.resource === 'manifest') return await answerManifest(parts, c, path, instantOf('asOf', asOf));
   throw new BerthError('requestInvalid', {
     asOf: 'only the list of tags and manifests can be asked for as they were',
   });
@@ -97,12 +98,4 @@ async function authorized(parts: AsOfRouteParts, c: Context<Env>, { repository }
     circumstances: { address, surface: 'oci', correlationId, userAgent },
   });
   return { authority, place: { registryUid: registry.uid, repository } };
-}
-
-/** Microseconds. Throws `requestInvalid`. */
-function instantOf(text: string): number {
-  const isInstant = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/.test(text);
-  const ms = isInstant ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(ms)) throw new BerthError('requestInvalid', { asOf: 'an instant is needed: 2030-01-31T12:00:00Z' });
-  return ms * 1_000;
 }

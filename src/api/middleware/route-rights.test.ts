@@ -14,6 +14,7 @@ import * as acr from '../acr/acr-routes.ts';
 import type { ArmType } from '../arm/arm-type.ts';
 import { asOfResources } from '../events/as-of-routes.ts';
 import { eventsRoute } from '../events/live-routes.ts';
+import { repositoryTagMoves } from '../events/tag-moves-routes.ts';
 import * as oci from '../oci/oci-routes.ts';
 
 const registries = 'Microsoft.ContainerRegistry/registries';
@@ -81,6 +82,7 @@ const contentRoutes = [oci, acr].flatMap((each) => [
 const otherRoutes = [
   { ...eventsRoute, isRegistry: true },
   ...asOfResources.map((route) => ({ ...route, isRegistry: false })),
+  ...repositoryTagMoves.map(({ method, word, action }) => ({ method, resource: word, action, isRegistry: false })),
 ];
 
 forEachDatabase((name, open) => {

@@ -42,12 +42,24 @@ export type AuthorizedChange = <T>(
   options?: ChangeOptions,
 ) => Promise<T>;
 
+/** A repository, and who may change it. */
+export type ChangeTarget = { readonly place: Place; readonly authority: Authority };
+
+/** The same over several repositories of a registry, all changed or none. `work` gets them in the order of their names. */
+export type AuthorizedChanges = <T>(
+  targets: readonly ChangeTarget[],
+  work: (changes: readonly (ChangeTarget & { readonly change: Change })[]) => Promise<T>,
+  options?: ChangeOptions,
+) => Promise<T>;
+
 /** The rights were decided at an older epoch than the one the transaction sees. */
 class StaleAuthority extends Error {
+  readonly authority: Authority;
   readonly currentEpoch: number;
 
-  constructor(currentEpoch: number) {
+  constructor(authority: Authority, currentEpoch: number) {
     super('the access epoch has moved');
+    this.authority = authority;
     this.currentEpoch = currentEpoch;
   }
 }
@@ -58,37 +70,73 @@ class StaleAuthority extends Error {
  * Throws `registryUnknown` when the registry is gone.
  */
 export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
+  const begin = createBegin(database);
+  return async (place, authority, work, { isExclusive = false } = {}) =>
+    await untilCurrent(
+      async () =>
+        await journal.transaction(
+          async (tx, append) => await work(await begin({ tx, append }, { place, authority }, isExclusive)),
+        ),
+    );
+}
+
+/** As `createAuthorizedChange`. One order for all who change several: nobody waits in a circle. */
+export function createAuthorizedChanges(database: Database, journal: Journal): AuthorizedChanges {
+  const begin = createBegin(database);
+  return async (targets, work, { isExclusive = false } = {}) => {
+    const inOrder = [...targets].sort((a, b) => (a.place.repository < b.place.repository ? -1 : 1));
+    return await untilCurrent(
+      async () =>
+        await journal.transaction(async (tx, append) => {
+          const changes: (ChangeTarget & { readonly change: Change })[] = [];
+          for (const target of inOrder)
+            changes.push({ ...target, change: await begin({ tx, append }, target, isExclusive) });
+          return await work(changes);
+        }),
+    );
+  };
+}
+
+async function untilCurrent<T>(work: () => Promise<T>): Promise<T> {
+  while (true) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StaleAuthority)) throw error;
+      await error.authority.confirm(error.currentEpoch);
+    }
+  }
+}
+
+type Begin = (
+  transaction: Pick<Change, 'tx' | 'append'>,
+  target: ChangeTarget,
+  isExclusive: boolean,
+) => Promise<Change>;
+
+function createBegin(database: Database): Begin {
   const pass = createGate(database);
   const read = createRead(database);
-  return async (place, authority, work, { isExclusive = false } = {}) => {
+  return async ({ tx, append }, { place, authority }, isExclusive) => {
     const at = { registry: place.registryUid, repository: place.repository };
-    while (true) {
-      try {
-        return await journal.transaction(async (tx, append) => {
-          await pass(tx, at, isExclusive);
-          const row = await read(tx, at);
-          if (row === undefined) throw new BerthError('registryUnknown');
-          if (row.epoch > authority.epoch()) throw new StaleAuthority(row.epoch);
-          const { repositoryUid, locks, sku, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
-          return await work({
-            tx,
-            append,
-            repositoryUid: repositoryUid ?? undefined,
-            repositoryLocks: locks ?? 0,
-            registry: {
-              sku,
-              immutableTags,
-              ownImmutableTags: ownImmutableTags ?? '[]',
-              retentionDays,
-              keepsDeleted: keepsDeleted === 1,
-            },
-          });
-        });
-      } catch (error) {
-        if (!(error instanceof StaleAuthority)) throw error;
-        await authority.confirm(error.currentEpoch);
-      }
-    }
+    await pass(tx, at, isExclusive);
+    const row = await read(tx, at);
+    if (row === undefined) throw new BerthError('registryUnknown');
+    if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
+    const { repositoryUid, locks, sku, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
+    return {
+      tx,
+      append,
+      repositoryUid: repositoryUid ?? undefined,
+      repositoryLocks: locks ?? 0,
+      registry: {
+        sku,
+        immutableTags,
+        ownImmutableTags: ownImmutableTags ?? '[]',
+        retentionDays,
+        keepsDeleted: keepsDeleted === 1,
+      },
+    };
   };
 }
 
