@@ -66,7 +66,8 @@ function basic(username: string, password: string): string {
   return new TextEncoder().encode(`${username}:${password}`).toBase64();
 }
 
-function errorOf(request: string, response: Response, text: string): ClientError {
+/** What a refusal says. */
+export function errorOf(request: string, response: Response, text: string): ClientError {
   const correlationId = response.headers.get('x-ms-correlation-request-id') ?? undefined;
   const { status } = response;
   const body = adminErrorSchema.safeParse(parseJson(text));
