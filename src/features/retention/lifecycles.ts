@@ -154,10 +154,12 @@ export class Lifecycles {
   async #beginDue(): Promise<void> {
     const { database, clock } = this.#parts;
     const nowMicros = clock.nowMicros();
+    const open = new Set((await openRuns(database.read)).map((run) => run.registryUid));
     for (const { registryUid, nextRunAtMicros, everyMs } of await duePolicies(database.read, nowMicros)) {
       const times = { from: nextRunAtMicros, to: nowMicros + everyMs * 1000 };
       await database.transaction(async (tx) => {
-        if (await moveNextRun(tx, registryUid, times)) await insertRun(tx, this.#newRun(registryUid));
+        const isMoved = await moveNextRun(tx, registryUid, times);
+        if (isMoved && !open.has(registryUid)) await insertRun(tx, this.#newRun(registryUid));
       });
     }
   }

@@ -59,6 +59,9 @@ forEachDatabase((_, open) => {
     assert.equal((await left()).length, 21, 'it may still be going on');
     await finish(120_000);
     assert.deepEqual(await left(), [later.digest]);
-    assert.deepEqual(await bench.database.read.selectFrom('walks').where('name', '!=', 'pulls').select('name').execute(), []);
+    assert.deepEqual(
+      await bench.database.read.selectFrom('walks').where('name', '!=', 'pulls').select('name').execute(),
+      [],
+    );
   });
 });

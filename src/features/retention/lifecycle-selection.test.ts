@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type LifecycleRuleBody, lifecycleRulesSchema } from '../../wire/admin/lifecycle-schema.ts';
+import { lifecycleRuleOf } from './lifecycle-rule.ts';
+import { selectLifecycle } from './lifecycle-selection.ts';
+import type { ManifestFacts, RepositoryFacts, TagFacts } from './purge-selection.ts';
+
+const dayMicros = 86_400_000_000;
+const nowMicros = 1_000 * dayMicros;
+const moment = { nowMicros, freshSinceMicros: nowMicros - dayMicros / 24, pullsSinceMicros: 0 };
+const digestOf = (name: string) => `sha256:${Buffer.from(name.padEnd(32, '.')).toString('hex')}`;
+const nameOf = (digest: string) => Buffer.from(digest.slice(7), 'hex').toString().replace(/\.+$/, '');
+
+/** Ages and pulls are days ago; each tag has a manifest of its name unless it says otherwise. */
+function tag(name: string, age: number, more: Partial<TagFacts> = {}): TagFacts {
+  return { name, digest: digestOf(name), changedAtMicros: nowMicros - age * dayMicros, isLocked: false, ...more };
+}
+
+function manifest(name: string, age: number, more: Partial<ManifestFacts> = {}): ManifestFacts {
+  const facts = { digest: digestOf(name), changedAtMicros: nowMicros - age * dayMicros, isLocked: false };
+  return { ...facts, children: [], subject: undefined, ...more };
+}
+
+const pulled = (daysAgo: number) => ({ pulledAtMicros: nowMicros - daysAgo * dayMicros });
+const old = (days: number, more: object = {}) => ({
+  name: 'old',
+  action: 'deleteOlder' as const,
+  olderThan: `${days}d`,
+  ...more,
+});
+
+function outcome(facts: RepositoryFacts, rules: readonly object[], since = 0): string {
+  const parsed: LifecycleRuleBody[] = lifecycleRulesSchema.parse(rules);
+  const at = { ...moment, pullsSinceMicros: since };
+  const { leaving, kept } = selectLifecycle(facts, 'team/app', parsed.map(lifecycleRuleOf), at);
+  return [
+    ...leaving.tags.map((each) => `-${each.tag.name} by ${each.rule}`),
+    ...leaving.groups.map((group) => `-@${nameOf(group.manifest.digest)} by ${group.rule}`),
+    ...kept.map((each) => `+${each.tag ?? `@${nameOf(each.digest)}`} by ${each.rule ?? each.reason}`),
+  ].join(', ');
+}
+
+const three = {
+  tags: [tag('a', 10), tag('b', 20), tag('c', 30)],
+  manifests: [manifest('a', 10), manifest('b', 20), manifest('c', 30)],
+};
+
+const rows: readonly [string, string, string][] = [
+  ['without a rule that deletes nothing leaves', outcome(three, [{ name: 'k', action: 'keepLast', count: 1 }]), ''],
+  [
+    'what is older leaves, and what it leaves behind',
+    outcome(three, [old(15)]),
+    '-b by old, -c by old, -@b by old, -@c by old',
+  ],
+  [
+    'the newest stay',
+    outcome(three, [{ name: 'last', action: 'keepLast', count: 2 }, old(0)]),
+    '-c by old, -@c by old, +a by last, +b by last',
+  ],
+  [
+    'the newest of those that match stay',
+    outcome(three, [{ name: 'last', tags: 'c*', action: 'keepLast', count: 1 }, old(15)]),
+    '-b by old, -@b by old, +c by last',
+  ],
+  [
+    'what matches stays, wherever the rule stands',
+    outcome(three, [old(0), { name: 'named', tags: 'b', action: 'keepMatching' }]),
+    '-a by old, -c by old, -@a by old, -@c by old, +b by named',
+  ],
+  [
+    'what was pulled lately stays, by tag or digest',
+    outcome(
+      {
+        tags: [tag('a', 50, pulled(3)), tag('b', 50), tag('c', 50, pulled(9))],
+        manifests: [manifest('a', 50), manifest('b', 50, pulled(4)), manifest('c', 50), manifest('d', 50, pulled(1))],
+      },
+      [{ name: 'used', action: 'keepPulled', within: '5d' }, old(30)],
+    ),
+    '-c by old, -@c by old, +a by used, +b by used, +@d by used',
+  ],
+  [
+    'before pulls were noted everything may have been pulled',
+    outcome(three, [{ name: 'used', action: 'keepPulled', within: '5d' }, old(25)], nowMicros - 4 * dayMicros),
+    '+c by used',
+  ],
+  [
+    'locked and immutable ones stay',
+    outcome(
+      {
+        tags: [tag('a', 9, { isLocked: true }), tag('b', 9, { isImmutable: true })],
+        manifests: [manifest('a', 9), manifest('b', 9), manifest('c', 9, { isLocked: true })],
+      },
+      [old(1)],
+    ),
+    '+a by locked, +b by written once, +@c by locked',
+  ],
+  ['nothing of a locked repository leaves', outcome({ ...three, isLocked: true }, [old(0)]), ''],
+  ['other repositories are left alone', outcome(three, [old(0, { repositories: 'ops/*' })]), ''],
+  ['tags alone', outcome(three, [old(25, { what: 'tags' })]), '-c by old'],
+  [
+    'untagged ones alone, and no parts of a push that is under way',
+    outcome({ tags: [tag('a', 9)], manifests: [manifest('a', 9), manifest('b', 9), manifest('c', 0.01)] }, [
+      old(0, { what: 'untagged' }),
+    ]),
+    '-@b by old',
+  ],
+  [
+    'an index that stays keeps what it lists',
+    outcome(
+      {
+        tags: [tag('top', 1), tag('leaf', 9)],
+        manifests: [manifest('top', 9, { children: [digestOf('leaf')] }), manifest('leaf', 9)],
+      },
+      [old(5)],
+    ),
+    '-leaf by old',
+  ],
+];
+
+for (const [label, actual, expected] of rows) {
+  test(`lifecycle: ${label}`, () => assert.equal(actual, expected));
+}

@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { descriptorOf, type SampleManifest, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
+import { parseReference } from '../../core/reference.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { lifecycleRulesSchema } from '../../wire/admin/lifecycle-schema.ts';
+import { AttributeChanges } from '../content/attribute-changes.ts';
+import { cosignTags } from '../content/cosign-tags.ts';
+import { Deletions } from '../content/deletions.ts';
+import { LastPulls } from '../content/last-pulls.ts';
+import type { Place } from '../content/place.ts';
+import { Lifecycles } from './lifecycles.ts';
+import type { PurgeItem } from './take-selection.ts';
+
+const me = fullAuthority();
+const dayMs = 86_400_000;
+const config = sampleBlob('config');
+const usual = { signal: new AbortController().signal, renew: async () => {} };
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let clock: HeldClock;
+  let lifecycles: Lifecycles;
+
+  before(async () => {
+    clock = new HeldClock(Date.now() * 1000);
+    bench = await contentBench(open, { clock });
+    const deletions = new Deletions({ ...bench.here, region: testRegion });
+    lifecycles = new Lifecycles({ ...bench.here, deletions, region: testRegion });
+  });
+  after(() => bench.folder.remove());
+
+  const push = async (at: Place, manifest: SampleManifest, reference: string) => {
+    await bench.push(at, config);
+    const common = { body: manifest.bytes, contentType: manifest.mediaType };
+    await bench.here.manifests.push(at, me, { ...common, reference: parseReference(reference), tags: [] });
+  };
+  const set = async (repositories: string, ...rules: readonly object[]) => {
+    // Rules anew: those of the test before may be due.
+    await replace(repositories);
+    await replace(repositories, ...rules);
+  };
+  const replace = async (repositories: string, ...rules: readonly object[]) =>
+    await lifecycles.set({
+      registryUid: bench.registryUid,
+      tenantUid: bench.tenantUid,
+      rules: lifecycleRulesSchema.parse(rules.map((rule, index) => ({ name: `r${index}`, repositories, ...rule }))),
+      everyMs: dayMs,
+      actor: 'me',
+    });
+  const preview = async () =>
+    await Array.fromAsync(lifecycles.preview(bench.registryUid, me, { rules: undefined, signal: usual.signal }));
+  const names = (items: readonly PurgeItem[]) => items.map((each) => each.tag ?? each.digest);
+  const image = (n: string) => sampleImage([config], { annotations: { n } });
+  const usage = async () => {
+    const row = await bench.database.read.selectFrom('registry_usage').select('bytes').executeTakeFirst();
+    return row?.bytes ?? 0;
+  };
+
+  test('a run deletes what its preview lists, and frees the bytes that it says', async () => {
+    const at = bench.place('exact');
+    const [old, young] = [image('old'), image('young')];
+    await push(at, old, 'old');
+    await push(at, sampleImage([config], { subject: descriptorOf(old, old.mediaType) }), 'signed');
+    await push(at, image('signature'), cosignTags(old.digest)[0] ?? '');
+    clock.advance(10 * dayMs);
+    await push(at, young, 'young');
+    await set('exact', { action: 'deleteOlder', olderThan: '5d' }, { action: 'keepMatching', tags: 'signed' });
+    const listed = await preview();
+    const before = await usage();
+    const { uid } = await lifecycles.ask(bench.registryUid);
+    assert.equal((await lifecycles.ask(bench.registryUid)).uid, uid, 'one run at a time');
+    await lifecycles.work(usual);
+    const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual(names(items), names(listed.filter(({ outcome }) => outcome === 'wouldDelete')));
+    assert.deepEqual(
+      listed.filter(({ outcome }) => outcome === 'kept').map(({ tag, rule }) => [tag, rule]),
+      [['signed', 'r1']],
+    );
+    const bytes = listed.reduce((sum, { freedBytes }) => sum + freedBytes, 0);
+    assert(bytes > 0);
+    assert.deepEqual([run.tags, run.manifests, run.freedBytes], [2, 2, bytes]);
+    assert.equal(before - (await usage()), bytes);
+    assert.notEqual(run.endedAtMicros, undefined);
+  });
+
+  test('runs come by themselves when the time from run to run has passed, not when rules are set', async () => {
+    const at = bench.place('timed');
+    await push(at, image('timed'), 'v1');
+    clock.advance(10 * dayMs);
+    await set('timed', { action: 'deleteOlder', olderThan: '5d' });
+    const count = async () => (await lifecycles.runs(bench.registryUid)).length;
+    await lifecycles.work(usual);
+    const before = await count();
+    await lifecycles.work(usual);
+    assert.equal(await count(), before);
+    clock.advance(dayMs);
+    await lifecycles.work(usual);
+    await lifecycles.work(usual);
+    const [newest] = await lifecycles.runs(bench.registryUid);
+    assert.equal(await count(), before + 1);
+    assert.deepEqual(names((await lifecycles.run(bench.registryUid, newest?.uid ?? '', 0)).items)[0], 'v1');
+  });
+
+  test('a run that was cut off goes on, and has everything in its list', async () => {
+    const at = bench.place('cut');
+    for (let index = 0; index < 60; index += 1) await push(at, image(`cut ${index}`), `v${index}`);
+    clock.advance(10 * dayMs);
+    await set('cut', { action: 'deleteOlder', olderThan: '5d' });
+    const listed = names(await preview());
+    const { uid } = await lifecycles.ask(bench.registryUid);
+    const stopped = new AbortController();
+    await lifecycles.work({ signal: stopped.signal, renew: async () => stopped.abort() });
+    const halfway = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.equal(halfway.run.endedAtMicros, undefined);
+    assert(halfway.items.length > 0 && halfway.items.length < listed.length);
+    await lifecycles.work(usual);
+    const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual(names(items).toSorted(), listed.toSorted());
+    assert.deepEqual([run.tags, run.manifests], [60, 60]);
+  });
+
+  test('what clients ask for stays, whether by tag or by digest, and a pull costs no write', async () => {
+    const at = bench.place('pulled');
+    const [byTag, byDigest, unused] = [image('by tag'), image('by digest'), image('unused')];
+    await push(at, byTag, 'by-tag');
+    await push(at, byDigest, 'by-digest');
+    await push(at, unused, 'unused');
+    clock.advance(100 * dayMs);
+    const pulls = new LastPulls(bench.here);
+    pulls.note(at, byTag.digest, 'by-tag');
+    pulls.note(at, byDigest.digest, undefined);
+    pulls.note(at, 'sha256:gone', 'gone');
+    pulls.note(bench.place('nowhere'), byTag.digest, 'by-tag');
+    assert.deepEqual(await bench.database.read.selectFrom('manifest_pulls').select('digest').execute(), []);
+    await pulls.close();
+    await set('pulled', { action: 'deleteOlder', olderThan: '30d' }, { action: 'keepPulled', within: '7d' });
+    assert.deepEqual(names((await preview()).filter(({ outcome }) => outcome === 'wouldDelete')), [
+      'unused',
+      unused.digest,
+    ]);
+    const tagged = await bench.database.read.selectFrom('tag_pulls').select(['name', 'pulled_at']).execute();
+    assert.deepEqual(tagged, [{ name: 'by-tag', pulled_at: clock.nowMicros() }]);
+    // An older time, from a process that wrote late, changes nothing.
+    const late = new LastPulls({ ...bench.here, clock: new HeldClock(clock.nowMicros() - 1_000_000) });
+    late.note(at, byTag.digest, 'by-tag');
+    await late.close();
+    assert.deepEqual(await bench.database.read.selectFrom('tag_pulls').select(['name', 'pulled_at']).execute(), tagged);
+  });
+
+  test('locks hold, and bad rules are refused', async () => {
+    const at = bench.place('held');
+    await push(at, image('held'), 'v1');
+    clock.advance(10 * dayMs);
+    await set('held', { action: 'deleteOlder', olderThan: '5d' });
+    await new AttributeChanges({ ...bench.here, region: testRegion }).repository(at, me, { writeEnabled: false });
+    assert.deepEqual(await preview(), []);
+    await assert.rejects(set('held', { action: 'deleteOlder', olderThan: 'often' }), { error: 'purgeInvalid' });
+    await assert.rejects(lifecycles.run(bench.registryUid, 'unknown', 0), { error: 'lifecycleRunUnknown' });
+    await set('held');
+    assert.equal(await lifecycles.policy(bench.registryUid), undefined);
+  });
+});
