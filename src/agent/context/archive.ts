@@ -1,0 +1,195 @@
+import { Readable } from 'node:stream';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { extract, type Header, pack } from 'tar-stream';
+import { RunFailure } from '../run-failure.ts';
+
+export type ArchiveLimits = { readonly maxEntries: number; readonly maxBytes: number };
+
+const maxNameLength = 4_096;
+const executableMode = 0o777;
+const kinds = {
+  file: 'file',
+  'contiguous-file': 'file',
+  directory: 'directory',
+  symlink: 'symlink',
+  link: 'link',
+} as const;
+
+/**
+ * Reads an archive (tar, also as gzip or zstd, by its first bytes) and passes on what is harmless, as tar. Everything else
+ * ends it with RunFailure: names that are absolute or leave their folder, links that lead out, files below links, devices,
+ * and more entries or bytes than the limits. Rights are cut to those of a file: no setuid. Security rule 21.
+ */
+export function safeArchive(source: AsyncIterable<Uint8Array>, limits: ArchiveLimits): AsyncIterable<Uint8Array> {
+  const output = pack();
+  const input = extract();
+  const check = new EntryCheck(limits);
+  const copy = async () => {
+    const plain = await decompressed(source);
+    feed(plain, input).catch((cause: unknown) => input.destroy(errorOf(cause)));
+    for await (const entry of input) {
+      const header = check.entry(entry.header);
+      const sink = header === undefined ? undefined : output.entry(header);
+      if (header?.type === 'file') await feed(entry, sink);
+      else {
+        sink?.end(undefined);
+        entry.resume();
+      }
+    }
+    check.end();
+    output.finalize();
+  };
+  output.on('error', () => {
+    // Whoever reads it is told; nobody else needs to be.
+  });
+  copy().catch((cause: unknown) => output.destroy(unreadable(cause)));
+  return bytesOf(output);
+}
+
+/** What streams of tar-stream share with those of Node. */
+type Sink = {
+  readonly write: (chunk: Uint8Array) => boolean;
+  readonly end: (last: undefined) => unknown;
+  readonly once: (event: 'drain' | 'close', done: () => void) => unknown;
+};
+
+async function feed(source: AsyncIterable<unknown>, sink: Sink | undefined): Promise<void> {
+  for await (const chunk of bytesOf(source)) {
+    if (sink === undefined || sink.write(chunk)) continue;
+    await new Promise<void>((resolve) => {
+      sink.once('drain', resolve);
+      sink.once('close', resolve);
+    });
+  }
+  sink?.end(undefined);
+}
+
+async function* bytesOf(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) if (chunk instanceof Uint8Array) yield chunk;
+}
+
+function errorOf(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+function unreadable(cause: unknown): Error {
+  if (cause instanceof RunFailure) return cause;
+  return new RunFailure(`the context is not an archive that can be read: ${errorOf(cause).message}`, { cause });
+}
+
+async function decompressed(source: AsyncIterable<Uint8Array>): Promise<Readable> {
+  const reader = source[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.byteLength < 6) {
+    const { value, done } = await reader.next();
+    if (done === true) break;
+    head = Buffer.concat([head, value]);
+  }
+  const whole = Readable.from(rejoined(head, reader), { objectMode: false });
+  const starts = (...bytes: readonly number[]) => bytes.every((byte, at) => head[at] === byte);
+  if (starts(0x1f, 0x8b)) return piped(whole, createGunzip());
+  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return piped(whole, createZstdDecompress());
+  if (starts(0x42, 0x5a, 0x68)) throw new RunFailure('the context is compressed with bzip2: use gzip or zstd');
+  if (starts(0xfd, 0x37, 0x7a, 0x58)) throw new RunFailure('the context is compressed with xz: use gzip or zstd');
+  return whole;
+}
+
+function piped(source: Readable, target: ReturnType<typeof createGunzip | typeof createZstdDecompress>): Readable {
+  source.on('error', (cause) => target.destroy(cause));
+  return source.pipe(target);
+}
+
+async function* rejoined(head: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield head;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+}
+
+type SafeHeader = Pick<Header, 'name' | 'mode' | 'uid' | 'gid' | 'mtime' | 'type' | 'size'> & {
+  readonly linkname?: string;
+};
+
+class EntryCheck {
+  readonly #limits: ArchiveLimits;
+  readonly #links = new Set<string>();
+  #entries = 0;
+  #bytes = 0;
+
+  constructor(limits: ArchiveLimits) {
+    this.#limits = limits;
+  }
+
+  /** The entry as it may be unpacked; undefined for one that says nothing. */
+  entry(header: Header): SafeHeader | undefined {
+    this.#count(header);
+    const name = this.#nameOf(header.name);
+    const type = header.type === undefined || header.type === null ? 'file' : header.type;
+    const kind = type in kinds ? kindOf(type) : undefined;
+    if (kind === undefined)
+      throw new RunFailure(`the context holds ${name}, which is a ${type}: only files, folders and links`);
+    if (name === '') return undefined;
+    const mode = header.mode & executableMode;
+    const plain = { name, mode, uid: 0, gid: 0, mtime: header.mtime };
+    if (kind === 'directory') return { ...plain, type: kind, size: 0, mode: mode | 0o700 };
+    if (kind === 'file') return { ...plain, type: kind, size: header.size };
+    return { ...plain, type: kind, size: 0, linkname: this.#linkOf(kind, name, header.linkname) };
+  }
+
+  end(): void {
+    if (this.#entries === 0) throw new RunFailure('the context holds no files: is it an archive?');
+  }
+
+  #count({ size }: Header): void {
+    this.#entries += 1;
+    this.#bytes += size;
+    if (this.#entries > this.#limits.maxEntries) {
+      throw new RunFailure(`the context holds more than ${this.#limits.maxEntries} files`);
+    }
+    if (this.#bytes > this.#limits.maxBytes) {
+      throw new RunFailure(`the context is larger than the run's disk: ${this.#limits.maxBytes} bytes`);
+    }
+  }
+
+  #nameOf(written: string): string {
+    const parts = partsOf(written);
+    if (written.startsWith('/') || parts.includes('..') || written.includes('\0') || written.length > maxNameLength) {
+      throw new RunFailure(`the context holds a file whose name leaves it: ${JSON.stringify(written.slice(0, 200))}`);
+    }
+    const parents = parts.slice(0, -1).map((_, at) => parts.slice(0, at + 1).join('/'));
+    const link = parents.find((parent) => this.#links.has(parent));
+    if (link !== undefined) throw new RunFailure(`the context holds ${parts.join('/')} below ${link}, which is a link`);
+    return parts.join('/');
+  }
+
+  #linkOf(kind: 'symlink' | 'link', name: string, target: string): string {
+    const from = kind === 'symlink' ? partsOf(name).slice(0, -1) : [];
+    const isInside = !target.startsWith('/') && !target.includes('\0') && staysInside(from, target.split('/'));
+    if (!isInside || target === '') {
+      throw new RunFailure(
+        `the context holds the link ${name}, which leads out of it: ${JSON.stringify(target.slice(0, 200))}`,
+      );
+    }
+    if (kind === 'symlink') {
+      this.#links.add(name);
+      return target;
+    }
+    return this.#nameOf(target);
+  }
+}
+
+function kindOf(type: string): (typeof kinds)[keyof typeof kinds] | undefined {
+  return Object.entries(kinds).find(([name]) => name === type)?.[1];
+}
+
+function partsOf(name: string): string[] {
+  return name.split('/').filter((part) => part !== '' && part !== '.');
+}
+
+function staysInside(from: readonly string[], steps: readonly string[]): boolean {
+  let depth = from.length;
+  for (const step of steps) {
+    if (step === '..') depth -= 1;
+    else if (step !== '' && step !== '.') depth += 1;
+    if (depth < 0) return false;
+  }
+  return true;
+}

@@ -1,0 +1,112 @@
+import type { Cell } from '../executors/cell.ts';
+import { ProgramError } from '../program.ts';
+import { RunFailure, reasonOf } from '../run-failure.ts';
+import { requireRef, withoutSecrets } from './location.ts';
+
+export type GitContext = {
+  readonly url: string;
+  readonly ref: string | undefined;
+  readonly folder: string | undefined;
+  readonly accessToken: string | undefined;
+  /** Where the files shall be; an existing empty folder of the cell. */
+  readonly target: string;
+  /** Of the proxy through which git reaches the world. */
+  readonly proxyUrl: string;
+  readonly signal: AbortSignal;
+};
+
+export type GitHead = { readonly commit: string | undefined; readonly branch: string | undefined };
+
+/**
+ * Fetches a repository into the cell: the commit alone where the server allows, with its submodules. Only http and https,
+ * whatever the repository says of submodules. The credential goes to the repository's origin alone, and is in no argument.
+ * Throws RunFailure. Source: ACR tasks, 1.3; security rules 19 and 21.
+ */
+export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead> {
+  const url = new URL(context.url);
+  const credential = credentialOf(url, context.accessToken);
+  url.username = '';
+  url.password = '';
+  const clone = `${cell.folder}/clone`;
+  const git = async (...words: readonly string[]) => {
+    const program = { env: environmentOf(url, credential, context.proxyUrl), signal: context.signal };
+    return (await cell.read(['git', '-C', clone, ...settings, ...words], program)).trim();
+  };
+  try {
+    await cell.read(['git', 'init', '--quiet', clone]);
+    await fetchCommit(git, url.href, context.ref);
+    await git('submodule', 'update', '--init', '--recursive', '--depth', '1', '--quiet');
+  } catch (cause) {
+    context.signal.throwIfAborted();
+    throw new RunFailure(`cannot fetch ${withoutSecrets(url.href)}: ${shown(cause, credential)}`, { cause });
+  }
+  const head = {
+    commit: await git('rev-parse', 'HEAD').catch(() => undefined),
+    branch: context.ref?.startsWith('pull/') === true ? undefined : context.ref,
+  };
+  await moveFolder(cell, clone, context);
+  return head;
+}
+
+type Git = (...words: readonly string[]) => Promise<string>;
+
+const settings = [
+  ...['-c', 'protocol.allow=never', '-c', 'protocol.https.allow=always', '-c', 'protocol.http.allow=always'],
+  ...['-c', 'http.followRedirects=initial', '-c', 'core.hooksPath=/dev/null', '-c', 'advice.detachedHead=false'],
+  ...['-c', 'core.fsmonitor=false', '-c', 'credential.helper='],
+];
+
+async function fetchCommit(git: Git, url: string, ref: string | undefined): Promise<void> {
+  requireRef(ref ?? '');
+  const wanted = ref === undefined ? 'HEAD' : ref.startsWith('pull/') ? `refs/${ref}` : ref;
+  try {
+    await git('fetch', '--quiet', '--no-tags', '--depth', '1', '--', url, wanted);
+    await git('checkout', '--quiet', 'FETCH_HEAD');
+  } catch (cause) {
+    // Servers refuse a commit by its id, and plain ones know no depth.
+    if (ref === undefined || !(cause instanceof ProgramError)) throw cause;
+    await git('fetch', '--quiet', '--tags', '--', url, '+refs/heads/*:refs/remotes/origin/*');
+    await git('checkout', '--quiet', '--detach', ref);
+  }
+}
+
+/** A user name alone is a token: it is sent as the password of the user `dummy`. */
+function credentialOf(url: URL, accessToken: string | undefined): string | undefined {
+  const [name, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+  if (password !== '') return `${name}:${password}`;
+  const token = name !== '' ? name : accessToken;
+  return token === undefined ? undefined : `dummy:${token}`;
+}
+
+function environmentOf(url: URL, credential: string | undefined, proxyUrl: string): Record<string, string> {
+  const header =
+    credential === undefined ? undefined : `Authorization: Basic ${Buffer.from(credential).toString('base64')}`;
+  return {
+    GIT_TERMINAL_PROMPT: '0',
+    GIT_CONFIG_NOSYSTEM: '1',
+    http_proxy: proxyUrl,
+    https_proxy: proxyUrl,
+    ...(header === undefined
+      ? {}
+      : { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: `http.${url.origin}/.extraHeader`, GIT_CONFIG_VALUE_0: header }),
+  };
+}
+
+/** What git said, without the credential. */
+function shown(cause: unknown, credential: string | undefined): string {
+  const text = cause instanceof ProgramError ? cause.output.trim() : reasonOf(cause);
+  const [, ...secret] = credential?.split(':') ?? [];
+  const hidden = secret.length === 0 ? text : text.replaceAll(secret.join(':'), '***');
+  return withoutSecrets(hidden);
+}
+
+/** Links in the repository may lead anywhere: the folder is where they end, and must be in the repository. */
+async function moveFolder(cell: Cell, clone: string, { folder = '.', target }: GitContext): Promise<void> {
+  const source = (await cell.read(['realpath', '--', `${clone}/${folder}`]).catch(() => '')).trim();
+  const isInside = source === clone || source.startsWith(`${clone}/`);
+  const isFolder = isInside && (await cell.run(['test', '-d', source])) === 0;
+  if (!isFolder) throw new RunFailure(`the repository has no folder ${folder}`);
+  await cell.read(['rmdir', '--', target]);
+  await cell.read(['mv', '-T', '--', source, target]);
+  if (source !== clone) await cell.read(['rm', '-rf', '--', clone]);
+}

@@ -1,0 +1,227 @@
+import { z } from 'zod';
+import type { RunPlatform } from '../../wire/builds/run-work.ts';
+import { Capture, ProgramError } from '../program.ts';
+import type { Cell } from './cell.ts';
+import { createContainerNetwork } from './container-network.ts';
+import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
+
+export type BuildahOptions = {
+  readonly cell: Cell;
+  /** Of HTTP proxies and their like: seen by the builder and by what it runs. */
+  readonly env: Readonly<Record<string, string>>;
+};
+
+const isolation = ['--isolation', 'oci', '--runtime', 'runc'];
+/** What buildah says last of a program that failed: the program has said it before. */
+const runtimeLine =
+  /(?:^|\n)(?:time="[^"]*" level=error msg="did not get container start message[^\n]*\n)?Error: while running runtime: exit status \d+\n?$/;
+
+/** Builds with buildah, OCI runtime runc, all of it inside the run's cell. Source: buildah(1); ACR tasks, 7.3. */
+export function createBuildah({ cell, env }: BuildahOptions): Executor {
+  const { folder } = cell;
+  const storage = ['--root', `${folder}/storage`, '--runroot', `${folder}/runroot`, '--storage-driver', 'overlay'];
+  const words = (verb: string, ...rest: readonly string[]) => ['buildah', ...storage, verb, ...rest];
+  const programEnv = { ...env, REGISTRY_AUTH_FILE: `${folder}/root/auth.json`, BUILDAH_FORMAT: 'docker' };
+  const show = async (line: readonly string[], { output, signal }: ExecutorOptions, input?: Uint8Array) => {
+    const end = new Capture();
+    const code = await cell.run(line, {
+      env: programEnv,
+      signal,
+      onOutput: (chunk) => {
+        end.add(chunk);
+        return output.add(chunk);
+      },
+      ...(input === undefined ? {} : { input }),
+    });
+    await output.end();
+    if (code !== 0) throw new ProgramError(line[0] ?? '', code, '');
+  };
+  const read = (line: readonly string[], signal?: AbortSignal) =>
+    cell.read(line, { env: programEnv, ...(signal === undefined ? {} : { signal }) });
+  const network = createContainerNetwork(cell);
+  let containers = 0;
+
+  return {
+    signIn: async (server, username, password, { signal }) => {
+      const input = new TextEncoder().encode(password);
+      await cell.read(words('login', '--username', username, '--password-stdin', '--', server), {
+        env: programEnv,
+        signal,
+        input,
+      });
+    },
+    build: async (build, options) => {
+      await show(words('build', ...buildWords(build)), options);
+      const [first, ...others] = build.tags;
+      if (build.platforms.length > 1 && first !== undefined) {
+        for (const other of others) await read(words('tag', first, other), options.signal);
+      }
+    },
+    tag: async (from, to, { signal }) => {
+      await read(words('tag', '--', from, to), signal);
+    },
+    pull: (image, options) => show(words('pull', '--', image), options),
+    push: async (image, options) => {
+      const digestFile = `${folder}/tmp/digest`;
+      const isIndex = (await cell.run(words('manifest', 'inspect', '--', image), { env: programEnv })) === 0;
+      const verb = isIndex ? ['manifest', 'push', '--all'] : ['push'];
+      const [first = '', ...more] = verb;
+      await show(words(first, ...more, '--digestfile', digestFile, '--', image, `docker://${image}`), options);
+      return (await cell.read(['cat', '--', digestFile])).trim();
+    },
+    createIndex: async (name, images, { signal }) => {
+      await read(words('manifest', 'create', '--', name, ...images), signal);
+    },
+    digestOf: async (image) => {
+      const digest = await read(
+        words('inspect', '--type', 'image', '--format', '{{.FromImageDigest}}', '--', image),
+      ).catch(() => '');
+      return /^sha256:[0-9a-f]{64}$/.exec(digest.trim())?.[0];
+    },
+    start: async (container, options) => {
+      containers += 1;
+      const name = `run-${containers}`;
+      const from = [
+        'from',
+        '--quiet',
+        '--name',
+        name,
+        container.pulls ? '--pull-always' : '--pull',
+        '--',
+        container.image,
+      ];
+      await show(words(...pair(from)), quietly(options));
+      const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.signal));
+      const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
+      line.push(
+        ...(container.arguments.length > 0 || container.entryPoint !== undefined ? container.arguments : image.command),
+      );
+      if (line.length === 0)
+        throw new ProgramError('run', 125, `the image ${container.image} names no program: give one`);
+      const joined = await network.join(container.name);
+      const runWords = words('run', ...isolation, ...runOptions(container, joined), '--', name, ...line);
+      return run(runWords, options);
+    },
+  };
+
+  function run(line: readonly string[], { output, signal }: ExecutorOptions): RunningContainer {
+    const stopper = new AbortController();
+    const tail = new TailFilter(runtimeLine);
+    const exited = cell
+      .run(line, {
+        env: programEnv,
+        signal: AbortSignal.any([signal, stopper.signal]),
+        onOutput: (chunk) => output.add(tail.add(chunk)),
+      })
+      .finally(async () => {
+        await output.add(tail.end());
+        await output.end();
+      });
+    exited.catch(() => {
+      // Whoever waits for the container is told; a detached one may have nobody.
+    });
+    const stop = async () => {
+      stopper.abort(new ProgramError('run', 143, 'stopped'));
+      await exited.catch(() => undefined);
+    };
+    return { exited, stop };
+  }
+}
+
+function pair(words: readonly string[]): [string, ...string[]] {
+  const [first = '', ...more] = words;
+  return [first, ...more];
+}
+
+/** Names of working containers are no news to anybody. */
+function quietly(options: ExecutorOptions): ExecutorOptions {
+  return options;
+}
+
+function buildWords(build: ImageBuild): string[] {
+  const isIndex = build.platforms.length > 1;
+  const [firstTag] = build.tags;
+  const tags = isIndex ? ['--manifest', firstTag ?? 'localhost/untagged'] : build.tags.flatMap((tag) => ['--tag', tag]);
+  return [
+    ...isolation,
+    ...['--network', 'host', '--format', 'docker', '--retry', '2', '--file', build.dockerfile],
+    ...tags,
+    ...['--platform', build.platforms.map(platformName).join(',')],
+    ...[...build.arguments].flatMap(([name, value]) => [
+      '--build-arg',
+      value === undefined ? name : `${name}=${value}`,
+    ]),
+    ...(build.target === undefined ? [] : ['--target', build.target]),
+    ...build.labels.flatMap((label) => ['--label', label]),
+    ...build.annotations.flatMap((annotation) => ['--annotation', annotation]),
+    ...build.secrets.flatMap((secret) => ['--secret', secret]),
+    ...build.addedHosts.flatMap((host) => ['--add-host', host]),
+    ...(build.hasCache ? [] : ['--no-cache']),
+    ...(build.pulls ? ['--pull-always'] : []),
+    ...(build.isSquashed ? ['--squash'] : []),
+    ...(build.cacheRepository === undefined ? [] : cacheWords(build.cacheRepository)),
+    '--',
+    build.context,
+  ];
+}
+
+function cacheWords(repository: string): string[] {
+  return ['--layers', '--cache-from', repository, '--cache-to', repository];
+}
+
+function platformName({ os, architecture, variant }: RunPlatform): string {
+  const name = architecture === 'x86' ? '386' : architecture;
+  return `${os}/${name}${variant === undefined ? '' : `/${variant}`}`;
+}
+
+function runOptions(
+  container: ContainerRun,
+  network: { readonly namespace: string; readonly hostsFile: string },
+): string[] {
+  const { workingDirectory, user } = container;
+  return [
+    ...['--network', `ns:${network.namespace}`, '--hostname', container.name, '--no-hosts'],
+    ...['--volume', `${network.hostsFile}:/etc/hosts:ro`],
+    ...container.env.flatMap((entry) => ['--env', entry]),
+    ...(workingDirectory === undefined ? [] : ['--workingdir', workingDirectory]),
+    ...(user === undefined ? [] : ['--user', user]),
+    // All but the right over the network: the run's network is what keeps it apart.
+    ...(container.isPrivileged ? ['--cap-add', 'all', '--cap-drop', 'CAP_NET_ADMIN'] : []),
+    ...[...container.mounts].flatMap(([target, source]) => ['--volume', `${source}:${target}`]),
+  ];
+}
+
+const inspectSchema = z.object({
+  OCIv1: z.object({
+    config: z.object({ Entrypoint: z.array(z.string()).nullish(), Cmd: z.array(z.string()).nullish() }).nullish(),
+  }),
+});
+
+function imageOf(text: string): { readonly entryPoint: readonly string[]; readonly command: readonly string[] } {
+  const { config } = inspectSchema.parse(JSON.parse(text)).OCIv1;
+  return { entryPoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [] };
+}
+
+/** Holds the last line of a stream back, and leaves it out at the end if it matches. */
+class TailFilter {
+  readonly #pattern: RegExp;
+  #held = '';
+
+  constructor(pattern: RegExp) {
+    this.#pattern = pattern;
+  }
+
+  add(chunk: Uint8Array): Uint8Array {
+    const text = `${this.#held}${Buffer.from(chunk).toString('latin1')}`;
+    const start = Math.max(text.lastIndexOf('\nError: while'), text.startsWith('Error: while') ? 0 : -1);
+    const at = start < 0 ? text.length : start;
+    this.#held = text.slice(at);
+    return Buffer.from(text.slice(0, at), 'latin1');
+  }
+
+  end(): Uint8Array {
+    const rest = this.#held.replace(this.#pattern, this.#held.startsWith('\n') ? '\n' : '');
+    this.#held = '';
+    return Buffer.from(rest, 'latin1');
+  }
+}

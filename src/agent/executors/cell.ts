@@ -1,0 +1,39 @@
+import type { ProgramOptions } from '../program.ts';
+
+/** What a run may use at most. */
+export type CellLimits = {
+  readonly cpus: number;
+  readonly memoryMiB: number;
+  readonly diskMiB: number;
+  readonly processes: number;
+};
+
+export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd'> & {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Absolute, as programs in the cell see it; the cell's folder unless given. */
+  readonly cwd?: string;
+};
+
+/** Listens inside the cell's network; each connection is answered by us, outside. */
+export type CellDoor = { readonly close: () => Promise<void> };
+
+/**
+ * The room in which one run lives: its own users, processes, mounts, network, disk and limits. Nothing outside is reached
+ * from it but through doors. When it closes, or the agent dies, the kernel ends every process and mount in it.
+ */
+export type Cell = {
+  /** The run's disk as programs in the cell see it. We never follow a path below it ourselves: links in it are hostile. */
+  readonly folder: string;
+  /** Address of the cell's bridge: where its doors are, also from containers. */
+  readonly address: string;
+  /** Runs a program by its words. Rejects with the signal's reason when aborted, after the program has been ended. */
+  readonly run: (words: readonly string[], program?: CellProgram) => Promise<number>;
+  /** Standard output. Throws ProgramError when the code is not 0. */
+  readonly read: (words: readonly string[], program?: CellProgram) => Promise<string>;
+  /** Throws when the port is taken. */
+  readonly listen: (port: number, answer: (connection: import('node:net').Socket) => void) => Promise<CellDoor>;
+  /** Processor time so far, in seconds; undefined where it cannot be read. */
+  readonly cpuSeconds: () => Promise<number | undefined>;
+  /** Ends all that is in it and removes what it stood on. Never throws for what is gone already. */
+  readonly close: () => Promise<void>;
+};

@@ -1,0 +1,127 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { CellLimits } from './cell.ts';
+
+const mount = '/sys/fs/cgroup';
+/** All that agents make lies below groups of this name, so that leftovers are known as ours. */
+const parent = 'berth-agent';
+const controllers = ['memory', 'pids', 'cpu', 'cpuacct'] as const;
+const mebibyte = 1024 * 1024;
+const periodMicros = 100_000;
+const removeTries = 100;
+
+/** Version 2 has one tree, version 1 one for each controller. Source: cgroups(7). */
+const isUnified = () => existsSync(join(mount, 'cgroup.controllers'));
+
+/** A control group that holds all processes of one run. */
+export type Cgroup = {
+  /** A process that writes its id into each of these belongs to it. */
+  readonly memberFiles: readonly string[];
+  readonly cpuSeconds: () => Promise<number | undefined>;
+  /** Kills what is in it and removes it. */
+  readonly remove: () => Promise<void>;
+};
+
+/** Makes the group of a run. Throws when this machine lets us make none. */
+export async function createCgroup(name: string, limits: CellLimits): Promise<Cgroup> {
+  const folders = foldersOf(name);
+  if (isUnified()) await shareControllers();
+  for (const folder of folders) await mkdir(folder, { recursive: true });
+  await setLimits(name, limits);
+  return {
+    memberFiles: folders.map((folder) => join(folder, 'cgroup.procs')),
+    cpuSeconds: () => cpuSecondsOf(name),
+    remove: () => removeFolders(folders),
+  };
+}
+
+/** Names of groups that agents made on this machine. */
+export async function cgroupNames(): Promise<readonly string[]> {
+  const roots = isUnified() ? [join(mount, parent)] : controllers.map((controller) => join(mount, controller, parent));
+  const found = await Promise.all(
+    roots.map(async (root) => {
+      const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+      return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+    }),
+  );
+  return [...new Set(found.flat())];
+}
+
+export async function removeCgroup(name: string): Promise<void> {
+  await removeFolders(foldersOf(name));
+}
+
+function foldersOf(name: string): string[] {
+  if (isUnified()) return [join(mount, parent, name)];
+  // Where controllers are mounted together, one folder serves both.
+  return controllers
+    .filter((controller) => existsSync(join(mount, controller)))
+    .map((each) => join(mount, each, parent, name));
+}
+
+async function shareControllers(): Promise<void> {
+  await writeFile(join(mount, 'cgroup.subtree_control'), '+memory +pids +cpu');
+  await mkdir(join(mount, parent), { recursive: true });
+  await writeFile(join(mount, parent, 'cgroup.subtree_control'), '+memory +pids +cpu');
+}
+
+async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimits): Promise<void> {
+  const quota = Math.max(1_000, Math.round(cpus * periodMicros));
+  const memory = String(memoryMiB * mebibyte);
+  if (isUnified()) {
+    const set = (file: string, value: string) => writeFile(join(mount, parent, name, file), value);
+    await set('memory.max', memory);
+    await set('pids.max', String(processes));
+    await set('cpu.max', `${quota} ${periodMicros}`);
+    return;
+  }
+  const set = (controller: string, file: string, value: string) =>
+    writeFile(join(mount, controller, parent, name, file), value);
+  await set('memory', 'memory.limit_in_bytes', memory);
+  await set('pids', 'pids.max', String(processes));
+  await set('cpu', 'cpu.cfs_period_us', String(periodMicros));
+  await set('cpu', 'cpu.cfs_quota_us', String(quota));
+}
+
+async function cpuSecondsOf(name: string): Promise<number | undefined> {
+  try {
+    if (!isUnified())
+      return Number(await readFile(join(mount, 'cpuacct', parent, name, 'cpuacct.usage'), 'utf8')) / 1e9;
+    const text = await readFile(join(mount, parent, name, 'cpu.stat'), 'utf8');
+    return Number(/^usage_usec (\d+)/m.exec(text)?.[1] ?? 0) / 1e6;
+  } catch {
+    // Figures are told where the kernel has them.
+    return undefined;
+  }
+}
+
+async function removeFolders(folders: readonly string[]): Promise<void> {
+  for (const folder of folders) {
+    for (let tries = 0; existsSync(folder) && tries < removeTries; tries += 1) {
+      await killMembers(folder);
+      const isGone = await rmdir(folder).then(
+        () => true,
+        () => false,
+      );
+      if (!isGone) await delay(20);
+    }
+  }
+}
+
+async function killMembers(folder: string): Promise<void> {
+  const text = await readFile(join(folder, 'cgroup.procs'), 'utf8').catch(() => '');
+  for (const line of text.split('\n')) {
+    const id = Number(line);
+    if (Number.isInteger(id) && id > 1) killIfThere(id);
+  }
+}
+
+function killIfThere(id: number): void {
+  try {
+    process.kill(id, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}

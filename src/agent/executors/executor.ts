@@ -1,0 +1,63 @@
+import type { RunPlatform } from '../../wire/builds/run-work.ts';
+import type { ProgramOutput } from '../run-log.ts';
+
+/** How a program of a run ended, and where what it printed went. */
+export type ExecutorOptions = { readonly output: ProgramOutput; readonly signal: AbortSignal };
+
+export type ImageBuild = {
+  /** Absolute paths in the cell. */
+  readonly context: string;
+  readonly dockerfile: string;
+  readonly tags: readonly string[];
+  /** Several make an index. */
+  readonly platforms: readonly RunPlatform[];
+  readonly arguments: ReadonlyMap<string, string | undefined>;
+  readonly target: string | undefined;
+  readonly labels: readonly string[];
+  readonly annotations: readonly string[];
+  readonly hasCache: boolean;
+  readonly pulls: boolean;
+  readonly isSquashed: boolean;
+  /** `id=name,src=/path`, the path below the run's folder. */
+  readonly secrets: readonly string[];
+  readonly addedHosts: readonly string[];
+  /** A repository that keeps layers between runs. */
+  readonly cacheRepository: string | undefined;
+};
+
+export type ContainerRun = {
+  /** Of the step: its host name on the run's network. */
+  readonly name: string;
+  readonly image: string;
+  readonly arguments: readonly string[];
+  readonly entryPoint: string | undefined;
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+  readonly workingDirectory: string | undefined;
+  readonly user: string | undefined;
+  readonly isPrivileged: boolean;
+  readonly hasNetwork: boolean;
+  /** Paths in the cell by the path in the container. */
+  readonly mounts: ReadonlyMap<string, string>;
+  readonly pulls: boolean;
+};
+
+/** Ends a container; resolves when it is gone. */
+export type RunningContainer = { readonly exited: Promise<number>; readonly stop: () => Promise<void> };
+
+/**
+ * What does the work of one run, in its cell: images are built, run and pushed. Every method throws ProgramError when a
+ * program fails, and the signal's reason when it is aborted.
+ */
+export type Executor = {
+  readonly signIn: (server: string, username: string, password: string, options: ExecutorOptions) => Promise<void>;
+  readonly build: (build: ImageBuild, options: ExecutorOptions) => Promise<void>;
+  readonly tag: (from: string, to: string, options: ExecutorOptions) => Promise<void>;
+  readonly pull: (image: string, options: ExecutorOptions) => Promise<void>;
+  /** The digest under which the registry keeps it. */
+  readonly push: (image: string, options: ExecutorOptions) => Promise<string>;
+  readonly start: (container: ContainerRun, options: ExecutorOptions) => Promise<RunningContainer>;
+  /** The digest of an image that was pulled; undefined for one that has none here. */
+  readonly digestOf: (image: string) => Promise<string | undefined>;
+  readonly createIndex: (name: string, images: readonly string[], options: ExecutorOptions) => Promise<void>;
+};

@@ -1,0 +1,27 @@
+import { lookup } from 'node:dns/promises';
+import type { AddressCheck } from '../../platform/outbound/address-check.ts';
+import { hostNameOf } from '../../platform/outbound/outbound-url.ts';
+
+export type ProxyRules = {
+  readonly isAllowed: AddressCheck;
+  /** Where the operator sends calls to a name (lower case) instead; these targets are not checked. */
+  readonly hosts: ReadonlyMap<string, { readonly host: string; readonly port: number }>;
+};
+
+/** What a name is connected to. Throws Error with a text for the person who asked when the rules do not allow it. */
+export async function resolveTarget(
+  rules: ProxyRules,
+  hostName: string,
+  port: number,
+): Promise<{ host: string; port: number }> {
+  const name = hostNameOf(hostName);
+  const chosen = rules.hosts.get(name);
+  if (chosen !== undefined) return { ...chosen };
+  const addresses = await lookup(name, { all: true, verbatim: true });
+  const [first] = addresses;
+  if (first === undefined) throw new Error(`${name} has no address`);
+  if (!addresses.every(({ address }) => rules.isAllowed(address))) {
+    throw new Error(`${name} is not a public address: open it with --outbound-allow where the agent runs`);
+  }
+  return { host: first.address, port };
+}

@@ -1,0 +1,228 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { ProgramError, readProgram, runProgram } from '../program.ts';
+import type { Cell, CellLimits, CellProgram } from './cell.ts';
+import { type Cgroup, createCgroup } from './cgroup.ts';
+
+export type UserCellOptions = {
+  /** Of the run: letters, digits and dashes; names its folder and its control group. */
+  readonly name: string;
+  /** Where folders of runs lie; on a file system with room. */
+  readonly root: string;
+  readonly limits: CellLimits;
+  /** The first of 65,536 user ids of this machine that nobody else has; they are the cell's users from 0 on. */
+  readonly firstUserId: number;
+  /** Names that the cell resolves to its own bridge. */
+  readonly hosts: readonly string[];
+};
+
+/** Every cell has its own disk here: its mounts are seen by nobody else. */
+const folder = '/mnt';
+const address = '10.88.0.1';
+const userCount = 65_536;
+const mebibyte = 1024 * 1024;
+const startTimeoutMs = 20_000;
+export const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const ownEnvironment = { PATH: programPath, LANG: 'C.UTF-8' };
+const cellEnvironment = { ...ownEnvironment, HOME: '/root', TMPDIR: '/var/tmp', XDG_RUNTIME_DIR: '/run' };
+
+/** Mounts the disk, then makes the other namespaces. The last program is the cell's first process: it reaps, and does nothing. */
+const openScript = `
+mount -o loop,nodev,nosuid,discard "$1" ${folder}
+exec unshare --user --pid --mount --net --ipc --uts --fork --kill-child -- sh -c '
+  read -r id rest < /proc/self/stat
+  echo "$id"
+  exec > /dev/null
+  while :; do sleep 100000 & wait; done'
+`;
+
+/** Covers what programs write to with the cell's own disk, and makes the bridge. $1: names for the bridge's address. */
+const prepareScript = `
+umask 022
+cd ${folder}
+mkdir -p run tmp root lib etc/containers/certs.d workspace home secrets hosts storage runroot
+chmod 1777 tmp
+mount -t proc -o nosuid,nodev,noexec proc /proc
+mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm
+printf '127.0.0.1 localhost\\n' > etc/hosts
+for name in $1; do printf '${address} %s\\n' "$name" >> etc/hosts; done
+printf '' > etc/resolv.conf
+printf '{"default":[{"type":"insecureAcceptAnything"}]}' > etc/containers/policy.json
+printf 'unqualified-search-registries = ["docker.io"]\\nshort-name-mode = "permissive"\\n' > etc/containers/registries.conf
+resolver=$(readlink -m /etc/resolv.conf)
+mount --bind run /run
+mkdir -p /run/netns /run/lock
+mkdir -p "$(dirname "$resolver")"
+[ -e "$resolver" ] || : > "$resolver"
+mount --bind etc/resolv.conf "$resolver"
+mount --bind etc/hosts /etc/hosts
+[ ! -d /etc/containers ] || mount --bind etc/containers /etc/containers
+mount --bind lib /var/lib
+mount --bind tmp /var/tmp
+mount --bind tmp /tmp
+mount --bind root /root
+ip link set lo up
+ip link add bridge0 type bridge
+ip address add ${address}/16 dev bridge0
+ip link set bridge0 up
+`;
+
+/** Joins the control group, then becomes the program. */
+const joinScript = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift; exec "$@"';
+
+/** Opens a cell. Throws ProgramError when this machine does not allow one; then nothing is left of it. */
+export async function openUserCell(options: UserCellOptions): Promise<Cell> {
+  const home = join(options.root, options.name);
+  const cgroup = await createCgroup(options.name, options.limits);
+  let holder: ChildProcess | undefined;
+  const close = async () => {
+    await endHolder(holder);
+    await cgroup.remove();
+    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  };
+  try {
+    const disk = await makeDisk(home, options);
+    holder = spawnHolder(disk, cgroup);
+    const first = await firstProcessOf(holder);
+    await mapUsers(first, options.firstUserId);
+    const cell = cellOf(first, cgroup, close);
+    await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
+    return cell;
+  } catch (cause) {
+    await close();
+    throw cause;
+  }
+}
+
+/** A file with a file system of its own: the run's quota. */
+async function makeDisk(home: string, { limits, firstUserId }: UserCellOptions): Promise<string> {
+  const disk = join(home, 'disk');
+  await mkdir(home, { recursive: true, mode: 0o700 });
+  await writeFile(disk, '', { mode: 0o600 });
+  await truncate(disk, limits.diskMiB * mebibyte);
+  const owner = `root_owner=${firstUserId}:${firstUserId}`;
+  // A disk that lives as long as its run needs no journal.
+  const format = ['-q', '-F', '-O', '^has_journal', '-m', '0', '-E', `lazy_itable_init=1,${owner}`];
+  await readProgram(['mkfs.ext4', ...format, disk], { env: ownEnvironment });
+  return disk;
+}
+
+/** Ends with us, whatever ends us: the parent-death signal is kept by every program in this line. */
+function spawnHolder(disk: string, cgroup: Cgroup): ChildProcess {
+  const words = [
+    ...['setpriv', '--pdeathsig', 'KILL', '--', 'sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
+    ...['unshare', '--mount', '--propagation', 'private', '--', 'sh', '-ec', openScript, 'sh', disk],
+  ];
+  const [command = '', ...args] = words;
+  return spawn(command, args, { env: ownEnvironment, stdio: ['ignore', 'pipe', 'pipe'], cwd: '/' });
+}
+
+async function firstProcessOf(holder: ChildProcess): Promise<number> {
+  const output = { text: '', errors: '' };
+  holder.stdout?.on('data', (chunk) => {
+    output.text += chunk;
+  });
+  holder.stderr?.on('data', (chunk) => {
+    output.errors += chunk;
+  });
+  const line = new Promise<void>((resolve) => {
+    holder.stdout?.on('data', () => output.text.includes('\n') && resolve());
+    holder.once('close', resolve);
+    holder.once('error', (error) => {
+      output.errors += error.message;
+      resolve();
+    });
+  });
+  const timeout = AbortSignal.timeout(startTimeoutMs);
+  await Promise.race([line, once(timeout, 'abort')]);
+  const id = Number(output.text.trim());
+  if (Number.isInteger(id) && id > 1) return id;
+  throw new ProgramError('unshare', holder.exitCode ?? 1, output.errors || 'no namespaces within 20 s');
+}
+
+/** Only a process outside may say which users stand for those inside. Source: user_namespaces(7). */
+async function mapUsers(first: number, firstUserId: number): Promise<void> {
+  const map = `0 ${firstUserId} ${userCount}\n`;
+  await writeFile(`/proc/${first}/gid_map`, map);
+  await writeFile(`/proc/${first}/uid_map`, map);
+}
+
+async function endHolder(holder: ChildProcess | undefined): Promise<void> {
+  if (holder === undefined || holder.exitCode !== null || holder.signalCode !== null) return;
+  if (holder.pid === undefined) return;
+  const ended = once(holder, 'exit');
+  holder.kill('SIGKILL');
+  await ended;
+}
+
+function cellOf(first: number, cgroup: Cgroup, close: () => Promise<void>): Cell {
+  const enter = (words: readonly string[], cwd: string) => [
+    ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
+    ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
+    ...['--setuid', '0', '--setgid', '0', '--wd=/proc/self/root', '--'],
+    // Ends with nsenter, which is all that we can send a signal to.
+    ...['setpriv', '--pdeathsig', 'TERM', '--', 'env', '-C', cwd, ...words],
+  ];
+  const programOf = ({ cwd: _, env, ...program }: CellProgram) => ({ ...program, env: { ...cellEnvironment, ...env } });
+  return {
+    folder,
+    address,
+    run: (words, program = {}) => runProgram(enter(words, program.cwd ?? folder), programOf(program)),
+    read: (words, program = {}) => readProgram(enter(words, program.cwd ?? folder), programOf(program)),
+    listen: async (port, answer) => {
+      const server = await listenInside(first, port);
+      server.on('connection', answer);
+      return { close: () => closeServer(server) };
+    },
+    cpuSeconds: cgroup.cpuSeconds,
+    close,
+  };
+}
+
+/** Listens, hands its socket over and ends: what accepts connections is our own process, outside the cell. */
+const listenProgram = `
+const server = require('node:net').createServer();
+server.on('error', (error) => process.send({ error: error.message }, () => process.exit(1)));
+server.listen({ port: Number(process.argv[1]), host: '0.0.0.0', pauseOnConnect: true },
+  () => process.send({}, server, () => process.exit(0)));
+`;
+
+async function listenInside(first: number, port: number): Promise<Server> {
+  const args = ['--target', String(first), '--net', '--', process.execPath, '-e', listenProgram, String(port)];
+  const child = spawn('nsenter', args, {
+    env: ownEnvironment,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    cwd: '/',
+  });
+  return await new Promise((resolve, reject) => {
+    child.once('message', (message, handle) => {
+      if (isServer(handle)) resolve(handle);
+      else reject(new ProgramError('listen', 1, JSON.stringify(message)));
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => code !== 0 && reject(new ProgramError('listen', code ?? 1, `port ${port}`)));
+  });
+}
+
+function isServer(handle: unknown): handle is Server {
+  return typeof handle === 'object' && handle !== null && handle.constructor === createServer().constructor;
+}
+
+async function closeServer(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+}
+
+/** Joins two connections; either end closes both. */
+export function joinSockets(one: Socket, other: Socket): void {
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+    from.on('close', () => to.destroy());
+  }
+}
