@@ -11,6 +11,7 @@ import { createIssueTokens } from './features/access/token-service.ts';
 import { AttributeChanges } from './features/content/attribute-changes.ts';
 import { createAuthorizedChange, createAuthorizedChanges } from './features/content/authorized-change.ts';
 import { Blobs } from './features/content/blobs.ts';
+import { createContentHindrances } from './features/content/content-hindrances.ts';
 import { Deletions } from './features/content/deletions.ts';
 import { LastPulls } from './features/content/last-pulls.ts';
 import { Listings } from './features/content/listings.ts';
@@ -101,7 +102,13 @@ export async function composeFeatures(settings: Settings, data: Data) {
     directory,
     registries,
     authorize,
-    explain: createExplain({ ...data, directory, rightsSource, tenantUid }),
+    explain: createExplain({
+      ...data,
+      directory,
+      rightsSource,
+      hindrances: createContentHindrances(content),
+      tenantUid,
+    }),
     issueTokens: createIssueTokens(issuing),
     exchangeToken: createExchangeToken(issuing),
     throttle: composeThrottle(settings, data),

@@ -8,7 +8,11 @@ export const accessCommands: readonly Command[] = [
     options: [
       { name: 'principal', value: 'who', meaning: 'object id, application id, user or token name, or anonymous' },
       { name: 'action', value: 'action', meaning: 'pull, push, delete, ..., or an operation of the resource manager' },
-      { name: 'scope', value: 'scope', meaning: 'registry, registry/repository, or an ARM id' },
+      {
+        name: 'scope',
+        value: 'scope',
+        meaning: 'registry, registry/repository, registry/repository:tag or @digest, or an ARM id',
+      },
       { name: 'address', value: 'ip', meaning: 'where the request comes from, for network rules' },
       jsonOption,
     ],

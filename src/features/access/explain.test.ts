@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SamplePerson, type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
+import type { Reference } from '../../core/reference.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { createExplain, type Explain } from './explain.ts';
 import { createRightsSource } from './rights-source.ts';
@@ -17,6 +18,7 @@ forEachDatabase((_, open) => {
   let explain: Explain;
   let ann: SamplePerson;
   let pull = '';
+  const asked: (Reference | undefined)[] = [];
 
   before(async () => {
     database = await open();
@@ -25,6 +27,12 @@ forEachDatabase((_, open) => {
     explain = createExplain({
       ...{ database, directory, tenantUid: sample.tenantUid },
       rightsSource: createRightsSource({ database }),
+      hindrances: async ({ reference, action }) => {
+        asked.push(reference);
+        const by = { by: 'a lock', reason: 'it is locked', remedy: 'Unlock it.' };
+        if (action === 'push') return [{ ...by, isCertain: false }];
+        return reference?.kind === 'tag' && reference.tag === 'locked' ? [{ ...by, isCertain: true }] : [];
+      },
     });
     sample.runJobs();
     ann = await sample.person('ann');
@@ -44,6 +52,43 @@ forEachDatabase((_, open) => {
           { isAllowed: true, by: `role 'AcrPull' by ${pull}`, uid: ann.uid },
         );
       }
+  });
+
+  test('what refuses a request whatever the rights are is told, with the right that is there', async () => {
+    const locked = await ask('ann', 'pull', 'contoso/team/app:locked');
+    assert.deepEqual([locked.isAllowed, locked.reason, locked.remedy], [false, 'it is locked', 'Unlock it.']);
+    assert(locked.considered.some(({ by, gives }) => by.includes('AcrPull') && gives.includes('pull')));
+    assert(locked.considered.some(({ by }) => by === 'a lock'));
+    const digest = `sha256:${'0'.repeat(64)}`;
+    assert.equal((await ask('ann', 'pull', `contoso/team/app:locked@${digest}`)).isAllowed, true);
+    assert.deepEqual(asked.slice(-2), [
+      { kind: 'tag', tag: 'locked' },
+      { kind: 'digest', digest },
+    ]);
+    assert.equal((await ask('ann', 'pull', `${sample.contoso}/repositories/team/app:locked`)).isAllowed, false);
+    const other = await ask('ann', 'push', 'contoso/team/app:locked');
+    assert.match(other.reason ?? '', /nothing gives ann push/, 'rights come first');
+    await assert.rejects(ask('ann', 'pull', 'contoso/team/app:no tag'), { error: 'tagInvalid' });
+    const perhaps = await ask(sample.owner.objectId, 'push', 'contoso/team/app');
+    assert.equal(perhaps.isAllowed, true);
+    assert(perhaps.considered.some(({ note }) => note === 'it is locked'));
+  });
+
+  test('a lock of the resource manager is told, which no role passes', async () => {
+    const lock = `${sample.group}/providers/Microsoft.Authorization/locks/keep`;
+    const remove = 'Microsoft.ContainerRegistry/registries/delete';
+    const owner = sample.owner.objectId;
+    assert.equal((await ask(owner, remove, sample.contoso)).isAllowed, true);
+    assert.equal((await sample.send('PUT', lock, { properties: { level: 'CanNotDelete' } })).status, 201);
+    const denied = await ask(owner, remove, sample.contoso);
+    assert.equal(denied.isAllowed, false);
+    assert.match(denied.reason ?? '', /locked.*\(keep\)/);
+    assert.equal((await ask(owner, write, sample.contoso)).isAllowed, true);
+    assert.equal((await ask(owner, 'Microsoft.Authorization/locks/delete', lock)).isAllowed, true);
+    await sample.send('PUT', lock, { properties: { level: 'ReadOnly' } });
+    assert.equal((await ask(owner, write, sample.contoso)).isAllowed, false);
+    assert.equal((await sample.send('DELETE', lock)).status, 200);
+    assert.equal((await ask(owner, write, sample.contoso)).isAllowed, true);
   });
 
   test('a denial names what is missing, and which roles would give it', async () => {

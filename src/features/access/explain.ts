@@ -1,11 +1,14 @@
 import { BerthError } from '../../core/errors.ts';
+import { parseReference, type Reference } from '../../core/reference.ts';
 import { isRepositoryName } from '../../core/repository-name.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { anonymous, type Principal } from '../identity/principal.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { PermissionMode, Registry } from '../registries/registry.ts';
 import { type Action, decide, type Grant, type Scope } from './decision.ts';
+import { refusingLock } from './explain-locks.ts';
 import { findExplained, hasGoodSecret } from './explain-principals.ts';
+import type { FindHindrances, Hindrance } from './hindrances.ts';
 import { admits } from './network-rules.ts';
 import type { RightsSource } from './rights-source.ts';
 import { builtInRoles } from './role-built-ins.ts';
@@ -19,6 +22,7 @@ export type ExplainParts = {
   readonly database: Database;
   readonly directory: Directory;
   readonly rightsSource: RightsSource;
+  readonly hindrances: FindHindrances;
   readonly tenantUid: string;
 };
 
@@ -27,7 +31,7 @@ export type Question = {
   readonly principal: string;
   /** `pull` and the like on content, or an operation such as `Microsoft.ContainerRegistry/registries/write`. */
   readonly action: string;
-  /** `contoso` or `contoso/team/app` on content; an ARM id for operations. */
+  /** `contoso`, `contoso/team/app`, with `:tag` or `@digest` behind it, on content; an ARM id for operations. */
   readonly scope: string;
   /** Where the request would come from; network rules are left out without it. */
   readonly address: string | undefined;
@@ -67,7 +71,12 @@ async function explainOperation(parts: ExplainParts, question: Question): Promis
   const { roles } = await rolesOf(parts, found.principal);
   const decision = new OperationRights(found.principal, found.isEnabled ? roles : []).decide(action, scope);
   const considered = roles.map((held) => consideredAt(held, action, scope));
-  if (decision.kind === 'allowed' && found.isEnabled) return allowed(found.principal, decision.by, considered);
+  if (decision.kind === 'allowed' && found.isEnabled) {
+    const lock = await refusingLock(parts.database.read, parts.tenantUid, action, scope);
+    return lock === undefined
+      ? allowed(found.principal, decision.by, considered)
+      : denied(found, considered, { reason: lock, remedy: 'Remove it with az lock delete; no role passes a lock.' });
+  }
   const givers = builtInRoles.filter((role) => permits(role.permissions, 'action', action));
   return denied(found, considered, {
     reason: `nothing gives ${found.principal.name} ${action} at ${scope}`,
@@ -88,7 +97,7 @@ function consideredAt(held: HeldRole, operation: string, scope: string): Conside
 
 async function explainContent(parts: ExplainParts, question: Question): Promise<Explanation> {
   const action = contentAction(question.action);
-  const { registry, repository } = placeOf(parts, question.scope);
+  const { registry, repository, reference } = placeOf(parts, question.scope);
   const found = await principalOf(parts, question, registry);
   const { principal } = found;
   const { rights } = await parts.rightsSource.of(principal, registry, parts.directory.epoch());
@@ -96,6 +105,7 @@ async function explainContent(parts: ExplainParts, question: Question): Promise<
   const considered = [
     ...merged(rights.grants.map(consideredGrant)),
     ...roles.flatMap((held) => withoutEffect(held, registry)),
+    ...(question.address === undefined ? unaskedNetwork(registry) : []),
   ];
   if (
     question.address !== undefined &&
@@ -112,16 +122,35 @@ async function explainContent(parts: ExplainParts, question: Question): Promise<
     });
   const surface = action === 'administer' ? 'admin' : 'oci';
   const from = { address: question.address ?? '', surface, correlationId: '', userAgent: undefined } as const;
-  const decision = decide(rights, action, scopeOf(action, registry.uid, repository), from);
-  if (decision.kind === 'allowed' && found.isEnabled) return allowed(principal, decision.by, considered);
+  const scope = scopeOf(action, registry.uid, repository);
+  const decision = decide(rights, action, scope, from);
+  if (decision.kind === 'allowed' && found.isEnabled) {
+    const hindrances =
+      scope.kind === 'repository'
+        ? await parts.hindrances({ registry, repository: scope.repository, reference, action })
+        : [];
+    const all = [...considered, ...hindrances.map(consideredHindrance)];
+    const certain = hindrances.find(({ isCertain }) => isCertain);
+    return certain === undefined ? allowed(principal, decision.by, all) : denied(found, all, certain);
+  }
   const reason = `nothing gives ${principal.name} ${action} on ${question.scope}`;
   return denied(found, considered, { reason, remedy: contentRemedy(principal, action, registry) });
+}
+
+function unaskedNetwork({ name, network }: Registry): readonly Considered[] {
+  if (network.isPublic && network.defaultAction === 'Allow') return [];
+  const note = 'they do not admit everybody: ask with the address of the client';
+  return [{ by: `network rules of ${name}`, gives: [], note }];
 }
 
 function consideredGrant({ by, actions, at }: Grant): Considered {
   const where = at.kind === 'repositories' ? [...at.names, ...at.prefixes.map((each) => `${each}*`)].join(', ') : '';
   const rest = at.kind === 'repositories' && at.matches !== undefined ? ', of these what its condition leaves' : '';
   return { by, gives: actions, note: where === '' ? undefined : `on ${where}${rest}` };
+}
+
+function consideredHindrance({ by, reason }: Hindrance): Considered {
+  return { by, gives: [], note: reason };
 }
 
 /** What one thing gives at one place is one line. */
@@ -160,6 +189,12 @@ async function lacksPassword({ database }: ExplainParts, { kind, uid }: Principa
   return kind === 'repositoryToken' && !(await hasGoodSecret(database.read, uid, await database.nowMicros()));
 }
 
+type Asked = {
+  readonly registry: Registry;
+  readonly repository: string | undefined;
+  readonly reference: Reference | undefined;
+};
+
 type Found = Awaited<ReturnType<typeof findExplained>>;
 
 async function principalOf(
@@ -177,18 +212,23 @@ async function rolesOf({ database, tenantUid }: ExplainParts, { kind, uid }: Pri
   return kind === 'anonymous' ? { roles: [] } : await loadHeldRoles(database.read, tenantUid, uid);
 }
 
-/** `contoso`, `contoso/team/app`, or the ARM id of a registry with or without `/repositories/team/app`. */
-function placeOf(
-  { directory }: ExplainParts,
-  scope: string,
-): { readonly registry: Registry; readonly repository: string | undefined } {
+/** `contoso`, `contoso/team/app:v1`, or the ARM id of a registry with or without `/repositories/team/app`. */
+function placeOf({ directory }: ExplainParts, scope: string): Asked {
   const [, id, below] = /^(\/subscriptions\/.*\/registries\/[^/]+)(?:\/repositories\/(.+))?$/i.exec(scope) ?? [];
   const slash = scope.indexOf('/');
   const name = slash < 0 ? scope : scope.slice(0, slash);
   const registry =
     id === undefined ? directory.byName(name) : directory.list().find((each) => each.resourceKey === id.toLowerCase());
   if (registry === undefined) throw new BerthError('registryUnknown', { name: id ?? name });
-  return { registry, repository: id === undefined ? (slash < 0 ? undefined : scope.slice(slash + 1)) : below };
+  const image = id === undefined ? (slash < 0 ? undefined : scope.slice(slash + 1)) : below;
+  // A tag before a digest says nothing, as clients take it.
+  const [, repository, tag, digest] = /^([^:@]*)(?::([^@]*))?(?:@(.*))?$/.exec(image ?? '') ?? [];
+  const reference = digest ?? tag;
+  return {
+    registry,
+    repository: image === undefined ? undefined : (repository ?? image),
+    reference: reference === undefined ? undefined : parseReference(reference),
+  };
 }
 
 function contentAction(text: string): Action {
