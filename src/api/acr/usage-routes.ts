@@ -6,7 +6,7 @@ import { headOf } from './views.ts';
 /** Bytes in use in the registry, and how many it may use. */
 export async function registryUsageGet({ c, parts, authority, at }: AcrRequest<InRegistry>): Promise<Response> {
   const { registry } = c.get('call');
-  const { usedBytes, limitBytes } = await parts.usageReports.registry(at.registryUid, registry.sku, authority);
+  const { usedBytes, limitBytes } = await parts.usageReports.registry(at.registryUid, authority);
   const limit = limitBytes === undefined ? {} : { limitBytes };
   return c.json({ registry: registry.loginServer, usedBytes, ...limit } satisfies RegistryUsageView);
 }

@@ -11,7 +11,7 @@ import { propertiesOf, skuOf, validateRegistry } from '../../features/registries
 import { type SettlingParts, settleRegistry } from '../../features/registries/registry-settling.ts';
 import type { LoginServerOf } from '../../features/registries/registry-store.ts';
 import { skuLimits } from '../../features/registries/sku-limits.ts';
-import { countChildren, storedBytes } from '../../features/registries/usage.ts';
+import { countChildren, ownStorageLimit, storedBytes } from '../../features/registries/usage.ts';
 import { parseProperties } from '../../features/resources/parse-properties.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { Resource } from '../../features/resources/resource.ts';
@@ -135,9 +135,10 @@ async function usages({ database }: RegistryTypeParts, resource: Resource) {
   const child = (name: string, word: string) => count(name, limits.children[word] ?? -1, children.get(word) ?? 0);
   const isPremium = skuOf(resource) === 'Premium';
   const size = await storedBytes(database.read, resource.uid);
+  const own = await ownStorageLimit(database.read, resource.uid);
   return {
     value: [
-      { name: 'Size', limit: limits.includedBytes, currentValue: size, unit: 'Bytes' },
+      { name: 'Size', limit: own ?? limits.includedBytes, currentValue: size, unit: 'Bytes' },
       child('Webhooks', 'webhooks'),
       ...(isPremium
         ? [

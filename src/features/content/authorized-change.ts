@@ -18,6 +18,8 @@ export type Change = {
   readonly repositoryLocks: Locks;
   readonly registry: {
     readonly sku: Sku;
+    /** Its own limit of bytes in use; null for that of its SKU. */
+    readonly storageLimitBytes: number | null;
     /** After so many days a manifest without a tag leaves; null for never. */
     readonly retentionDays: number | null;
     /** Whether what is deleted can be restored for a while. */
@@ -123,7 +125,16 @@ function createBegin(database: Database): Begin {
     const row = await read(tx, at);
     if (row === undefined) throw new BerthError('registryUnknown');
     if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
-    const { repositoryUid, locks, sku, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
+    const {
+      repositoryUid,
+      locks,
+      sku,
+      storageLimitBytes,
+      immutableTags,
+      ownImmutableTags,
+      retentionDays,
+      keepsDeleted,
+    } = row;
     return {
       tx,
       append,
@@ -131,6 +142,7 @@ function createBegin(database: Database): Begin {
       repositoryLocks: locks ?? 0,
       registry: {
         sku,
+        storageLimitBytes,
         immutableTags,
         ownImmutableTags: ownImmutableTags ?? '[]',
         retentionDays,
@@ -165,6 +177,7 @@ function createRead(database: Database) {
   return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
     fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select([
       'g.sku',
+      'g.storage_limit as storageLimitBytes',
       'g.immutable_tags as immutableTags',
       'g.retention_days as retentionDays',
       'g.keeps_deleted as keepsDeleted',

@@ -14,6 +14,7 @@ import type { IncomingDigest } from './incoming-digest.ts';
 import type { Place } from './place.ts';
 import { ensureRepository } from './repository-store.ts';
 import { areSame, sameBytes } from './same-bytes.ts';
+import { storageLimitOf } from './storage-use.ts';
 import { createUploadQueries, type UploadQueries } from './upload-queries.ts';
 import { endUpload, type Upload } from './upload-store.ts';
 
@@ -179,7 +180,7 @@ export class BlobIntake {
       if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const graceUntilMicros = nowMicros + graceMs * 1000;
-      const limitBytes = storageLimits?.[registry.sku];
+      const limitBytes = storageLimitOf(registry, storageLimits);
       const { registryUid } = place;
       return await work(tx, { registryUid, repositoryUid: uid, nowMicros, graceUntilMicros, limitBytes });
     });

@@ -14,6 +14,7 @@ import type { ContentParts } from './content-parts.ts';
 import type { Place } from './place.ts';
 import { releaseBlobs } from './released-blobs.ts';
 import { ensureRepository, fromRepository } from './repository-store.ts';
+import { storageLimitOf } from './storage-use.ts';
 
 /** A blob that a repository shows. */
 export type StoredBlob = {
@@ -106,7 +107,7 @@ export class Blobs {
       if (!found.some((source) => authority.allows('pull', source.name))) return false;
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
-      const limitBytes = this.#parts.storageLimits?.[context.registry.sku];
+      const limitBytes = storageLimitOf(context.registry, this.#parts.storageLimits);
       await linkBlob(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, limitBytes }, digest);
       await tx
         .updateTable('blobs')

@@ -22,7 +22,7 @@ import {
 import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
 import { ensureRepository } from './repository-store.ts';
-import { addUsage, useBlobsOf } from './storage-use.ts';
+import { addUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
@@ -128,7 +128,7 @@ export class Manifests {
       }
       if (!isNew) return;
       const usedBytes = await useBlobsOf(tx, at, digest);
-      await addUsage(tx, registryUid, usedBytes + push.body.byteLength, storageLimits?.[registry.sku]);
+      await addUsage(tx, registryUid, usedBytes + push.body.byteLength, storageLimitOf(registry, storageLimits));
     });
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };

@@ -11,6 +11,14 @@ import { releaseBlobs } from './released-blobs.ts';
 /** Most bytes that a registry of each SKU may have in use. */
 export type StorageLimits = Readonly<Record<Sku, number>>;
 
+/** Most bytes that a registry may have in use: its own limit, else that of its SKU; undefined where there is none. */
+export function storageLimitOf(
+  { sku, storageLimitBytes }: { readonly sku: Sku; readonly storageLimitBytes: number | null | undefined },
+  limits: StorageLimits | undefined,
+): number | undefined {
+  return storageLimitBytes ?? limits?.[sku];
+}
+
 /** Keeps statements far below the parameter limits of both databases. */
 const digestsPerStatement = 500;
 

@@ -3,11 +3,10 @@ import { BerthError } from '../../core/errors.ts';
 import type { Reference } from '../../core/reference.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { Sku } from '../registries/registry.ts';
 import { deletionLocks } from './attributes.ts';
 import { locate } from './locate.ts';
 import type { Place } from './place.ts';
-import type { StorageLimits } from './storage-use.ts';
+import { type StorageLimits, storageLimitOf } from './storage-use.ts';
 
 export type UsageReportsParts = { readonly database: Database; readonly storageLimits?: StorageLimits };
 
@@ -40,18 +39,18 @@ export class UsageReports {
   }
 
   /** For whoever may list all of it. Throws `unauthorized` for strangers, and `denied`. */
-  async registry(registryUid: string, sku: Sku, authority: Authority): Promise<RegistryUsage> {
+  async registry(registryUid: string, authority: Authority): Promise<RegistryUsage> {
     const row = await this.#queries
       .selectFrom('registries as g')
       .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
       .leftJoin('registry_usage as u', 'u.registry_uid', 'g.uid')
       .where('g.uid', '=', registryUid)
-      .select(['t.access_epoch as epoch', 'u.bytes'])
+      .select(['t.access_epoch as epoch', 'g.sku', 'g.storage_limit as storageLimitBytes', 'u.bytes'])
       .executeTakeFirst();
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
     requireWholeRegistry(authority);
-    return { usedBytes: row.bytes ?? 0, limitBytes: this.#parts.storageLimits?.[sku] };
+    return { usedBytes: row.bytes ?? 0, limitBytes: storageLimitOf(row, this.#parts.storageLimits) };
   }
 
   /** Of a repository with all it holds. Throws `nameUnknown`. */

@@ -19,6 +19,7 @@ import {
 } from '../../../test/support/oci-samples.ts';
 import { parseReference } from '../../core/reference.ts';
 import { anonymous } from '../identity/principal.ts';
+import { updateOwnLimits } from '../registries/registry-store.ts';
 import { Deletions } from './deletions.ts';
 import { Manifests } from './manifests.ts';
 import type { Place } from './place.ts';
@@ -51,8 +52,7 @@ forEachDatabase((_, open) => {
     await put(place, image);
     return image;
   };
-  const used = async (registryUid = bench.registryUid) =>
-    (await reports.registry(registryUid, 'Premium', me)).usedBytes;
+  const used = async (registryUid = bench.registryUid) => (await reports.registry(registryUid, me)).usedBytes;
   /** The same from what is there. */
   const recounted = async () => {
     const ofRegistry = bench.database.read
@@ -182,6 +182,27 @@ forEachDatabase((_, open) => {
     await push(refused);
   });
 
+  test('the own limit of a registry goes before that of its SKU, and is shown', async () => {
+    const place = bench.place('limits/own', bench.otherUid);
+    const blob = sampleBlob('own limit', 1000);
+    const image = sampleImage([blob]);
+    await bench.push(place, blob);
+    const storageLimits: StorageLimits = { Basic: 1, Standard: 1, Premium: Number.MAX_SAFE_INTEGER };
+    const limited = new Manifests({ ...here, graceMs: 0, region: testRegion, isSparseAllowed: false, storageLimits });
+    const shown = async () =>
+      (await new UsageReports({ ...here, storageLimits }).registry(bench.otherUid, me)).limitBytes;
+    const setLimit = (storageLimitBytes: number | null) =>
+      bench.database.transaction((tx) => updateOwnLimits(tx, bench.otherUid, { storageLimitBytes }));
+    const push = { body: image.bytes, contentType: image.mediaType, reference: parseReference('v1'), tags: [] };
+    const limit = (await used(bench.otherUid)) + 999;
+    await setLimit(limit);
+    await assert.rejects(limited.push(place, me, push), { error: 'storageLimitReached' });
+    assert.equal(await shown(), limit);
+    await setLimit(null);
+    await limited.push(place, me, push);
+    assert.equal(await shown(), Number.MAX_SAFE_INTEGER);
+  });
+
   test('after any sequence of pushes and deletions, also at once, the count equals a recount and every forecast', async () => {
     const seed = process.env.BERTH_TEST_SEED ?? String(Date.now());
     const random = randomOf(seed);
@@ -265,8 +286,8 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await reports.repository(mine, reader), own);
     assert.deepEqual(await reports.content(mine, reader, parseReference(image.digest)), own);
     const stranger = fullAuthority('stranger', { principal: anonymous });
-    await assert.rejects(reports.registry(bench.registryUid, 'Premium', reader), { error: 'denied' });
-    await assert.rejects(reports.registry(bench.registryUid, 'Premium', stranger), { error: 'unauthorized' });
+    await assert.rejects(reports.registry(bench.registryUid, reader), { error: 'denied' });
+    await assert.rejects(reports.registry(bench.registryUid, stranger), { error: 'unauthorized' });
   });
 
   /** What a repository says it would free, after which it is deleted; undefined where there is none. */

@@ -10,6 +10,16 @@ export async function storedBytes(queries: Queries, registryUid: string): Promis
   return row?.bytes ?? 0;
 }
 
+/** Bytes that it may have in use in place of what its SKU may; null where nothing was set. */
+export async function ownStorageLimit(queries: Queries, registryUid: string): Promise<number | null> {
+  const row = await queries
+    .selectFrom('registries')
+    .where('uid', '=', registryUid)
+    .select('storage_limit')
+    .executeTakeFirst();
+  return row?.storage_limit ?? null;
+}
+
 /** Children of a registry by the last word of their type, in lower case. */
 export async function countChildren(queries: Queries, registryId: string): Promise<ReadonlyMap<string, number>> {
   const rows = await queries
