@@ -28,6 +28,7 @@ import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
 import { tagCommands } from './cli/tag.ts';
+import { throttleCommands } from './cli/throttle.ts';
 import { createAdminClient } from './client/admin-client.ts';
 import { DataFolder } from './data-folder.ts';
 import { type LoadedSettings, loadSettings, SettingsError } from './load-settings.ts';
@@ -39,6 +40,7 @@ const commands = [
   ...doctorCommands,
   ...azCloudCommands,
   ...registryCommands,
+  ...throttleCommands,
   ...credentialCommands,
   ...accessCommands,
   ...identityCommands,

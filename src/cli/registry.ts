@@ -1,3 +1,4 @@
+import { byteSizeText } from '../core/byte-size.ts';
 import type { RegistryView } from '../wire/admin/registry-schema.ts';
 import { type Command, type CommandContext, exitCodes, type Given, jsonOption } from './command.ts';
 import { table } from './table.ts';
@@ -43,17 +44,22 @@ export const registryCommands: readonly Command[] = [
   },
 ];
 
+/** Registries as people read them. */
+export function registryTable(registries: readonly RegistryView[]): string {
+  const rows = registries.map((registry) => [
+    registry.name,
+    registry.loginServer,
+    registry.sku,
+    registry.adminUserEnabled ? 'on' : 'off',
+    registry.anonymousPullEnabled ? 'on' : 'off',
+    registry.throttlingEnabled ? 'on' : 'off',
+    registry.storageLimitBytes === null ? 'default' : byteSizeText(registry.storageLimitBytes),
+  ]);
+  const head = ['NAME', 'LOGIN SERVER', 'SKU', 'ADMIN USER', 'ANONYMOUS PULL', 'THROTTLING', 'STORAGE LIMIT'];
+  return table(head, rows);
+}
+
 function show(context: CommandContext, given: Given, registries: readonly RegistryView[]): 0 {
-  if (given.isSet('json')) context.print(JSON.stringify(registries[0], null, 2));
-  else {
-    const rows = registries.map((registry) => [
-      registry.name,
-      registry.loginServer,
-      registry.sku,
-      registry.adminUserEnabled ? 'on' : 'off',
-      registry.anonymousPullEnabled ? 'on' : 'off',
-    ]);
-    context.print(table(['NAME', 'LOGIN SERVER', 'SKU', 'ADMIN USER', 'ANONYMOUS PULL'], rows));
-  }
+  context.print(given.isSet('json') ? JSON.stringify(registries[0], null, 2) : registryTable(registries));
   return exitCodes.done;
 }

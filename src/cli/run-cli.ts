@@ -27,6 +27,7 @@ const nounPurposes = new Map([
   ['identity', 'managed identities of machines and workloads'],
   ['lifecycle', 'rules by which content of a registry leaves by itself'],
   ['key', 'keys that sign tokens'],
+  ['throttle', 'what throttling would do'],
   ['tag', 'where tags pointed, and moves of several at once'],
 ]);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseByteSize } from './byte-size.ts';
+import { byteSizeText, parseByteSize } from './byte-size.ts';
 
 const good: readonly [text: string, bytes: number][] = [
   ['0B', 0],
@@ -20,3 +20,13 @@ for (const [text, bytes] of good) {
 for (const text of bad) {
   test(`${JSON.stringify(text)} is no size`, () => assert.throws(() => parseByteSize(text), RangeError));
 }
+
+test('a size is written in the largest unit that holds it whole', () => {
+  assert.deepEqual([0, 1_000, 1_536, 64 * 1024, 2 * 1024 ** 4].map(byteSizeText), [
+    '0B',
+    '1000B',
+    '1536B',
+    '64KiB',
+    '2TiB',
+  ]);
+});

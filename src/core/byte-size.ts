@@ -15,3 +15,9 @@ export function parseByteSize(text: string): number {
   }
   return Number(count) * bytes;
 }
+
+/** The shortest text that reads as so many bytes. */
+export function byteSizeText(bytes: number): string {
+  const [unit, size] = [...unitBytes].findLast(([, each]) => bytes > 0 && bytes % each === 0) ?? ['B', 1];
+  return `${bytes / size}${unit}`;
+}
