@@ -17,8 +17,12 @@ import { buildsMigration } from './migrations/016-builds.ts';
 import { tasksMigration } from './migrations/017-tasks.ts';
 import type { Schema } from './schema.ts';
 
-/** Every migration, in order; a released one is never edited. */
-function migrations(kind: Database['kind']): Record<string, Migration> {
+/**
+ * Every migration, in order; a released one is never edited. The name says whether servers of the version before can go on beside
+ * it: `018-adds-…` only adds tables, indexes and columns that may be left out; anything else is `018-changes-…`.
+ * Source: docs/decisions/rolling-upgrade.md.
+ */
+export function migrations(kind: Database['kind']): Record<string, Migration> {
   return {
     '001-registry': registryMigration(kind),
     '002-resources': resourcesMigration(kind),
@@ -39,28 +43,37 @@ function migrations(kind: Database['kind']): Record<string, Migration> {
 }
 
 /**
- * Brings the schema up to date. One process at a time does it, in one transaction: killed anywhere, it starts again.
- * Throws when the database knows a migration that this program does not: a newer program wrote it.
+ * Brings the schema up to date. One process at a time does it, in one transaction: killed anywhere, it starts again. A schema to
+ * which newer programs only added is left as it is: servers of this version may be started beside theirs.
+ * Throws when the database knows another migration that this program does not: a newer program changed it.
  */
 export async function migrate(db: Kysely<Schema>, kind: Database['kind']): Promise<void> {
   const known = migrations(kind);
+  if (await isAhead(db, Object.keys(known))) return;
   const migrator = new Migrator({ db, provider: { getMigrations: async () => known } });
-  await refuseNewer(db, Object.keys(known));
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return;
   // A newer program may have migrated between the look above and the lock.
-  await refuseNewer(db, Object.keys(known));
+  if (await isAhead(db, Object.keys(known))) return;
   throw error;
 }
 
-async function refuseNewer(db: Kysely<Schema>, known: readonly string[]): Promise<void> {
-  for (const name of await executedMigrations(db)) {
-    if (!known.includes(name))
-      throw new Error(
-        `the database was written by a newer version of Berth (its schema has "${name}", this program ends at ` +
-          `"${known.at(-1)}"): start that version, or restore a backup made before the upgrade`,
-      );
-  }
+/** Whether a migration, by its name, leaves everything as it was that a program without it relies on. */
+export function isAddition(name: string): boolean {
+  return /^\d{3}-adds-/.test(name);
+}
+
+/** Whether the database has all migrations of this program, and more that only add. Throws when it has others. */
+async function isAhead(db: Kysely<Schema>, known: readonly string[]): Promise<boolean> {
+  const executed = await executedMigrations(db);
+  const newer = executed.filter((name) => !known.includes(name));
+  const change = newer.find((name) => !isAddition(name));
+  if (change !== undefined)
+    throw new Error(
+      `the database was written by a newer version of Berth (its schema has "${change}", this program ends at ` +
+        `"${known.at(-1)}"): start that version, or restore a backup made before the upgrade`,
+    );
+  return newer.length > 0 && known.every((name) => executed.includes(name));
 }
 
 async function executedMigrations(db: Kysely<Schema>): Promise<string[]> {
