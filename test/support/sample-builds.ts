@@ -1,0 +1,119 @@
+import { z } from 'zod';
+import { AgentTokens, sharedPool } from '../../src/features/builds/agent-tokens.ts';
+import { buildJobs } from '../../src/features/builds/build-jobs.ts';
+import { Contexts } from '../../src/features/builds/contexts.ts';
+import type { NewRun } from '../../src/features/builds/run.ts';
+import { RunLeases } from '../../src/features/builds/run-leases.ts';
+import { RunLogs } from '../../src/features/builds/run-logs.ts';
+import { createComposeOrder } from '../../src/features/builds/run-order.ts';
+import { Runs } from '../../src/features/builds/runs.ts';
+import { createFolderStore } from '../../src/platform/blob-store/folder-store.ts';
+import type { Database } from '../../src/platform/database/database.ts';
+import { HeldClock } from '../../src/platform/held-clock.ts';
+import { createJobs } from '../../src/platform/jobs/create-jobs.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+import { systemIds as ids } from '../../src/platform/system-ids.ts';
+import { sampleAccess, sampleProcess } from './sample-access.ts';
+import { temporaryFolder } from './temporary-folder.ts';
+
+export type SampleBuilds = Awaited<ReturnType<typeof sampleBuilds>>;
+
+const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const limits = { memoryMiB: 512, diskMiB: 1024, processes: 100, logBytes: 4_096 };
+
+/** For tests: the two sample registries with everything that runs need, on an empty database. Time stands still. */
+export async function sampleBuilds(database: Database) {
+  const sample = await sampleAccess(database);
+  const held = new HeldClock();
+  const here = await sampleProcess(database, sample.tenantUid, held);
+  const folder = temporaryFolder('builds');
+  const clock = { ...systemClock, nowMicros: held.nowMicros };
+  const store = createFolderStore({ folder: folder.path, ids, failpoint: async () => {} });
+  const jobs = createJobs({ database, clock: systemClock, ids, log, pollMs: 10 });
+  const { journal, directory, runTokens, account } = here;
+  const parts = {
+    ...{ database, journal, clock, ids, jobs, log, store },
+    sealer: account.sealer,
+    region: 'here',
+    tenantUid: sample.tenantUid,
+  };
+  const { uid: ownerUid } = await database.read
+    .selectFrom('principals')
+    .where('is_owner', '=', 1)
+    .select('uid')
+    .executeTakeFirstOrThrow();
+  const contexts = new Contexts({ ...parts, maxBytes: 1_000 });
+  const logs = new RunLogs(parts);
+  const composeOrder = createComposeOrder({
+    ...{ directory, runTokens, clock, limits, hasNetwork: true },
+    registryUrlOf: ({ loginServer }) => `https://${loginServer}`,
+    caCertificate: async () => undefined,
+  });
+  const leases = new RunLeases({ ...parts, composeOrder, maxLogBytes: limits.logBytes });
+  const kinds = buildJobs({ ...parts, contexts, logs, runTokens, retentionMs: 1_000 });
+  const newRun = (more: Partial<NewRun> = {}): NewRun => ({
+    registryUid: sample.registryUid,
+    runType: 'QuickRun',
+    work: { kind: 'encodedTask', content: 'steps:\n - cmd: bash true', values: [] },
+    source: { kind: 'none' },
+    platforms: [{ os: 'linux', architecture: 'amd64' }],
+    timeoutSeconds: 600,
+    cpus: 2,
+    authority: { kind: 'principal', principalId: ownerUid, principalType: 'User' },
+    customRegistries: [],
+    isArchiveEnabled: false,
+    trigger: { kind: 'manual' },
+    ...more,
+  });
+  return {
+    ...sample,
+    ...{ here, held, store, contexts, logs, leases, ownerUid, newRun, journal },
+    runs: new Runs(parts),
+    agentTokens: new AgentTokens(parts),
+    take: (agent = 'agent-1', pool = sharedPool) =>
+      leases.take(pool, {
+        agent,
+        executor: 'none',
+        isolation: 'none',
+        platforms: [{ os: 'linux', architecture: 'amd64' }],
+      }),
+    /** Runs a job of builds now, as its runner would. */
+    runJob: async (kind: string) => {
+      const { run } = kinds.find((each) => each.kind === kind) ?? {};
+      const job = { attempt: 1, signal: new AbortController().signal, renew: async () => {} };
+      if (run === undefined) throw new Error(`there is no job ${kind}`);
+      const waiting = await database.read
+        .selectFrom('jobs')
+        .where('kind', '=', kind)
+        .where('state', '=', 'waiting')
+        .select(['uid', 'payload'])
+        .execute();
+      if (waiting.length === 0) await run({ ...job, payload: {} });
+      for (const { uid, payload } of waiting) {
+        await run({ ...job, payload: z.record(z.string(), z.unknown()).parse(JSON.parse(payload)) });
+        await database.transaction(async (tx) => {
+          await tx.deleteFrom('jobs').where('uid', '=', uid).execute();
+        });
+      }
+    },
+    /** As if the agents that hold runs had said nothing for long. */
+    loseAgents: async () => {
+      await database.transaction(async (tx) => {
+        await tx.updateTable('runs').set({ lease_until: 1 }).where('lease_verifier', 'is not', null).execute();
+      });
+    },
+    logText: async (runId: string, range?: { readonly start: number; readonly end: number }) => {
+      const found = await logs.find(sample.registryUid, runId);
+      if (found === undefined) return undefined;
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of logs.read(found, range ?? { start: 0, end: found.sizeBytes }))
+        chunks.push(new Uint8Array(chunk));
+      return Buffer.concat(chunks).toString();
+    },
+    close: async () => {
+      await here.close();
+      folder.remove();
+    },
+  };
+}
