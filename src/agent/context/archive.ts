@@ -30,6 +30,7 @@ export function safeArchive(source: AsyncIterable<Uint8Array>, limits: ArchiveLi
     for await (const entry of input) {
       const header = check.entry(entry.header);
       const sink = header === undefined ? undefined : output.entry(header);
+      sink?.on('error', ignore);
       if (header?.type === 'file') await feed(entry, sink);
       else {
         sink?.end(undefined);
@@ -39,12 +40,13 @@ export function safeArchive(source: AsyncIterable<Uint8Array>, limits: ArchiveLi
     check.end();
     output.finalize();
   };
-  output.on('error', () => {
-    // Whoever reads it is told; nobody else needs to be.
-  });
+  output.on('error', ignore);
   copy().catch((cause: unknown) => output.destroy(unreadable(cause)));
   return bytesOf(output);
 }
+
+/** Whoever reads the output is told; nobody else needs to be. */
+function ignore(): void {}
 
 /** What streams of tar-stream share with those of Node. */
 type Sink = {
