@@ -2,6 +2,7 @@ import type { OfflineTask } from './cli/command.ts';
 import { defaultRegistryName } from './installation.ts';
 import { loadSettings } from './load-settings.ts';
 import { runBackup, runRestore } from './offline-backups.ts';
+import { runFsck } from './offline-fsck.ts';
 import {
   lockIfEmbedded,
   migrated,
@@ -33,6 +34,8 @@ export async function runOfflineTask(task: OfflineTask, parts: OfflineParts): Pr
       return await runRestore(task, parts, opened);
     case 'move':
       return await runMove(task, parts, opened);
+    case 'fsck':
+      return await runFsck(task, parts, opened);
     case 'rebuild':
       return await runRebuild(parts, opened);
   }

@@ -5,6 +5,7 @@ import {
   type ExitCode,
   exitCodes,
   type Given,
+  jsonOption,
   type OfflineTask,
 } from './command.ts';
 
@@ -84,6 +85,21 @@ export const operateCommands: readonly Command[] = [
       'make repositories, manifests and tags again from the blob store alone, where database and backups are lost',
     settings: dataSettings,
     run: (context) => context.offline({ kind: 'rebuild' }),
+  },
+  {
+    words: ['fsck'],
+    purpose:
+      'compare database and blob store both ways, also while the server runs; exit code 1 when something is wrong',
+    options: [
+      {
+        name: 'repair',
+        meaning: 'put right what can be without losing anything; the embedded database needs its server stopped',
+      },
+      jsonOption,
+    ],
+    settings: dataSettings,
+    run: (context, given) =>
+      context.offline({ kind: 'fsck', repairs: given.isSet('repair'), json: given.isSet('json') }),
   },
   {
     words: ['migrate-database'],
