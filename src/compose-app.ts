@@ -32,13 +32,19 @@ import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
 import type { Measure } from './features/insight/registry-metrics.ts';
 import type { Data } from './open-data.ts';
+import type { StoreNotes } from './platform/blob-store/store-notes.ts';
 import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 
 /** Every surface on one application; a `part` of them where a listener serves no more. */
 export function composeApp(
   settings: Settings,
   data: Data,
-  features: Features & { readonly arm: Arm; readonly builds?: Builds; readonly measure: Measure },
+  features: Features & {
+    readonly arm: Arm;
+    readonly builds?: Builds;
+    readonly measure: Measure;
+    readonly auditArchive: StoreNotes | undefined;
+  },
   metrics: Metrics,
   isStopping: () => boolean,
   part: Part | undefined,

@@ -1,5 +1,6 @@
 import { createMetrics, type Metrics } from './api/middleware/metrics.ts';
 import type { Features } from './compose-features.ts';
+import { AuditArchive } from './features/insight/audit-archive.ts';
 import { Diagnostics } from './features/insight/diagnostics.ts';
 import { createLoadSampler } from './features/insight/load-sample.ts';
 import { logWriters } from './features/insight/log-writers.ts';
@@ -8,7 +9,7 @@ import { openBlobStore } from './open-blob-store.ts';
 import type { Data } from './open-data.ts';
 import type { StoreAddress } from './platform/blob-store/store-address.ts';
 import type { StoreNotes } from './platform/blob-store/store-notes.ts';
-import type { Jobs } from './platform/jobs/jobs.ts';
+import type { JobKind, Jobs } from './platform/jobs/jobs.ts';
 import type { LineSink } from './platform/line-sink.ts';
 import type { Settings } from './settings.ts';
 
@@ -38,6 +39,21 @@ export function composeDiagnostics(
   const notesAt = (address: StoreAddress) => openNotes(settings, data, address, opened);
   const writers = logWriters({ ...data, tokens: settings.logDestinationTokens, notesAt }, settings.logDestinations);
   return new Diagnostics({ ...data, ...data.installation, directory, jobs, writers });
+}
+
+/** Where old accesses are kept; undefined when nobody wants them. */
+export function openAuditArchive(settings: Settings, data: Data, opened: AsyncDisposableStack): StoreNotes | undefined {
+  return settings.auditArchive && openNotes(settings, data, settings.auditArchive, opened);
+}
+
+/** The job that takes old accesses out of the database, where they are not kept for ever. */
+export function auditArchiveJobs(
+  { auditRetention: retentionMs }: Settings,
+  data: Data,
+  archive: StoreNotes | undefined,
+): JobKind[] {
+  if (retentionMs === undefined) return [];
+  return [new AuditArchive({ ...data, ...data.installation, retentionMs, archive }).jobKind()];
 }
 
 /** What a store beside the one of the blobs keeps; it is opened as that one is, with the same credentials. */

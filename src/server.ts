@@ -11,13 +11,14 @@ import { type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { composeApp, transferOf } from './compose-app.ts';
 import { type Builds, composeBuilds } from './compose-builds.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
-import { composeDiagnostics, openMetrics } from './compose-insight.ts';
+import { auditArchiveJobs, composeDiagnostics, openAuditArchive, openMetrics } from './compose-insight.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import type { Diagnostics } from './features/insight/diagnostics.ts';
 import { insightWork } from './features/insight/insight-work.ts';
 import { RegistryMetrics } from './features/insight/registry-metrics.ts';
+import { sampledPulls } from './features/insight/sampled-pulls.ts';
 import { retentionJobs } from './features/retention/retention-jobs.ts';
 import { unfinishedDeletionsJob } from './features/retention/unfinished-deletions.ts';
 import { throttlingJob } from './features/throttling/throttling-job.ts';
@@ -71,7 +72,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   const link = role === 'worker' ? new WorkerLink() : undefined;
   opened.defer(() => link?.close());
 
-  const data = await openData(settings, { log, opened, role, link, failpoints: program.failpoints });
+  const kept = await openData(settings, { log, opened, role, link, failpoints: program.failpoints });
+  const data = { ...kept, accessLog: sampledPulls(kept.accessLog, settings.auditPulls) };
   const features = await composeFeatures(settings, data);
   opened.defer(() => features.lastPulls.close());
   const { directory } = features;
@@ -145,6 +147,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const builds = composeBuilds(settings, data, features, { jobs, certificates });
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
+  const auditArchive = openAuditArchive(settings, data, opened);
   const diagnostics = composeDiagnostics(settings, data, features, { jobs, opened });
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
@@ -166,6 +169,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     ...builds.jobKinds,
     ...insight.jobKinds,
     diagnostics.planKind(),
+    ...auditArchiveJobs(settings, data, auditArchive),
   ]);
   opened.defer(() => jobs.stop());
   followUntilClosed(insight.follow, opened);
@@ -174,7 +178,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     composeApp(
       settings,
       data,
-      { ...features, arm, builds, measure: registryMetrics.add },
+      { ...features, arm, builds, measure: registryMetrics.add, auditArchive },
       metrics,
       () => state.isStopping,
       part,

@@ -165,6 +165,22 @@ export const settingsSchema = z.strictObject({
     isFlagless: true,
     meaning: 'Bearer tokens for those log destinations that are HTTP addresses.',
   }),
+  auditPulls: setting(count, {
+    unit: 'number',
+    default: '1',
+    meaning: 'The audit notes one pull of so many; 1 notes all, 0 none.',
+  }),
+  auditRetention: setting(optional(auditLife), {
+    unit: 'duration',
+    default: '',
+    meaning:
+      'How long pulls, sign-ins and denials stay in the database, at least a day; for ever unless set. Changes stay always.',
+  }),
+  auditArchive: setting(optional(parseStoreAddress), {
+    unit: 'path, s3:// or azure://',
+    default: '',
+    meaning: 'Where what audit-retention lets go is kept; without it that is gone. Credentials are those of blobs.',
+  }),
   identityEndpoint: setting(optional(address), {
     unit: 'host:port',
     default: '',
@@ -524,6 +540,13 @@ function networks(text: string): string[] {
 function tokenLife(text: string): number {
   const ms = parseDuration(text);
   if (ms < 1_000 || ms > 86_400_000) throw new RangeError('a token lives from 1s to 24h');
+  return ms;
+}
+
+/** Checkpoints and the index are minutes behind: what is younger than a day is never taken. */
+function auditLife(text: string): number {
+  const ms = parseDuration(text);
+  if (ms < 86_400_000) throw new RangeError('what the audit notes stays a day at least');
   return ms;
 }
 

@@ -10,6 +10,7 @@ import {
 } from '../../features/insight/audit-query.ts';
 import { auditRowOf } from '../../features/insight/audit-row.ts';
 import { type Finding, verifyAudit } from '../../features/insight/audit-verification.ts';
+import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Log } from '../../platform/log.ts';
 import { type AuditFinding, type AuditPageView, auditQuerySchema } from '../../wire/events/audit-schema.ts';
 import { type AdminCallParts, asOwner, registryNamed } from '../admin/admin-call.ts';
@@ -21,6 +22,8 @@ export type AuditRouteParts = AdminCallParts &
     readonly log: Log;
     /** GUID. */
     readonly tenantId: string;
+    /** Where old accesses are kept; undefined when nobody wants them. */
+    readonly auditArchive?: StoreNotes | undefined;
   };
 
 const exportPage = 1_000;

@@ -13,6 +13,7 @@ import type { Database, Queries, Transaction } from '../../platform/database/dat
 import type { Ids } from '../../platform/ids.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
+import { listAccessStreams } from './access-streams.ts';
 
 export type CheckpointParts = {
   readonly database: Database;
@@ -183,17 +184,18 @@ export async function verifyCheckpoints({
 
 /** The last batch of each process that wrote accesses. */
 export async function accessHeads(queries: Queries): Promise<StreamHead[]> {
-  const last = queries
-    .selectFrom('access_batches')
-    .select((at) => ['stream as last_stream', at.fn.max('seq').as('last_seq')])
-    .groupBy('stream')
-    .as('last');
-  const rows = await queries
-    .selectFrom('access_batches as b')
-    .innerJoin(last, (join) => join.onRef('last.last_stream', '=', 'b.stream').onRef('last.last_seq', '=', 'b.seq'))
-    .select(['b.stream', 'b.seq', 'b.hash'])
-    .execute();
-  return rows.map((row) => ({ source: 'access', incarnation: '', ...row }));
+  const heads: StreamHead[] = [];
+  for (const { stream, seq } of await listAccessStreams(queries)) {
+    const row = await queries
+      .selectFrom('access_batches')
+      .select('hash')
+      .where('stream', '=', stream)
+      .where('seq', '=', seq)
+      .executeTakeFirst();
+    // Gone into the archive meanwhile.
+    if (row !== undefined) heads.push({ source: 'access', stream, incarnation: '', seq, hash: row.hash });
+  }
+  return heads;
 }
 
 async function pageAfter(queries: Queries, number: number) {

@@ -1,6 +1,6 @@
 import { zstdDecompressSync } from 'node:zlib';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
@@ -142,23 +142,69 @@ async function indexNext({ database, clock, tenantUid }: AccessIndexParts, strea
   );
 }
 
+/** The last batch of a stream that was noted. */
+export async function indexedSeq(queries: Queries, stream: string): Promise<number> {
+  const row = await queries
+    .selectFrom('journal_cursors')
+    .select('seq')
+    .where('consumer', '=', accessConsumer)
+    .where('stream', '=', stream)
+    .executeTakeFirst();
+  return row?.seq ?? 0;
+}
+
+/** Removes batches, and what was noted of them: but for what was noted under a name that its owner has no more. */
+export async function forgetBatches(
+  tx: Transaction,
+  tenantUid: string,
+  { stream, first, last }: { readonly stream: string; readonly first: number; readonly last: number },
+): Promise<void> {
+  const batches = await tx
+    .selectFrom('access_batches')
+    .select(['seq', 'bytes'])
+    .where('stream', '=', stream)
+    .where('seq', '>=', first)
+    .where('seq', '<=', last)
+    .execute();
+  for (const { seq, bytes } of batches) {
+    const samples = await withSampleNames(tx, samplesOfBatch(stream, seq, bytes));
+    for (const { term, last_at } of notesOf(tenantUid, samples))
+      await tx
+        .deleteFrom('audit_terms')
+        .where('term', '=', term)
+        .where('last_at', '=', last_at)
+        .where('source', '=', 'access')
+        .where('stream', '=', stream)
+        .where('incarnation', '=', '')
+        .where('first_seq', '=', seq)
+        .execute();
+    await tx.deleteFrom('access_batches').where('stream', '=', stream).where('seq', '=', seq).execute();
+  }
+}
+
 async function note(tx: Transaction, tenantUid: string, piece: Piece, samples: readonly Sample[]): Promise<void> {
   const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
-  const hours = Map.groupBy(samples, ({ firstAtMicros }) => hourOf(firstAtMicros));
-  const rows = [...hours.values()].flatMap((ofHour) => {
-    const span = {
-      first_at: Math.min(...ofHour.map(({ firstAtMicros }) => firstAtMicros)),
-      last_at: Math.max(...ofHour.map(({ lastAtMicros }) => lastAtMicros)),
-    };
-    const terms = new Set(ofHour.flatMap(({ record }) => termsOf(record, tenantUid)));
-    return [...terms].map((term) => ({ term, ...span, source, stream, incarnation, first_seq, last_seq }));
-  });
+  const place = { source, stream, incarnation, first_seq, last_seq };
+  const rows = notesOf(tenantUid, samples).map((each) => ({ ...each, ...place }));
   for (let start = 0; start < rows.length; start += termsPerInsert)
     await tx
       .insertInto('audit_terms')
       .values(rows.slice(start, start + termsPerInsert))
       .onConflict((conflict) => conflict.doNothing())
       .execute();
+}
+
+/** Every term of a piece, hour by hour. */
+function notesOf(tenantUid: string, samples: readonly Sample[]) {
+  const hours = Map.groupBy(samples, ({ firstAtMicros }) => hourOf(firstAtMicros));
+  return [...hours.values()].flatMap((ofHour) => {
+    const span = {
+      first_at: Math.min(...ofHour.map(({ firstAtMicros }) => firstAtMicros)),
+      last_at: Math.max(...ofHour.map(({ lastAtMicros }) => lastAtMicros)),
+    };
+    const terms = new Set(ofHour.flatMap(({ record }) => termsOf(record, tenantUid)));
+    return [...terms].map((term) => ({ term, ...span }));
+  });
 }
 
 /** What a record can be looked for by, within the registry or installation it belongs to. */

@@ -45,7 +45,7 @@ export type AuditRecord = {
   readonly size: number;
   /** Repeated denials that were counted together. */
   readonly times: number;
-  /** The new state of what an event of the control plane names. */
+  /** The new state of what an event of the control plane names; the new attributes of content, where they were changed. */
   readonly detail: unknown;
 };
 
@@ -109,8 +109,13 @@ export function recordOfEvent(event: JournalEvent): AuditRecord {
     previous: event.type === 'tag.set' && content.previous === '' && !isNew ? content.digest : content.previous,
     size: sizeBytes,
     times: 1,
-    detail: isContent ? null : event.data,
+    detail: isContent ? detailOf(event.data) : event.data,
   };
+}
+
+/** Of content there is more than the columns where attributes were changed. */
+function detailOf({ attributes }: JournalEvent['data']): unknown {
+  return attributes === undefined ? null : { attributes };
 }
 
 const succeeded = { resultType: 'Succeeded', resultDescription: '200', reason: '' } as const;

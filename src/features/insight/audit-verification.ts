@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto';
+import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
+import { listSegments } from './audit-archive.ts';
 import { accessHeads, type CheckpointParts, type Statement, verifyCheckpoints } from './audit-checkpoints.ts';
+import { faultOfSegment, type SegmentFault } from './audit-segment.ts';
 import { verifyEvents } from './verify-events.ts';
 
 /** What was found of one stream, or of the checkpoints. */
@@ -23,7 +26,7 @@ const pageSize = 100;
 
 /** Reads everything that the audit rests on and checks it: checkpoints, then stream by stream. Runs beside a working server. */
 export async function* verifyAudit(
-  parts: Pick<CheckpointParts, 'database' | 'sealer'>,
+  parts: Pick<CheckpointParts, 'database' | 'sealer'> & { readonly auditArchive?: StoreNotes | undefined },
 ): AsyncGenerator<Finding, void, undefined> {
   const { database } = parts;
   const checkpoints = await verifyCheckpoints(parts);
@@ -38,7 +41,7 @@ export async function* verifyAudit(
   for (const stream of await journalStreams(database, statements))
     yield await verifyJournal(database, stream, of('journal', stream));
   for (const stream of await accessStreams(database, statements))
-    yield await verifyAccesses(database, stream, of('access', stream));
+    yield await verifyAccesses(parts, stream, of('access', stream));
 }
 
 /** Also those that only a checkpoint knows of. */
@@ -53,7 +56,12 @@ async function journalStreams(database: Database, statements: readonly Statement
 }
 
 async function accessStreams(database: Database, statements: readonly Statement[]): Promise<Stream[]> {
-  return distinct([...(await accessHeads(database.read)), ...statements.filter(({ source }) => source === 'access')]);
+  const archived = await database.read.selectFrom('audit_segments').select('stream').distinct().execute();
+  return distinct([
+    ...(await accessHeads(database.read)),
+    ...archived.map(({ stream }) => ({ stream, incarnation: '' })),
+    ...statements.filter(({ source }) => source === 'access'),
+  ]);
 }
 
 function distinct(streams: readonly Stream[]): Stream[] {
@@ -74,7 +82,10 @@ function signedOf(statements: readonly Statement[]): ReadonlyMap<number, string>
   return new Map(statements.map(({ seq, hash }) => [seq, hash]));
 }
 
-async function verifyAccesses({ read }: Database, at: Stream, statements: readonly Statement[]): Promise<Finding> {
+type AccessParts = { readonly database: Database; readonly auditArchive?: StoreNotes | undefined };
+
+async function verifyAccesses(parts: AccessParts, at: Stream, statements: readonly Statement[]): Promise<Finding> {
+  const { read } = parts.database;
   const common = { source: 'access', ...at } as const;
   const broken = (seq: number, reason: string): Finding => ({
     ...common,
@@ -84,8 +95,10 @@ async function verifyAccesses({ read }: Database, at: Stream, statements: readon
     reason,
   });
   const signed = signedOf(statements);
-  let previous = chainStart;
-  for (let seq = 0; ; ) {
+  const archived = await verifySegments(parts, at, signed);
+  if ('reason' in archived) return broken(archived.at, archived.reason);
+  let { previous } = archived;
+  for (let { seq } = archived; ; ) {
     const page = await read
       .selectFrom('access_batches')
       .select(['seq', 'hash', 'bytes'])
@@ -110,4 +123,29 @@ async function verifyAccesses({ read }: Database, at: Stream, statements: readon
     if (last > seq) return broken(seq + 1, `batches up to ${last} were signed and are missing`);
     return { ...common, kind: 'whole', count: seq, at: undefined, reason: undefined };
   }
+}
+
+/** Where the part of a stream that is in the archive ends, or the first that is wrong with it. */
+async function verifySegments(
+  { database, auditArchive }: AccessParts,
+  { stream }: Stream,
+  signed: ReadonlyMap<number, string>,
+): Promise<{ readonly seq: number; readonly previous: string } | SegmentFault> {
+  let [seq, previous] = [0, chainStart];
+  for (const row of await listSegments(database.read, stream)) {
+    const { first_seq: firstSeq, last_seq: lastSeq, previous_hash: previousHash, last_hash: lastHash } = row;
+    const fault = (reason: string): SegmentFault => ({ at: firstSeq, reason });
+    if (firstSeq !== seq + 1 || previousHash !== previous) return { at: seq + 1, reason: 'a segment is missing' };
+    if ((signed.get(lastSeq) ?? lastHash) !== lastHash) return fault('the segment is not the one that was signed');
+    // Removed without an archive: what is left is that what follows, or was signed, fits.
+    if (row.name !== '') {
+      if (auditArchive === undefined) return fault(`it is in the archive as ${row.name}: set --audit-archive`);
+      const bytes = await auditArchive.get(row.name);
+      if (bytes === undefined) return fault(`the archive has no ${row.name}`);
+      const found = faultOfSegment(bytes, { stream, firstSeq, lastSeq, previousHash, lastHash, signed });
+      if (found !== undefined) return found;
+    }
+    [seq, previous] = [lastSeq, lastHash];
+  }
+  return { seq, previous };
 }
