@@ -437,6 +437,13 @@ export const errorCatalogue = {
     message: 'the role cannot be assigned at this scope',
     remedy: 'Assign it at one of its assignableScopes or inside, or add the scope to them.',
   },
+  rootAssignment: {
+    code: 'BAD_REQUEST',
+    arm: 'RoleAssignmentScopeInvalid',
+    status: 400,
+    message: 'roles are not assigned at the root scope',
+    remedy: 'Assign them at the subscription, which holds everything, or below it.',
+  },
   roleBuiltIn: {
     code: 'CONFLICT',
     arm: 'RoleDefinitionIsBuiltIn',
@@ -908,6 +915,12 @@ export const errorCatalogue = {
     status: 503,
     message: 'the blob store is busy or cannot be reached',
     remedy: 'Try again after the time in Retry-After.',
+  },
+  hookUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'no task listens at this address, or the message is not signed with its secret',
+    remedy: 'Compare address and secret at the git host with those that berth task webhook list shows.',
   },
   internal: {
     code: 'UNKNOWN',

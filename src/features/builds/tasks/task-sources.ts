@@ -163,6 +163,46 @@ export async function listUnseen(
   return rows.map((row) => sourceOf(sealer, row));
 }
 
+/** The commit that a branch has now. */
+export async function noteHead(tx: Transaction, source: TaskSource, branch: string, commit: string): Promise<void> {
+  const heads = JSON.stringify({ ...source.heads, [branch]: commit });
+  await tx.updateTable('task_sources').set({ heads }).where('hook_id', '=', source.hookId).execute();
+}
+
+/** After a look at the repository: undefined heads where it could not be asked. */
+export async function noteLook(
+  tx: Transaction,
+  { hookId }: TaskSource,
+  look: {
+    readonly heads?: Readonly<Record<string, string>>;
+    readonly problem: string | null;
+    readonly nextAtMicros: number;
+  },
+): Promise<void> {
+  await tx
+    .updateTable('task_sources')
+    .set({
+      problem: look.problem,
+      poll_at: look.nextAtMicros,
+      ...(look.heads === undefined ? {} : { heads: JSON.stringify(look.heads) }),
+    })
+    .where('hook_id', '=', hookId)
+    .execute();
+}
+
+/** What the provider was told; null where it has no webhook, and why. */
+export async function noteProviderHook(
+  tx: Transaction,
+  { hookId }: TaskSource,
+  { hook, problem }: { readonly hook: string | null; readonly problem: string | null },
+): Promise<void> {
+  await tx.updateTable('task_sources').set({ provider_hook: hook, problem }).where('hook_id', '=', hookId).execute();
+}
+
+export async function removeSource(tx: Transaction, { hookId }: TaskSource): Promise<void> {
+  await tx.deleteFrom('task_sources').where('hook_id', '=', hookId).execute();
+}
+
 type Row = {
   readonly task_uid: string;
   readonly name: string;

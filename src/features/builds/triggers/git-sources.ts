@@ -1,0 +1,141 @@
+import { BerthError } from '../../../core/errors.ts';
+import type { Clock } from '../../../platform/clock.ts';
+import type { Database, Transaction } from '../../../platform/database/database.ts';
+import type { Ids } from '../../../platform/ids.ts';
+import type { Append, Journal } from '../../../platform/journal/journal.ts';
+import type { Log } from '../../../platform/log.ts';
+import type { SourceTrigger } from '../../../wire/arm/task-schema.ts';
+import { findByUid } from '../../resources/resource-store.ts';
+import type { Runs } from '../runs.ts';
+import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
+import { contextOf, isEnabled, refOf, type StoredTask, storedTaskOf } from '../tasks/task.ts';
+import type { TaskSecretParts } from '../tasks/task-secrets.ts';
+import { findSourceOfHook, noteHead, repositoryKey, type TaskSource } from '../tasks/task-sources.ts';
+import { type GitEvent, gitEventsOf, providerOf } from './git-events.ts';
+import { isSigned } from './git-signature.ts';
+
+export type GitSourcesParts = TaskSecretParts & {
+  readonly database: Database;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly runs: Pick<Runs, 'scheduleIn'>;
+};
+
+/** A message of a git host, as it came. Header names in lower case. */
+export type HookMessage = {
+  readonly headers: ReadonlyMap<string, string>;
+  /** Called only where a task listens: strangers have nothing kept. */
+  readonly body: () => Promise<Uint8Array>;
+};
+
+/** Branch that clients name where nobody named one, so that repositories without it mean their own default. */
+const clientDefaultBranch = 'master';
+
+/** Starts tasks when something happens in their git repositories. */
+export class GitSources {
+  readonly #parts: GitSourcesParts;
+
+  constructor(parts: GitSourcesParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Takes a message for an address that a task was given; answers how many runs it started, or had started before. Throws
+   * `hookUnknown` for an address or a signature that is not right, `requestInvalid` for a body that is no JSON.
+   */
+  async receive(hookId: string, { headers, body }: HookMessage): Promise<number> {
+    const source = await findSourceOfHook(this.#parts, this.#parts.database.read, hookId);
+    if (source === undefined || source.isLeaving) throw new BerthError('hookUnknown');
+    const bytes = await body();
+    if (!isSigned(headers, bytes, source.secrets.secret)) throw new BerthError('hookUnknown');
+    const events = gitEventsOf(providerOf(headers), headers, parseBody(bytes));
+    let runs = 0;
+    for (const event of events.filter((each) => isOfRepository(each, source)))
+      if (await this.happened(source, event)) runs += 1;
+    return runs;
+  }
+
+  /** Starts the task when its trigger wants the event; false when it does not. The same event twice makes one run. */
+  async happened(source: TaskSource, event: GitEvent): Promise<boolean> {
+    return await this.#parts.journal.transaction((tx, append) => this.#start(tx, append, source, event));
+  }
+
+  async #start(tx: Transaction, append: Append, source: TaskSource, event: GitEvent): Promise<boolean> {
+    const { taskUid, registryUid, name } = source;
+    const { ids, runs, log } = this.#parts;
+    const resource = await findByUid(tx, taskUid);
+    if (resource === undefined) return false;
+    const task = storedTaskOf(resource);
+    const trigger = task.trigger?.sourceTriggers?.find((each) => each.name === name);
+    if (!isEnabled(task) || trigger === undefined || !isWanted(task, trigger, event)) return false;
+    if (event.eventType === 'commit') await noteHead(tx, source, event.branch, event.commit);
+    const { repositoryUrl, sourceControlType: providerType } = trigger.sourceRepository;
+    const run = await prepareTaskRun(this.#parts, tx, {
+      taskUid,
+      registryUid,
+      trigger: {
+        kind: 'source',
+        id: ids.guid(),
+        eventType: event.eventType,
+        commitId: event.commit,
+        ...(event.pullRequestId === undefined ? {} : { pullRequestId: event.pullRequestId }),
+        repositoryUrl,
+        branchName: event.branch,
+        providerType,
+      },
+      key: `git/${taskUid}/${name}/${event.pullRequestId ?? ''}/${event.branch}/${event.before ?? ''}..${event.commit}`,
+    });
+    if (run === undefined) return false;
+    const { run_id: runId } = await runs.scheduleIn(tx, append, run);
+    log.info('task started by its git repository', {
+      task: resource.name,
+      event: event.eventType,
+      commit: event.commit,
+      runId,
+    });
+    return true;
+  }
+}
+
+/** The branch whose commits start a task: named behind the `#`, or with the trigger; undefined for the repository's default. */
+export function wantedBranch(task: StoredTask, { sourceRepository }: SourceTrigger): string | undefined {
+  const context = contextOf(task);
+  const named = context === undefined ? undefined : refOf(context);
+  return named ?? (sourceRepository.branch || undefined);
+}
+
+function isWanted(task: StoredTask, trigger: SourceTrigger, event: GitEvent): boolean {
+  if (!isEnabled(trigger) || !trigger.sourceTriggerEvents.includes(event.eventType)) return false;
+  const wanted = wantedBranch(task, trigger);
+  if (wanted === event.branch) return true;
+  return isDefaultWanted(task, wanted) && event.branch === event.defaultBranch;
+}
+
+/** Clients write `master` where nobody named a branch. */
+export function isDefaultWanted(task: StoredTask, wanted: string | undefined): boolean {
+  const context = contextOf(task);
+  return (
+    wanted === undefined || (wanted === clientDefaultBranch && (context === undefined || refOf(context) === undefined))
+  );
+}
+
+/** By the path: hosts have several names. */
+function isOfRepository({ addresses }: GitEvent, { secrets }: TaskSource): boolean {
+  const own = pathOf(secrets.repositoryUrl);
+  return addresses.length === 0 || addresses.some((each) => pathOf(each) === own);
+}
+
+function pathOf(address: string): string {
+  const key = repositoryKey(address);
+  return decodeURI(URL.parse(key)?.pathname ?? key);
+}
+
+function parseBody(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body).toString('utf8'));
+  } catch {
+    throw new BerthError('requestInvalid', 'a message of a git host is JSON');
+  }
+}
