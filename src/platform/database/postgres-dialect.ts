@@ -10,7 +10,7 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
-import { postgresFault } from './postgres-fault.ts';
+import { isStalePlan, postgresFault } from './postgres-fault.ts';
 
 /** Kysely over a pool, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
 export class PostgresDialect implements Dialect {
@@ -55,8 +55,8 @@ class PostgresDriver implements Driver {
     }
   }
 
-  async beginTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('begin isolation level read committed'));
+  async beginTransaction(connection: PostgresConnection): Promise<void> {
+    await connection.begin();
   }
 
   async commitTransaction(connection: PostgresConnection): Promise<void> {
@@ -78,24 +78,37 @@ class PostgresConnection implements DatabaseConnection {
   readonly #client: PoolClient;
   readonly #names: StatementNames;
   #isBroken = false;
+  #isTransaction = false;
 
   constructor(client: PoolClient, names: StatementNames) {
     this.#client = client;
     this.#names = names;
   }
 
-  async executeQuery<R>({ sql, parameters }: CompiledQuery): Promise<QueryResult<R>> {
+  async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     try {
-      const name = this.#names.nameOf(sql);
-      const { rows, rowCount } = await this.#client.query({
-        text: sql,
-        values: [...parameters],
-        ...(name && { name }),
-      });
-      return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
+      return await this.#query<R>(query, this.#names.nameOf(query.sql));
+    } catch (error) {
+      // The next one to come gets a connection that prepares anew.
+      if (isStalePlan(error)) this.#isBroken = true;
+      if (!isStalePlan(error) || this.#isTransaction) throw postgresFault(error);
+    }
+    try {
+      return await this.#query<R>(query, undefined);
     } catch (error) {
       throw postgresFault(error);
     }
+  }
+
+  async #query<R>({ sql, parameters }: CompiledQuery, name: string | undefined): Promise<QueryResult<R>> {
+    const query = { text: sql, values: [...parameters], ...(name && { name }) };
+    const { rows, rowCount } = await this.#client.query(query);
+    return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
+  }
+
+  async begin(): Promise<void> {
+    await this.executeQuery(CompiledQuery.raw('begin isolation level read committed'));
+    this.#isTransaction = true;
   }
 
   /** As on SQLite: read in pages. */

@@ -6,6 +6,7 @@ const retryAfterSeconds = 1;
 const serializationFailure = '40001';
 const deadlockDetected = '40P01';
 const diskFull = '53100';
+const featureNotSupported = '0A000';
 const readOnlyTransaction = '25006';
 /** Too many connections, lock and statement time-outs. */
 const busyCodes = new Set(['53300', '55P03', '57014']);
@@ -41,7 +42,14 @@ export function isTransient(fault: unknown): boolean {
 /** The server chose this transaction to lose: it is rolled back, whichever statement said so. */
 export function isLostRace(error: unknown): boolean {
   const code = codeOf(error);
-  return code === serializationFailure || code === deadlockDetected;
+  return code === serializationFailure || code === deadlockDetected || isStalePlan(error);
+}
+
+/** A statement that this connection prepared before the table got other columns; the next version of the program is being started. */
+export function isStalePlan(error: unknown): boolean {
+  return (
+    codeOf(error) === featureNotSupported && error instanceof Error && /cached plan must not change/.test(error.message)
+  );
 }
 
 function isLostConnection(error: unknown): boolean {
