@@ -1,6 +1,6 @@
 import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
-import { roleDefinitionType } from '../../features/access/role-definition.ts';
+import { roleAssignmentType, roleDefinitionType } from '../../features/access/role-definition.ts';
 import type { OperationRights } from '../../features/access/role-operations.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import type { Resource, ResourceName } from '../../features/resources/resource.ts';
@@ -21,6 +21,7 @@ import { listWithBuiltIns } from './built-ins.ts';
 import { answerDeployments, type DeploymentRouteParts, deploymentSegments } from './deployments-routes.ts';
 import { checkRegistryName, type NameCheckParts } from './name-check.ts';
 import { answerOperationResult, answerOperationStatus } from './operation-answers.ts';
+import { answerOperationList, operationListOf } from './operation-lists.ts';
 import { pageOf } from './paging.ts';
 import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
 import { genericView, resourceView } from './resource-view.ts';
@@ -71,9 +72,12 @@ async function answer(parts: ArmParts, call: ArmCall): Promise<Response> {
     case 'tenants':
       if (subscriptionId !== undefined) throw new BerthError('resourceTypeUnknown');
       return readOnly(c, () => ({ value: tenants(parts) }));
-    case 'providers':
-      if (isRootRoles(segments)) return answerRootRoles(call, segments[3]);
+    case 'providers': {
+      if (isRootRoles(segments)) return answerRootRoles(call, segments);
+      const operations = operationListOf(segments);
+      if (operations !== undefined) return answerOperationList(call, parts.types.list, operations);
       return readOnly(c, () => providers(parts, undefined, subscriptionId));
+    }
   }
   const subscriptions = await listSubscriptions(parts.database.read, parts.tenantUid);
   if (subscriptionId === undefined) {
@@ -132,7 +136,8 @@ async function answerInSubscription(
 }
 
 function isRootRoles([, namespace = '', type = '']: readonly string[]): boolean {
-  return `${namespace}/${type}`.toLowerCase() === roleDefinitionType.toLowerCase();
+  const asked = `${namespace}/${type}`.toLowerCase();
+  return asked === roleDefinitionType.toLowerCase() || asked === roleAssignmentType.toLowerCase();
 }
 
 async function answerTarget(parts: ArmParts, call: ArmCall, target: ArmTarget): Promise<Response> {

@@ -49,8 +49,12 @@ export async function answerRoles(parts: ResourceRequestParts, call: ArmCall, ta
   return isDefinition ? await listDefinitions(parts, call, target) : await listAssignments(parts, call, target);
 }
 
-/** `GET /providers/Microsoft.Authorization/roleDefinitions[/{guid}]`: the built-in roles, which belong to no subscription. */
-export function answerRootRoles({ c }: ArmCall, key: string | undefined): Response {
+/**
+ * `GET /providers/Microsoft.Authorization/roleDefinitions[/{guid}]`: the built-in roles, which belong to no subscription. Roles are
+ * assigned in the subscription and below, which is all there is: at `/` there are none, and owners of the installation stand above.
+ */
+export function answerRootRoles({ c }: ArmCall, [, , type = '', key]: readonly string[]): Response {
+  if (type.toLowerCase() === 'roleassignments') return answerRootAssignments(c, key);
   if (c.req.method !== 'GET') throw new BerthError('unsupported');
   const filter = parseDefinitionFilter(c.req.query('$filter'));
   const views = builtInRoles.map((each) => builtInRoleView(each, undefined));
@@ -58,6 +62,16 @@ export function answerRootRoles({ c }: ArmCall, key: string | undefined): Respon
   const found = builtInRole(key.toLowerCase());
   if (found === undefined) throw roleMissing(key);
   return c.json(builtInRoleView(found, undefined));
+}
+
+function answerRootAssignments(c: ArmCall['c'], key: string | undefined): Response {
+  if (c.req.method !== 'GET')
+    throw refuse('rootAssignment', {
+      message:
+        "Roles are not assigned at the scope '/'. Assign them at the subscription, which holds everything, or below it.",
+    });
+  if (key === undefined) return c.json({ value: [] });
+  throw refuse('resourceUnknown', { message: `The role assignment '${key.slice(0, 100)}' is not found.` });
 }
 
 async function answerDefinition(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {

@@ -50,6 +50,42 @@ forEachDatabase((_, open) => {
   const listed = async (scope: string, filter = '', as?: string) =>
     (await list(`${scope}/${assignments}?$filter=${encodeURIComponent(filter)}`, as)).map(({ id }) => id);
 
+  test('at the root there are the built-in roles, no assignments, and none can be made', async () => {
+    assert((await list(`/${definitions}`)).length > 20);
+    assert.deepEqual(await list(`/${assignments}`), []);
+    const ann = await sample.person('root');
+    const body = { properties: sample.properties(ann, roles.reader) };
+    const path = `/${assignments}/${ids.guid()}`;
+    await refused(await sample.send('PUT', path, body), 400, 'RoleAssignmentScopeInvalid', /subscription, which holds/);
+    await refused(await sample.send('GET', path), 404, 'ResourceNotFound');
+  });
+
+  test('the operations that roles can give are listed, for custom roles to be made of', async () => {
+    const nameSchema = z.object({ name: z.string(), isDataAction: z.boolean() });
+    const read = async (path: string) => await (await sample.send('GET', path)).json();
+    const identity = z.object({ value: z.array(nameSchema) });
+    const { value } = identity.parse(await read('/providers/Microsoft.ManagedIdentity/operations'));
+    assert(value.some(({ name }) => name === 'Microsoft.ManagedIdentity/userAssignedIdentities/write'));
+    const provider = z.object({
+      name: z.string(),
+      resourceTypes: z.array(z.object({ name: z.string(), operations: z.array(nameSchema) })),
+    });
+    const metadata = '/providers/microsoft.authorization/providerOperations';
+    const own = provider.parse(await read(`${metadata}/microsoft.containerregistry?$expand=resourceTypes`));
+    const names = own.resourceTypes.flatMap(({ operations }) => operations.map(({ name }) => name));
+    for (const name of ['registries/read', 'registries/listCredentials/action', 'registries/pull/read'])
+      assert(names.includes(`${own.name}/${name}`), name);
+    const content = own.resourceTypes.find(({ name }) => name === 'registries/repositories/content');
+    assert.deepEqual(
+      content?.operations.map(({ name, isDataAction }) => [name, isDataAction]),
+      ['read', 'write', 'delete'].map((verb) => [`${own.name}/registries/repositories/content/${verb}`, true]),
+    );
+    const all = z.object({ value: z.array(provider) }).parse(await read(metadata));
+    assert(all.value.some(({ name }) => name === 'Microsoft.Authorization'));
+    await refused(await sample.send('GET', `${metadata}/Contoso.None`), 404, 'InvalidResourceType');
+    assert.equal((await sample.send('POST', metadata, {})).status, 405);
+  });
+
   test('an assignment is shown as Azure shows it, once, and only in the form it was made in', async () => {
     const ann = await sample.person('shown');
     const id = await sample.assign(ann, roles.acrPull, sample.contoso);
