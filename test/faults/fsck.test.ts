@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { copyFileSync, rmSync, truncateSync, utimesSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, test } from 'node:test';
+import { z } from 'zod';
+import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { onPostgres } from '../support/postgres.ts';
+import { startPostgresCluster } from '../support/postgres-cluster.ts';
+import { type Outcome, tryRun } from '../support/run.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import { type BlobSeed, blobSeed, imageOf, type UniqueManifest } from './content.ts';
+import { blobPath, storageKeys } from './leftovers.ts';
+import { isWhole, RegistryClient } from './registry-client.ts';
+
+const berth = join(import.meta.dirname, '../../bin/berth');
+const repository = 'team/app';
+
+type Pushed = { readonly manifest: UniqueManifest; readonly blobs: readonly BlobSeed[] };
+
+const answerSchema = z.object({
+  blobs: z.number(),
+  repaired: z.array(z.object({ kind: z.string() })),
+  left: z.array(z.object({ kind: z.string() })),
+});
+
+async function push(server: BerthServer, images: readonly Pushed[]): Promise<void> {
+  const client = new RegistryClient(server.http, server.admin);
+  for (const [index, { manifest, blobs }] of images.entries()) {
+    for (const blob of blobs) await client.pushBlob(repository, blob);
+    await client.putManifest(repository, `v${index}`, manifest);
+  }
+  client.close();
+}
+
+function samples(count: number): Pushed[] {
+  return Array.from({ length: count }, () => {
+    const blobs = [blobSeed(300), blobSeed(100_000)];
+    return { manifest: imageOf(blobs), blobs };
+  });
+}
+
+async function fsck(args: readonly string[], env: Record<string, string> = {}) {
+  const outcome: Outcome = await tryRun(berth, ['fsck', '--json', ...args], { env });
+  const answer = answerSchema.parse(JSON.parse(outcome.stdout || '{}'));
+  const kinds = (findings: readonly { readonly kind: string }[]) => findings.map(({ kind }) => kind).toSorted();
+  return { code: outcome.code, repaired: kinds(answer.repaired), left: kinds(answer.left) };
+}
+
+describe('fsck', () => {
+  test('database and folder are compared both ways; repairs and the next push leave nothing', async () => {
+    await using server = await startBerth();
+    const images = samples(4);
+    await push(server, images);
+    const args = ['--data', server.dataFolder];
+    assert.deepEqual(await fsck(args), { code: 0, repaired: [], left: [] }, 'beside the server');
+    const refused = await tryRun(berth, ['fsck', '--repair', ...args]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, new RegExp(`${server.pid}`), 'it names who has the folder');
+    await server.stop();
+
+    const keys = storageKeys(server.dataFolder);
+    const pathOf = (image: number, blob: number) => {
+      const digest = images[image]?.blobs[blob]?.digest ?? '';
+      return blobPath(server.dataFolder, keys.get(digest) ?? assert.fail(digest));
+    };
+    const stray = blobPath(server.dataFolder, `${(keys.values().next().value ?? '').slice(0, 2)}${'a'.repeat(30)}`);
+    copyFileSync(pathOf(0, 0), stray);
+    utimesSync(stray, 1, 1);
+    rmSync(pathOf(1, 1));
+    truncateSync(pathOf(2, 1), 99);
+    const database = new DatabaseSync(join(server.dataFolder, 'berth.sqlite'));
+    database.prepare('update registry_usage set bytes = bytes + 7').run();
+    database
+      .prepare('update manifests set body = ? where digest = ?')
+      .run(Buffer.from('{}'), images[3]?.manifest.digest ?? '');
+    database.close();
+
+    const wrong = ['blobLength', 'blobMissing', 'manifestDamaged', 'unnamedBytes', 'usageWrong'];
+    assert.deepEqual(await fsck(args), { code: 1, repaired: [], left: wrong });
+    const repaired = wrong.filter((kind) => kind !== 'manifestDamaged');
+    assert.deepEqual(await fsck(['--repair', ...args]), { code: 1, repaired, left: ['manifestDamaged'] });
+    assert.deepEqual(await fsck(args), {
+      code: 1,
+      repaired: [],
+      left: ['blobDamaged', 'blobDamaged', 'manifestDamaged'],
+    });
+
+    await using again = await startBerth(server.again);
+    await push(again, images);
+    const client = new RegistryClient(again.http, again.admin);
+    for (const { blobs } of images)
+      for (const blob of blobs) assert.ok(isWhole(await client.blob(repository, blob.digest), blob.digest));
+    client.close();
+    assert.deepEqual(await fsck(args), { code: 0, repaired: [], left: [] });
+  });
+
+  test('PostgreSQL and S3: also repairs go on beside the server', async () => {
+    await using cluster = await startPostgresCluster();
+    await using store = await startS3Server();
+    const env = {
+      BERTH_MASTER_KEY: randomBytes(32).toString('base64'),
+      BERTH_BLOBS_KEY_ID: store.credentials.accessKeyId,
+      BERTH_BLOBS_KEY: store.credentials.secretAccessKey,
+    };
+    await using server = await startBerth({ databaseUrl: cluster.url, settings: { blobs: store.blobs }, env });
+    const images = samples(2);
+    await push(server, images);
+    const args = ['--database', cluster.url, '--blobs', store.blobs];
+    assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
+    await onPostgres(cluster.url, async (client) => {
+      await client.query('update registry_usage set bytes = bytes + 7');
+      await client.query(
+        "update blobs set storage_key = substr(storage_key, 1, 20) || 'aaaaaa', stored_size = stored_size where size = 300",
+      );
+    });
+    const repaired = await fsck(['--repair', ...args], env);
+    assert.deepEqual(repaired, { code: 0, repaired: ['blobMissing', 'blobMissing', 'usageWrong'], left: [] });
+    await push(server, images);
+    assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
+  });
+});
