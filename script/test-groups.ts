@@ -102,6 +102,7 @@ export const testGroups: readonly TestGroup[] = [
     ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts', 'test/end-to-end/tag-moves.test.ts'],
     1,
   ),
+  files('throttling', 'skopeo waits out a refusal, two workers', 3, ['test/end-to-end/throttling.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
     ...['script/bench', '--quick', '--check', '--peers', 'none', '--requests', '20'],
     ...['--sequence', '^(Push|Pull).* 1MB$'],
