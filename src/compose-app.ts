@@ -16,6 +16,7 @@ import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
 import { tagMovesRoutes } from './api/events/tag-moves-routes.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
+import { hookRoutes } from './api/hooks/hook-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
 import type { Env } from './api/middleware/env.ts';
 import { exchange } from './api/middleware/exchange.ts';
@@ -30,6 +31,7 @@ import { ociRoutes } from './api/oci/oci-routes.ts';
 import { tokenRoutes } from './api/token/token-routes.ts';
 import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
+import type { Tasks } from './compose-tasks.ts';
 import type { Measure } from './features/insight/registry-metrics.ts';
 import type { Data } from './open-data.ts';
 import type { StoreNotes } from './platform/blob-store/store-notes.ts';
@@ -42,6 +44,7 @@ export function composeApp(
   features: Features & {
     readonly arm: Arm;
     readonly builds?: Builds;
+    readonly tasks?: Tasks;
     readonly measure: Measure;
     readonly auditArchive: StoreNotes | undefined;
   },
@@ -81,6 +84,7 @@ export function composeApp(
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));
   app.route('/', lifecycleRoutes(parts));
+  if (features.tasks !== undefined) app.route('/', hookRoutes({ ...parts, ...features.tasks }));
   const { builds } = features;
   if (builds !== undefined) {
     app.route('/', agentRoutes({ ...parts, builds }));

@@ -12,6 +12,7 @@ import { composeApp, transferOf } from './compose-app.ts';
 import { type Builds, composeBuilds } from './compose-builds.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
 import { auditArchiveJobs, composeDiagnostics, openAuditArchive, openMetrics } from './compose-insight.ts';
+import { composeTasks, type Tasks } from './compose-tasks.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
@@ -145,6 +146,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
   const builds = composeBuilds(settings, data, features, { jobs, certificates });
+  const tasks = composeTasks(settings, data, features, builds);
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
   const auditArchive = openAuditArchive(settings, data, opened);
@@ -167,18 +169,20 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     new Inventory({ ...data, ...data.installation }).jobKind(),
     ...arm.jobKinds,
     ...builds.jobKinds,
+    ...tasks.jobKinds,
     ...insight.jobKinds,
     diagnostics.planKind(),
     ...auditArchiveJobs(settings, data, auditArchive),
   ]);
   opened.defer(() => jobs.stop());
   followUntilClosed(insight.follow, opened);
+  startTasks(tasks, data, opened);
   startWebhooks(new Webhooks({ ...data, directory, jobs }), diagnostics, data, opened);
   const appOf = (part?: Part) =>
     composeApp(
       settings,
       data,
-      { ...features, arm, builds, measure: registryMetrics.add, auditArchive },
+      { ...features, arm, builds, tasks, measure: registryMetrics.add, auditArchive },
       metrics,
       () => state.isStopping,
       part,
@@ -207,6 +211,14 @@ function startWebhooks(
   deliveries.start([...webhooks.jobKinds(), diagnostics.sendKind()]);
   opened.defer(() => deliveries.stop());
   followUntilClosed((signal) => webhooks.follow(signal), opened);
+}
+
+/** Other hosts are waited for in a runner of their own. */
+function startTasks(tasks: Tasks, { database, log }: Data, opened: AsyncDisposableStack): void {
+  const calls = createJobs({ database, clock, ids, log });
+  calls.start(tasks.callingKinds);
+  opened.defer(() => calls.stop());
+  followUntilClosed(tasks.follow, opened);
 }
 
 function followUntilClosed(follow: (signal: AbortSignal) => Promise<void>, opened: AsyncDisposableStack): void {

@@ -387,6 +387,21 @@ export const settingsSchema = z.strictObject({
     default: '30d',
     meaning: 'How long runs and their logs are kept after their end, but for those that are archived.',
   }),
+  gitPollInterval: setting(parseDuration, {
+    unit: 'duration',
+    default: '5m',
+    meaning: 'How often git repositories are looked at that start tasks, where their host does not call.',
+  }),
+  baseImagePollInterval: setting(parseDuration, {
+    unit: 'duration',
+    default: '30m',
+    meaning: 'How often, in the mean, images of other registries are looked at that images of tasks stand on.',
+  }),
+  gitHooksUrl: setting(optional(url), {
+    unit: 'URL',
+    default: '',
+    meaning: 'Where hosts of git repositories call; management.<domain> unless that is a name of this machine alone.',
+  }),
   server: setting(optional(url), {
     unit: 'URL',
     default: '',

@@ -92,7 +92,12 @@ async function lookUpRegistry({ directory, domain }: ExchangeParts, host: string
 function isServed(part: Part | undefined, place: Place, path: string): boolean {
   if (isBlobPath(path) || place.kind === 'storage')
     return part !== 'control' && isBlobPath(path) && place.kind !== 'control' && place.kind !== 'registry';
-  const isControl = path.startsWith('/admin/') || path.startsWith('/agent/') || isArmPath(path) || isTenantPath(path);
+  const isControl =
+    path.startsWith('/admin/') ||
+    path.startsWith('/hooks/') ||
+    path.startsWith('/agent/') ||
+    isArmPath(path) ||
+    isTenantPath(path);
   const asked: Part = isControl ? 'control' : 'registry';
   return (part ?? asked) === asked && (place.kind === 'local' || place.kind === asked);
 }

@@ -144,8 +144,8 @@ export async function findSourceOfHook(
   return row && sourceOf(sealer, row);
 }
 
-/** Those whose repository is to be looked at: nobody calls for them. */
-export async function listUnseen(
+/** Those whose repository is to be looked at. */
+export async function listDueSources(
   { sealer }: Pick<SourceParts, 'sealer'>,
   queries: Queries,
   nowMicros: number,
@@ -156,7 +156,6 @@ export async function listUnseen(
     .selectAll()
     .where('poll_at', '<=', nowMicros)
     .where('state', '=', 'active')
-    .where('provider_hook', 'is', null)
     .orderBy('poll_at')
     .limit(limit)
     .execute();

@@ -35,8 +35,8 @@ forEachDatabase((_, open) => {
     here = await sampleProcess(database, sample.tenantUid, clock);
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
     const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log };
-    triggers = new BuildTriggers(parts);
     images = new BaseImages(parts);
+    triggers = new BuildTriggers(parts, images);
   });
   beforeEach(() => clock.advance(60_000));
 

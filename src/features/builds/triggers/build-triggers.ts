@@ -1,19 +1,21 @@
 import { z } from 'zod';
 import type { JournalEvent } from '../../../platform/journal/journal.ts';
 import { runConsumer } from '../../../platform/journal/run-consumer.ts';
-import { BaseImages, type BaseImagesParts, finishedRunSchema } from './base-images.ts';
+import { type BaseImages, type BaseImagesParts, finishedRunSchema } from './base-images.ts';
+
+export type BuildTriggersParts = Pick<BaseImagesParts, 'database' | 'journal' | 'clock' | 'log'>;
 
 const consumerName = 'build-triggers';
 const tagSetSchema = z.object({ repository: z.string(), tag: z.string() });
 
 /** Starts tasks by what happens in the registries of this installation. */
 export class BuildTriggers {
-  readonly #parts: BaseImagesParts;
-  readonly #baseImages: BaseImages;
+  readonly #parts: BuildTriggersParts;
+  readonly #baseImages: Pick<BaseImages, 'learn' | 'tagsSet'>;
 
-  constructor(parts: BaseImagesParts) {
+  constructor(parts: BuildTriggersParts, baseImages: Pick<BaseImages, 'learn' | 'tagsSet'>) {
     this.#parts = parts;
-    this.#baseImages = new BaseImages(parts);
+    this.#baseImages = baseImages;
   }
 
   /** Follows the journals of all registries until the signal is aborted. */

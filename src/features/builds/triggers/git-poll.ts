@@ -2,7 +2,7 @@ import type { JobKind } from '../../../platform/jobs/jobs.ts';
 import type { Outbound } from '../../../platform/outbound/outbound.ts';
 import { findByUid } from '../../resources/resource-store.ts';
 import { storedTaskOf } from '../tasks/task.ts';
-import { listUnseen, noteLook, type TaskSource } from '../tasks/task-sources.ts';
+import { listDueSources, noteLook, type TaskSource } from '../tasks/task-sources.ts';
 import { RemoteError, type RemoteHeads, readHeads } from './git-remote.ts';
 import { type GitSources, type GitSourcesParts, isDefaultWanted, wantedBranch } from './git-sources.ts';
 
@@ -15,8 +15,10 @@ export type GitPollParts = GitSourcesParts & {
 
 const lookEveryMs = 5_000;
 const page = 32;
+/** A repository whose host calls is looked at too, as calls are lost. */
+const rarely = 12;
 
-/** Looks at the repositories that no webhook tells of. */
+/** Looks at the repositories that start tasks. */
 export function gitPollJob(parts: GitPollParts): JobKind {
   return {
     kind: 'builds.git',
@@ -33,13 +35,14 @@ export function gitPollJob(parts: GitPollParts): JobKind {
 
 /** Those whose time it is, some of them at once. The first look at a repository starts nothing: it is what later ones are compared with. */
 export async function lookAtRepositories(parts: GitPollParts): Promise<void> {
-  const due = await listUnseen(parts, parts.database.read, parts.clock.nowMicros(), page);
+  const due = await listDueSources(parts, parts.database.read, parts.clock.nowMicros(), page);
   await Promise.all(due.map((source) => lookAt(parts, source)));
 }
 
 async function lookAt(parts: GitPollParts, source: TaskSource): Promise<void> {
   const { database, outbound, clock, gitPollMs, log } = parts;
-  const nextAtMicros = clock.nowMicros() + gitPollMs * 1_000;
+  const isCalled = source.providerHook !== undefined;
+  const nextAtMicros = clock.nowMicros() + gitPollMs * (isCalled ? rarely : 1) * 1_000;
   try {
     const heads = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
     await tell(parts, source, heads);

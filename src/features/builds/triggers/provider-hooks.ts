@@ -12,8 +12,8 @@ export type ProviderHooksParts = TaskSecretParts & {
   readonly database: Database;
   readonly log: Log;
   readonly outbound: Pick<Outbound, 'call'>;
-  /** Where providers reach this installation, without a slash at the end. */
-  readonly hookOrigin: string;
+  /** Where providers reach this installation, without a slash at the end; undefined where they do not. */
+  readonly hookOrigin: string | undefined;
 };
 
 const payloadSchema = z.object({ taskUid: z.string() });
@@ -31,13 +31,12 @@ export function providerHooksKind(parts: ProviderHooksParts): JobKind {
 }
 
 /** Where a repository is called at. */
-export function hookUrl({ hookOrigin }: Pick<ProviderHooksParts, 'hookOrigin'>, hookId: string): string {
-  return `${hookOrigin}/hooks/git/${hookId}`;
+export function hookUrl(origin: string, hookId: string): string {
+  return `${origin}/hooks/git/${hookId}`;
 }
 
 /**
- * Makes the webhooks that are missing, where there is a token for it, and removes those that are not wanted any more. Until a
- * webhook is there the repository is looked at. Throws ProviderError after all of them when one could not be brought in line.
+ * Makes the webhooks that are missing, where there is a token for it, and removes those that are not wanted any more. Throws ProviderError after all of them when one could not be brought in line.
  */
 export async function settleHooks(
   parts: ProviderHooksParts,
@@ -61,8 +60,9 @@ export async function settleHooks(
 
 async function create(parts: ProviderHooksParts, source: TaskSource): Promise<void> {
   const { token, repositoryUrl, secret } = source.secrets;
-  if (token === undefined || source.providerHook !== undefined) return;
-  const callUrl = hookUrl(parts, source.hookId);
+  const { hookOrigin } = parts;
+  if (token === undefined || hookOrigin === undefined || source.providerHook !== undefined) return;
+  const callUrl = hookUrl(hookOrigin, source.hookId);
   const hook = await createProviderHook(parts.outbound, { repositoryUrl, token, callUrl, secret });
   await parts.database.transaction((tx) => noteProviderHook(tx, source, { hook: JSON.stringify(hook), problem: null }));
   parts.log.info('webhook made at a git host', { taskUid: source.taskUid, host: new URL(hook.url).host });

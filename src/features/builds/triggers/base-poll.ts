@@ -1,0 +1,94 @@
+import type { Clock } from '../../../platform/clock.ts';
+import type { Database } from '../../../platform/database/database.ts';
+import type { Ids } from '../../../platform/ids.ts';
+import type { JobKind } from '../../../platform/jobs/jobs.ts';
+import type { Log } from '../../../platform/log.ts';
+import type { Outbound } from '../../../platform/outbound/outbound.ts';
+import { findByUid } from '../../resources/resource-store.ts';
+import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
+import type { BaseImages } from './base-images.ts';
+import { type RemoteLogin, RemoteRegistryError, type RemoteTag, readRemoteDigest } from './remote-digest.ts';
+import { hostKey } from './task-images.ts';
+
+export type BasePollParts = TaskSecretParts & {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly ids: Ids;
+  readonly log: Log;
+  readonly outbound: Pick<Outbound, 'call'>;
+  readonly baseImages: Pick<BaseImages, 'seenElsewhere'>;
+  /** Between two looks at an image of another registry, in the mean. */
+  readonly baseImagePollMs: number;
+};
+
+const lookEveryMs = 10_000;
+const page = 16;
+
+/** Looks at the images of other registries that those of tasks stand on. */
+export function basePollJob(parts: BasePollParts): JobKind {
+  return {
+    kind: 'builds.bases',
+    run: async ({ signal, renew }) => {
+      signal.throwIfAborted();
+      await lookAtBases(parts);
+      await renew();
+    },
+    leaseMs: 120_000,
+    maxAttempts: 3,
+    everyMs: lookEveryMs,
+  };
+}
+
+/** Those whose time it is, each image once for all tasks, with the sign-in of one of them. */
+export async function lookAtBases(parts: BasePollParts): Promise<void> {
+  const { database, clock } = parts;
+  const due = await database.read
+    .selectFrom('task_bases')
+    .select(['host', 'repository', 'tag'])
+    .select((at) => at.fn.min<string>('task_uid').as('task_uid'))
+    .where('check_at', '<=', clock.nowMicros())
+    .where('base_registry_uid', 'is', null)
+    .groupBy(['host', 'repository', 'tag'])
+    .limit(page)
+    .execute();
+  await Promise.all(due.map((image) => lookAt(parts, image, image.task_uid)));
+}
+
+async function lookAt(parts: BasePollParts, { host, repository, tag }: RemoteTag, taskUid: string): Promise<void> {
+  const { outbound, baseImages, log } = parts;
+  const image = { host, repository, tag };
+  try {
+    const digest = await readRemoteDigest(outbound, image, await loginOf(parts, taskUid, host));
+    if (digest !== undefined) await baseImages.seenElsewhere({ ...image, digest });
+  } catch (error) {
+    if (!(error instanceof RemoteRegistryError)) throw error;
+    log.info('base image of a task cannot be looked at', { ...image, error: error.message });
+  }
+  await putOff(parts, image);
+}
+
+/** By half to one and a half of the mean: many images are not looked at in the same moment. */
+async function putOff({ database, clock, ids, baseImagePollMs }: BasePollParts, image: RemoteTag): Promise<void> {
+  const [random = 0] = ids.bytes(1);
+  const nextAt = clock.nowMicros() + Math.round(baseImagePollMs * (0.5 + random / 255) * 1_000);
+  await database.transaction((tx) =>
+    tx
+      .updateTable('task_bases')
+      .set({ check_at: nextAt })
+      .where('host', '=', image.host)
+      .where('repository', '=', image.repository)
+      .where('tag', '=', image.tag)
+      .where('base_registry_uid', 'is', null)
+      .execute(),
+  );
+}
+
+/** The credential that the task has for the registry; none for a public one. */
+async function loginOf(parts: BasePollParts, taskUid: string, host: string): Promise<RemoteLogin | undefined> {
+  const resource = await findByUid(parts.database.read, taskUid);
+  if (resource === undefined) return undefined;
+  const registries = Object.entries(openTask(parts, resource).credentials?.customRegistries ?? {});
+  const found = registries.find(([server]) => hostKey(server) === host)?.[1];
+  const [username, password] = [found?.userName?.value, found?.password?.value];
+  return username && password ? { username, password } : undefined;
+}
