@@ -75,9 +75,10 @@ export const testGroups: readonly TestGroup[] = [
   ]),
   azure(
     'az-both',
-    'the Azure CLI in two releases: content, tokens, identities, webhooks; roles with the newer one',
-    14,
+    'the Azure CLI in two releases: content, tokens, identities, webhooks, metrics, logs, health; roles with the newer one',
+    17,
     [
+      'az-check-health',
       'az-content',
       'az-identity',
       'az-monitor',
@@ -86,6 +87,7 @@ export const testGroups: readonly TestGroup[] = [
       'az-soft-delete',
       'az-token',
       'az-webhook',
+      'diagnostic-settings',
       'federation',
     ],
   ),

@@ -72,3 +72,20 @@ test('doctor tells a server that is starting from one that is not running', asyn
     folder.remove();
   }
 });
+
+test('doctor looks at settings, room, names, clocks and certificates of a server', async () => {
+  await using server = await startBerth({ database: 'sqlite' });
+  const lines = await doctorOn(server.dataFolder);
+  for (const pattern of [
+    /^ok {5}settings are valid \(1 by flags\)$/,
+    /^ok {5}free space at /,
+    /^ok {5}store: ok$/,
+    /^ok {5}name local\.berth\.localhost is /,
+    /^ok {5}the clocks of server and this machine are 0 s apart$/,
+    /^ok {5}certificate of local\.berth\.localhost is trusted, for \d+ days more$/,
+  ])
+    assert(
+      lines.some((line) => pattern.test(line)),
+      `${pattern}\n${lines.join('\n')}`,
+    );
+});

@@ -1,17 +1,8 @@
 import { lookup } from 'node:dns/promises';
-import { accessSync, constants, existsSync } from 'node:fs';
-import { connect, createServer, type NetConnectOpts } from 'node:net';
+import { connect, type NetConnectOpts } from 'node:net';
 import { type Command, type CommandContext, exitCodes, type Surroundings } from './command.ts';
+import { certificateOf, clockOf, type Finding, foldersOf, portFree, type TlsPlace } from './doctor-checks.ts';
 import { causeCode, isCertificateCode } from './fetch-from.ts';
-
-/** One thing looked at; `advice` says what to do where it is not well. */
-type Finding = {
-  readonly what: string;
-  readonly isWell: boolean;
-  readonly advice?: string;
-  /** Nothing is wrong, and it is worth knowing all the same. */
-  readonly isNote?: true;
-};
 
 const timeoutMs = 5_000;
 
@@ -36,20 +27,38 @@ async function examine(context: CommandContext): Promise<Finding[]> {
   const around = context.surroundings();
   const health = around.origin === undefined ? undefined : await readiness(around.origin);
   const server = health === undefined ? await stoppedServer(around) : runningServer(health);
-  const names = await Promise.all((await namesOf(context, around, health !== undefined)).map(resolves));
-  const settings = health === undefined ? [] : await unenforced(context);
-  return [dataFolder(around.dataFolder), ...server, ...names, ...settings];
+  const names = await namesOf(context, around, health !== undefined);
+  const resolved = await Promise.all(names.map(resolves));
+  const answered = health === undefined ? [] : await answers(context, around, names);
+  return [settingsOf(context), ...foldersOf(around.dataFolder), ...server, ...resolved, ...answered];
 }
 
-function dataFolder(path: string): Finding {
-  const what = `data folder ${path}`;
-  if (!existsSync(path)) return { what: `${what} (made at the first start)`, isWell: true };
-  try {
-    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
-    return { what, isWell: true };
-  } catch {
-    return { what, isWell: false, advice: 'This user cannot write there: run as its owner, or give --data.' };
-  }
+/** Wrong ones have ended the command before: this says where they come from. */
+function settingsOf(context: CommandContext): Finding {
+  const set = context.settings().filter(({ source }) => source !== 'default');
+  const sources = Map.groupBy(set, ({ source }) => kindOf(source));
+  const told = [...sources].map(([source, lines]) => `${lines.length} by ${source}`).join(', ');
+  return { what: `settings are valid (${told === '' ? 'all default' : told})`, isWell: true };
+}
+
+function kindOf(source: string): string {
+  if (source.startsWith('--')) return 'flags';
+  return source.startsWith('BERTH_') ? 'variables' : `the file ${source.split(': ')[0]}`;
+}
+
+/** What only a server that answers can be asked. */
+async function answers(context: CommandContext, around: Surroundings, names: readonly string[]): Promise<Finding[]> {
+  const { origin = '' } = around;
+  const place = tlsPlaceOf(around);
+  const certificates = place === undefined ? [] : await Promise.all(names.map((name) => certificateOf(name, place)));
+  return [...(await clockOf(origin)), ...certificates, ...(await unenforced(context))];
+}
+
+/** Where clients meet TLS: where commands do, if the server is elsewhere. */
+function tlsPlaceOf({ origin = '', listeners }: Surroundings): TlsPlace | undefined {
+  const url = new URL(origin);
+  if (url.protocol === 'https:') return { host: url.hostname, port: Number(url.port || 443) };
+  return listeners.find(({ name }) => name === 'https');
 }
 
 type Readiness = { readonly parts: Readonly<Record<string, string>> } | { readonly untrusted: string };
@@ -89,22 +98,6 @@ async function stoppedServer(around: Surroundings): Promise<Finding[]> {
       ? 'server is not running (start it: berth serve)'
       : `server is starting or ending, or a command works on its data: process ${around.holder}`;
   return [{ what, isWell: true, isNote: true }, ...ports, ...database];
-}
-
-async function portFree({ name, host, port }: Surroundings['listeners'][number]): Promise<Finding> {
-  const what = `${name} can listen on ${host}:${port}`;
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<string | undefined>();
-  server.once('error', (error) => resolve('code' in error ? String(error.code) : error.message));
-  server.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port }, () => resolve(undefined));
-  const failure = await promise;
-  server.close();
-  if (failure === undefined) return { what, isWell: true };
-  return {
-    what: `${what} (${failure})`,
-    isWell: false,
-    advice: `Stop what uses the port, or give --${name} another one.`,
-  };
 }
 
 async function databaseReachable(url: string): Promise<Finding> {
