@@ -3,6 +3,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
 import { classOfMethod } from '../../core/throttle-limits.ts';
 import type { Env } from '../middleware/env.ts';
+import { countOnce } from '../middleware/throttle.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
 import type { AcrParts, AcrRoute, AtContent, InRegistry, InRepository } from './acr-route.ts';
 import { deletedCatalogGet, deletedManifestPost, deletedManifestsGet, deletedTagsGet } from './deleted-routes.ts';
@@ -83,7 +84,6 @@ async function serve<At>(
     ...(target.repository === undefined ? {} : { repository: target.repository }),
     circumstances: { address, surface: 'acr', correlationId, userAgent },
   });
-  c.set('principal', authority.principal);
-  await parts.throttle?.(c, classOfMethod(method), authority.principal);
+  await countOnce(parts.throttle, c, classOfMethod(method), authority.principal);
   return await route.handle({ c, parts, authority, at: target.at });
 }

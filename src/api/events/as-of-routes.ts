@@ -10,6 +10,7 @@ import type { Place } from '../../features/content/place.ts';
 import { type AsOfParts, tagsAsOf } from '../../features/insight/tags-as-of.ts';
 import type { TagList } from '../../wire/oci/lists.ts';
 import type { Env } from '../middleware/env.ts';
+import { countOnce, type ThrottleRequest } from '../middleware/throttle.ts';
 import { parseOciPath } from '../oci/oci-path.ts';
 import { nextLink, pageIn } from '../oci/page-query.ts';
 import { instantOf } from './instant.ts';
@@ -17,6 +18,8 @@ import { instantOf } from './instant.ts';
 export type AsOfRouteParts = AsOfParts & {
   readonly authorize: Authorize;
   readonly manifests: Pick<Manifests, 'find'>;
+  /** Nobody is held back when absent. */
+  readonly throttle?: ThrottleRequest;
 };
 
 /** What can be asked for as it was. */
@@ -97,5 +100,6 @@ async function authorized(parts: AsOfRouteParts, c: Context<Env>, { repository }
     repository,
     circumstances: { address, surface: 'oci', correlationId, userAgent },
   });
+  await countOnce(parts.throttle, c, 'read', authority.principal);
   return { authority, place: { registryUid: registry.uid, repository } };
 }

@@ -4,6 +4,7 @@ import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag } from '../../core/reference.ts';
 import { parseRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
+import { classOfMethod } from '../../core/throttle-limits.ts';
 import type { Authority } from '../../features/access/authority.ts';
 import type { MovedTag, TagMove, TagMoves } from '../../features/content/tag-moves.ts';
 import { rollBack, tagDifferences } from '../../features/insight/tag-differences.ts';
@@ -19,9 +20,15 @@ import {
 import { jsonIn } from '../acr/json-body.ts';
 import { type AdminCallParts, asOwner, registryNamed } from '../admin/admin-call.ts';
 import type { Env } from '../middleware/env.ts';
+import { countOnce, type ThrottleRequest } from '../middleware/throttle.ts';
 import { instantOf } from './instant.ts';
 
-export type TagMovesRouteParts = AsOfParts & AdminCallParts & { readonly tagMoves: Pick<TagMoves, 'apply'> };
+export type TagMovesRouteParts = AsOfParts &
+  AdminCallParts & {
+    readonly tagMoves: Pick<TagMoves, 'apply'>;
+    /** Nobody is held back when absent. */
+    readonly throttle?: ThrottleRequest;
+  };
 
 /** What is done to one repository, and the right that it takes. */
 export const repositoryTagMoves = [
@@ -77,14 +84,17 @@ export function tagMovesRoutes(parts: TagMovesRouteParts): Hono<Env> {
 
 function callOf(parts: TagMovesRouteParts, c: Context<Env>): Call {
   const { registry, address, correlationId, userAgent } = c.var.call;
-  const allow: Allow = async (action, repository) =>
-    await parts.authorize({
+  const allow: Allow = async (action, repository) => {
+    const authority = await parts.authorize({
       registry,
       authorization: c.req.header('authorization'),
       action,
       repository,
       circumstances: { address, surface: 'acr', correlationId, userAgent },
     });
+    await countOnce(parts.throttle, c, classOfMethod(c.req.method), authority.principal);
+    return authority;
+  };
   return { c, registry, allow };
 }
 

@@ -21,13 +21,22 @@ export type ThrottleRequest = (
 export function throttleRequests(parts: ThrottleRequestsParts): ThrottleRequest {
   return (c, requestClass, principal) => {
     if (requestClass === undefined) return undefined;
-    const { registry } = c.get('call');
-    const isStranger = principal?.kind === 'anonymous';
-    const request = { registry, isStranger, ...(principal && { identity: principal.uid }) };
-    const admission = parts.throttle.admit(request, requestClass);
+    const admission = parts.throttle.admit({ registry: c.get('call').registry, principal }, requestClass);
     if (admission instanceof Promise) return admission.then((later) => answer(parts, c, principal, later));
     return admission && answer(parts, c, principal, admission);
   };
+}
+
+/** Notes who was let in, and counts the request unless it was counted before: some ask for several repositories. */
+export async function countOnce(
+  throttle: ThrottleRequest | undefined,
+  c: Context<Env>,
+  requestClass: RequestClass | undefined,
+  principal: Principal,
+): Promise<void> {
+  if (c.get('principal') !== undefined) return;
+  c.set('principal', principal);
+  await throttle?.(c, requestClass, principal);
 }
 
 function answer(

@@ -10,7 +10,7 @@ import { Throttle, type Throttled } from './throttle.ts';
 
 const processes = 8;
 const registry: Pick<Registry, 'uid' | 'sku' | 'isThrottled'> = { uid: 'contoso', sku: 'Basic', isThrottled: true };
-const anna: Throttled = { registry, identity: 'anna', isStranger: false };
+const anna: Throttled = { registry, principal: { kind: 'user', uid: 'anna' } };
 /** Of the identity's bucket of writes, a Basic registry's. */
 const perMinute = 1_000;
 

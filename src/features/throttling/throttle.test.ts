@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HeldClock } from '../../platform/held-clock.ts';
+import { anonymous } from '../identity/principal.ts';
 import type { Sku } from '../registries/registry.ts';
 import { OwnBuckets } from './own-buckets.ts';
 import { type Admission, Throttle, type Throttled } from './throttle.ts';
@@ -20,7 +21,8 @@ function sampleThrottle(table: 'current' | 'older' = 'current') {
 }
 
 function from(identity: string, { isThrottled = true, sku = 'Basic' as Sku, uid = 'contoso' } = {}): Throttled {
-  return { registry: { uid, sku, isThrottled }, identity, isStranger: identity === 'anonymous' };
+  const principal = identity === 'anonymous' ? anonymous : { kind: 'user' as const, uid: identity };
+  return { registry: { uid, sku, isThrottled }, principal };
 }
 
 test('an identity that spends its requests waits, and the others go on', () => {
@@ -64,7 +66,7 @@ test('a list of referrers is a read as well', () => {
 test('signing in is counted for the registry', () => {
   const { admitted } = sampleThrottle();
   const { registry } = from('anna');
-  assert.equal(admitted(11_000, 'oauth', { registry, isStranger: false }), 10_000);
+  assert.equal(admitted(11_000, 'oauth', { registry, principal: undefined }), 10_000);
 });
 
 test('where throttling is off, strangers alone share the requests of one identity', () => {

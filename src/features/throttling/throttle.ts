@@ -8,15 +8,15 @@ import {
   throttleTables,
 } from '../../core/throttle-limits.ts';
 import type { BucketRule } from '../../core/token-bucket.ts';
+import type { Principal } from '../identity/principal.ts';
 import type { Registry } from '../registries/registry.ts';
 import type { Buckets } from './buckets.ts';
 
 /** Somebody's request to a registry. */
 export type Throttled = {
   readonly registry: Pick<Registry, 'uid' | 'sku' | 'isThrottled'>;
-  /** Uid of the principal; absent where only the registry counts. */
-  readonly identity?: string;
-  readonly isStranger: boolean;
+  /** Undefined where only the registry counts. */
+  readonly principal: Pick<Principal, 'kind' | 'uid'> | undefined;
 };
 
 /** What became of a request, by the bucket that decides: the one that refuses, else the one with the least left. */
@@ -57,17 +57,17 @@ export class Throttle {
 
   /** Undefined where nothing limits the request; no promise unless the database has to be asked. */
   admit(request: Throttled, requestClass: RequestClass): Admission | Promise<Admission> | undefined {
-    const { registry, isStranger } = request;
-    if (!registry.isThrottled && !isStranger) return undefined;
+    const { registry, principal } = request;
+    if (!registry.isThrottled && principal?.kind !== 'anonymous') return undefined;
     const limits = (registry.isThrottled ? this.#limits : this.#strangers)[registry.sku][requestClass];
     if (limits.length === 0) return undefined;
     const draws = limits.map((limit) => this.#drawOf(request, limit));
     return this.#drawAll(draws) ?? this.#drawLater(draws);
   }
 
-  #drawOf({ registry, identity = '' }: Throttled, limit: ThrottleLimit): Draw {
+  #drawOf({ registry, principal }: Throttled, limit: ThrottleLimit): Draw {
     const ofAll = `${registry.uid}/${limit.bucket}`;
-    const key = limit.of === 'registry' ? ofAll : `${ofAll}/${identity}`;
+    const key = limit.of === 'registry' ? ofAll : `${ofAll}/${principal?.uid}`;
     return { key, limit, rule: { perMinute: limit.perMinute, pauseMicros: this.#pauseMicros } };
   }
 
