@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import { Bell } from './bell.ts';
 import { type Ending, JobStore, longestRetryMs, type TakenJob } from './job-store.ts';
 import type { JobKind, Jobs } from './jobs.ts';
-import { Lease } from './lease.ts';
+import { grantMs, LeaseKeeper } from './lease-keeper.ts';
 
 export type JobsOptions = {
   readonly database: Database;
@@ -119,18 +119,14 @@ class JobRunner {
   async #endingOf(job: TakenJob, kind: JobKind, sinceMs: number): Promise<Ending> {
     if (job.attempts > kind.maxAttempts)
       return afterLast(kind, 'its process ended, or its lease ran out, in every run');
-    const lease = new Lease(this.#options.clock, kind.leaseMs, sinceMs);
+    const { clock } = this.#options;
+    const lease = new LeaseKeeper({ clock, kind, sinceMs, renew: () => this.#store.renew(job, grantMs(kind)) });
     try {
       await kind.run({
         payload: payloadSchema.parse(JSON.parse(job.payload)),
         attempt: job.attempts,
         signal: AbortSignal.any([this.#stop.signal, lease.lost]),
-        renew: async () => {
-          const renewedMs = this.#options.clock.monotonicMs();
-          if (!(await this.#store.renew(job, kind.leaseMs))) lease.lose();
-          lease.lost.throwIfAborted();
-          lease.extend(renewedMs);
-        },
+        renew: () => lease.extend(),
       });
       return kind.everyMs === undefined ? { kind: 'done' } : { ...anew, inMs: kind.everyMs };
     } catch (error) {

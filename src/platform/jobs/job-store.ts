@@ -4,6 +4,7 @@ import { lockedForUpdateSkipLocked } from '../database/locks.ts';
 import type { Schema } from '../database/schema.ts';
 import type { Ids } from '../ids.ts';
 import type { JobKind, JobRequest } from './jobs.ts';
+import { grantMs } from './lease-keeper.ts';
 
 /** No failed run waits longer for the next. */
 export const longestRetryMs = 300_000;
@@ -65,6 +66,7 @@ export class JobStore {
    * set to a shorter period, since it was planned.
    */
   async ensure({ kind, leaseMs, everyMs = 0 }: JobKind): Promise<void> {
+    const granted = grantMs({ leaseMs });
     const nowMicros = await this.#database.nowMicros();
     await this.#database.transaction(async (tx) => {
       const job = await tx
@@ -83,7 +85,7 @@ export class JobStore {
       await ofKind
         .set({ lease_until: nowMicros })
         .where('state', '=', 'running')
-        .where('lease_until', '>', nowMicros + leaseMs * 1_000)
+        .where('lease_until', '>', nowMicros + granted * 1_000)
         .execute();
     });
   }
@@ -97,7 +99,8 @@ export class JobStore {
       const due = lockedForUpdateSkipLocked(this.#database.kind, this.#due(tx, names, nowMicros), 'job');
       const job = await due.executeTakeFirst();
       if (job === undefined) return undefined;
-      const leaseMicros = (kinds.get(job.kind)?.leaseMs ?? 0) * 1_000;
+      const kind = kinds.get(job.kind);
+      const leaseMicros = kind === undefined ? 0 : grantMs(kind) * 1_000;
       return await tx
         .updateTable('jobs')
         .set((at) => ({

@@ -223,6 +223,25 @@ forEachDatabase((_name, open, placeOf) => {
     assert.deepEqual(attempts, [2]);
   });
 
+  test('a run that says nothing keeps its job for as long as it may be silent, by grants of at most 25 seconds', async () => {
+    const database = await open();
+    const jobs = jobsOn(database);
+    await add(database, jobs, 'k');
+    const finish = Promise.withResolvers<void>();
+    jobs.start([kind(() => finish.promise, { leaseMs: 600_000 })]);
+    const lease = async () => {
+      const row = await database.read.selectFrom('jobs').select(['state', 'lease_until']).executeTakeFirst();
+      return row?.state === 'running' ? row.lease_until : 0;
+    };
+    await waitFor('it runs', patienceMs, async () => (await lease()) > 0);
+    const first = await lease();
+    assert.ok(first - (await database.nowMicros()) <= 25_000_000, 'a dead process holds it no longer');
+    await waitFor('it is renewed by itself', patienceMs, async () => (await lease()) > first);
+    assert.ok((await lease()) - (await database.nowMicros()) <= 25_000_000);
+    finish.resolve();
+    await waitFor('it is done', patienceMs, async () => (await states(database)).length === 0);
+  });
+
   test('a job that every process dies of is kept as failed in the end', async () => {
     const database = await open();
     const jobs = jobsOn(database);

@@ -21,6 +21,10 @@ export type JobKind = {
   readonly kind: string;
   /** At least once: a killed process's job runs again after its lease. */
   readonly run: (job: JobRun) => Promise<void>;
+  /**
+   * A run may go on so long without `renew`. The job of a process that is gone passes on within half a minute, however long
+   * this is.
+   */
   readonly leaseMs: number;
   /** After so many runs that threw or were cut off the job is kept as failed; a repeating one waits for its next time instead. */
   readonly maxAttempts: number;
