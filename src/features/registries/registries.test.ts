@@ -127,6 +127,28 @@ forEachDatabase((_, open) => {
     }
   });
 
+  test('own limits stay as they are when the registry changes, and another process knows of them', async () => {
+    const { uid: registryUid } = await create('proseware');
+    const start = await here.journal.head(tenantStreamOf(sample.tenantUid));
+    await here.registries.setLimits({ registryUid, isThrottled: true, actor: 'olivia' });
+    const limited = await here.registries.setLimits({ registryUid, storageLimitBytes: 5_000, actor: 'olivia' });
+    assert.deepEqual([limited.isThrottled, limited.storageLimitBytes], [true, 5_000]);
+    await here.registries.setAdminEnabled({ registryUid, isOn: true, actor: 'olivia' });
+    await there.directory.refresh();
+    const seen = there.directory.byUid(registryUid);
+    assert.deepEqual([seen?.isThrottled, seen?.storageLimitBytes], [true, 5_000]);
+    const back = await here.registries.setLimits({ registryUid, storageLimitBytes: null, actor: 'olivia' });
+    assert.deepEqual([back.isThrottled, back.storageLimitBytes], [true, undefined]);
+    const told = (await here.journal.after(start, 10)).filter(({ type }) => type === 'registry.limitsUpdated');
+    const common = { uid: registryUid, name: 'proseware', isThrottled: true };
+    assert.deepEqual(
+      told.map(({ data }) => data),
+      [null, 5_000, null].map((storageLimitBytes) => ({ ...common, storageLimitBytes })),
+    );
+    const nowhere = here.registries.setLimits({ registryUid: 'nowhere', isThrottled: true, actor: 'olivia' });
+    await assert.rejects(nowhere, { error: 'registryUnknown' });
+  });
+
   test('a switch of a registry that does not exist is refused and changes nothing', async () => {
     const epoch = here.directory.epoch();
     const nowhere = { registryUid: 'nowhere', isOn: true, actor: 'test' };
