@@ -25,6 +25,8 @@ export type ArmType = ResourceType & {
   readonly hasSystemData: boolean;
   /** Status of a PUT that makes one; 201 unless given. */
   readonly createdStatus?: 200;
+  /** For a type whose PATCH has another form, and another answer, than a part of the resource and 200. */
+  readonly patch?: { readonly read: (body: JsonObject) => JsonObject; readonly status: 200 | 201 };
   /** What every parent has without anybody making it: shown and listed like the others, never written. */
   readonly builtIns?: (parent: Resource) => readonly Resource[];
   /** For a type whose things are no rows of the table of resources: answers everything that is asked of them, once it is allowed. */

@@ -14,6 +14,7 @@ import type { WebhookForm } from '../../features/webhooks/webhook.ts';
 import { hastenDelivery, removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
 import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { isJsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
 
 export type EventSubscriptionParts = TargetParts &
@@ -29,6 +30,8 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
     level: 'extension',
     hasLocation: false,
     hasSystemData: true,
+    // az sends the properties without a name, and takes nothing but 201.
+    patch: { read: (body) => (isJsonObject(body.properties) ? body : { properties: body }), status: 201 },
     checkName: (name) => {
       if (/^[a-zA-Z0-9-]{3,64}$/.test(name)) return;
       throw refuse('resourceNameInvalid', {

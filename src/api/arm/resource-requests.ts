@@ -75,7 +75,8 @@ async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: O
 
 async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
   await refuseBuiltIn(parts, type, name);
-  const body = requestOf(await bodyOf(call.c, parts.transfer));
+  const given = await bodyOf(call.c, parts.transfer);
+  const body = requestOf(type.patch?.read(given) ?? given);
   const written = await parts.resources.write({
     ...preconditionsOf(call.c),
     type,
@@ -86,7 +87,7 @@ async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }:
       return merged(body, existing);
     },
   });
-  return show(call, type, written, 200);
+  return show(call, type, written, type.patch?.status ?? 200);
 }
 
 async function remove(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {

@@ -67,7 +67,8 @@ export function validateSubscription({ desired, existing }: Validation): Desired
     eventDeliverySchema: given.eventDeliverySchema ?? 'EventGridSchema',
     labels: given.labels ?? [],
     ...(keepsTarget ? { sealed } : {}),
-    ...(endpointUrl ? { serviceUri: endpointUrl, customHeaders: headers } : {}),
+    ...(endpointUrl ? { serviceUri: endpointUrl } : {}),
+    ...(deliveryAttributeMappings ? { customHeaders: headers } : {}),
   };
   return { ...desired, location: undefined, sku: undefined, identity: undefined, properties };
 }

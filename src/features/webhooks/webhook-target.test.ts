@@ -22,13 +22,14 @@ test('another address on the same host keeps headers and signing key', () => {
   assert.deepEqual(patched({}), before);
 });
 
-test('another host gets neither the headers nor what was signed with the same key', () => {
+test('another host gets neither the headers nor what was signed with the same key, and the request has to say so', () => {
   for (const serviceUri of [
     'https://elsewhere.example.com/hook',
     'https://ci.example.com:8443/hook',
     'http://ci.example.com/hook',
   ]) {
-    const after = patched({ serviceUri });
+    assert.throws(() => patched({ serviceUri }), /custom headers|not valid/);
+    const after = patched({ serviceUri, customHeaders: {} });
     assert.deepEqual([after.serviceUri, after.customHeaders], [serviceUri, {}]);
     assert.notEqual(after.signingKey, before.signingKey);
   }

@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import type { BerthError } from '../../core/errors.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { canonicalJson } from '../../platform/journal/canonical-json.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import { isJsonObject, type JsonObject } from '../../wire/arm/json.ts';
+import { refuse } from '../resources/refuse.ts';
 import type { WebhookTarget } from './webhook.ts';
 
 const targetSchema = z.object({
@@ -24,7 +26,7 @@ export function openTarget({ sealer }: Pick<TargetParts, 'sealer'>, uid: string,
  * Takes address and headers out of the properties and leaves them sealed, so that neither the resource nor its events show
  * them. `previous` are those of the resource as it stood; its signing key stays, that of a new one is generated. What a PATCH
  * (which brings `sealed` along) leaves out stays too. Another origin inherits neither headers nor key: whoever may change the
- * address need not be one who may see them.
+ * address need not be one who may see them. Throws `resourceInvalid` for a PATCH that would leave headers behind unsaid.
  */
 export function sealProperties(
   parts: TargetParts,
@@ -37,14 +39,27 @@ export function sealProperties(
   const kept = sealed !== undefined && sealed === previous?.sealed ? before : undefined;
   const address = typeof serviceUri === 'string' ? serviceUri : (kept?.serviceUri ?? '');
   const isThere = before !== undefined && isSameOrigin(before.serviceUri, address);
+  const headers = headersOf(customHeaders);
+  if (headers === undefined && !isThere && Object.keys(kept?.customHeaders ?? {}).length > 0)
+    throw headersLeft(address);
   const target: WebhookTarget = {
     serviceUri: address,
-    customHeaders: headersOf(customHeaders) ?? (isThere ? kept?.customHeaders : undefined) ?? {},
+    customHeaders: headers ?? (isThere ? kept?.customHeaders : undefined) ?? {},
     signingKey: isThere ? before.signingKey : newSigningKey(parts),
   };
   // Sealing the same once more would look like a change.
   const isSame = before !== undefined && canonicalJson(before) === canonicalJson(target);
   return { ...rest, sealed: isSame ? (previous?.sealed ?? null) : sealTarget(parts, uid, target) };
+}
+
+function headersLeft(address: string): BerthError {
+  return refuse('resourceInvalid', {
+    message:
+      `There are custom headers, and they do not go along to ${URL.parse(address)?.origin ?? 'another host'}. ` +
+      'Give the new address together with its headers (az acr webhook: --headers, az eventgrid: --delivery-attribute-mapping), ' +
+      'or with none: "customHeaders": {}, "deliveryAttributeMappings": [].',
+    target: 'properties.customHeaders',
+  });
 }
 
 /** Base64. */
