@@ -6,6 +6,7 @@ import { agentTokenRoutes } from './api/admin/agent-token-routes.ts';
 import { identityBindingRoutes } from './api/admin/identity-binding-routes.ts';
 import { lifecycleRoutes } from './api/admin/lifecycle-routes.ts';
 import { purgeRoutes } from './api/admin/purge-routes.ts';
+import { repositoryTemplateRoutes } from './api/admin/repository-template-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { signingKeyRoutes } from './api/admin/signing-key-routes.ts';
 import { agentRoutes } from './api/agent/agent-routes.ts';
@@ -84,6 +85,7 @@ export function composeApp(
   app.route('/', retentionRoutes(parts));
   app.route('/', purgeRoutes(parts));
   app.route('/', lifecycleRoutes(parts));
+  app.route('/', repositoryTemplateRoutes(parts));
   if (features.tasks !== undefined) app.route('/', hookRoutes({ ...parts, ...features.tasks }));
   const { builds } = features;
   if (builds !== undefined) {

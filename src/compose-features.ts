@@ -17,6 +17,7 @@ import { LastPulls } from './features/content/last-pulls.ts';
 import { Listings } from './features/content/listings.ts';
 import { Manifests } from './features/content/manifests.ts';
 import { Metadata } from './features/content/metadata.ts';
+import { RepositoryTemplates } from './features/content/repository-templates.ts';
 import { TagMoves } from './features/content/tag-moves.ts';
 import { UploadTickets } from './features/content/upload-tickets.ts';
 import { Uploads } from './features/content/uploads.ts';
@@ -122,6 +123,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     manifests: new Manifests({ ...content, isSparseAllowed: settings.sparseManifests }),
     deletions,
     lastPulls: content.lastPulls,
+    repositoryTemplates: new RepositoryTemplates(content),
     lifecycles: new Lifecycles({ ...content, deletions }),
     tagMoves: new TagMoves({ ...content, changes: createAuthorizedChanges(data.database, data.journal) }),
     attributeChanges: new AttributeChanges(content),

@@ -28,6 +28,7 @@ import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
 import { tagCommands } from './cli/tag.ts';
+import { templateCommands } from './cli/template.ts';
 import { throttleCommands } from './cli/throttle.ts';
 import { createAdminClient } from './client/admin-client.ts';
 import { DataFolder } from './data-folder.ts';
@@ -49,6 +50,7 @@ const commands = [
   ...retentionCommands,
   ...purgeCommands,
   ...lifecycleCommands,
+  ...templateCommands,
   ...agentTokenCommands,
   ...tagCommands,
   ...auditCommands,

@@ -25,6 +25,7 @@ const nounPurposes = new Map([
   ['credential', "a registry's admin user"],
   ['access', 'who may do what'],
   ['identity', 'managed identities of machines and workloads'],
+  ['template', 'what new repositories of a registry begin with'],
   ['lifecycle', 'rules by which content of a registry leaves by itself'],
   ['key', 'keys that sign tokens'],
   ['throttle', 'what throttling would do'],

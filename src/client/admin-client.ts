@@ -46,6 +46,11 @@ import {
   registrySchema,
 } from '../wire/admin/registry-schema.ts';
 import {
+  type RepositoryTemplatesSet,
+  type RepositoryTemplatesView,
+  repositoryTemplatesSchema,
+} from '../wire/admin/repository-template-schema.ts';
+import {
   type BlobExplanationView,
   blobExplanationSchema,
   type CollectedView,
@@ -101,6 +106,12 @@ export type AdminClient = {
   readonly credentialRenew: (registry: string, name: PasswordName) => Promise<CredentialView>;
   /** Tells of each item as it is done; the totals come last. */
   readonly purge: (registry: string, options: PurgeOptions) => AsyncIterable<PurgeLine>;
+  /** What new repositories begin with. */
+  readonly repositoryTemplatesShow: (registry: string) => Promise<RepositoryTemplatesView>;
+  readonly repositoryTemplatesSet: (
+    registry: string,
+    templates: RepositoryTemplatesSet,
+  ) => Promise<RepositoryTemplatesView>;
   /** Rules by which content leaves, and their last runs. */
   readonly lifecycleShow: (registry: string) => Promise<LifecycleView>;
   readonly lifecycleSet: (registry: string, policy: LifecycleSet) => Promise<LifecycleView>;
@@ -159,6 +170,10 @@ export function createAdminClient(connection: Connection): AdminClient {
     credentialRenew: (name, password) =>
       send(connection, 'POST', `${registry(name)}/credential/renew`, credentialSchema, { name: password }),
     purge: (name, options) => sendForLines(connection, `${registry(name)}/purge`, purgeLineSchema, options),
+    repositoryTemplatesShow: (name) =>
+      send(connection, 'GET', `${registry(name)}/repository-templates`, repositoryTemplatesSchema),
+    repositoryTemplatesSet: (name, templates) =>
+      send(connection, 'PUT', `${registry(name)}/repository-templates`, repositoryTemplatesSchema, templates),
     lifecycleShow: (name) => send(connection, 'GET', `${registry(name)}/lifecycle`, lifecycleSchema),
     lifecycleSet: (name, policy) => send(connection, 'PUT', `${registry(name)}/lifecycle`, lifecycleSchema, policy),
     lifecyclePreview: (name, preview) =>

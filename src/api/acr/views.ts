@@ -15,6 +15,7 @@ export function repositoryView(registry: Registry, place: Place, metadata: Repos
     manifestCount: metadata.manifestCount,
     tagCount: metadata.tagCount,
     changeableAttributes: { ...metadata.attributes },
+    ...(metadata.immutableTags.length === 0 ? {} : { immutableTags: [...metadata.immutableTags] }),
   };
 }
 

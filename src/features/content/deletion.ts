@@ -11,6 +11,7 @@ import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
+import { repositoryBeginning } from './repository-templates.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
@@ -459,10 +460,11 @@ export class Deletion {
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
   async #forgetRepository(): Promise<void> {
-    const { nowMicros } = this.#parts;
+    const { nowMicros, place } = this.#parts;
+    const { locks, immutableTags } = await repositoryBeginning(this.#tx, place);
     await this.#tx
       .updateTable('repositories')
-      .set({ locks: 0, created_at: nowMicros, changed_at: nowMicros })
+      .set({ locks, immutable_tags: immutableTags, created_at: nowMicros, changed_at: nowMicros })
       .where('uid', '=', this.#repositoryUid)
       .execute();
     this.#append('repository.deleted', {});

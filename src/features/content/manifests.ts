@@ -22,6 +22,7 @@ import {
 import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
 import { ensureRepository } from './repository-store.ts';
+import { repositoryBeginning } from './repository-templates.ts';
 import { addUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
@@ -109,7 +110,10 @@ export class Manifests {
       const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
-      const immutable = immutableTagsOf(registry, place.repository);
+      // A repository that this push made has rules that were not read with the registry.
+      const own = repositoryUid === undefined ? await repositoryBeginning(tx, place) : undefined;
+      const ownImmutableTags = own?.immutableTags ?? registry.ownImmutableTags;
+      const immutable = immutableTagsOf({ ...registry, ownImmutableTags }, place.repository);
       const untagged: string[] = [];
       for (const tag of tags) {
         const target = { tag, digest, region, nowMicros };

@@ -95,6 +95,7 @@ forEachDatabase((_, openDatabase) => {
       manifestCount: 1,
       tagCount: 1,
       attributes: open,
+      immutableTags: [],
     });
     assert((await metadata.repository(place, me)).createdAt <= at);
     clock.advance(1000);
@@ -116,6 +117,7 @@ forEachDatabase((_, openDatabase) => {
       configMediaType: configType,
       architecture: 'arm64',
       os: 'linux',
+      pulledAt: undefined,
       attributes: open,
       tags: ['v1'],
     };

@@ -3,6 +3,7 @@ import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Queries } from '../../platform/database/database.ts';
+import { type ImmutableTagRule, immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
 import type { Authority } from '../access/authority.ts';
 import { type Attributes, attributesOf, isListed, type Locks } from './attributes.ts';
 import { locate } from './locate.ts';
@@ -18,6 +19,8 @@ export type RepositoryMetadata = {
   readonly manifestCount: number;
   readonly tagCount: number;
   readonly attributes: Attributes;
+  /** Its own rules for tags that are written once, beside those of the registry. */
+  readonly immutableTags: readonly ImmutableTagRule[];
 };
 
 export type TagMetadata = {
@@ -76,6 +79,7 @@ export class Metadata {
         'created_at',
         'changed_at',
         'locks',
+        'immutable_tags',
         ofRepository('tags').select(select.fn.countAll<number>().as('n')).as('tagCount'),
         ofRepository('manifests').select(select.fn.countAll<number>().as('n')).as('manifestCount'),
         ofRepository('tags').select(select.fn.max<number>('changed_at').as('t')).as('taggedAt'),
@@ -89,6 +93,7 @@ export class Metadata {
       manifestCount: row.manifestCount ?? 0,
       tagCount: row.tagCount ?? 0,
       attributes: attributesOf(row.locks),
+      immutableTags: immutableTagRulesSchema.parse(JSON.parse(row.immutable_tags)),
     };
   }
 

@@ -3,6 +3,7 @@ import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { Visible } from '../access/decision.ts';
 import { isListed } from './attributes.ts';
 import type { Place } from './place.ts';
+import { repositoryBeginning } from './repository-templates.ts';
 
 /**
  * What every query of content begins with: the registry beside its tenant's current access epoch, and the repository where it
@@ -19,7 +20,7 @@ export function fromRepository(queries: Queries, at: { readonly registry: string
     .select('t.access_epoch as epoch');
 }
 
-/** The repository's uid, made when `known` is undefined; two who make it at once get the same one. */
+/** The repository's uid, made by the registry's template when `known` is undefined; two who make it at once get the same one. */
 export async function ensureRepository(
   tx: Transaction,
   place: Place,
@@ -28,13 +29,14 @@ export async function ensureRepository(
 ): Promise<string> {
   if (known !== undefined) return known;
   const at = { registry: place.registryUid, name: place.repository };
-  await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros });
+  const { locks, immutableTags } = await repositoryBeginning(tx, place);
+  await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros, locks, immutableTags });
   const row = await repositoryUidOf(tx, at);
   if (row === undefined) throw new Error('an inserted repository is not there');
   return row.uid;
 }
 
-const insertRepository = hotStatement(['registry', 'name', 'uid', 'now'], (on, parameter) =>
+const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks', 'immutableTags'], (on, parameter) =>
   on
     .insertInto('repositories')
     .values({
@@ -43,6 +45,8 @@ const insertRepository = hotStatement(['registry', 'name', 'uid', 'now'], (on, p
       name: parameter('name'),
       created_at: parameter('now'),
       changed_at: parameter('now'),
+      locks: parameter('locks'),
+      immutable_tags: parameter('immutableTags'),
     })
     .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing()),
 );

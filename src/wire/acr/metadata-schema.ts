@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { immutableTagRulesSchema } from '../arm/immutable-tags-schema.ts';
 import { attributesSchema } from './attributes-schema.ts';
 
 // Answers under /acr/v1. Times are `2031-01-02T03:04:05.6780000Z`, sizes are bytes. Source: ACR semantics, 4.2.
@@ -14,6 +15,8 @@ export const repositorySchema = z.object({
   manifestCount: z.int(),
   tagCount: z.int(),
   changeableAttributes: attributesSchema,
+  /** Ours, left out where the repository has none of its own. */
+  immutableTags: immutableTagRulesSchema.optional(),
 });
 export type RepositoryView = z.infer<typeof repositorySchema>;
 

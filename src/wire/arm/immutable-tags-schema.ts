@@ -8,7 +8,7 @@ const pattern = (kind: string) =>
     .regex(/^[a-zA-Z0-9._/*-]+$/, { error: `a ${kind} is expected, in which * stands for any text` });
 
 /** Ours: tags that are written once. `*` in a pattern stands for any text. */
-const ruleSchema = z.object({
+export const immutableTagRuleSchema = z.object({
   repositories: pattern('repository name').default('*'),
   tags: pattern('tag').default('*'),
   /** Tags that the rule leaves alone. */
@@ -16,6 +16,6 @@ const ruleSchema = z.object({
   /** Whether such a tag may be deleted, after which its name is free again. */
   deletes: z.enum(['refused', 'allowed']).default('refused'),
 });
-export type ImmutableTagRule = z.infer<typeof ruleSchema>;
+export type ImmutableTagRule = z.infer<typeof immutableTagRuleSchema>;
 
-export const immutableTagRulesSchema = z.array(ruleSchema).max(100);
+export const immutableTagRulesSchema = z.array(immutableTagRuleSchema).max(100);

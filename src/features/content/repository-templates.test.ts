@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
+import { parseReference, parseTag } from '../../core/reference.ts';
+import { repositoryTemplatesSetSchema } from '../../wire/admin/repository-template-schema.ts';
+import { Deletions } from './deletions.ts';
+import { Metadata } from './metadata.ts';
+import type { Place } from './place.ts';
+import { RepositoryTemplates } from './repository-templates.ts';
+
+const me = fullAuthority();
+const config = sampleBlob('config');
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let deletions: Deletions;
+  before(async () => {
+    bench = await contentBench(open);
+    deletions = new Deletions({ ...bench.here, region: testRegion });
+  });
+  after(() => bench.folder.remove());
+
+  const set = async (templates: readonly object[], appliesToExisting = false) =>
+    await new RepositoryTemplates({ ...bench.here, region: testRegion }).replace({
+      ...repositoryTemplatesSetSchema.parse({ templates, appliesToExisting }),
+      registryUid: bench.registryUid,
+      tenantUid: bench.tenantUid,
+      actor: 'me',
+    });
+  const push = async (at: Place, tag: string, n: string = tag) => {
+    await bench.push(at, config);
+    const { bytes, mediaType } = sampleImage([config], { annotations: { n } });
+    await bench.here.manifests.push(at, me, {
+      body: bytes,
+      contentType: mediaType,
+      reference: parseReference(tag),
+      tags: [],
+    });
+  };
+  const attributes = async (at: Place) => (await new Metadata(bench.here).repository(at, me)).attributes;
+
+  test('a repository begins with what the template of the longest prefix says, and keeps it', async () => {
+    await push(bench.place('prod/early'), 'v1');
+    await set([
+      { prefix: '', attributes: { listEnabled: false } },
+      { prefix: 'prod/', attributes: { deleteEnabled: false }, immutableTags: [{ tags: 'v*' }] },
+    ]);
+    const [early, late, other] = ['prod/early', 'prod/late', 'dev/app'].map((name) => bench.place(name));
+    assert(early && late && other);
+    await push(late, 'v1');
+    await push(other, 'v1');
+    assert.equal((await attributes(early)).deleteEnabled, true, 'what was there stays');
+    assert.deepEqual([(await attributes(late)).deleteEnabled, (await attributes(late)).listEnabled], [false, true]);
+    assert.equal((await attributes(other)).listEnabled, false);
+    await assert.rejects(push(late, 'v1', 'another'), { error: 'tagImmutable' });
+    await assert.rejects(deletions.repository(late, me), { error: 'contentLocked' });
+    await push(late, 'latest');
+    await push(late, 'latest', 'another');
+    await push(early, 'v1', 'another');
+    await set([]);
+    await assert.rejects(push(late, 'v1', 'another'), { error: 'tagImmutable' });
+    await set([], true);
+    await push(late, 'v1', 'another');
+  });
+
+  test('the very first push is bound by the rules, and a repository that comes back begins anew', async () => {
+    await set([{ prefix: 'once/', immutableTags: [{ tags: '*', deletes: 'allowed' }] }]);
+    const at = bench.place('once/app');
+    const pushes = await Promise.allSettled([push(at, 'v1', 'one'), push(at, 'v1', 'two'), push(at, 'v1', 'three')]);
+    assert.equal(pushes.filter(({ status }) => status === 'fulfilled').length, 1);
+    await set([{ prefix: 'once/', attributes: { listEnabled: false } }]);
+    await deletions.repository(at, me);
+    await push(at, 'v1', 'four');
+    assert.equal((await attributes(at)).listEnabled, false);
+    await push(at, 'v1', 'five');
+    await deletions.tag(at, me, parseTag('v1'));
+  });
+});

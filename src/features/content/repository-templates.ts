@@ -1,0 +1,129 @@
+import { BerthError } from '../../core/errors.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { type Journal, streamOf } from '../../platform/journal/journal.ts';
+import type { RepositoryTemplateBody } from '../../wire/admin/repository-template-schema.ts';
+import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
+import { raiseAccessEpoch } from '../identity/access-epoch.ts';
+import { attributesOf, type Locks, withAttributes } from './attributes.ts';
+
+export type RepositoryTemplatesParts = {
+  readonly database: Database;
+  readonly journal: Journal;
+  /** Region of origin of what is written here. */
+  readonly region: string;
+};
+
+export type TemplatesChange = {
+  readonly registryUid: string;
+  readonly tenantUid: string;
+  readonly templates: readonly RepositoryTemplateBody[];
+  /** Whether repositories that exist take over the rules for tags that are written once; their attributes stay. */
+  readonly appliesToExisting: boolean;
+  /** Uid of who asked. */
+  readonly actor: string;
+};
+
+/** What repositories of a registry begin with. Repositories that exist keep what they have, unless rules shall apply to them. */
+export class RepositoryTemplates {
+  readonly #parts: RepositoryTemplatesParts;
+
+  constructor(parts: RepositoryTemplatesParts) {
+    this.#parts = parts;
+  }
+
+  /** By prefix. */
+  async list(registryUid: string): Promise<readonly RepositoryTemplateBody[]> {
+    const rows = await this.#parts.database.read
+      .selectFrom('repository_templates')
+      .where('registry_uid', '=', registryUid)
+      .orderBy('prefix')
+      .select(['prefix', 'locks', 'immutable_tags'])
+      .execute();
+    return rows.map(({ prefix, locks, immutable_tags }) => {
+      const { writeEnabled: _, ...attributes } = attributesOf(locks);
+      const rules = immutableTagRulesSchema.parse(JSON.parse(immutable_tags));
+      return { prefix, attributes, immutableTags: rules.map(({ repositories: _every, ...rule }) => rule) };
+    });
+  }
+
+  /** Puts these in place of all. Throws `registryUnknown`. */
+  async replace({ registryUid, tenantUid, templates, appliesToExisting, actor }: TemplatesChange): Promise<void> {
+    const { journal, region } = this.#parts;
+    await journal.transaction(async (tx, append) => {
+      await raiseAccessEpoch(tx, tenantUid);
+      const registry = await tx
+        .selectFrom('registries')
+        .where('uid', '=', registryUid)
+        .where('is_deleting', '=', 0)
+        .select('uid')
+        .executeTakeFirst();
+      if (registry === undefined) throw new BerthError('registryUnknown');
+      await tx.deleteFrom('repository_templates').where('registry_uid', '=', registryUid).execute();
+      const rows = templates.map((template) => rowOf(registryUid, template));
+      if (rows.length > 0) await tx.insertInto('repository_templates').values(rows).execute();
+      const event = { type: 'repositoryTemplates.updated', version: 1, actor, data: { templates } };
+      append({ stream: streamOf(registryUid, region), ...event });
+    });
+    if (appliesToExisting) await this.#applyRules(registryUid);
+  }
+
+  async #applyRules(registryUid: string): Promise<void> {
+    const { database } = this.#parts;
+    for (let last: string | undefined = ''; last !== undefined; ) {
+      const after: string = last;
+      const names = await database.transaction(async (tx) => {
+        const rows = await tx
+          .selectFrom('repositories')
+          .where('registry_uid', '=', registryUid)
+          .where('name', '>', after)
+          .orderBy('name')
+          .limit(slice)
+          .select(['uid', 'name'])
+          .execute();
+        for (const { uid, name } of rows) {
+          const { immutableTags } = await repositoryBeginning(tx, { registryUid, repository: name });
+          await tx
+            .updateTable('repositories')
+            .set({ immutable_tags: immutableTags })
+            .where('uid', '=', uid)
+            .where('immutable_tags', '!=', immutableTags)
+            .execute();
+        }
+        return rows.map(({ name }) => name);
+      });
+      last = names.length < slice ? undefined : names.at(-1);
+    }
+  }
+}
+
+/** Repositories of a transaction. */
+const slice = 200;
+
+function rowOf(registryUid: string, { prefix, attributes, immutableTags }: RepositoryTemplateBody) {
+  return {
+    registry_uid: registryUid,
+    prefix,
+    locks: withAttributes(0, attributes),
+    immutable_tags: JSON.stringify(immutableTagRulesSchema.parse(immutableTags)),
+  };
+}
+
+/** What a repository of this name begins with. `immutableTags` is JSON, as its column. */
+export type RepositoryBeginning = { readonly locks: Locks; readonly immutableTags: string };
+
+/** By the template with the longest prefix of the name. */
+export async function repositoryBeginning(
+  queries: Queries | Transaction,
+  at: { readonly registryUid: string; readonly repository: string },
+): Promise<RepositoryBeginning> {
+  const rows = await queries
+    .selectFrom('repository_templates')
+    .where('registry_uid', '=', at.registryUid)
+    .orderBy('prefix', 'desc')
+    .select(['prefix', 'locks', 'immutable_tags as immutableTags'])
+    .execute();
+  const [longest] = rows
+    .filter(({ prefix }) => at.repository.startsWith(prefix))
+    .toSorted((a, b) => b.prefix.length - a.prefix.length);
+  return { locks: longest?.locks ?? 0, immutableTags: longest?.immutableTags ?? '[]' };
+}
