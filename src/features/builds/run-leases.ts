@@ -73,9 +73,10 @@ export class RunLeases {
   /** Keeps the lease; tells whether the run shall end. */
   async renew(lease: string): Promise<LeaseState> {
     const untilMicros = await this.#untilMicros();
-    return await this.#parts.database.transaction(async (tx) => {
-      const row = await this.#held(tx, lease);
-      await tx.updateTable('runs').set({ lease_until: untilMicros }).where('uid', '=', row.uid).execute();
+    return await this.#change(lease, async (tx, row, append) => {
+      const change = { lease_until: untilMicros, status: 'Running' };
+      await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+      if (row.status !== 'Running') this.#tell(append, { ...row, ...change });
       return stateOf(row);
     });
   }
