@@ -15,7 +15,7 @@ import { systemIds as ids } from './platform/system-ids.ts';
 // Every route that the program answers is in one of these tables, or under /admin or /graph, whose routes are all asked below.
 
 /** Taken apart by tables of their own: those of the registry API and the metadata API, asked below. */
-const contentPatterns = ['ALL /v2', 'ALL /v2/*', 'GET /v2/*', 'ALL /acr/v1/*', 'GET /events'];
+const contentPatterns = ['ALL /v2', 'ALL /v2/*', 'GET /v2/*', 'ALL /acr/v1/*', 'POST /acr/v1/_release', 'GET /events'];
 /** What every request passes, and the resource manager, whose routes are asked in route-rights.test.ts. */
 const frames = ['ALL /*'];
 /** Open to everyone: where people show who they are, what clients have to know before that, and what tells of health. */
@@ -88,7 +88,12 @@ const acrPaths: Readonly<Record<string, string>> = {
   deletedManifest: `/acr/v1/_deleted/team/app/_manifests/${digest}`,
 };
 
-type ContentRequest = { readonly method: string; readonly path: string; readonly action: string };
+type ContentRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly action: string;
+  readonly body?: object;
+};
 type Routes = readonly { readonly method: string; readonly resource: string; readonly action: string }[];
 
 const contentRequests: readonly ContentRequest[] = [
@@ -96,6 +101,14 @@ const contentRequests: readonly ContentRequest[] = [
   ...requestsOf([...acr.registryRoutes, ...acr.repositoryRoutes, ...acr.contentRoutes], acrPaths, ''),
   ...requestsOf([...asOfResources], ociPaths, '?asOf=2026-01-01T00:00:00Z'),
   { method: 'GET', path: '/events', action: eventsRoute.action },
+  { method: 'GET', path: '/acr/v1/team/app/_diff?from=2026-01-01T00:00:00Z', action: 'metadata_read' },
+  { method: 'POST', path: '/acr/v1/team/app/_rollback', action: 'push', body: { asOf: '2026-01-01T00:00:00Z' } },
+  {
+    method: 'POST',
+    path: '/acr/v1/_release',
+    action: 'push',
+    body: { moves: [{ repository: 'team/app', tag: 'latest', digest }] },
+  },
 ];
 
 function requestsOf(routes: Routes, paths: Readonly<Record<string, string>>, query: string): ContentRequest[] {
@@ -134,8 +147,8 @@ async function arm(method: string, path: string, body: unknown): Promise<Respons
 }
 
 /** Status alone: what streams is let go. */
-async function statusOf(method: string, path: string, authorization?: string): Promise<number> {
-  const answer = await mounted.ask(method, path, authorization === undefined ? {} : { authorization });
+async function statusOf(method: string, path: string, authorization?: string, body?: object): Promise<number> {
+  const answer = await mounted.ask(method, path, { ...(authorization && { authorization }), ...(body && { body }) });
   await answer.body?.cancel();
   return answer.status;
 }
@@ -166,13 +179,13 @@ permissionModes.forEach((mode: PermissionMode, column) => {
     const registry = mounted.features.directory.byName('local') ?? assert.fail();
     const answer = await arm('PATCH', registry.resourceKey, { properties: { roleAssignmentMode: mode } });
     assert.equal(answer.status, 200, await answer.text());
-    for (const { method, path, action } of contentRequests) {
-      assert.equal(await statusOf(method, path), 401, `a stranger: ${method} ${path}`);
-      assert(!isRefused(await statusOf(method, path, owner.header)), `the owner: ${method} ${path}`);
-      assert(!isRefused(await statusOf(method, path, admin)), `the admin account: ${method} ${path}`);
+    for (const { method, path, action, body } of contentRequests) {
+      assert.equal(await statusOf(method, path, undefined, body), 401, `a stranger: ${method} ${path}`);
+      assert(!isRefused(await statusOf(method, path, owner.header, body)), `the owner: ${method} ${path}`);
+      assert(!isRefused(await statusOf(method, path, admin, body)), `the admin account: ${method} ${path}`);
       for (const [role, { header }] of people) {
         const given = ['connect', ...(roleContent[role]?.[column] ?? '').split(' ')];
-        const status = await statusOf(method, path, header);
+        const status = await statusOf(method, path, header, body);
         const what = `${role}: ${method} ${path} ${status}`;
         if (given.includes(action)) assert(!isRefused(status), what);
         else assert.equal(status, 403, what);
