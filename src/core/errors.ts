@@ -910,6 +910,12 @@ export const errorCatalogue = {
     message: 'the storage of the server cannot be written',
     remedy: 'Ask the operator to make the storage writable, then push again.',
   },
+  memoryShort: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'the server is short of memory',
+    remedy: 'Try again after the time in Retry-After; operators give it more memory, or add a server.',
+  },
   storeAway: {
     code: 'UNAVAILABLE',
     status: 503,
