@@ -33,6 +33,7 @@ import { customRolesType } from './role-definition-type.ts';
 import { type RunActionParts, runActions } from './run-actions.ts';
 import { registryRunType } from './run-type.ts';
 import { scopeMapArmType } from './scope-map-type.ts';
+import { taskRunArmType, taskRunFollowJob } from './task-run-type.ts';
 import { registryTaskType } from './task-type.ts';
 import { repositoryTokenArmType } from './token-type.ts';
 import { registryWebhookType } from './webhook-type.ts';
@@ -67,11 +68,13 @@ export type Arm = {
 export function createArm(parts: CreateArmParts): Arm {
   const { builds } = parts;
   const building = builds && { ...parts, builds, resolveTaskRun: createResolveTaskRun(parts) };
-  return armOf(parts, [
+  const arm = armOf(parts, [
     resourceGroupType,
     resourceLockType,
     containerRegistryType({ ...parts, ...(building && { moreActions: runActions(building) }) }),
-    ...(building === undefined ? [] : [registryRunType(building), agentPoolArmType(building)]),
+    ...(building === undefined
+      ? []
+      : [registryRunType(building), agentPoolArmType(building), taskRunArmType(building)]),
     userAssignedIdentityType(parts),
     federatedCredentialType(parts),
     registryWebhookType(parts),
@@ -83,6 +86,8 @@ export function createArm(parts: CreateArmParts): Arm {
     roleAssignmentsType(parts),
     customRolesType,
   ]);
+  if (building === undefined) return arm;
+  return { ...arm, jobKinds: [...arm.jobKinds, taskRunFollowJob(building)] };
 }
 
 /** Puts the resource manager together. */
