@@ -37,6 +37,7 @@ import { createLog, type Log } from './platform/log.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
+import { memoryGuard, memoryLimitOf, sheddingLoad } from './process-memory.ts';
 import { startWorkers } from './process-primary.ts';
 import { processRole, WorkerLink } from './process-worker.ts';
 import { readyMessage } from './ready-message.ts';
@@ -260,9 +261,13 @@ async function listen(
   certificates: Certificates,
 ): Promise<AsyncDisposable> {
   const { http, https, management } = settings;
+  const guard = memoryGuard(memoryLimitOf(settings), clock);
   const started: { readonly servers: HttpServers; readonly graceMs: number }[] = [];
   const start = async (listeners: readonly Listener[], app: Hono<Env>, graceMs: number) => {
-    started.push({ servers: await startHttpServers({ listeners, answer: answerWith(app), clock }), graceMs });
+    started.push({
+      servers: await startHttpServers({ listeners, answer: sheddingLoad(answerWith(app), guard, clock), clock }),
+      graceMs,
+    });
   };
   // Together, so that the grace of one is not added to that of the next.
   const stop = async () => {

@@ -58,6 +58,12 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Port in login servers and addresses given to clients; the https port unless set. 443 is left out of names.',
   }),
+  memoryLimit: setting(optional(parseByteSize), {
+    unit: 'size',
+    default: '',
+    meaning:
+      'Memory that all processes of this server may hold; what the system grants its container or unit unless set. Near it new requests get 503.',
+  }),
   workers: setting(workerCount, {
     unit: 'count',
     default: '1',
