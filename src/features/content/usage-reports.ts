@@ -6,6 +6,7 @@ import type { Authority } from '../access/authority.ts';
 import { deletionLocks } from './attributes.ts';
 import { locate } from './locate.ts';
 import type { Place } from './place.ts';
+import { withSignatures } from './signature-seeds.ts';
 import { type StorageLimits, storageLimitOf } from './storage-use.ts';
 
 export type UsageReportsParts = { readonly database: Database; readonly storageLimits?: StorageLimits };
@@ -71,7 +72,8 @@ export class UsageReports {
       const { kind: _, ...named } = reference;
       throw new BerthError('manifestUnknown', { repository: place.repository, ...named });
     }
-    return await this.#usage(place, authority, { repositoryUid: uid, chosen: withReferrers(uid, digest) });
+    const seeds = await withSignatures(this.#queries, uid, digest);
+    return await this.#usage(place, authority, { repositoryUid: uid, chosen: withReferrers(uid, seeds) });
   }
 
   async #usage(
@@ -141,9 +143,9 @@ function requireWholeRegistry(authority: Authority): void {
   if (authority.visible().kind !== 'all') throw new BerthError('denied', missing);
 }
 
-/** A manifest and what goes with it: the rule of `Deletion.referrers`. */
-function withReferrers(repositoryUid: string, digest: string): Expression<string> {
-  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest = ${digest}
+/** Manifests and what goes with them: the rule of `Deletion.referrers`, but for cosign's tags. */
+function withReferrers(repositoryUid: string, seeds: readonly string[]): Expression<string> {
+  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest in (${sql.join(seeds)})
     union
     select m.digest from chosen c join manifests m on m.repository_uid = ${repositoryUid} and m.subject_digest = c.digest
     where (m.locks & ${sql.lit(deletionLocks)}) = 0

@@ -20,6 +20,7 @@ import {
 import { parseReference } from '../../core/reference.ts';
 import { anonymous } from '../identity/principal.ts';
 import { updateOwnLimits } from '../registries/registry-store.ts';
+import { cosignTags } from './cosign-tags.ts';
 import { Deletions } from './deletions.ts';
 import { Manifests } from './manifests.ts';
 import type { Place } from './place.ts';
@@ -132,6 +133,29 @@ forEachDatabase((_, open) => {
     assert.equal((await reports.content(one, me, parseReference(index.digest))).heldAloneBytes, index.bytes.length);
     await assert.rejects(reports.content(one, me, parseReference('v1')), { error: 'manifestUnknown' });
     await assert.rejects(reports.repository(fresh(), me), { error: 'nameUnknown' });
+  });
+
+  test("what lies under cosign's tags of an image is part of what deleting it would free", async () => {
+    const place = fresh();
+    const image = await pushed(place, [sampleBlob('signed', 3_011)]);
+    const tagged = async (name: string, subject: SampleManifest, kind: number) => {
+      const manifest = await pushed(place, [sampleBlob(name, 10)], { annotations: { name } });
+      await put(place, manifest, cosignTags(subject.digest)[kind]);
+      return manifest;
+    };
+    const signature = await tagged('signature', image, 0);
+    await tagged('of the signature', signature, 0);
+    const attached = await pushed(place, [sampleBlob('attached', 20)], {
+      subject: descriptorOf(image, image.mediaType),
+    });
+    await tagged('of what is attached', attached, 1);
+    const sbom = await tagged('sbom', image, 2);
+    await put(place, sbom, 'kept');
+    const { heldAloneBytes, manifests } = await reports.content(place, me, parseReference(image.digest));
+    assert.equal(manifests, 5);
+    const before = await used();
+    await deletions.manifest(place, me, image.digest);
+    assert.equal(before - (await used()), heldAloneBytes);
   });
 
   test('a blob that comes after its manifest counts when it is here', async () => {

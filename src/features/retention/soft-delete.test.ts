@@ -18,6 +18,7 @@ import {
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
+import { cosignTags } from '../content/cosign-tags.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { dropDeleted, expireDeleted } from './deleted-expiry.ts';
@@ -195,7 +196,33 @@ forEachDatabase((_, open) => {
     const counted = new Restores({ ...bench.here, database: { ...bench.database, read }, region: testRegion });
     await counted.restore(at, me, { digest: outer.digest, tag: undefined, isForced: false });
     for (const each of [shared, ...all]) assert(await isThere(at, each));
-    assert.equal(queries, 7);
+    assert.equal(queries, 10);
+  });
+
+  test("cosign's signatures and what is signed on them leave with their image, and come back with it", async () => {
+    const at = place();
+    const { layer, image } = await pushFresh(at, {}, 'v1');
+    const [signature, second, stranger] = ['signature', 'of the signature', 'stranger'].map((n) =>
+      sampleImage([layer], { annotations: { n, at: at.repository } }),
+    );
+    assert(signature && second && stranger);
+    const [tag = '', , sbom = ''] = cosignTags(image.digest);
+    const [above = ''] = cosignTags(signature.digest);
+    await push(at, signature, tag);
+    await push(at, second, above);
+    await push(at, stranger, sbom);
+    await push(at, stranger, 'kept');
+    await deletions().manifest(at, me, image.digest);
+    assert.deepEqual(await Promise.all([signature, second, stranger].map((each) => isThere(at, each))), [
+      false,
+      false,
+      true,
+    ]);
+    await assert.rejects(find(at, sbom), { error: 'manifestUnknown' });
+    await restore(at, image, 'v1');
+    assert.equal((await find(at, tag)).digest, signature.digest);
+    assert.equal((await find(at, above)).digest, second.digest);
+    assert.equal((await find(at, sbom)).digest, stranger.digest);
   });
 
   test('a tag in use is taken only by force, and can be restored then', async () => {
