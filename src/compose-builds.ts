@@ -10,6 +10,7 @@ import { Contexts } from './features/builds/contexts.ts';
 import { QueueWatch } from './features/builds/queue-watch.ts';
 import { RunLeases } from './features/builds/run-leases.ts';
 import { RunLogs } from './features/builds/run-logs.ts';
+import type { MeasureRun } from './features/builds/run-measures.ts';
 import { createComposeOrder } from './features/builds/run-order.ts';
 import { Runs } from './features/builds/runs.ts';
 import type { Data } from './open-data.ts';
@@ -19,6 +20,12 @@ import type { Settings } from './settings.ts';
 
 export type Builds = ReturnType<typeof composeBuilds>;
 
+type BuildSurroundings = {
+  readonly jobs: Jobs;
+  readonly certificates: Certificates;
+  readonly measure: MeasureRun;
+};
+
 const mebibyte = 1024 * 1024;
 
 /** Runs of builds and tasks, what they are given and print, and the agents that do them. */
@@ -26,11 +33,11 @@ export function composeBuilds(
   settings: Settings,
   data: Data,
   features: Features,
-  { jobs, certificates }: { readonly jobs: Jobs; readonly certificates: Certificates },
+  { jobs, certificates, measure }: BuildSurroundings,
 ) {
   const { tenantUid, region } = data.installation;
   const { directory, runTokens } = features;
-  const parts = { ...data, tenantUid, region, jobs };
+  const parts = { ...data, tenantUid, region, jobs, measure };
   const contexts = new Contexts({ ...parts, maxBytes: settings.buildContextLimit });
   const logs = new RunLogs(parts);
   const composeOrder = createComposeOrder({

@@ -146,7 +146,11 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const { directory } = features;
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
-  const builds = composeBuilds(settings, data, features, { jobs, certificates });
+  const builds = composeBuilds(settings, data, features, {
+    jobs,
+    certificates,
+    measure: registryMetrics.add,
+  });
   const tasks = composeTasks(settings, data, features, builds);
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });

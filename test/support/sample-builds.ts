@@ -32,11 +32,13 @@ export async function sampleBuilds(database: Database) {
   const store = createFolderStore({ folder: folder.path, ids, failpoint: async () => {} });
   const jobs = createJobs({ database, clock: systemClock, ids, log, pollMs: 10 });
   const { journal, directory, runTokens, account } = here;
+  const measured: { readonly metric: string; readonly value: number }[] = [];
   const parts = {
     ...{ database, journal, clock, ids, jobs, log, store },
     sealer: account.sealer,
     region: 'here',
     tenantUid: sample.tenantUid,
+    measure: (_registryUid: string, metric: string, value: number) => void measured.push({ metric, value }),
   };
   const { uid: ownerUid } = await database.read
     .selectFrom('principals')
@@ -68,7 +70,7 @@ export async function sampleBuilds(database: Database) {
   });
   return {
     ...sample,
-    ...{ here, held, store, contexts, logs, leases, ownerUid, newRun, journal },
+    ...{ here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
     runs: new Runs(parts),
     agentTokens: new AgentTokens(parts),
     take: (agent = 'agent-1', pool = sharedPool) =>

@@ -106,8 +106,7 @@ forEachDatabase((_, open) => {
 
   /** As if a grace had passed. */
   const sweep = async () => {
-    const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-    const { held } = sample;
+    const { held, log } = sample;
     const clock = { nowMicros: () => Date.now() * 2_000, monotonicMs: held.monotonicMs, sleep: held.sleep };
     const common = { database, store: sample.store, clock, log, failpoint: async () => {} };
     const job = { signal: new AbortController().signal, renew: async () => {} };

@@ -7,6 +7,7 @@ import type { Log } from '../../platform/log.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendOwnLines } from './run-log-store.ts';
+import { type MeasureRun, measureRun } from './run-measures.ts';
 import { isFinal, lockedRun, nothingYet, type RunRow } from './run-store.ts';
 
 export type OverdueParts = {
@@ -16,6 +17,7 @@ export type OverdueParts = {
   readonly jobs: Pick<Jobs, 'add'>;
   readonly log: Log;
   readonly region: string;
+  readonly measure: MeasureRun;
 };
 
 /** Agents end their runs by themselves when time is up or somebody cancels; the server does it so much later. */
@@ -62,20 +64,22 @@ async function overdueRuns({ read }: Database, { nowMicros, databaseMicros }: Ti
 
 async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Promise<void> {
   const { database, journal, log } = parts;
-  await journal.transaction(async (tx, append) => {
+  const finished = await journal.transaction(async (tx, append) => {
     const row = await lockedRun(tx, database.kind, uid);
-    if (row === undefined || isFinal(row.status)) return;
+    if (row === undefined || isFinal(row.status)) return undefined;
     const isLost = row.lease_verifier !== null && row.lease_until < times.databaseMicros;
     const ending = endingOf(row, isLost, times.nowMicros);
-    if (ending !== undefined) await finishRun({ ...parts, tx, append }, row, ending);
-    else if (isLost) await takeBack(parts, { tx, append }, row, times.nowMicros);
-    else return;
+    if (ending === undefined && !isLost) return undefined;
     log.warn('run is overdue', {
       runId: row.run_id,
       registryUid: row.registry_uid,
       status: ending?.status ?? 'Queued',
     });
+    if (ending !== undefined) return await finishRun({ ...parts, tx, append }, row, ending);
+    await takeBack(parts, { tx, append }, row, times.nowMicros);
+    return undefined;
   });
+  if (finished !== undefined) measureRun(parts.measure, finished);
 }
 
 /** Undefined for a run that goes on, or begins again. */

@@ -13,6 +13,7 @@ import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendLogBytes } from './run-log-store.ts';
 import { withCrlf, withoutSecrets } from './run-log-text.ts';
+import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
 import { nextQueued } from './run-queue.ts';
@@ -31,6 +32,7 @@ export type RunLeasesParts = {
   readonly log: Log;
   readonly region: string;
   readonly composeOrder: ComposeOrder;
+  readonly measure: MeasureRun;
   /** Bytes of a run's log that are kept. */
   readonly maxLogBytes: number;
 };
@@ -103,7 +105,7 @@ export class RunLeases {
   async finish(lease: string, result: RunResult): Promise<void> {
     const { status, images, dependencies, message } = result;
     const outcome = { images, dependencies, ...(message === undefined ? {} : { errorMessage: message }) };
-    await this.#finish(lease, { status, outcome, isLogWhole: true });
+    await this.#finish(lease, { status, outcome, isLogWhole: true }, result.cpuSeconds);
   }
 
   /** The run itself, for what is done with its rights. */
@@ -162,15 +164,20 @@ export class RunLeases {
     return { log_size, is_log_after_return: text.isAfterReturn ? 1 : 0 };
   }
 
-  async #finish(lease: string, ending: Pick<Ending, 'status' | 'outcome' | 'isLogWhole'>): Promise<void> {
-    const { clock, jobs, region } = this.#parts;
-    await this.#change(lease, async (tx, row, append) => {
-      await finishRun({ tx, append, jobs, region }, row, {
+  async #finish(
+    lease: string,
+    ending: Pick<Ending, 'status' | 'outcome' | 'isLogWhole'>,
+    cpuSeconds?: number,
+  ): Promise<void> {
+    const { clock, jobs, region, measure } = this.#parts;
+    const finished = await this.#change(lease, async (tx, row, append) => {
+      return await finishRun({ tx, append, jobs, region }, row, {
         ...ending,
         nowMicros: clock.nowMicros(),
         actor: row.agent ?? 'builds',
       });
     });
+    measureRun(measure, finished, cpuSeconds);
   }
 
   async #change<T>(lease: string, work: (tx: Transaction, row: RunRow, append: Append) => Promise<T>): Promise<T> {

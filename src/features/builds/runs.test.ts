@@ -44,9 +44,14 @@ forEachDatabase((_, open) => {
     assert.equal((await find(runId)).status, 'Started');
     await sample.leases.appendLog(order.lease, 0, bytes('hello\n'));
     assert.equal((await find(runId)).status, 'Running');
-    await sample.leases.finish(order.lease, { ...done, images: [image] });
+    sample.held.advance(1_000);
+    await sample.leases.finish(order.lease, { ...done, images: [image], cpuSeconds: 2.6 });
     const run = await find(runId);
     assert.deepEqual([run.status, run.images], ['Succeeded', [image]]);
+    assert.deepEqual(sample.measured, [
+      { metric: 'RunDuration', value: 1_000 },
+      { metric: 'AgentPoolCPUTime', value: 3 },
+    ]);
     const events = await eventsOf(runId);
     const types = events.map(({ type }) => type);
     assert.deepEqual(types, ['run.queued', 'run.started', 'run.changed', 'run.finished']);
