@@ -91,7 +91,7 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       // Only here: the other commands need none of it.
       const { serve } = await import('./server.ts');
       const failpoints = process.env.FAILPOINT;
-      await serve(settings, { print, version: versionOf(), command: commandOf(), failpoints });
+      await serve(settings, { print, version: versionOf(), command: commandOf(), words: wordsOf(), failpoints });
       exitSoon();
       return exitCodes.done;
     },
@@ -175,6 +175,11 @@ function linesOf({ origins }: LoadedSettings): SettingLine[] {
 function versionOf(): string {
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'));
   return String(version);
+}
+
+/** How this process was started. */
+function wordsOf(): [string, ...string[]] {
+  return [process.execPath, ...process.execArgv, import.meta.filename];
 }
 
 /** How a person calls this program from the folder they are in. */

@@ -10,6 +10,7 @@ import { type HttpServers, type Listener, startHttpServers } from './api/middlew
 import { type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { composeApp, transferOf } from './compose-app.ts';
 import { type Builds, composeBuilds } from './compose-builds.ts';
+import { composeBuiltInAgent } from './compose-built-in-agent.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
 import { auditArchiveJobs, composeDiagnostics, openAuditArchive, openMetrics } from './compose-insight.ts';
 import { composeTasks, type Tasks } from './compose-tasks.ts';
@@ -54,6 +55,8 @@ export type Program = {
   /** How a person starts a command of this installation: `bin/berth`. */
   readonly command: string;
   readonly print: (text: string) => void;
+  /** How this process was started, without what it was told to do: to start others like it. */
+  readonly words: readonly [string, ...string[]];
   /** Armed by tests: `FAILPOINT`. */
   readonly failpoints: string | undefined;
 };
@@ -127,6 +130,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
     });
     program.print(readyMessage({ settings, program, bootstrap, caPath: certificates.caPath }));
   } else link.tellReady();
+  if (role !== 'worker') opened.use(await composeBuiltInAgent(settings, data, certificates, program.words));
 
   log.info('stopping', { signal: await stopped });
   state.isStopping = true;

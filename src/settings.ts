@@ -347,11 +347,11 @@ export const settingsSchema = z.strictObject({
     meaning:
       'How long after a sign-in through the OpenID provider clients stay signed in; then the provider is asked again.',
   }),
-  builds: setting(choice('auto', 'on', 'off'), {
-    unit: 'auto, on or off',
-    default: 'auto',
+  builds: setting(onOff, {
+    unit: 'on or off',
+    default: 'on',
     meaning:
-      'Whether this server runs a build agent of its own: auto where the machine has what builds need. Other agents join whatever this says.',
+      'Whether this server starts a build agent of its own when a run waits; berth agent joins others whatever this says.',
   }),
   buildSlots: setting(slotCount, {
     unit: 'count',
@@ -407,6 +407,13 @@ export const settingsSchema = z.strictObject({
     unit: 'URL',
     default: '',
     meaning: 'Where hosts of git repositories call; management.<domain> unless that is a name of this machine alone.',
+  }),
+  agentToken: setting(optional(String), {
+    unit: 'text',
+    default: '',
+    isSecret: true,
+    isFlagless: true,
+    meaning: 'What berth agent shows the server: a token of its pool, made by berth agent-token create.',
   }),
   server: setting(optional(url), {
     unit: 'URL',

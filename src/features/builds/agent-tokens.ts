@@ -15,6 +15,8 @@ export type AgentPool = {
 
 export const sharedPool: AgentPool = { registryUid: '', key: '' };
 
+const builtInUid = 'built-in';
+
 export type AgentTokensParts = {
   readonly database: Database;
   readonly journal: Journal;
@@ -51,6 +53,25 @@ export class AgentTokens {
       append(this.#event('agentToken.created', actor, { uid, ...pool }));
     });
     return { uid, token };
+  }
+
+  /** The token of the agents that servers start themselves; in place of an older one, and the same for all of them. */
+  async keepBuiltIn(token: string): Promise<void> {
+    const { database, clock } = this.#parts;
+    const row = {
+      uid: builtInUid,
+      registry_uid: sharedPool.registryUid,
+      pool_key: sharedPool.key,
+      verifier: hashSecret(token),
+      created_at: clock.nowMicros(),
+    };
+    await database.transaction(async (tx) => {
+      await tx
+        .insertInto('agent_tokens')
+        .values(row)
+        .onConflict((conflict) => conflict.column('uid').doUpdateSet({ verifier: row.verifier }))
+        .execute();
+    });
   }
 
   /** The next call of an agent that has it is refused. False for one that is not there. */

@@ -1,5 +1,5 @@
 import { sql } from 'kysely';
-import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdateSkipLocked } from '../../platform/database/locks.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import type { RunRow } from './run-store.ts';
@@ -27,6 +27,19 @@ export async function nextQueued(
     if (row !== undefined) return row;
   }
   return undefined;
+}
+
+/** Whether a run waits for an agent of the pool that every registry has. */
+export async function isSharedRunQueued(queries: Queries): Promise<boolean> {
+  const row = await queries
+    .selectFrom('runs')
+    .select('uid')
+    .where('pool_key', '=', '')
+    .where('finished_at', 'is', null)
+    .where('status', '=', 'Queued')
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
 }
 
 async function waitingRegistries(tx: Transaction, { registryUid, key }: AgentPool): Promise<string[]> {

@@ -1,0 +1,114 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Clock } from './platform/clock.ts';
+import type { Log } from './platform/log.ts';
+
+export type BuiltInAgentParts = {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Whether a run waits that this agent could take. */
+  readonly isNeeded: () => Promise<boolean>;
+  /** Calls when one may have begun to wait; returns how to stop. */
+  readonly onQueued: (wake: () => void) => () => void;
+  /** Program and arguments of the agent. */
+  readonly words: readonly [string, ...string[]];
+  /** All that it sees of the environment; its token is in it. */
+  readonly env: Readonly<Record<string, string>>;
+};
+
+const lookEveryMs = 2_000;
+/** One that ended is not started again sooner; one that ends again and again waits longer each time. */
+const restartAfterMs = 5_000;
+const longestRestartMs = 600_000;
+/** One that lived so long has worked. */
+const longLifeMs = 60_000;
+const stopGraceMs = 15_000;
+
+/**
+ * The build agent of a server: a process of its own, started when the first run waits, so that a server that builds nothing
+ * pays nothing for it, and started again when it ends. It ends with the server, also with one that is killed: the kernel tells
+ * it. It is never waited for. Disposing stops it.
+ */
+export function startBuiltInAgent(parts: BuiltInAgentParts): AsyncDisposable {
+  const stopping = new AbortController();
+  const running = supervise(parts, stopping.signal);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+async function supervise(parts: BuiltInAgentParts, signal: AbortSignal): Promise<void> {
+  const { clock, log } = parts;
+  let waitMs = restartAfterMs;
+  while (await untilNeeded(parts, signal)) {
+    log.info('build agent starts', { program: parts.words[0] });
+    const beganMs = clock.monotonicMs();
+    const { code, error } = await runAgent(parts, signal);
+    if (signal.aborted) return;
+    waitMs = clock.monotonicMs() - beganMs > longLifeMs ? restartAfterMs : Math.min(longestRestartMs, waitMs * 2);
+    log.warn('the build agent ended: what it printed says why', {
+      code,
+      startsAgainInMs: waitMs,
+      ...(error === undefined ? {} : { error }),
+    });
+    await clock.sleep(waitMs, signal).catch(() => {
+      // The server stops.
+    });
+  }
+}
+
+/** False when the server stops first. */
+async function untilNeeded(
+  { clock, log, isNeeded, onQueued }: BuiltInAgentParts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  while (!signal.aborted) {
+    const woken = new AbortController();
+    const stopListening = onQueued(() => woken.abort());
+    try {
+      if (await isNeeded()) return true;
+      await clock.sleep(lookEveryMs, AbortSignal.any([signal, woken.signal]));
+    } catch (error) {
+      if (!signal.aborted && !woken.signal.aborted) log.warn('the queue of runs could not be read', { error });
+    } finally {
+      stopListening();
+    }
+  }
+  return false;
+}
+
+type Ended = { readonly code: number | undefined; readonly error?: unknown };
+
+async function runAgent({ clock, words, env }: BuiltInAgentParts, signal: AbortSignal): Promise<Ended> {
+  // The kernel ends it when this process is gone: nothing of a build outlives its server.
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', '--', ...words], {
+    env: { ...env },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const ended = new Promise<Ended>((resolve) => {
+    child.once('error', (error) => resolve({ code: undefined, error }));
+    child.once('exit', (code) => resolve({ code: code ?? undefined }));
+  });
+  const stop = () => void end(child, clock, ended);
+  signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  try {
+    return await ended;
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+async function end(child: ChildProcess, clock: Clock, ended: Promise<Ended>): Promise<void> {
+  child.kill('SIGTERM');
+  const done = new AbortController();
+  void ended.then(() => done.abort());
+  await clock.sleep(stopGraceMs, done.signal).then(
+    () => child.kill('SIGKILL'),
+    () => {
+      // It ended in time.
+    },
+  );
+}
