@@ -96,7 +96,8 @@ export const settingsSchema = z.strictObject({
     default: '',
     isSecret: true,
     isFlagless: true,
-    meaning: 'Secret access key of the S3 store, or account key of the Azure one.',
+    meaning:
+      'Secret access key of the S3 store, or account key of the Azure one; without it the managed identity of the machine.',
   }),
   backupKeyId: setting(optional(String), {
     unit: 'text',
