@@ -1,3 +1,4 @@
+import { identityHost } from './platform/blob-store/azure/managed-identity.ts';
 import { type AzureOptions, openAzureLinks, openAzureStore } from './platform/blob-store/azure/open-azure-store.ts';
 import type { BlobLinks } from './platform/blob-store/blob-links.ts';
 import type { BlobStore } from './platform/blob-store/blob-store.ts';
@@ -50,8 +51,12 @@ export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStor
   return { store, mark, notes, ...(settings.blobsRedirect && { links }), close };
 }
 
-function openAzure({ blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<AzureOptions, 'accountKey'>) {
-  if (blobsKey === undefined) throw new Error('the blob store in Azure needs the account key: BERTH_BLOBS_KEY');
+function openAzure(
+  { blobsKey, blobsPublicEndpoint, blobsRedirect }: Settings,
+  parts: Omit<AzureOptions, 'accountKey'>,
+) {
+  if (blobsKey === undefined && blobsRedirect)
+    throw new Error('blobs-redirect signs addresses with the account key of the store in Azure: BERTH_BLOBS_KEY');
   const options = { ...parts, accountKey: blobsKey };
   return { store: openAzureStore(options), links: openAzureLinks(options, blobsPublicEndpoint) };
 }
@@ -72,6 +77,8 @@ type ObjectAddress = Exclude<StoreAddress, { kind: 'folder' }>;
 /** The gateway to the store: the host that the administrator named is open whatever its address. */
 function openStoreGateway(settings: Settings, address: ObjectAddress, clock: Clock): Outbound {
   const hosts = new Map(settings.outboundHost);
+  if (address.kind === 'azure' && settings.blobsKey === undefined && !hosts.has(identityHost.host))
+    hosts.set(identityHost.host, identityHost);
   for (const name of ownHostsOf(address)) if (!hosts.has(name.host)) hosts.set(name.host, name);
   return createOutbound({ allow: settings.outboundAllow, hosts, clock });
 }

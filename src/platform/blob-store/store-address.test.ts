@@ -25,7 +25,12 @@ test('a folder, a bucket and a container', () => {
     container: 'images',
     prefix: 'berth/',
     endpoint: 'https://account1.blob.core.windows.net',
+    identity: undefined,
   });
+  assert.partialDeepStrictEqual(
+    parseStoreAddress('azure://account1/images?identity=f0000000-0000-4000-8000-00000000000f'),
+    { prefix: '', identity: 'f0000000-0000-4000-8000-00000000000f' },
+  );
 });
 
 for (const [label, text] of [
@@ -39,6 +44,7 @@ for (const [label, text] of [
   ['an endpoint that is none', 's3://bucket?endpoint=ftp://host'],
   ['a prefix with an escape', 's3://bucket/a%2fb'],
   ['no container', 'azure://account1'],
+  ['an identity by its name', 'azure://account1/images?identity=builder'],
 ] as const) {
   test(`refused: ${label}`, () => assert.throws(() => parseStoreAddress(text), RangeError));
 }

@@ -25,14 +25,16 @@ export type AzureAddress = {
   readonly prefix: string;
   /** Address of the account; `https://<account>.blob.core.windows.net` unless given. */
   readonly endpoint: string;
+  /** Client id of the managed identity to use, where the machine has several. */
+  readonly identity: string | undefined;
 };
 
 const s3Options = ['region', 'endpoint', 'path-style', 'sse', 'kms-key'];
-const azureOptions = ['endpoint'];
+const azureOptions = ['endpoint', 'identity'];
 
 /**
  * Reads the setting `blobs`: a path, `s3://bucket/prefix?region=…&endpoint=…&path-style=on&sse=AES256`, or
- * `azure://account/container/prefix?endpoint=…`. Throws RangeError with what is wrong.
+ * `azure://account/container/prefix?endpoint=…&identity=…`. Throws RangeError with what is wrong.
  */
 export function parseStoreAddress(text: string): StoreAddress {
   if (text.startsWith('s3://')) return { kind: 's3', ...parseS3(new URL(text)) };
@@ -72,7 +74,10 @@ function parseAzure(url: URL): AzureAddress {
   if (!/^[a-z0-9]{3,24}$/.test(account) || !/^[a-z0-9](?:-?[a-z0-9]){2,62}$/.test(container))
     throw new RangeError('account and container are named as in azure://myaccount/my-container/prefix');
   const endpoint = endpointOf(url.searchParams.get('endpoint')) ?? `https://${account}.blob.core.windows.net`;
-  return { account, container, prefix: prefixOf(rest), endpoint };
+  const identity = url.searchParams.get('identity') ?? undefined;
+  if (identity !== undefined && !/^[0-9a-fA-F-]{36}$/.test(identity))
+    throw new RangeError('identity is the client id of a managed identity: a GUID');
+  return { account, container, prefix: prefixOf(rest), endpoint, identity };
 }
 
 /** Without a slash at the end. */

@@ -6,6 +6,7 @@ import type { BlobLinks } from '../blob-links.ts';
 import type { AzureAddress } from '../store-address.ts';
 import { createAzureLinks } from './azure-links.ts';
 import { AzureStore } from './azure-store.ts';
+import { managedIdentity } from './managed-identity.ts';
 import { createOutboundClient } from './outbound-client.ts';
 
 /** Tries of one request, the first among them, with growing pauses: some seconds in all. */
@@ -13,8 +14,8 @@ const retryOptions = { maxTries: 5, retryDelayInMs: 200, maxRetryDelayInMs: 3_00
 
 export type AzureOptions = {
   readonly address: AzureAddress;
-  /** Base64. */
-  readonly accountKey: string;
+  /** Base64; without it the managed identity of the machine is used. */
+  readonly accountKey: string | undefined;
   readonly outbound: Outbound;
   readonly ids: Ids;
   readonly clock: Clock;
@@ -33,8 +34,11 @@ export function openAzureLinks(options: AzureOptions, publicEndpoint: string | u
   return createAzureLinks({ container, prefix: address.prefix, clock });
 }
 
-function containerAt({ address, accountKey, outbound }: AzureOptions, endpoint: string): ContainerClient {
-  const credential = new StorageSharedKeyCredential(address.account, accountKey);
+function containerAt({ address, accountKey, clock, outbound }: AzureOptions, endpoint: string): ContainerClient {
+  const credential =
+    accountKey === undefined
+      ? managedIdentity(outbound, clock, address.identity)
+      : new StorageSharedKeyCredential(address.account, accountKey);
   const options = { httpClient: createOutboundClient(outbound), retryOptions };
   return new ContainerClient(`${endpoint}/${address.container}`, credential, options);
 }
