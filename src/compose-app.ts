@@ -9,6 +9,7 @@ import { purgeRoutes } from './api/admin/purge-routes.ts';
 import { repositoryTemplateRoutes } from './api/admin/repository-template-routes.ts';
 import { retentionRoutes } from './api/admin/retention-routes.ts';
 import { signingKeyRoutes } from './api/admin/signing-key-routes.ts';
+import { taskRoutes } from './api/admin/task-routes.ts';
 import { agentRoutes } from './api/agent/agent-routes.ts';
 import type { Arm } from './api/arm/create-arm.ts';
 import { blobRoutes } from './api/blob/blob-routes.ts';
@@ -86,7 +87,11 @@ export function composeApp(
   app.route('/', purgeRoutes(parts));
   app.route('/', lifecycleRoutes(parts));
   app.route('/', repositoryTemplateRoutes(parts));
-  if (features.tasks !== undefined) app.route('/', hookRoutes({ ...parts, ...features.tasks }));
+  const { tasks } = features;
+  if (tasks !== undefined) {
+    app.route('/', hookRoutes({ ...parts, ...tasks }));
+    app.route('/', taskRoutes({ ...parts, tasks }));
+  }
   const { builds } = features;
   if (builds !== undefined) {
     app.route('/', agentRoutes({ ...parts, builds }));

@@ -6,6 +6,7 @@ import { BuildTriggers } from './features/builds/triggers/build-triggers.ts';
 import { gitPollJob } from './features/builds/triggers/git-poll.ts';
 import { GitSources } from './features/builds/triggers/git-sources.ts';
 import { providerHooksKind } from './features/builds/triggers/provider-hooks.ts';
+import { Rebuilds } from './features/builds/triggers/rebuilds.ts';
 import { timersJob } from './features/builds/triggers/timers.ts';
 import type { Data } from './open-data.ts';
 import type { JobKind } from './platform/jobs/jobs.ts';
@@ -23,7 +24,8 @@ export function composeTasks(
   const parts = { ...data, directory, runs };
   const gitSources = new GitSources(parts);
   const baseImages = new BaseImages(parts);
-  const triggers = new BuildTriggers(parts, baseImages);
+  const rebuilds = new Rebuilds(parts);
+  const triggers = new BuildTriggers(parts, baseImages, rebuilds);
   const hookOrigin = hookOriginOf(settings);
   /** Those that wait for other hosts: they want a runner of their own. */
   const callingKinds: readonly JobKind[] = [
@@ -33,6 +35,7 @@ export function composeTasks(
   ];
   return {
     gitSources,
+    rebuilds,
     hookOrigin,
     jobKinds: [timersJob(parts)],
     callingKinds,

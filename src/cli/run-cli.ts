@@ -28,6 +28,7 @@ const nounPurposes = new Map([
   ['template', 'what new repositories of a registry begin with'],
   ['lifecycle', 'rules by which content of a registry leaves by itself'],
   ['key', 'keys that sign tokens'],
+  ['task', 'what tasks make and stand on'],
   ['throttle', 'what throttling would do'],
   ['tag', 'where tags pointed, and moves of several at once'],
 ]);

@@ -67,6 +67,15 @@ import {
   signingKeyIdSchema,
   signingKeyListSchema,
 } from '../wire/admin/signing-key-schema.ts';
+import {
+  type TaskGraphView,
+  type TaskRebuildRequest,
+  type TaskRebuildView,
+  type TaskWebhooksView,
+  taskGraphSchema,
+  taskRebuildSchema,
+  taskWebhooksSchema,
+} from '../wire/admin/task-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
 import {
   type AuditFinding,
@@ -137,6 +146,12 @@ export type AdminClient = {
   readonly blobExplain: (registry: string, digest: string) => Promise<BlobExplanationView>;
   readonly scrubShow: () => Promise<ScrubView>;
   readonly scrubRestart: () => Promise<ScrubView>;
+  /** Which images stand on which, by the tasks that make them. */
+  readonly taskGraph: (registry: string) => Promise<TaskGraphView>;
+  /** Runs tasks and all that stand on what they make, in order. */
+  readonly taskRebuild: (registry: string, request: TaskRebuildRequest) => Promise<TaskRebuildView>;
+  /** What git hosts are to call, with secrets. */
+  readonly taskWebhooks: (registry: string, task: string) => Promise<TaskWebhooksView>;
 };
 
 export function createAdminClient(connection: Connection): AdminClient {
@@ -197,6 +212,11 @@ export function createAdminClient(connection: Connection): AdminClient {
       send(connection, 'GET', `${registry(name)}/gc/${encodeURIComponent(digest)}`, blobExplanationSchema),
     scrubShow: () => send(connection, 'GET', '/admin/scrub', scrubSchema),
     scrubRestart: () => send(connection, 'POST', '/admin/scrub', scrubSchema),
+    taskGraph: (name) => send(connection, 'GET', `${registry(name)}/task-graph`, taskGraphSchema),
+    taskRebuild: (name, request) =>
+      send(connection, 'POST', `${registry(name)}/task-rebuild`, taskRebuildSchema, request),
+    taskWebhooks: (name, task) =>
+      send(connection, 'GET', `${registry(name)}/tasks/${encodeURIComponent(task)}/webhooks`, taskWebhooksSchema),
   };
 }
 

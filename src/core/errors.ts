@@ -922,6 +922,12 @@ export const errorCatalogue = {
     message: 'the blob store is busy or cannot be reached',
     remedy: 'Try again after the time in Retry-After.',
   },
+  taskUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'the registry has no such task, or none that stands on the image',
+    remedy: 'List tasks with az acr task list, and what they stand on with berth task graph.',
+  },
   hookUnknown: {
     code: 'NOT_FOUND',
     status: 404,

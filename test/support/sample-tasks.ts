@@ -81,7 +81,12 @@ export async function sampleTasks(parts: Parts) {
     remove: (name: string) => removals.begin({ id: named(name).id, author }),
     list: () => runs.list(registryUid, () => true, 1_000),
     /** As if an agent had taken it and said how it went. */
-    finish: async (runId: string, outcome: Partial<RunOutcome>, startedAtMicros = clock.nowMicros()) => {
+    finish: async (
+      runId: string,
+      outcome: Partial<RunOutcome>,
+      startedAtMicros = clock.nowMicros(),
+      status: 'Succeeded' | 'Failed' = 'Succeeded',
+    ) => {
       await journal.transaction(async (tx, append) => {
         const row = await tx
           .updateTable('runs')
@@ -92,7 +97,7 @@ export async function sampleTasks(parts: Parts) {
           .executeTakeFirstOrThrow();
         const nowMicros = clock.nowMicros();
         const ending = {
-          status: 'Succeeded',
+          status,
           nowMicros,
           outcome: { ...nothingYet, ...outcome },
         } as const;

@@ -11,6 +11,7 @@ import { systemIds as ids } from '../../../platform/system-ids.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
 import { BaseImages } from './base-images.ts';
 import { BuildTriggers } from './build-triggers.ts';
+import { Rebuilds } from './rebuilds.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const host = 'contoso.berth.test:5443';
@@ -28,6 +29,7 @@ forEachDatabase((_, open) => {
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
   let triggers: BuildTriggers;
   let images: BaseImages;
+  let rebuilds: Rebuilds;
 
   before(async () => {
     database = await open();
@@ -36,7 +38,8 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
     const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log };
     images = new BaseImages(parts);
-    triggers = new BuildTriggers(parts, images);
+    rebuilds = new Rebuilds(parts);
+    triggers = new BuildTriggers(parts, images, rebuilds);
   });
   beforeEach(() => clock.advance(60_000));
 
@@ -193,6 +196,54 @@ forEachDatabase((_, open) => {
     assert.equal(others.length, 1);
     assert(run?.trigger.kind === 'image');
     assert.equal(run.trigger.images[0]?.digest, 'sha256:x2');
+  });
+
+  test('a rebuild runs tasks in the order in which they stand on each other, each once, and stops above a failure', async () => {
+    await tasks.push('root', 'v1', 'sha256:r1');
+    clock.advance(1_000);
+    for (const [name, base] of [
+      ['chain-one', 'root'],
+      ['chain-two', 'chain-one'],
+      ['chain-side', 'chain-one'],
+      ['chain-three', 'chain-two'],
+    ] as const) {
+      await learnt(name, base);
+      await tasks.push(name, 'v1', `sha256:${name}1`);
+      clock.advance(1_000);
+      await follow();
+    }
+    const names = ['chain-one', 'chain-two', 'chain-side', 'chain-three'] as const;
+    const end = async (name: string, status?: 'Failed') => {
+      const [run] = await runsOf(name);
+      const outcome = builtOn(
+        made(name),
+        image(name === 'chain-one' ? 'root' : name === 'chain-three' ? 'chain-two' : 'chain-one'),
+      );
+      await tasks.push(name, 'v1', `sha256:${name}-${clock.nowMicros()}`);
+      await tasks.finish(run?.runId ?? '', { ...outcome }, clock.nowMicros(), status);
+      await follow({ again: true });
+    };
+    const counts = async () => await Promise.all(names.map(async (name) => (await runsOf(name)).length));
+    for (const { runId } of (await runsOf(...names)).filter(({ status }) => status === 'Queued'))
+      await tasks.finish(runId, {}, 0, 'Failed');
+    await follow();
+    const start = await counts();
+    const one = await tasks.patch('chain-one', (stored) => stored);
+    const steps = await rebuilds.begin(sample.registryUid, [one.uid]);
+    assert.equal(steps.length, 4);
+    const since = async () => (await counts()).map((count, index) => count - (start[index] ?? 0));
+    assert.deepEqual(await since(), [1, 0, 0, 0]);
+    clock.advance(1_000);
+    await end('chain-one');
+    assert.deepEqual(await since(), [1, 1, 1, 0]);
+    clock.advance(1_000);
+    await end('chain-two', 'Failed');
+    await end('chain-side');
+    const states = await database.read.selectFrom('task_rebuild_steps').select('state').orderBy('state').execute();
+    assert.deepEqual(
+      states.map(({ state }) => state),
+      ['failed', 'skipped', 'succeeded', 'succeeded'],
+    );
   });
 
   test('failed runs teach nothing, and a task that is gone is forgotten', async () => {

@@ -16,6 +16,7 @@ import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import { isEnabled, type StoredTask, storedTaskOf } from '../tasks/task.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
+import { isInRebuild } from './rebuilds.ts';
 import { imageKey, TaskGraph } from './task-graph.ts';
 import { type BaseImage, basesOf, hostKey, listBases, readGraph, writeOutputs } from './task-images.ts';
 
@@ -184,7 +185,7 @@ export class BaseImages {
     const resource = await findByUid(tx, taskUid);
     if (resource === undefined) return;
     const images = await this.#wanted(tx, taskUid, storedTaskOf(resource), moved);
-    if (images.length === 0 || (await isWaiting(tx, registryUid, taskUid))) return;
+    if (images.length === 0 || (await isWaiting(tx, registryUid, taskUid)) || (await isInRebuild(tx, taskUid))) return;
     const run = await prepareTaskRun(this.#parts, tx, {
       taskUid,
       registryUid,
