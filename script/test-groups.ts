@@ -91,7 +91,7 @@ export const testGroups: readonly TestGroup[] = [
       'federation',
     ],
   ),
-  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 6, ['az-build', 'build-files']),
+  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 6, ['az-build', 'build-files', 'run-purge']),
   azure('azure-sdk', "Azure's client libraries: management in two versions, content, sign-in", 4, [
     'azure-sdk',
     'azure-registry-client',
