@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { ProgramOptions } from '../program.ts';
 
 /** What a run may use at most. */
@@ -15,7 +16,7 @@ export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd'> & {
 };
 
 /** Listens inside the cell's network; each connection is answered by us, outside. */
-export type CellDoor = { readonly close: () => Promise<void> };
+export type CellDoor = { readonly close: () => void };
 
 /**
  * The room in which one run lives: its own users, processes, mounts, network, disk and limits. Nothing outside is reached
@@ -31,7 +32,7 @@ export type Cell = {
   /** Standard output. Throws ProgramError when the code is not 0. */
   readonly read: (words: readonly string[], program?: CellProgram) => Promise<string>;
   /** Throws when the port is taken. */
-  readonly listen: (port: number, answer: (connection: import('node:net').Socket) => void) => Promise<CellDoor>;
+  readonly listen: (port: number, answer: (connection: Socket) => void) => Promise<CellDoor>;
   /** Processor time so far, in seconds; undefined where it cannot be read. */
   readonly cpuSeconds: () => Promise<number | undefined>;
   /** Ends all that is in it and removes what it stood on. Never throws for what is gone already. */

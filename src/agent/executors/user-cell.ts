@@ -4,8 +4,9 @@ import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { ProgramError, readProgram, runProgram } from '../program.ts';
-import type { Cell, CellLimits, CellProgram } from './cell.ts';
+import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
+import { ownerFile, ownMark } from './sweep.ts';
 
 export type UserCellOptions = {
   /** Of the run: letters, digits and dashes; names its folder and its control group. */
@@ -76,19 +77,25 @@ const joinScript = 'while [ "$1" != -- ]; do echo $$ > "$1"; shift; done; shift;
 /** Opens a cell. Throws ProgramError when this machine does not allow one; then nothing is left of it. */
 export async function openUserCell(options: UserCellOptions): Promise<Cell> {
   const home = join(options.root, options.name);
-  const cgroup = await createCgroup(options.name, options.limits);
+  let cgroup: Cgroup | undefined;
   let holder: ChildProcess | undefined;
+  const doors = new Set<CellDoor>();
   const close = async () => {
+    for (const door of doors) door.close();
     await endHolder(holder);
-    await cgroup.remove();
+    await cgroup?.remove();
     await rm(home, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    // Before all else: whoever finds the folder later knows whose it is.
+    await writeFile(join(home, ownerFile), (await ownMark()) ?? '');
+    cgroup = await createCgroup(options.name, options.limits);
     const disk = await makeDisk(home, options);
     holder = spawnHolder(disk, cgroup);
     const first = await firstProcessOf(holder);
     await mapUsers(first, options.firstUserId);
-    const cell = cellOf(first, cgroup, close);
+    const cell = cellOf(first, cgroup, { doors, close });
     await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
     return cell;
   } catch (cause) {
@@ -100,7 +107,6 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
 /** A file with a file system of its own: the run's quota. */
 async function makeDisk(home: string, { limits, firstUserId }: UserCellOptions): Promise<string> {
   const disk = join(home, 'disk');
-  await mkdir(home, { recursive: true, mode: 0o700 });
   await writeFile(disk, '', { mode: 0o600 });
   await truncate(disk, limits.diskMiB * mebibyte);
   const owner = `root_owner=${firstUserId}:${firstUserId}`;
@@ -158,7 +164,11 @@ async function endHolder(holder: ChildProcess | undefined): Promise<void> {
   await ended;
 }
 
-function cellOf(first: number, cgroup: Cgroup, close: () => Promise<void>): Cell {
+function cellOf(
+  first: number,
+  cgroup: Cgroup,
+  { doors, close }: { readonly doors: Set<CellDoor>; readonly close: () => Promise<void> },
+): Cell {
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
@@ -173,9 +183,9 @@ function cellOf(first: number, cgroup: Cgroup, close: () => Promise<void>): Cell
     run: (words, program = {}) => runProgram(enter(words, program.cwd ?? folder), programOf(program)),
     read: (words, program = {}) => readProgram(enter(words, program.cwd ?? folder), programOf(program)),
     listen: async (port, answer) => {
-      const server = await listenInside(first, port);
-      server.on('connection', answer);
-      return { close: () => closeServer(server) };
+      const door = doorOf(await listenInside(first, port), answer);
+      doors.add(door);
+      return door;
     },
     cpuSeconds: cgroup.cpuSeconds,
     close,
@@ -211,8 +221,20 @@ function isServer(handle: unknown): handle is Server {
   return typeof handle === 'object' && handle !== null && handle.constructor === createServer().constructor;
 }
 
-async function closeServer(server: Server): Promise<void> {
-  await new Promise<void>((resolve) => server.close(() => resolve()));
+/** Closing it ends its connections too: nobody waits for what a cell holds open. */
+function doorOf(server: Server, answer: (connection: Socket) => void): CellDoor {
+  const open = new Set<Socket>();
+  server.on('connection', (connection) => {
+    open.add(connection);
+    connection.once('close', () => open.delete(connection));
+    answer(connection);
+  });
+  return {
+    close: () => {
+      server.close();
+      for (const connection of open) connection.destroy();
+    },
+  };
 }
 
 /** Joins two connections; either end closes both. */

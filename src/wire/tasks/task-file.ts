@@ -1,6 +1,8 @@
 import { z } from 'zod';
+import { type DockerBuildOptions, parseDockerBuild } from './docker-build-options.ts';
 import { TaskError } from './task-error.ts';
 import { parseYaml } from './task-text.ts';
+import { splitWords } from './words.ts';
 
 export const defaultNetwork = 'acb_default_network';
 const defaultVersion = 'v1.0.0';
@@ -60,8 +62,7 @@ type StepInput = z.infer<typeof stepSchema>;
 type TaskInput = z.infer<typeof taskSchema>;
 
 export type StepWork =
-  /** The text after `docker build`. */
-  | { readonly kind: 'build'; readonly text: string; readonly isCached: boolean }
+  | { readonly kind: 'build'; readonly options: DockerBuildOptions; readonly isCached: boolean }
   | { readonly kind: 'push'; readonly images: readonly string[] }
   /** An image and its arguments. */
   | { readonly kind: 'cmd'; readonly text: string };
@@ -181,7 +182,9 @@ function positive(value: number | null | undefined): number | undefined {
 function workOf(id: string, { build, push, cmd, cache }: StepInput): StepWork {
   const kinds = [build, push, cmd].filter((kind) => kind !== null && kind !== undefined);
   if (kinds.length !== 1) throw new TaskError(`step ${id} must have exactly one of build, push and cmd`);
-  if (build !== null && build !== undefined) return { kind: 'build', text: build, isCached: cache === 'enabled' };
+  if (build !== null && build !== undefined) {
+    return { kind: 'build', options: parseDockerBuild(splitWords(build)), isCached: cache === 'enabled' };
+  }
   if (push !== null && push !== undefined) return { kind: 'push', images: [...new Set(push)] };
   return { kind: 'cmd', text: cmd ?? '' };
 }

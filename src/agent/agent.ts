@@ -1,0 +1,178 @@
+import { type AgentClient, LeaseLost } from '../client/agent-client.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Outbound } from '../platform/outbound/outbound.ts';
+import type { LeaseState, RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
+import { checkHost, type HostFacts } from './executors/check-host.ts';
+import type { ProxyRules } from './executors/proxy-target.ts';
+import { sweepLeftovers } from './executors/sweep.ts';
+import { openUserCell } from './executors/user-cell.ts';
+import { LogUpload } from './log-upload.ts';
+import { RunLog } from './run-log.ts';
+import { type RunOrderParts, RunStop, runOrder } from './run-order.ts';
+
+export type AgentParts = {
+  readonly client: AgentClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly outbound: Outbound;
+  readonly proxyRules: ProxyRules;
+  /** Where runs have their disks: a folder of this agent's own, absolute. */
+  readonly folder: string;
+  /** Names the agent in lists and logs. */
+  readonly name: string;
+  /** Runs at the same time. */
+  readonly slots: number;
+  /** Random, as names of runs' folders. */
+  readonly uid: () => string;
+  readonly guid: () => string;
+};
+
+const sweepMs = 60_000;
+const retryMs = 2_000;
+/** Above those that systems give to people and services. Source: uid ranges of systemd. */
+const firstUserId = 1_879_048_192;
+const userCount = 65_536;
+
+/** Why this machine cannot do runs, and what would help: one line each. */
+export class UnfitHost extends Error {
+  override readonly name = 'UnfitHost';
+}
+
+/**
+ * Takes runs and does them until the signal ends it; runs under way are then given back by their leases. First it removes
+ * what an agent that was killed left here. Throws UnfitHost.
+ */
+export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<void> {
+  const { log, clock, folder } = parts;
+  const host = await checkHost();
+  if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
+  await sweepLeftovers(folder);
+  log.info('agent ready', {
+    agent: parts.name,
+    slots: parts.slots,
+    executor: host.executor,
+    isolation: host.isolation,
+  });
+  for (const warning of host.warnings) log.warn('agent host', { warning });
+  const sweeping = repeatedly(parts, signal, async () => {
+    await clock.sleep(sweepMs, signal);
+    await sweepLeftovers(folder);
+  });
+  const slots = Array.from({ length: parts.slots }, (_, slot) =>
+    repeatedly(parts, signal, () => takeRun(parts, host, slot, signal)),
+  );
+  await Promise.all([sweeping, ...slots]);
+}
+
+async function repeatedly({ log, clock }: AgentParts, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      await work();
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn('agent waits', { error });
+      await clock.sleep(retryMs, signal).catch(() => undefined);
+    }
+  }
+}
+
+async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal: AbortSignal): Promise<void> {
+  const { executor, isolation, platforms } = host;
+  const order = await parts.client.lease({ agent: parts.name, executor, isolation, platforms: [...platforms] }, signal);
+  if (order === undefined) return;
+  const log = parts.log.with({ runId: order.runId, attempt: order.attempt });
+  log.info('run begins');
+  try {
+    const result = await doRun(parts, order, slot, signal);
+    await finish(parts, order, result);
+    log.info('run ended', { status: result.status });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof LeaseLost)) throw error;
+    log.warn('run was given to another agent', { error });
+  }
+}
+
+async function doRun(parts: AgentParts, order: RunOrder, slot: number, signal: AbortSignal): Promise<RunResult> {
+  const { client, clock, folder } = parts;
+  const ender = new AbortController();
+  const both = AbortSignal.any([signal, ender.signal]);
+  const onState = ({ isCanceled }: LeaseState) => {
+    if (isCanceled) ender.abort(new RunStop('Canceled'));
+  };
+  const onLost = (cause: unknown) => ender.abort(cause);
+  const timer = setTimeout(() => ender.abort(new RunStop('Timeout')), order.timeoutSeconds * 1000);
+  const upload = new LogUpload({ client, clock, order, onState, onLost, signal: both });
+  const log = new RunLog({
+    sink: (bytes) => upload.add(bytes),
+    clock,
+    maxBytes: order.limits.logBytes,
+    masked: order.masked,
+  });
+  const beat = heartbeats(parts, order, onState, onLost, both);
+  const runParts: RunOrderParts = {
+    ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
+    openCell: (hosts) =>
+      openUserCell({
+        name: `${order.runId}-${parts.uid()}`,
+        root: folder,
+        limits: order.limits,
+        firstUserId: firstUserId + slot * userCount,
+        hosts,
+      }),
+  };
+  try {
+    const result = await runOrder(runParts, order, log, both);
+    await log.flush();
+    await upload.end();
+    const lost: unknown = ender.signal.reason;
+    if (lost instanceof LeaseLost) throw lost;
+    return result;
+  } finally {
+    clearTimeout(timer);
+    ender.abort(new Error('the run has ended'));
+    await beat;
+  }
+}
+
+/** Three in the time of a lease. One that fails is tried again: the log's pieces renew it too. */
+async function heartbeats(
+  { client, clock }: AgentParts,
+  order: RunOrder,
+  onState: (state: LeaseState) => void,
+  onLost: (cause: unknown) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const pauseMs = (order.leaseSeconds * 1000) / 3;
+  let lastMs = clock.monotonicMs();
+  while (!signal.aborted) {
+    const isEnded = await clock.sleep(Math.min(pauseMs, 5_000), signal).then(
+      () => false,
+      () => true,
+    );
+    if (isEnded) return;
+    try {
+      onState(await client.heartbeat(order.lease));
+      lastMs = clock.monotonicMs();
+    } catch (cause) {
+      const isOver = clock.monotonicMs() - lastMs > order.leaseSeconds * 1000;
+      if (cause instanceof LeaseLost) onLost(cause);
+      else if (isOver) onLost(new LeaseLost('the server was not reached while the lease lasted'));
+    }
+  }
+}
+
+/** The server may be restarting: the result waits for it as long as the lease can last. */
+async function finish({ client, clock }: AgentParts, order: RunOrder, result: RunResult): Promise<void> {
+  const began = clock.monotonicMs();
+  for (;;) {
+    try {
+      await client.finish(order.lease, result);
+      return;
+    } catch (cause) {
+      if (cause instanceof LeaseLost || clock.monotonicMs() - began > order.leaseSeconds * 1000) throw cause;
+      await clock.sleep(retryMs);
+    }
+  }
+}

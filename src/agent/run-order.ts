@@ -1,0 +1,289 @@
+import { join } from 'node:path/posix';
+import type { AgentClient } from '../client/agent-client.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Log } from '../platform/log.ts';
+import type { Outbound } from '../platform/outbound/outbound.ts';
+import type { RunOrder, RunResult, RunVariables } from '../wire/builds/agent-protocol.ts';
+import { TaskError } from '../wire/tasks/task-error.ts';
+import { parseTaskFile, type SecretVolume, type Task } from '../wire/tasks/task-file.ts';
+import { aliasSourcesOf, prepareTaskText, type TaskText } from '../wire/tasks/task-text.ts';
+import { dependenciesOf, dependencyText } from './dependency-report.ts';
+import { createBuildah } from './executors/buildah.ts';
+import type { Cell } from './executors/cell.ts';
+import { createOutboundProxy, createRelay } from './executors/outbound-proxy.ts';
+import type { ProxyRules } from './executors/proxy-target.ts';
+import { fetchContext } from './fetch-context.ts';
+import { ProgramError } from './program.ts';
+import { taskOfBuild } from './quick-build.ts';
+import { RunFailure, reasonOf } from './run-failure.ts';
+import type { RunLog } from './run-log.ts';
+import type { MadeImages, RunRoom } from './run-room.ts';
+import { runSteps, type StepTimes } from './steps/run-steps.ts';
+
+export type RunOrderParts = {
+  readonly client: AgentClient;
+  readonly clock: Clock;
+  readonly outbound: Outbound;
+  readonly proxyRules: ProxyRules;
+  readonly agentLog: Log;
+  readonly openCell: (hosts: readonly string[]) => Promise<Cell>;
+  readonly guid: () => string;
+};
+
+const proxyPort = 3_128;
+const maxTaskBytes = 1024 * 1024;
+
+/** Why a run ends before its steps do. */
+export class RunStop extends Error {
+  override readonly name = 'RunStop';
+  readonly status: 'Timeout' | 'Canceled';
+
+  constructor(status: 'Timeout' | 'Canceled') {
+    super(status === 'Timeout' ? 'it took longer than its time limit' : 'it was canceled');
+    this.status = status;
+  }
+}
+
+/** Does a run from its first line to its last. Throws nothing but a lost lease: a failure is a result. Source: ACR tasks, 1.7 and 2.2. */
+export async function runOrder(
+  parts: RunOrderParts,
+  order: RunOrder,
+  log: RunLog,
+  signal: AbortSignal,
+): Promise<RunResult> {
+  const began = parts.clock.monotonicMs();
+  const made: MadeImages = { containers: new Map(), pushed: new Map(), built: [] };
+  const seconds = () => Math.round((parts.clock.monotonicMs() - began) / 1000);
+  let cell: Cell | undefined;
+  let cpuSeconds: number | undefined;
+  try {
+    cell = await parts.openCell(hostsOf(order));
+    await workIn(parts, { order, cell, log, made, signal });
+    log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
+    cpuSeconds = await cell.cpuSeconds();
+    return { status: 'Succeeded', ...resultOf(made), ...(cpuSeconds === undefined ? {} : { cpuSeconds }) };
+  } catch (cause) {
+    const result = failureOf(cause, signal);
+    if (result.status === 'Error') parts.agentLog.error('run could not be done', { runId: order.runId, error: cause });
+    log.say(`Run ID: ${order.runId} ${wordOf(result.status)} after ${seconds()}s. Error: ${result.message}`);
+    return { ...result, ...resultOf(made) };
+  } finally {
+    await cell?.close();
+  }
+}
+
+type Work = {
+  readonly order: RunOrder;
+  readonly cell: Cell;
+  readonly log: RunLog;
+  readonly made: MadeImages;
+  readonly signal: AbortSignal;
+};
+
+async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
+  const { order, cell, log, signal } = work;
+  const workspace = join(cell.folder, 'workspace');
+  await openDoors(parts, order, cell);
+  const hasContext = order.source.kind !== 'none';
+  if (hasContext) log.say('Downloading source code...');
+  const upload = (fetching: AbortSignal) => parts.client.context(order.lease, fetching);
+  const head = await fetchContext({ ...parts, cell, workspace, upload }, order, signal);
+  if (hasContext) log.say('Finished downloading source code');
+  const sharedVolume = `acb_vol_${parts.guid()}`;
+  log.say(`Using ${sharedVolume} as the home volume`);
+  const run = {
+    ...order.variables,
+    Commit: order.variables.Commit || (head.commit ?? ''),
+    Branch: order.variables.Branch || (head.branch ?? ''),
+  };
+  const now = new Date(parts.clock.nowMicros() / 1000);
+  const { task, aliases } = await taskOf(order, { run, sharedVolume, now, cell, workspace, log });
+  if (task.networks.length > 0) sayNetworks(log, task);
+  const room = await roomOf(parts, { ...work, order: { ...order, variables: run } }, { task, aliases, workspace });
+  await signIn(room, signal);
+  sayResult(room, task, await runSteps(room, task, signal));
+}
+
+/** The registry under each of its names, and the way to the rest of the world where the run has one. */
+async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Promise<void> {
+  const url = new URL(order.registryUrl);
+  const target = { host: url.hostname, port: Number(url.port || 443) };
+  await cell.listen(portOf(order.variables.Registry), createRelay(target));
+  if (order.hasNetwork) await cell.listen(proxyPort, createOutboundProxy(parts.proxyRules));
+  if (order.caCertificate === undefined) return;
+  for (const server of ownServers(order)) {
+    const folder = join(cell.folder, 'etc/containers/certs.d', server);
+    await cell.read(['mkdir', '-p', '--', folder]);
+    await cell.read(['tee', '--', join(folder, 'ca.crt')], { input: new TextEncoder().encode(order.caCertificate) });
+  }
+}
+
+function portOf(server: string): number {
+  return Number(/:(\d+)$/.exec(server)?.[1] ?? 443);
+}
+
+/** Registries of one installation are names of one server: their addresses differ in the first label alone. */
+function ownServers({ variables, credentials }: RunOrder): readonly string[] {
+  const parent = (server: string) => server.slice(server.indexOf('.'));
+  const others = credentials
+    .map(({ server }) => server)
+    .filter((server) => parent(server) === parent(variables.Registry));
+  return [...new Set([variables.Registry, ...others])];
+}
+
+function hostsOf(order: RunOrder): readonly string[] {
+  return ownServers(order).map((server) => server.replace(/:\d+$/, ''));
+}
+
+type TaskSurroundings = {
+  readonly run: RunVariables;
+  readonly sharedVolume: string;
+  readonly now: Date;
+  readonly cell: Cell;
+  readonly workspace: string;
+  readonly log: RunLog;
+};
+
+async function taskOf(
+  order: RunOrder,
+  around: TaskSurroundings,
+): Promise<{ task: Task; aliases: TaskText['aliases'] }> {
+  const { work } = order;
+  const { run, now, sharedVolume, log } = around;
+  if (work.kind === 'dockerBuild') return { task: taskOfBuild(work, run, order.platforms, now), aliases: new Map() };
+  const file = (name: string) => workspaceFile(around, name);
+  const text = work.kind === 'fileTask' ? await file(work.taskFile) : work.content;
+  const values = work.kind === 'fileTask' ? work.valuesFile : undefined;
+  const valuesText =
+    work.kind === 'encodedTask' ? work.valuesContent : values === undefined ? undefined : await file(values);
+  const aliasSources = new Map<string, string>();
+  for (const source of aliasSourcesOf(text)) {
+    if (/^https?:/.test(source)) throw new RunFailure(`aliases are read from files of the context, not from ${source}`);
+    aliasSources.set(source, await file(source));
+  }
+  const variables = { ...run, SharedVolume: sharedVolume };
+  const prepared = prepareTaskText({
+    text,
+    valuesText,
+    values: work.values,
+    run: variables,
+    secrets: {},
+    now,
+    aliasSources,
+  });
+  if (prepared.aliases.size > 0) {
+    log.say(
+      'Alias support enabled for version >= 1.1.0, please see https://aka.ms/acr/tasks/task-aliases for more information.',
+    );
+  }
+  return { task: parseTaskFile(prepared.yaml), aliases: prepared.aliases };
+}
+
+/** A file of the run's context; a link that leads out of it is not followed. */
+async function workspaceFile({ cell, workspace }: TaskSurroundings, name: string): Promise<string> {
+  const path = (await cell.read(['realpath', '-e', '--', join(workspace, name)]).catch(() => '')).trim();
+  if (!path.startsWith(`${workspace}/`)) throw new RunFailure(`the context has no file ${name}`);
+  return await cell.read(['head', '-c', String(maxTaskBytes), '--', path]);
+}
+
+function sayNetworks(log: RunLog, { networks }: Task): void {
+  for (const name of networks) {
+    log.say(`Creating Docker network: ${name}, driver: 'bridge'`);
+    log.say(`Successfully set up Docker network: ${name}`);
+  }
+}
+
+async function roomOf(
+  { client, clock }: RunOrderParts,
+  { order, cell, log, made }: Work,
+  {
+    task,
+    aliases,
+    workspace,
+  }: { readonly task: Task; readonly aliases: TaskText['aliases']; readonly workspace: string },
+): Promise<RunRoom> {
+  const volumes = new Map<string, string>();
+  for (const volume of task.volumes) {
+    volumes.set(volume.name, await makeVolume(cell, volume));
+    log.say(`Volume source ${volume.name} successfully created`);
+  }
+  return {
+    ...{ order, cell, log, clock, workspace, volumes, aliases, made },
+    executor: createBuildah({ cell, env: proxyEnvironment(order, cell) }),
+    registries: order.credentials.map(({ server }) => server),
+    runBuiltIn: (words, signal) => client.command(order.lease, words, signal),
+    cacheName: order.variables.TaskName || 'quickrun',
+  };
+}
+
+/** Its bytes exactly, not as text. */
+async function makeVolume(cell: Cell, { name, files }: SecretVolume): Promise<string> {
+  const folder = join(cell.folder, 'secrets', name);
+  await cell.read(['mkdir', '-p', '--', folder]);
+  for (const [file, bytes] of files) await cell.read(['tee', '--', join(folder, file)], { input: bytes });
+  return folder;
+}
+
+function proxyEnvironment({ hasNetwork, variables }: RunOrder, { address }: Cell): Readonly<Record<string, string>> {
+  if (!hasNetwork) return {};
+  const proxy = `http://${address}:${proxyPort}`;
+  const direct = ['localhost', '127.0.0.1', '10.88.0.0/16', variables.Registry.replace(/:\d+$/, '')].join(',');
+  return {
+    HTTP_PROXY: proxy,
+    HTTPS_PROXY: proxy,
+    NO_PROXY: direct,
+    http_proxy: proxy,
+    https_proxy: proxy,
+    no_proxy: direct,
+  };
+}
+
+async function signIn({ order, executor, log }: RunRoom, signal: AbortSignal): Promise<void> {
+  log.say('Setting up Docker configuration...');
+  log.say('Successfully set up Docker configuration');
+  for (const { server, username, password } of order.credentials) {
+    log.say(`Logging in to registry: ${server}`);
+    try {
+      await executor.signIn(server, username, password, { output: log.output(), signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new RunFailure(`failed to login to ${server}: ${reasonOf(cause)}`, { cause });
+    }
+    log.say(`Successfully logged into ${server}`);
+  }
+}
+
+function sayResult({ log, made }: RunRoom, task: Task, times: StepTimes): void {
+  for (const { id } of task.steps) {
+    log.say(`Step ID: ${id} marked as successful (elapsed time in seconds: ${(times.get(id) ?? 0).toFixed(6)})`);
+    if (!made.built.some(({ stepId }) => stepId === id)) continue;
+    log.say(`Populating digests for step ID: ${id}...`);
+    log.say(`Successfully populated digests for step ID: ${id}`);
+  }
+  const dependencies = dependenciesOf(made);
+  if (dependencies.length > 0) {
+    log.say('The following dependencies were found:');
+    log.say(`\n${dependencyText(dependencies)}`);
+  }
+}
+
+function resultOf(made: MadeImages): Pick<RunResult, 'images' | 'dependencies'> {
+  return { images: [...made.pushed.values()], dependencies: dependenciesOf(made) };
+}
+
+function failureOf(
+  cause: unknown,
+  signal: AbortSignal,
+): { readonly status: Exclude<RunResult['status'], 'Succeeded'>; readonly message: string } {
+  const stop: unknown = signal.reason;
+  if (signal.aborted && stop instanceof RunStop) return { status: stop.status, message: stop.message };
+  signal.throwIfAborted();
+  const isOwners = cause instanceof RunFailure || cause instanceof TaskError;
+  if (isOwners) return { status: 'Failed', message: `failed during run, err: ${cause.message}` };
+  const what = cause instanceof ProgramError ? cause.message : 'the agent failed to do the run; its log says why';
+  return { status: 'Error', message: what };
+}
+
+function wordOf(status: RunResult['status']): string {
+  return status === 'Timeout' ? 'timed out' : status === 'Canceled' ? 'was canceled' : 'failed';
+}
