@@ -35,6 +35,7 @@ URL is a registry that runs already: http://user:password@host:port.
   --json             one JSON document on standard output instead of tables
   --https            measure Berth over TLS
   --workers N        measure Berth once more with so many processes
+  --postgres         measure Berth once more with PostgreSQL in place of SQLite
   --profile FOLDER   write CPU profiles of Berth there
   --folder FOLDER    where the servers keep their data (a new folder of the system's temporary folder)
 `;
@@ -56,6 +57,7 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     https: { type: 'boolean', default: false },
     workers: { type: 'string' },
+    postgres: { type: 'boolean', default: false },
     profile: { type: 'string' },
     folder: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -85,7 +87,8 @@ function servers(): ServerKind[] {
   const profile = values.profile === undefined ? {} : { profileFolder: values.profile };
   const ours = { usesHttps: values.https, ...profile };
   const withWorkers = values.workers === undefined ? [] : [berth({ ...ours, workers: Number(values.workers) })];
-  return [berth(ours), ...withWorkers, ...peers.map(peerNamed), ...positionals.map(runningServer)];
+  const onPostgres = values.postgres ? [berth({ ...ours, usesPostgres: true })] : [];
+  return [berth(ours), ...withWorkers, ...onPostgres, ...peers.map(peerNamed), ...positionals.map(runningServer)];
 }
 
 async function main(): Promise<void> {
