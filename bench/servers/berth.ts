@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type BerthServer, startBerth } from '../../test/support/berth-server.ts';
+import { startPostgresCluster } from '../../test/support/postgres-cluster.ts';
 import type { ServerKind } from './server-kind.ts';
 import { basicLine } from './target.ts';
 
@@ -10,20 +11,26 @@ export type BerthOptions = {
   readonly profileFolder?: string;
   /** Processes that answer requests. */
   readonly workers?: number;
+  /** Keeps its metadata in a PostgreSQL of its own, on the same disk, in place of SQLite. */
+  readonly usesPostgres?: boolean;
 };
+
+const masterKey = Buffer.alloc(32, 7).toString('base64');
 
 /** This repository's server with its defaults, signed in as the registry's admin account. */
 export function berth(options: BerthOptions): ServerKind {
-  const { workers = 1 } = options;
+  const { workers = 1, usesPostgres = false } = options;
   const settings = { workers: String(workers) };
-  const name = workers === 1 ? 'berth' : `berth-${workers}-workers`;
+  const name = usesPostgres ? 'berth-postgres' : workers === 1 ? 'berth' : `berth-${workers}-workers`;
   return {
     name,
     durability: 'fsync of bytes, folder entry and database row before 201',
     start: async (folder) => {
       const dataFolder = join(folder, 'data');
-      const env = profilingEnv(options.profileFolder);
-      let server = await startBerth({ dataFolder, env, settings });
+      const cluster = usesPostgres ? await startPostgresCluster() : undefined;
+      const env = { ...profilingEnv(options.profileFolder), ...(cluster && { BERTH_MASTER_KEY: masterKey }) };
+      const place = cluster === undefined ? { database: 'sqlite' as const } : { databaseUrl: cluster.url };
+      let server = await startBerth({ ...place, dataFolder, env, settings });
       const credentials = server.admin;
       return {
         target: {
@@ -36,11 +43,14 @@ export function berth(options: BerthOptions): ServerKind {
             const ports = server.ports;
             await stopped(server);
             const start = performance.now();
-            server = await startBerth({ dataFolder, ports, env, settings });
+            server = await startBerth({ ...place, dataFolder, ports, env, settings });
             return performance.now() - start;
           },
         },
-        stop: async () => await stopped(server),
+        stop: async () => {
+          await stopped(server);
+          await cluster?.[Symbol.asyncDispose]();
+        },
       };
     },
   };
