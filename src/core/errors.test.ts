@@ -28,6 +28,8 @@ const statusesOfCode: Readonly<Record<string, readonly number[]>> = {
   BAD_REQUEST: [400, 431],
   CONFLICT: [409, 412],
   UNAVAILABLE: [503, 507],
+  LEASE_LOST: [410],
+  RANGE_INVALID: [416],
   UNKNOWN: [500],
 };
 

@@ -845,25 +845,29 @@ export const errorCatalogue = {
     remedy: 'Leave files out with .dockerignore, or raise the setting build-context-limit.',
   },
   blobAddressInvalid: {
-    code: 'AuthenticationFailed',
+    code: 'DENIED',
+    storage: 'AuthenticationFailed',
     status: 403,
     message: 'the signed address is not valid, or not any more',
     remedy: 'Ask for a new one.',
   },
   blobAddressUnknown: {
-    code: 'BlobNotFound',
+    code: 'BLOB_UNKNOWN',
+    storage: 'BlobNotFound',
     status: 404,
     message: 'the specified blob does not exist',
     remedy: 'Wait until it was begun, or ask for a new address.',
   },
   blobRequestInvalid: {
-    code: 'InvalidInput',
+    code: 'BAD_REQUEST',
+    storage: 'InvalidInput',
     status: 400,
     message: 'the request is none that signed addresses take',
     remedy: 'Send Put Blob, Put Block or Put Block List, or read what is there.',
   },
   blobRangeInvalid: {
-    code: 'InvalidRange',
+    code: 'RANGE_INVALID',
+    storage: 'InvalidRange',
     status: 416,
     message: 'the range begins behind the end',
     remedy: 'Ask for the length with HEAD.',
@@ -946,6 +950,8 @@ export type ErrorRow = {
   readonly code: string;
   /** Code on the ARM surface; without one a general code of the status. */
   readonly arm?: string;
+  /** Code on the surface of signed addresses, as Azure Storage has it; without one the code itself. */
+  readonly storage?: string;
   /** `error` on the login surface; without one `invalid_request`. Source: RFC 6749, section 5.2; RFC 8628, section 3.5. */
   readonly oauth?: string;
   /** The AADSTS number that clients of the login surface know it by. */

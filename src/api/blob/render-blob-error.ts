@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { type BerthError, errorCatalogue } from '../../core/errors.ts';
+import { type BerthError, type ErrorRow, errorCatalogue } from '../../core/errors.ts';
 import { blobContainer } from '../../features/builds/blob-addresses.ts';
 import type { Env } from '../middleware/env.ts';
 
@@ -11,7 +11,9 @@ export function isBlobPath(path: string): boolean {
 
 /** The one place where an error becomes an answer in the form of Azure Storage: clients read the header. */
 export function renderBlobError(c: Context<Env>, error: BerthError): Response {
-  const { code, status, message, remedy } = errorCatalogue[error.error];
+  const row: ErrorRow = errorCatalogue[error.error];
+  const { status, message, remedy } = row;
+  const code = row.storage ?? row.code;
   const detail = typeof error.detail === 'string' ? `: ${error.detail}` : '';
   if (error.retryAfterSeconds !== undefined) c.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
   const headers = { 'x-ms-error-code': code, 'Content-Type': 'application/xml', 'Cache-Control': 'no-store' };
