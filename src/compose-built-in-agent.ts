@@ -33,7 +33,7 @@ export async function composeBuiltInAgent(
       ...program,
       'agent',
       ...['--pool', 'default', '--server', origin, '--slots', String(settings.buildSlots)],
-      ...['--data', settings.data, '--log-format', settings.logFormat, '--log-level', settings.logLevel],
+      ...['--data', settings.data, '--log-format', logFormatOf(settings), '--log-level', settings.logLevel],
     ],
     env: {
       ...Object.fromEntries(environment.map(([name, value = '']) => [name, value])),
@@ -41,6 +41,12 @@ export async function composeBuiltInAgent(
       NODE_EXTRA_CA_CERTS: certificates.caPath,
     },
   });
+}
+
+/** Its lines stand among those of the server. */
+function logFormatOf({ logFormat }: Settings): 'json' | 'pretty' {
+  if (logFormat !== 'auto') return logFormat;
+  return process.stderr.isTTY ? 'pretty' : 'json';
 }
 
 /** Where agents of this machine reach the control plane; undefined when it listens nowhere. */
