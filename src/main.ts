@@ -4,6 +4,7 @@ import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 
 import { type Bootstrap, bootstrapSchema, readJsonIfThere } from './bootstrap-file.ts';
 import { accessCommands } from './cli/access.ts';
+import { agentCommands } from './cli/agent.ts';
 import { agentTokenCommands } from './cli/agent-token.ts';
 import { auditCommands } from './cli/audit.ts';
 import { azCloudCommands } from './cli/az-cloud.ts';
@@ -51,6 +52,7 @@ const commands = [
   ...purgeCommands,
   ...lifecycleCommands,
   ...templateCommands,
+  ...agentCommands,
   ...agentTokenCommands,
   ...tagCommands,
   ...auditCommands,
@@ -94,6 +96,15 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       await serve(settings, { print, version: versionOf(), command: commandOf(), words: wordsOf(), failpoints });
       exitSoon();
       return exitCodes.done;
+    },
+    agent: async (task) => {
+      const { startAgent } = await import('./start-agent.ts');
+      const known = bootstrap();
+      if (known !== undefined) trust(known.caCertificate);
+      const origin = settings.server ?? known?.endpoints.management;
+      const isDone = await startAgent(task, settings, { print, complain, origin, fetch: fetchFrom(origin ?? '') });
+      exitSoon();
+      return isDone ? exitCodes.done : exitCodes.failed;
     },
     offline: async (task) => {
       const { runOfflineTask } = await import('./offline-tasks.ts');

@@ -13,6 +13,8 @@ export type CommandContext = {
   readonly connect: () => Promise<AdminClient>;
   /** Runs the server until it is told to stop. */
   readonly serve: () => Promise<ExitCode>;
+  /** Does runs of builds until it is told to stop, or looks whether it could. */
+  readonly agent: (task: AgentTask) => Promise<ExitCode>;
   /** Works on the data itself, without a server. */
   readonly offline: (task: OfflineTask) => Promise<ExitCode>;
   readonly settings: () => readonly SettingLine[];
@@ -40,6 +42,8 @@ export type OfflineTask =
     }
   | { readonly kind: 'move'; readonly from: string; readonly to: string }
   | { readonly kind: 'rebuild' };
+
+export type AgentTask = { readonly pool: string; readonly slots: number; readonly isCheck: boolean };
 
 export type SettingLine = {
   readonly name: string;

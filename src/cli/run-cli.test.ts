@@ -30,7 +30,15 @@ async function berth(...argv: string[]) {
 
 const unused = () => assert.fail('not used');
 const context: CommandContext = {
-  ...{ print: unused, complain: unused, version: '1.2.3', connect: unused, serve: unused, offline: unused },
+  ...{
+    print: unused,
+    complain: unused,
+    version: '1.2.3',
+    connect: unused,
+    serve: unused,
+    agent: unused,
+    offline: unused,
+  },
   ...{ settings: unused, surroundings: unused, cloud: unused },
 };
 

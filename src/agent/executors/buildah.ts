@@ -81,16 +81,8 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     start: async (container, options) => {
       containers += 1;
       const name = `run-${containers}`;
-      const from = [
-        'from',
-        '--quiet',
-        '--name',
-        name,
-        container.pulls ? '--pull-always' : '--pull',
-        '--',
-        container.image,
-      ];
-      await show(words(...pair(from)), quietly(options));
+      const from = ['--quiet', '--name', name, container.pulls ? '--pull-always' : '--pull', '--', container.image];
+      await read(words('from', ...from), options.signal);
       const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.signal));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
       line.push(
@@ -126,16 +118,6 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     };
     return { exited, stop };
   }
-}
-
-function pair(words: readonly string[]): [string, ...string[]] {
-  const [first = '', ...more] = words;
-  return [first, ...more];
-}
-
-/** Names of working containers are no news to anybody. */
-function quietly(options: ExecutorOptions): ExecutorOptions {
-  return options;
 }
 
 function buildWords(build: ImageBuild): string[] {
@@ -181,7 +163,7 @@ function runOptions(
   const { workingDirectory, user } = container;
   return [
     ...['--network', `ns:${network.namespace}`, '--hostname', container.name, '--no-hosts'],
-    ...['--volume', `${network.hostsFile}:/etc/hosts:ro`],
+    ...['--volume', `${network.hostsFile}:/etc/hosts`],
     ...container.env.flatMap((entry) => ['--env', entry]),
     ...(workingDirectory === undefined ? [] : ['--workingdir', workingDirectory]),
     ...(user === undefined ? [] : ['--user', user]),

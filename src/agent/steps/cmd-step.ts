@@ -4,7 +4,7 @@ import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import { splitWords } from '../../wire/tasks/words.ts';
 import type { ContainerRun, RunningContainer } from '../executors/executor.ts';
 import { ProgramError } from '../program.ts';
-import { RunFailure } from '../run-failure.ts';
+import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { dockerCommand } from './docker-command.ts';
 
@@ -89,7 +89,7 @@ async function startContainer(
     const help = isAlias
       ? `; the alias stands for that image: put it there, for example with az acr import --source mcr.microsoft.com/${repository}:latest --image ${repository}:latest`
       : '';
-    throw new RunFailure(`cannot run the image ${container.image}${help}`, { cause });
+    throw new RunFailure(`cannot run the image ${container.image}: ${reasonOf(cause)}${help}`, { cause });
   }
 }
 
