@@ -36,6 +36,7 @@ export function validateTask({ desired, existing }: Validation): Desired {
   refuseTimers(task);
   refuseSources(task);
   refuseVaults(task);
+  refuseEndpoint(task);
   const { sealed = null } = isMerge ? wanted : {};
   return { ...desired, sku: undefined, properties: tidy({ ...task, sealed }) };
 }
@@ -121,6 +122,14 @@ function refuseVaults({ credentials }: StoredTask): void {
         'properties.credentials.customRegistries',
         `The credential of '${server}' names a secret of a key vault, and this installation has none: give its value, of type Opaque.`,
       );
+}
+
+function refuseEndpoint({ trigger }: StoredTask): void {
+  if (!trigger?.baseImageTrigger?.updateTriggerEndpoint) return;
+  throw invalid(
+    'properties.trigger.baseImageTrigger.updateTriggerEndpoint',
+    'Tasks call no addresses here: leave updateTriggerEndpoint out, and have pushes told with az acr webhook create.',
+  );
 }
 
 function refuseTwice(keys: readonly string[], target: string, what: string): void {

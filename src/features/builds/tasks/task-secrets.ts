@@ -79,7 +79,6 @@ function keptOf(secrets: Secrets, task: StoredTask, previous: Resource): Secrets
 
 function visitSecrets(task: StoredTask, visit: Visit): StoredTask {
   const { step, trigger, credentials } = task;
-  const base = trigger?.baseImageTrigger;
   return {
     ...task,
     ...(step && { step: visitStep(step, visit) }),
@@ -88,12 +87,6 @@ function visitSecrets(task: StoredTask, visit: Visit): StoredTask {
         ...trigger,
         ...(trigger.sourceTriggers && {
           sourceTriggers: trigger.sourceTriggers.map((source) => visitSource(source, visit)),
-        }),
-        ...(base && {
-          baseImageTrigger: {
-            ...base,
-            updateTriggerEndpoint: asked(visit, 'base/endpoint', base.updateTriggerEndpoint),
-          },
         }),
       },
     }),

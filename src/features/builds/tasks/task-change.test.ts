@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { forEachDatabase } from '../../../../test/support/databases.ts';
+import { type SampleProcess, sampleAccess, sampleProcess } from '../../../../test/support/sample-access.ts';
+import { sampleTask, sampleTasks } from '../../../../test/support/sample-tasks.ts';
+import { BerthError } from '../../../core/errors.ts';
+import type { Database } from '../../../platform/database/database.ts';
+import { HeldClock } from '../../../platform/held-clock.ts';
+import { tenantStreamOf } from '../../../platform/journal/journal.ts';
+import { type JsonObject, mergeJson } from '../../../wire/arm/json.ts';
+import type { Resource } from '../../resources/resource.ts';
+import { storedTaskOf } from './task.ts';
+import { newTaskRun } from './task-run.ts';
+import { openTask } from './task-secrets.ts';
+
+const secrets = ['hunter2', 'gitToken', 'registryPassword'];
+
+/** A task with a secret in every place that has one. */
+function secretTask(): JsonObject {
+  const task = sampleTask('app');
+  return mergeJson(task, {
+    step: {
+      contextAccessToken: 'gitToken',
+      arguments: [
+        { name: 'PASSWORD', value: 'hunter2', isSecret: true },
+        { name: 'COLOR', value: 'red' },
+      ],
+    },
+    trigger: {
+      timerTriggers: [{ name: 't1', schedule: '0 1 * * *' }],
+      sourceTriggers: [
+        {
+          name: 'source',
+          sourceTriggerEvents: ['commit'],
+          sourceRepository: {
+            sourceControlType: 'github',
+            repositoryUrl: 'https://git.example/team/app.git',
+            sourceControlAuthProperties: { tokenType: 'PAT', token: 'gitToken' },
+          },
+        },
+      ],
+      baseImageTrigger: { name: 'base' },
+    },
+    credentials: {
+      customRegistries: {
+        'other.example': {
+          userName: { type: 'Opaque', value: 'bob' },
+          password: { type: 'Opaque', value: 'registryPassword' },
+        },
+      },
+    },
+  });
+}
+
+forEachDatabase((_, open) => {
+  const clock = new HeldClock();
+  let database: Database;
+  let here: SampleProcess;
+  let tasks: Awaited<ReturnType<typeof sampleTasks>>;
+  let tenantUid = '';
+
+  before(async () => {
+    database = await open();
+    const sample = await sampleAccess(database);
+    tenantUid = sample.tenantUid;
+    here = await sampleProcess(database, tenantUid, clock);
+    tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
+  });
+
+  const details = (resource: Resource) => openTask(here.account, resource);
+  const merge = (name: string, patch: JsonObject) => tasks.patch(name, (stored) => mergeJson(stored, patch));
+  const refused = async (name: string, properties: JsonObject, message: RegExp) =>
+    await assert.rejects(tasks.put(name, properties), (error) => {
+      assert(error instanceof BerthError);
+      assert.match(JSON.stringify(error.detail), message);
+      return true;
+    });
+
+  test('no secret is in what is stored, shown or told; its owner gets all of them back', async () => {
+    const resource = await tasks.put('secret-task', secretTask());
+    const stream = tenantStreamOf(tenantUid);
+    const events = await here.journal.after(await here.journal.start(stream), 500);
+    const shown = JSON.stringify([tasks.type.properties(resource, ''), resource.properties, events]);
+    for (const secret of secrets) assert(!shown.includes(secret), secret);
+    const whole = JSON.stringify(details(resource));
+    for (const secret of secrets) assert(whole.includes(secret), secret);
+  });
+
+  test('the same once more changes nothing', async () => {
+    const first = await tasks.put('same-task', secretTask());
+    const second = await tasks.put('same-task', secretTask());
+    assert.equal(second.etag, first.etag);
+    assert.equal((await merge('same-task', {})).etag, first.etag);
+  });
+
+  test('a merge changes what it names, by name, and keeps the rest with its secrets', async () => {
+    await tasks.put('merge-task', secretTask());
+    const merged = await merge('merge-task', {
+      step: { type: 'Docker', arguments: [{ name: 'color', value: 'blue' }] },
+      trigger: {
+        timerTriggers: [
+          { name: 't2', schedule: '0 2 * * *' },
+          { name: 't1', status: 'Disabled' },
+        ],
+      },
+      credentials: {},
+    });
+    const { step, trigger, credentials } = details(merged);
+    assert(step?.type === 'Docker');
+    assert.deepEqual(
+      step.arguments?.map(({ value }) => value),
+      ['hunter2', 'blue'],
+    );
+    assert.deepEqual(trigger?.timerTriggers, [
+      { name: 't1', schedule: '0 1 * * *', status: 'Disabled' },
+      { name: 't2', schedule: '0 2 * * *', status: 'Enabled' },
+    ]);
+    assert.equal(trigger?.sourceTriggers?.[0]?.sourceRepository.sourceControlAuthProperties?.token, 'gitToken');
+    assert.equal(credentials?.customRegistries?.['other.example']?.password?.value, 'registryPassword');
+    const without = await tasks.patch('merge-task', (stored) =>
+      mergeJson(stored, { credentials: { customRegistries: { 'other.example': null } } }),
+    );
+    assert.deepEqual(details(without).credentials?.customRegistries ?? {}, {});
+  });
+
+  test('a whole task says everything: what it leaves out is gone', async () => {
+    await tasks.put('whole-task', secretTask());
+    const whole = await tasks.put('whole-task', sampleTask('app'));
+    const { trigger, credentials } = details(whole);
+    assert.equal(trigger, undefined);
+    assert.equal(credentials, undefined);
+    assert.equal(
+      (await database.read.selectFrom('task_timers').selectAll().where('task_uid', '=', whole.uid).execute()).length,
+      0,
+    );
+  });
+
+  test('a context that moves to another host does not take its token along', async () => {
+    await tasks.put('move-task', secretTask());
+    const moved = await merge('move-task', {
+      step: { type: 'Docker', contextPath: 'https://evil.example/team/app.git' },
+    });
+    assert.equal(details(moved).step?.contextAccessToken, undefined);
+    const run = newTaskRun({
+      registryUid: 'r',
+      resource: moved,
+      task: details(moved),
+      isByRepository: false,
+      trigger: { kind: 'manual' },
+    });
+    assert(run.source.kind === 'remote');
+    assert.equal(run.source.accessToken, undefined);
+  });
+
+  test('a run has what its task says, and what it was asked for otherwise', async () => {
+    const resource = await tasks.put('run-task', secretTask());
+    const asked = { registryUid: 'r', resource, task: details(resource), trigger: { kind: 'manual' } } as const;
+    const run = newTaskRun({ ...asked, isByRepository: false });
+    assert(run.work.kind === 'dockerBuild' && run.source.kind === 'remote');
+    assert.equal(run.source.accessToken, 'gitToken');
+    assert.deepEqual(run.authority, { kind: 'principal', principalId: 'owner', principalType: 'User' });
+    assert.deepEqual(run.customRegistries, [
+      { server: 'other.example', username: 'bob', password: 'registryPassword' },
+    ]);
+    const other = newTaskRun({
+      ...asked,
+      isByRepository: false,
+      caller: { uid: 'caller', name: 'Carla', kind: 'User' },
+      overrides: {
+        contextPath: 'https://evil.example/x.git',
+        file: 'Other',
+        arguments: [{ name: 'COLOR', value: 'green', isSecret: false }],
+      },
+    });
+    assert(other.work.kind === 'dockerBuild' && other.source.kind === 'remote');
+    assert.equal(other.work.dockerFile, 'Other');
+    assert.deepEqual(
+      other.work.arguments.map(({ value }) => value),
+      ['hunter2', 'green'],
+    );
+    assert.equal(other.source.accessToken, undefined, 'the token is for the host of the task');
+    assert.partialDeepStrictEqual(other.authority, { principalId: 'caller' });
+    assert.deepEqual(newTaskRun({ ...asked, isByRepository: true }).authority, { kind: 'none' });
+    const none = { ...asked.task, credentials: { sourceRegistry: { loginMode: 'None' as const } } };
+    assert.deepEqual(newTaskRun({ ...asked, task: none, isByRepository: false }).authority, { kind: 'none' });
+  });
+
+  test('what is wrong is refused and named', async () => {
+    const timers = (...list: readonly JsonObject[]) => sampleTask('app', { trigger: { timerTriggers: list } });
+    await refused('bad1-task', { platform: { os: 'linux' } }, /needs a step/);
+    await refused('bad1-task', sampleTask('app', { timeout: 299 }), /properties.timeout/);
+    await refused('bad1-task', sampleTask('app', { timeout: 28_801 }), /properties.timeout/);
+    await refused('bad1-task', sampleTask('app', { platform: { os: 'plan9' } }), /properties.platform.os/);
+    await refused('bad1-task', timers({ name: 'a', schedule: '0 0 * * 7' }), /7 is no day of week/);
+    await refused('bad1-task', timers({ name: 'a', schedule: '0 0 31 4 *' }), /never comes/);
+    await refused(
+      'bad1-task',
+      timers({ name: 'a', schedule: '0 1 * * *' }, { name: 'A', schedule: '0 2 * * *' }),
+      /there twice/,
+    );
+    await refused(
+      'bad1-task',
+      timers({ name: 'a', schedule: '0 1 * * *' }, { name: 'b', schedule: '0  1 * * *' }),
+      /there twice/,
+    );
+    const vault = { userName: { type: 'Vaultsecret', value: 'https://vault.example/secrets/x' } };
+    await refused(
+      'bad1-task',
+      sampleTask('app', { credentials: { customRegistries: { 'a.example': vault } } }),
+      /key vault/,
+    );
+    const source = {
+      name: 's',
+      sourceTriggerEvents: ['commit'],
+      sourceRepository: { repositoryUrl: 'https://git.example/a.git' },
+    };
+    const artifact = { step: { type: 'FileTask', taskFilePath: 'acb.yaml', contextPath: 'oci://a.example/b:c' } };
+    await refused('bad1-task', { ...artifact, trigger: { sourceTriggers: [source] } }, /git repository/);
+    const called = { name: 'base', updateTriggerEndpoint: 'https://hooks.example/key' };
+    await refused(
+      'bad1-task',
+      sampleTask('app', { trigger: { baseImageTrigger: called } }),
+      /leave updateTriggerEndpoint out/,
+    );
+    await refused('bad', sampleTask('app'), /5 to 50/);
+  });
+
+  test('names of kinds and states are read in any case', async () => {
+    const resource = await tasks.put(
+      'case-task',
+      sampleTask('app', { status: 'disabled', platform: { os: 'Linux', architecture: 'AMD64' } }),
+    );
+    const { status, platform } = storedTaskOf(resource);
+    assert.deepEqual([status, platform?.os, platform?.architecture], ['Disabled', 'linux', 'amd64']);
+  });
+});
