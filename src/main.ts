@@ -29,6 +29,7 @@ import { retentionCommands } from './cli/retention.ts';
 import { runCli } from './cli/run-cli.ts';
 import { serverCommands } from './cli/server.ts';
 import { tagCommands } from './cli/tag.ts';
+import { taskCommands } from './cli/task.ts';
 import { templateCommands } from './cli/template.ts';
 import { throttleCommands } from './cli/throttle.ts';
 import { createAdminClient } from './client/admin-client.ts';
@@ -43,6 +44,7 @@ const commands = [
   ...azCloudCommands,
   ...registryCommands,
   ...throttleCommands,
+  ...taskCommands,
   ...credentialCommands,
   ...accessCommands,
   ...identityCommands,
