@@ -91,7 +91,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       if (line.length === 0)
         throw new ProgramError('run', 125, `the image ${container.image} names no program: give one`);
       const joined = await network.join(container.name);
-      const runWords = words('run', ...isolation, ...runOptions(container, joined), '--', name, ...line);
+      const runWords = words('run', ...isolation, ...runOptions(container, joined, env), '--', name, ...line);
       return run(runWords, options);
     },
   };
@@ -159,11 +159,13 @@ function platformName({ os, architecture, variant }: RunPlatform): string {
 function runOptions(
   container: ContainerRun,
   network: { readonly namespace: string; readonly hostsFile: string },
+  env: Readonly<Record<string, string>>,
 ): string[] {
   const { workingDirectory, user } = container;
   return [
     ...['--network', `ns:${network.namespace}`, '--hostname', container.name, '--no-hosts'],
     ...['--volume', `${network.hostsFile}:/etc/hosts`],
+    ...Object.entries(env).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
     ...container.env.flatMap((entry) => ['--env', entry]),
     ...(workingDirectory === undefined ? [] : ['--workingdir', workingDirectory]),
     ...(user === undefined ? [] : ['--user', user]),

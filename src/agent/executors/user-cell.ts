@@ -181,7 +181,14 @@ function cellOf(
     folder,
     address,
     run: (words, program = {}) => runProgram(enter(words, program.cwd ?? folder), programOf(program)),
-    read: (words, program = {}) => readProgram(enter(words, program.cwd ?? folder), programOf(program)),
+    read: async (words, program = {}) => {
+      try {
+        return await readProgram(enter(words, program.cwd ?? folder), programOf(program));
+      } catch (cause) {
+        // It went in through others; what failed is this one.
+        throw cause instanceof ProgramError ? new ProgramError(words[0] ?? '', cause.exitCode, cause.output) : cause;
+      }
+    },
     listen: async (port, answer) => {
       const door = doorOf(await listenInside(first, port), answer);
       doors.add(door);
