@@ -143,6 +143,29 @@ describe('event subscriptions', () => {
     assert.deepEqual([silent.received.length, foreign.received.length], [1, 1]);
   });
 
+  test('a PATCH as az sends it changes what it names, and says 201; headers go to no other host unsaid', async () => {
+    const receiver = await validating();
+    const mapped = { name: 'x-key', type: 'Static', properties: { value: 's3cret', isSecret: true } };
+    await subscribe('patched', `${receiver.url}/one`, {}, { deliveryAttributeMappings: [mapped] });
+    const filter = { subjectBeginsWith: 'hooked:p' };
+    const patch = async (body: object) => await arm.send('PATCH', pathOf('patched'), body);
+    const changed = await patch({ filter, labels: ['a'] });
+    assert.equal(changed.status, 201);
+    assert.partialDeepStrictEqual(await changed.json(), { properties: { filter, labels: ['a'] } });
+    const destination = (endpointUrl: string) => ({ endpointType: 'WebHook', properties: { endpointUrl } });
+    assert.equal((await patch({ destination: destination(`${receiver.url}/two`) })).status, 201);
+    const other = await patch({ destination: destination('http://127.0.0.2:9/') });
+    assert.equal(other.status, 400);
+    assert.match(await other.text(), /custom headers.*--delivery-attribute-mapping/);
+    const told = () => receiver.received.filter(({ path, body }) => path === '/two' && body.includes('ImagePushed'));
+    await pushTags(bench().server, ['q1', 'p1']);
+    await waitFor('what the filter lets through', 20_000, () => told().length > 0);
+    assert.deepEqual(
+      told().map(({ headers }) => headers['x-key']),
+      ['s3cret'],
+    );
+  });
+
   test('what is wrong is refused, and deleting ends it', async () => {
     const refused = async (properties: object, message: RegExp, path = pathOf('wrong')) => {
       const answer = await arm.send('PUT', path, { properties });

@@ -11,15 +11,23 @@ import {
 } from '../../features/webhooks/event-subscription.ts';
 import { type HandshakeParts, shakeHands } from '../../features/webhooks/subscription-handshake.ts';
 import type { WebhookForm } from '../../features/webhooks/webhook.ts';
-import { hastenDelivery, removeWebhook, skipToHead, writeWebhook } from '../../features/webhooks/webhook-store.ts';
+import {
+  hastenDelivery,
+  planDelivery,
+  removeWebhook,
+  skipToHead,
+  writeWebhook,
+} from '../../features/webhooks/webhook-store.ts';
 import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import type { Jobs } from '../../platform/jobs/jobs.ts';
 import { isJsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
 
 export type EventSubscriptionParts = TargetParts &
   HandshakeParts & {
     readonly database: Database;
+    readonly jobs: Pick<Jobs, 'add'>;
     readonly loginServerOf: LoginServerOf;
   };
 
@@ -48,8 +56,8 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
     apply: async ({ tx }, { resource, previous }) => {
       const registry = await registryOf(tx, resource);
       await write(tx, resource, registry.uid, resource.state === 'Succeeded');
-      // What happens until the endpoint has agreed is told afterwards.
-      if (previous === undefined) await skipToHead(tx, resource.uid, registry.uid);
+      // What happens until the endpoint has agreed is told afterwards, unless it had its chance before.
+      if (previous === undefined || previous.state === 'Failed') await skipToHead(tx, resource.uid, registry.uid);
     },
     converge: {
       isNeeded: ({ resource, previous }) =>
@@ -68,6 +76,7 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
         });
         await run.write(async ({ tx }, current) => {
           await write(tx, current, registry.uid, true);
+          await planDelivery(tx, parts.jobs, current.uid);
           return current.properties;
         });
       },

@@ -2,6 +2,7 @@ import type { Selectable } from 'kysely';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
+import type { Jobs } from '../../platform/jobs/jobs.ts';
 import type { Cursor } from '../../platform/journal/journal.ts';
 import type { WebhookForm } from './webhook.ts';
 
@@ -144,6 +145,8 @@ export async function passOver(
     .selectFrom('webhooks')
     .select('uid')
     .where('registry_uid', '=', registryUid)
+    // One whose receiver has not agreed yet is told later.
+    .where('is_enabled', '=', 1)
     .where((at) => (wanting.length === 0 ? at.lit(true) : at('uid', 'not in', wanting)));
   await tx
     .updateTable('webhook_cursors')
@@ -154,6 +157,11 @@ export async function passOver(
     .where('part', '=', 0)
     .where('webhook_uid', 'in', others)
     .execute();
+}
+
+/** Has a webhook told what it is behind with, whether or not anything happens again: it was disabled until now. */
+export async function planDelivery(tx: Transaction, jobs: Pick<Jobs, 'add'>, webhookUid: string): Promise<void> {
+  await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid } });
 }
 
 /** Has a run that waits for its next attempt begin now: the webhook was changed. */

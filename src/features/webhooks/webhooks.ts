@@ -21,7 +21,15 @@ import { resendJob } from './webhook-deliveries.ts';
 import { messageOf } from './webhook-message.ts';
 import { filterOf } from './webhook-rules.ts';
 import { isInScope, parseScope } from './webhook-scope.ts';
-import { deliverJob, findWebhook, listEnabled, passOver, plannedDeliveries, type WebhookRow } from './webhook-store.ts';
+import {
+  deliverJob,
+  findWebhook,
+  listEnabled,
+  passOver,
+  planDelivery,
+  plannedDeliveries,
+  type WebhookRow,
+} from './webhook-store.ts';
 import { openTarget } from './webhook-target.ts';
 
 export type WebhooksParts = {
@@ -99,8 +107,7 @@ export class Webhooks {
     if (unplanned.length > 0 || wanting.length < rows.length)
       await database.transaction(async (tx) => {
         await passOver(tx, registryUid, { stream, incarnation, first: first.seq, last: last.seq }, wanting);
-        for (const webhookUid of unplanned)
-          await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid } });
+        for (const webhookUid of unplanned) await planDelivery(tx, jobs, webhookUid);
       });
   }
 
