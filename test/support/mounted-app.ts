@@ -4,7 +4,7 @@ import { createArm } from '../../src/api/arm/create-arm.ts';
 import type { Env } from '../../src/api/middleware/env.ts';
 import { createMetrics } from '../../src/api/middleware/metrics.ts';
 import { composeApp, transferOf } from '../../src/compose-app.ts';
-import { composeFeatures } from '../../src/compose-features.ts';
+import { composeFeatures, type Features } from '../../src/compose-features.ts';
 import { objectIdOf } from '../../src/features/identity/object-id.ts';
 import { insertPrincipal, insertSecret } from '../../src/features/identity/principal-store.ts';
 import type { TenantResource } from '../../src/features/identity/tenant-resource.ts';
@@ -34,9 +34,12 @@ const secret = 'a-secret-of-a-sample-person-0123456789';
 
 /**
  * For tests: the program's own application on a new data folder, every surface on one origin and without a socket; nothing
- * runs in the background.
+ * runs in the background. `replaced` are features that are others than the program's.
  */
-export async function mountedApp(flags: Readonly<Record<string, string>> = {}) {
+export async function mountedApp(
+  flags: Readonly<Record<string, string>> = {},
+  replaced: Partial<Pick<Features, 'authorize'>> = {},
+) {
   const folder = temporaryFolder('mounted');
   const opened = new AsyncDisposableStack();
   opened.defer(() => folder.remove());
@@ -47,7 +50,7 @@ export async function mountedApp(flags: Readonly<Record<string, string>> = {}) {
   });
   const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
   const data = await openData(settings, { log, opened, role: 'alone', link: undefined, failpoints: undefined });
-  const features = await composeFeatures(settings, data);
+  const features = { ...(await composeFeatures(settings, data)), ...replaced };
   const arm = createArm({
     ...data,
     ...features,
@@ -60,7 +63,7 @@ export async function mountedApp(flags: Readonly<Record<string, string>> = {}) {
     transfer: transferOf(settings),
   });
   const metrics = createMetrics({ droppedLogLines: () => 0 });
-  const parts = { ...features, arm, measure: () => {} };
+  const parts = { ...features, arm, measure: () => {}, auditArchive: undefined };
   const app: Hono<Env> = composeApp(settings, data, parts, metrics, () => false, undefined);
   const { tenantUid } = data.installation;
 
