@@ -13,6 +13,7 @@ import { type S3Server, startS3Server } from '../support/s3-server.ts';
 import { samples } from '../support/samples.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { blobSeed, bytesOf, imageOf } from './content.ts';
+import { dockerClient } from './docker-client.ts';
 import { isWhole, locationOf, RegistryClient } from './registry-client.ts';
 
 /** Of each client at least; a quick machine does more until enough servers were killed. */
@@ -22,6 +23,7 @@ const killEveryMs = 3_000;
 /** skopeo's own retries are for connections that break, not for the 502 of a balancer whose server died: then it is run again. */
 const clientRetries = '3';
 const moreRuns = 3;
+const pauseMs = 2_000;
 
 describe('three servers on PostgreSQL and S3 behind HAProxy', () => {
   const folder = temporaryFolder('many-servers');
@@ -102,12 +104,16 @@ describe('three servers on PostgreSQL and S3 behind HAProxy', () => {
     }
   });
 
-  test('skopeo pushes and pulls while a server is killed every few seconds: none fails, nothing confirmed is lost', async () => {
+  test('skopeo and docker push and pull while a server is killed every few seconds: none fails, nothing confirmed is lost', async () => {
     const { layout, digests } = await samples();
     const { username, password } = server(0).admin;
     const retry = ['--retry-times', clientRetries];
     const imageAt = (tag: string) => `docker://localhost:${balancer.port}/load/app:${tag}`;
+    const host = `localhost:${balancer.port}`;
+    const place = { folder: folder.path, host, caPath: server(0).caPath, layout };
+    await using docker = await dockerClient({ ...place, username, password });
     const tags: string[] = [];
+    const byDocker: { readonly repository: string; readonly digest: string }[] = [];
     let isOver = false;
     let kills = 0;
     const killing = (async () => {
@@ -133,8 +139,14 @@ describe('three servers on PostgreSQL and S3 behind HAProxy', () => {
         await skopeo([...copy, ...from, imageAt(tag), `dir:${join(pulled.path, 'image')}`]);
       }
     };
+    const dockerRounds = async () => {
+      for (let round = 0; round < rounds || kills < leastKills; round += 1) {
+        const repository = `load/docker-${round}`;
+        byDocker.push({ repository, digest: await docker.roundTrip(repository, 'v1') });
+      }
+    };
     try {
-      await Promise.all(['a', 'b', 'c'].map(client));
+      await Promise.all([...['a', 'b', 'c'].map(client), dockerRounds()]);
     } finally {
       isOver = true;
       await killing;
@@ -145,6 +157,7 @@ describe('three servers on PostgreSQL and S3 behind HAProxy', () => {
       const answer = await reader.manifest('load/app', tag);
       assert.ok(isWhole(answer, digests.multi), tag);
     }
+    for (const { repository, digest } of byDocker) assert.ok(isWhole(await reader.manifest(repository, 'v1'), digest));
   });
 
   test('F-14: a server that stood still while its upload was taken over does not write when it wakes', async () => {
@@ -182,7 +195,10 @@ describe('three servers on PostgreSQL and S3 behind HAProxy', () => {
 
 /** As a pipeline does it. */
 async function skopeo(args: readonly string[]): Promise<void> {
-  for (let left = moreRuns; left > 0; left -= 1) if ((await tryRun('skopeo', args)).code === 0) return;
+  for (let left = moreRuns; left > 0; left -= 1) {
+    if ((await tryRun('skopeo', args)).code === 0) return;
+    await sleep(pauseMs);
+  }
   await run('skopeo', args);
 }
 
