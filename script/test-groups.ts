@@ -92,7 +92,11 @@ export const testGroups: readonly TestGroup[] = [
     ],
   ),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
-  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 6, ['az-build', 'build-files', 'run-purge']),
+  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 6, [
+    'az-build',
+    'build-files',
+    'run-purge',
+  ]),
   azure('azure-sdk', "Azure's client libraries: management in two versions, content, sign-in", 4, [
     'azure-sdk',
     'azure-registry-client',
