@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { AgentTokens, sharedPool } from '../../src/features/builds/agent-tokens.ts';
+import { BlobAddresses } from '../../src/features/builds/blob-addresses.ts';
 import { buildJobs } from '../../src/features/builds/build-jobs.ts';
 import { Contexts } from '../../src/features/builds/contexts.ts';
 import type { NewRun } from '../../src/features/builds/run.ts';
@@ -14,7 +15,7 @@ import { createJobs } from '../../src/platform/jobs/create-jobs.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { systemIds as ids } from '../../src/platform/system-ids.ts';
-import { sampleAccess, sampleProcess } from './sample-access.ts';
+import { type SampleAccess, sampleAccess, sampleProcess } from './sample-access.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
 export type SampleBuilds = Awaited<ReturnType<typeof sampleBuilds>>;
@@ -22,9 +23,14 @@ export type SampleBuilds = Awaited<ReturnType<typeof sampleBuilds>>;
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const limits = { memoryMiB: 512, diskMiB: 1024, processes: 100, logBytes: 4_096 };
 
-/** For tests: the two sample registries with everything that runs need, on an empty database. Time stands still. */
-export async function sampleBuilds(database: Database) {
-  const sample = await sampleAccess(database);
+type SampleRegistries = Pick<SampleAccess, 'tenantUid' | 'registryUid' | 'otherUid'>;
+
+/**
+ * For tests: the two sample registries with everything that runs need, on an empty database unless they are `given`. Time
+ * stands still.
+ */
+export async function sampleBuilds(database: Database, given?: SampleRegistries) {
+  const sample = given ?? (await sampleAccess(database));
   const held = new HeldClock();
   const here = await sampleProcess(database, sample.tenantUid, held);
   const folder = temporaryFolder('builds');
@@ -68,9 +74,10 @@ export async function sampleBuilds(database: Database) {
     trigger: { kind: 'manual' },
     ...more,
   });
+  const addresses = new BlobAddresses({ key: Buffer.alloc(32, 9), clock });
   return {
     ...sample,
-    ...{ here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
+    ...{ addresses, jobs, here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
     runs: new Runs(parts),
     agentTokens: new AgentTokens(parts),
     take: (agent = 'agent-1', pool = sharedPool) =>
