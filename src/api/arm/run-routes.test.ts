@@ -139,13 +139,8 @@ forEachDatabase((_, open) => {
   });
 
   test('what is not there or makes no sense is said so', async () => {
-    assert.deepEqual(
-      [
-        (await errorOf('contributor', 'GET', 'runs/zz1')).code,
-        (await errorOf('contributor', 'GET', 'runs/%2e')).status,
-      ],
-      ['RunNotFound', 400],
-    );
+    assert.equal((await errorOf('contributor', 'GET', 'runs/zz1')).code, 'RunNotFound');
+    assert.equal((await errorOf('contributor', 'GET', 'runs/no%27run')).code, 'RunNotFound');
     const refusals: [string, object][] = [
       ['InvalidRunRequest', { ...request, platform: { os: 'Windows', architecture: 'amd64' } }],
       ['InvalidRunRequest', { ...request, agentPoolName: 'nothing' }],
