@@ -936,7 +936,7 @@ export const errorCatalogue = {
     code: 'NOT_FOUND',
     status: 404,
     message: 'no task listens at this address, or the message is not signed with its secret',
-    remedy: 'Compare address and secret at the git host with those that berth task webhook list shows.',
+    remedy: 'Compare address and secret at the git host with those that berth task webhooks shows.',
   },
   internal: {
     code: 'UNKNOWN',
