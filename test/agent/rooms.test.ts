@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
+import { parseLocation } from '../../src/agent/context/location.ts';
+import type { Cell } from '../../src/agent/executors/cell.ts';
+import { createOutboundProxy } from '../../src/agent/executors/outbound-proxy.ts';
+import { sweepLeftovers } from '../../src/agent/executors/sweep.ts';
+import { openUserCell } from '../../src/agent/executors/user-cell.ts';
+import { RunFailure } from '../../src/agent/run-failure.ts';
+import { createAddressCheck } from '../../src/platform/outbound/address-check.ts';
+import { Daemon } from '../support/daemon.ts';
+import { GitServer } from '../support/git-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+// The rooms that runs live in, and git in them. As root: with the kernel's own namespaces, mounts and control groups.
+
+const folder = temporaryFolder('rooms');
+const limits = { cpus: 1, memoryMiB: 256, diskMiB: 128, processes: 64 };
+const root = join(folder.path, 'runs');
+let count = 0;
+const openRoom = () => {
+  count += 1;
+  return openUserCell({ name: `room-${process.pid}-${count}`, root, limits, firstUserId: 1_900_000_000, hosts: [] });
+};
+after(() => folder.remove());
+
+describe('a room', () => {
+  let cell: Cell;
+  before(async () => {
+    cell = await openRoom();
+  });
+  after(async () => cell.close());
+  const shell = (script: string) => cell.read(['sh', '-c', script]);
+
+  test('its root is nobody outside', async () => {
+    assert.equal((await shell('id -u')).trim(), '0');
+    assert.match(await shell('cat /proc/self/uid_map'), /^\s*0\s+1900000000\s+65536\s*$/);
+  });
+  test('it sees its own processes alone', async () => {
+    const ids = (await shell('ls /proc')).split('\n').filter((name) => /^\d+$/.test(name));
+    assert.ok(ids.length < 8, `${ids.length} processes`);
+  });
+  test('it reads and writes nothing that belongs to others', async () => {
+    const secret = join(folder.path, 'secret');
+    mkdirSync(secret, { mode: 0o700 });
+    assert.notEqual(await cell.run(['ls', secret]), 0);
+    assert.notEqual(await cell.run(['touch', '/etc/berth-was-here']), 0);
+    assert.equal(existsSync('/etc/berth-was-here'), false);
+    await shell('touch /tmp/inside /run/inside /var/tmp/inside');
+    assert.equal(existsSync('/tmp/inside'), false);
+  });
+  test('a full disk is full for it alone', async () => {
+    assert.match(
+      await shell('head -c 300M /dev/zero 2>&1 > filler; rm -f filler; echo done'),
+      /No space left[\s\S]*done/,
+    );
+  });
+  test('more processes than its limit are not made', async () => {
+    const output = await shell('for i in $(seq 100); do sleep 5 & done 2>&1; true').catch((error: unknown) =>
+      String(error),
+    );
+    assert.match(output, /fork|Resource temporarily unavailable/i);
+  });
+  test('more memory than its limit ends what takes it', async () => {
+    assert.notEqual(await cell.run(['sh', '-c', 'head -c 600M /dev/zero | tail']), 0);
+  });
+  test('a program that is stopped is gone', async () => {
+    const stopper = new AbortController();
+    const running = cell.run(['sleep', '987'], { signal: stopper.signal });
+    await waitFor('it runs', 5_000, async () => (await cell.run(['pgrep', '-f', 'sleep 987'])) === 0);
+    stopper.abort(new Error('enough'));
+    await assert.rejects(running, /enough/);
+    await waitFor('it is gone', 5_000, async () => (await cell.run(['pgrep', '-x', '-f', 'sleep 987'])) !== 0);
+  });
+});
+
+test('a closed room leaves nothing: no process, no mount, no folder', async () => {
+  const cell = await openRoom();
+  await cell.run(['sh', '-c', 'setsid sleep 4321 > /dev/null 2>&1 &']);
+  await cell.close();
+  assert.deepEqual(readdirSync(root), []);
+  assert.doesNotMatch(readFileSync('/proc/self/mounts', 'utf8'), new RegExp(root));
+  assert.equal(isRunning('sleep\x004321'), false);
+});
+
+test('an agent that is killed leaves no process, and the next one removes its folders', async () => {
+  const script = `
+    import { openUserCell } from '${join(import.meta.dirname, '../../src/agent/executors/user-cell.ts')}';
+    const cell = await openUserCell({ name: 'killed-${process.pid}', root: '${root}', firstUserId: 1900000000, hosts: [],
+      limits: { cpus: 1, memoryMiB: 256, diskMiB: 128, processes: 64 } });
+    console.log('open');
+    await cell.run(['sleep', '5432']);`;
+  const logFile = join(folder.path, 'agent.log');
+  const agent = new Daemon({
+    command: process.execPath,
+    args: ['--input-type=module-typescript', '-e', script],
+    logFile,
+  });
+  await waitFor('its room is open', 20_000, () => agent.log().includes('open') && isRunning('sleep\x005432'));
+  await sweepLeftovers(root);
+  assert.equal(isRunning('sleep\x005432'), true, 'runs of living agents are left alone');
+  await agent.kill();
+  await waitFor('its processes are gone', 5_000, () => !isRunning('sleep\x005432'));
+  await sweepLeftovers(root);
+  assert.deepEqual(readdirSync(root), []);
+});
+
+/** Whether a process has this command line, which has zeros between its words. */
+function isRunning(commandLine: string): boolean {
+  return readdirSync('/proc').some((id) => {
+    try {
+      return /^\d+$/.test(id) && readFileSync(`/proc/${id}/cmdline`, 'latin1').startsWith(commandLine);
+    } catch {
+      // It ended while we looked.
+      return false;
+    }
+  });
+}
+
+describe('git in a room', () => {
+  const token = 'a-token-that-nobody-sees';
+  let cell: Cell;
+  let server: GitServer;
+  let first: string;
+  before(async () => {
+    cell = await openRoom();
+    const proxy = createOutboundProxy({ isAllowed: createAddressCheck(['127.0.0.0/8']), hosts: new Map() });
+    await cell.listen(3129, proxy);
+    server = await GitServer.start(join(folder.path, 'git'), token);
+    first = await server.commit('app.git', 'main', { Dockerfile: 'FROM scratch\n', 'sub/file': 'one\n' });
+    await server.commit('app.git', 'main', { 'sub/file': 'two\n' });
+    await server.commit('app.git', 'other', { 'sub/file': 'three\n' });
+  });
+  after(async () => {
+    await cell.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  const fetched = async (fragment: string, more: Partial<GitContext> = {}) => {
+    const location = parseLocation(`${server.origin}/app.git${fragment}`);
+    assert.ok(location.kind === 'git');
+    const target = `${cell.folder}/workspace`;
+    await cell.read(['sh', '-c', 'rm -rf workspace clone; mkdir workspace']);
+    const proxyUrl = `http://${cell.address}:3129`;
+    const signal = AbortSignal.timeout(30_000);
+    return await fetchGit(cell, { ...location, accessToken: token, target, proxyUrl, signal, ...more });
+  };
+  const fileIs = async (path: string, text: string) =>
+    assert.equal(await cell.read(['cat', `workspace/${path}`]), text);
+
+  test('the branch of the server, when none is named', async () => {
+    const { commit } = await fetched('');
+    assert.match(commit ?? '', /^[0-9a-f]{40}$/);
+    await fileIs('sub/file', 'two\n');
+  });
+  test('a branch, and a folder', async () => {
+    await fetched('#other:sub');
+    await fileIs('file', 'three\n');
+  });
+  test('a commit that no branch ends with', async () => {
+    assert.equal((await fetched(`#${first}`)).commit, first);
+    await fileIs('sub/file', 'one\n');
+  });
+  test('the token is sent to the repository, and stands in no text', async () => {
+    await assert.rejects(fetched('#no-such-branch'), (error: Error) => !error.message.includes(token));
+    await assert.rejects(fetched('', { accessToken: 'wrong-token-here' }), (error: Error) => {
+      return error instanceof RunFailure && !error.message.includes('wrong-token-here');
+    });
+  });
+  test('a folder that is not there is refused', async () => assert.rejects(fetched('#main:none'), RunFailure));
+  test('an address that is not open is not reached', async () => {
+    const closed = createOutboundProxy({ isAllowed: createAddressCheck([]), hosts: new Map() });
+    await cell.listen(3130, closed);
+    await assert.rejects(fetched('', { proxyUrl: `http://${cell.address}:3130` }), /403/);
+  });
+});
+
+describe('addresses of contexts', () => {
+  for (const text of [
+    'ext::sh -c id',
+    'file:///etc',
+    '--upload-pack=id',
+    'git@host:x.git',
+    'ssh://host/x.git',
+    'git://host/x.git',
+    'https://host/x.git#--option',
+    'https://host/x.git#a..b',
+    'https://host/x.git#main:../..',
+    'https://host/x.git#main:-x',
+    'https://host/x y.git',
+    'javascript:alert(1)',
+    '',
+  ]) {
+    test(`${JSON.stringify(text)} is refused`, () => assert.throws(() => parseLocation(text), RunFailure));
+  }
+  test('git, archives and artifacts are told apart', () => {
+    assert.equal(parseLocation('https://github.com/a/b').kind, 'git');
+    assert.equal(parseLocation('https://dev.azure.com/o/p/_git/r').kind, 'git');
+    assert.equal(parseLocation('https://host/a.tar.gz').kind, 'archive');
+    assert.equal(parseLocation('OCI://r.example/a:b').kind, 'artifact');
+  });
+});
