@@ -1,3 +1,4 @@
+import { type RawBuilder, sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
@@ -53,6 +54,11 @@ export type Gone = {
 export type Slice = { readonly limit: number; readonly startedMicros: number };
 
 const dayMicros = 86_400_000_000;
+
+/** Not along the index of times: in SQLite's eyes it would be as good as the one that finds a few rows. */
+function isOlder(beforeMicros: number): RawBuilder<boolean> {
+  return sql<boolean>`+changed_at <= ${beforeMicros}`;
+}
 
 /**
  * Deletions in one repository within one transaction: the only way in which tags and manifests leave. Each checks the locks
@@ -398,7 +404,7 @@ export class Deletion {
   async #takeUnderCosignTags(subject: Digest, beforeMicros: number = Number.MAX_SAFE_INTEGER): Promise<Digest[]> {
     const rows = await this.#tags()
       .where('name', 'in', cosignTags(subject))
-      .where('changed_at', '<=', beforeMicros)
+      .where(isOlder(beforeMicros))
       .where((where) => where.not(where.exists(this.#manifests().where('digest', '=', subject).select('digest'))))
       .select(['name', 'digest', 'locks'])
       .execute();
@@ -441,7 +447,7 @@ export class Deletion {
   /** Manifests that are held by nothing: no lock, no tag, no index. */
   #loose(beforeMicros: number) {
     return this.#manifests()
-      .where('changed_at', '<=', beforeMicros)
+      .where(isOlder(beforeMicros))
       .where((where) => where.not(isKept('locks')))
       .where((where) =>
         where.not(

@@ -11,6 +11,8 @@ export function lifecycleMigration(kind: Database['kind']): Migration {
       await rememberBeginning(db, kind);
       await createLifecycle(db, make);
       await createTemplates(db, kind, make);
+      await improveIndexes(db);
+      if (kind === 'sqlite') await describeTags(db);
     },
   };
 }
@@ -107,4 +109,27 @@ async function createTemplates(db: Kysely<unknown>, kind: Database['kind'], make
       column.notNull().defaultTo('[]'),
     )
     .execute();
+}
+
+/** Without `kind` in the index SQLite reads every reference of a repository instead, for each blob and manifest that it looks at. */
+async function improveIndexes(db: Kysely<unknown>): Promise<void> {
+  for (const table of ['manifest_references', 'deleted_references']) {
+    const index = `${table}_digest`;
+    await db.schema.dropIndex(index).execute();
+    await db.schema.createIndex(index).on(table).columns(['repository_uid', 'digest', 'kind']).execute();
+  }
+}
+
+/**
+ * Tells SQLite, which knows nothing of a table that was never analyzed, that repositories have many tags: whether a manifest that
+ * is deleted still has one is then looked up by its digest, and not among all tags of the repository.
+ */
+async function describeTags(db: Kysely<unknown>): Promise<void> {
+  await sql`analyze tags`.execute(db);
+  await sql`delete from sqlite_stat1 where tbl = 'tags'`.execute(db);
+  await sql`insert into sqlite_stat1 (tbl, idx, stat) values
+    ('tags', 'tags', '1000000 1000 1'),
+    ('tags', 'tags_digest', '1000000 1000 2 1'),
+    ('tags', 'tags_time', '1000000 1000 2 1')`.execute(db);
+  await sql`analyze sqlite_schema`.execute(db);
 }
