@@ -212,7 +212,6 @@ async function roomOf(
     executor: createBuildah({ cell, env: proxyEnvironment(order, cell) }),
     registries: order.credentials.map(({ server }) => server),
     runBuiltIn: (words, signal) => client.command(order.lease, words, signal),
-    cacheName: order.variables.TaskName || 'quickrun',
   };
 }
 

@@ -21,8 +21,6 @@ export type RunRoom = {
   /** Login servers that names may begin with. */
   readonly registries: readonly string[];
   readonly runBuiltIn: (words: readonly string[], signal: AbortSignal) => AsyncGenerator<BuiltInLine>;
-  /** Kept layers of the steps that ask for it are found under this name. */
-  readonly cacheName: string;
   readonly made: MadeImages;
 };
 

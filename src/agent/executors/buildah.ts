@@ -128,7 +128,7 @@ function buildWords(build: ImageBuild): string[] {
     ...isolation,
     ...['--network', 'host', '--format', 'docker', '--retry', '2', '--file', build.dockerfile],
     ...tags,
-    ...['--platform', build.platforms.map(platformName).join(',')],
+    ...platformWords(build.platforms.map(platformName)),
     ...[...build.arguments].flatMap(([name, value]) => [
       '--build-arg',
       value === undefined ? name : `${name}=${value}`,
@@ -145,6 +145,12 @@ function buildWords(build: ImageBuild): string[] {
     '--',
     build.context,
   ];
+}
+
+/** The machine's own needs no word; with one, buildah warns of arguments that nobody gave. */
+function platformWords(platforms: readonly string[]): string[] {
+  const own = `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`;
+  return platforms.length === 1 && platforms[0] === own ? [] : ['--platform', platforms.join(',')];
 }
 
 function cacheWords(repository: string): string[] {

@@ -36,7 +36,6 @@ export type ContainerRun = {
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
   readonly isPrivileged: boolean;
-  readonly hasNetwork: boolean;
   /** Paths in the cell by the path in the container. */
   readonly mounts: ReadonlyMap<string, string>;
   readonly pulls: boolean;

@@ -49,7 +49,6 @@ export function containerOf(room: RunRoom, step: TaskStep, image: string, words:
     workingDirectory: step.workingDirectory,
     user: step.user,
     isPrivileged: step.isPrivileged,
-    hasNetwork: true,
     mounts,
     pulls: step.pulls,
   };
