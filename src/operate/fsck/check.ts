@@ -87,6 +87,8 @@ async function compareStore(parts: CheckParts, blobs: readonly BlobRow[]): Promi
     const rows = await readBlobs(second);
     const named = new Set(rows.map(({ key }) => key));
     for await (const upload of readRows(second, 'uploads')) named.add(upload.text('handle'));
+    // Contexts and logs of builds.
+    for await (const kept of readRows(second, 'kept_bytes')) named.add(kept.text('storage_key'));
     for (const blob of rows) {
       if (blob.state === 'damaged') findings.push({ kind: 'blobDamaged', ...about(blob) });
       else if (missing.has(blob.key)) findings.push({ kind: 'blobMissing', ...about(blob) });

@@ -63,7 +63,12 @@ async function removeBytes({ database, store }: RepairParts, { key, handle }: Of
       .where('storage_key', '=', key)
       .select('digest')
       .executeTakeFirst();
-    if (blob === undefined) await store.removeMany([key]);
+    const kept = await database.read
+      .selectFrom('kept_bytes')
+      .where('storage_key', '=', key)
+      .select('size')
+      .executeTakeFirst();
+    if (blob === undefined && kept === undefined) await store.removeMany([key]);
     return;
   }
   const upload = await database.read
