@@ -5,6 +5,7 @@ import type { ResolveTaskRun } from '../../features/builds/resolve-task-run.ts';
 import type { NewRun } from '../../features/builds/run.ts';
 import { isFinal } from '../../features/builds/run-store.ts';
 import type { Runs } from '../../features/builds/runs.ts';
+import { refuseUnknownPool } from '../../features/builds/tasks/agent-pool.ts';
 import { isByRepository } from '../../features/builds/tasks/prepare-task-run.ts';
 import {
   checkTaskRunName,
@@ -55,11 +56,13 @@ export function taskRunArmType(parts: TaskRunTypeParts): ArmType {
     hasSystemData: true,
     checkName: checkTaskRunName,
     validate: validateTaskRun,
-    settle: async (tx, change) => ({
-      ...change.resource,
-      identity: await settleRegistryIdentity(parts, tx, change),
-      properties: settleTaskRun(parts, change),
-    }),
+    settle: async (tx, change) => {
+      const { resource } = change;
+      const identity = await settleRegistryIdentity(parts, tx, change);
+      const settled = { ...resource, identity, properties: settleTaskRun(parts, change) };
+      await refuseUnknownPool(tx, resource, openRequest(parts, settled).agentPoolName);
+      return settled;
+    },
     apply: async (writing, change) => {
       await parentRegistry(parts.database.kind, writing.tx, change.resource);
       await changeRegistryIdentity(parts, writing, change);

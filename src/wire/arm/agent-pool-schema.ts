@@ -1,13 +1,6 @@
 import { z } from 'zod';
 
-/** What one agent of a tier has. Source: ACR tasks, 4.7. */
-export const agentTiers = {
-  S1: { cpus: 2, memoryMiB: 3 * 1024 },
-  S2: { cpus: 4, memoryMiB: 8 * 1024 },
-  S3: { cpus: 8, memoryMiB: 16 * 1024 },
-  I6: { cpus: 64, memoryMiB: 216 * 1024 },
-} as const;
-export type AgentTier = keyof typeof agentTiers;
+/** Sizes of agents. Source: ACR tasks, 4.7. */
 const tierNames = ['S1', 'S2', 'S3', 'I6'] as const;
 
 const upperCased = (value: unknown) => (typeof value === 'string' ? value.toUpperCase() : value);

@@ -1,7 +1,9 @@
-import { type AgentPool, agentPoolSchema, agentTiers } from '../../../wire/arm/agent-pool-schema.ts';
+import type { Transaction } from '../../../platform/database/database.ts';
+import { type AgentPool, agentPoolSchema } from '../../../wire/arm/agent-pool-schema.ts';
 import { parseProperties } from '../../resources/parse-properties.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
+import { findResource } from '../../resources/resource-store.ts';
 import type { Validation } from '../../resources/resource-type.ts';
 import { tidy } from './task.ts';
 
@@ -9,11 +11,6 @@ export const agentPoolType = 'Microsoft.ContainerRegistry/registries/agentPools'
 
 export function agentPoolOf({ properties }: Pick<Resource, 'properties'>): AgentPool {
   return agentPoolSchema.parse(properties);
-}
-
-/** What an agent of the pool gives a run. */
-export function capacityOf(pool: Pick<AgentPool, 'tier'>): { readonly cpus: number; readonly memoryMiB: number } {
-  return agentTiers[pool.tier];
 }
 
 /** Throws `resourceNameInvalid`. */
@@ -41,4 +38,17 @@ export function validateAgentPool({ desired, existing }: Validation): Desired {
       target: 'properties.tier',
     });
   return { ...desired, sku: undefined, identity: undefined, properties: tidy(pool) };
+}
+
+/** Nobody would ever take the runs of a pool that the registry does not have. Throws `resourceInvalid`. */
+export async function refuseUnknownPool(
+  tx: Transaction,
+  { tenantUid, parentId }: Pick<Resource, 'tenantUid' | 'parentId'>,
+  name: string | null | undefined,
+): Promise<void> {
+  if (!name || (await findResource(tx, tenantUid, `${parentId}/agentPools/${name}`)) !== undefined) return;
+  throw refuse('resourceInvalid', {
+    message: `The registry has no agent pool '${name}'. Create it with az acr agentpool create, or leave the pool out.`,
+    target: 'properties.agentPoolName',
+  });
 }

@@ -9,6 +9,8 @@ import {
 } from '../../registries/registry-identity.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Change, Writing } from '../../resources/resource-type.ts';
+import { refuseUnknownPool } from './agent-pool.ts';
+import { storedTaskOf } from './task.ts';
 import { openTask, sealSecrets, type TaskSecretParts } from './task-secrets.ts';
 import { leaveSources, writeSources } from './task-sources.ts';
 import { forgetTimers, writeTimers } from './task-timers.ts';
@@ -27,6 +29,7 @@ export const providerHooksJob = 'builds.hooks';
 /** Hides the secrets of a task, and settles who it is. */
 export async function settleTask(parts: TaskChangeParts, tx: Transaction, change: Change): Promise<Desired> {
   const { resource, previous } = change;
+  await refuseUnknownPool(tx, resource, storedTaskOf(resource).agentPoolName);
   const identity = await settleRegistryIdentity(parts, tx, change);
   return { ...resource, identity, properties: sealSecrets(parts, resource, previous) };
 }

@@ -185,7 +185,12 @@ export class BaseImages {
     const resource = await findByUid(tx, taskUid);
     if (resource === undefined) return;
     const images = await this.#wanted(tx, taskUid, storedTaskOf(resource), moved);
-    if (images.length === 0 || (await isWaiting(tx, registryUid, taskUid)) || (await isInRebuild(tx, taskUid))) return;
+    if (
+      images.length === 0 ||
+      (await isWaiting(tx, registryUid, taskUid)) ||
+      (await isInRebuild(tx, taskUid, clock.nowMicros()))
+    )
+      return;
     const run = await prepareTaskRun(this.#parts, tx, {
       taskUid,
       registryUid,

@@ -20,6 +20,8 @@ export type RebuildsParts = TaskSecretParts & {
 /** One task of a rebuild; uids. */
 export type RebuildStep = { readonly taskUid: string; readonly waitsFor: readonly string[] };
 
+const weekMicros = 7 * 24 * 3_600 * 1_000_000;
+
 type StepOf = { readonly rebuildUid: string; readonly registryUid: string; readonly taskUid: string };
 
 const waitsForSchema = z.array(z.string());
@@ -42,6 +44,11 @@ export class Rebuilds {
       const graph = new TaskGraph(await readGraph(tx, registryUid));
       const steps = graph.rebuildOrder(taskUids).map(({ uid, waitsFor }) => ({ taskUid: uid, waitsFor }));
       const rebuildUid = ids.uid();
+      await tx
+        .deleteFrom('task_rebuild_steps')
+        .where('registry_uid', '=', registryUid)
+        .where('created_at', '<', clock.nowMicros() - 4 * weekMicros)
+        .execute();
       for (const { taskUid, waitsFor } of steps)
         await tx
           .insertInto('task_rebuild_steps')
@@ -127,13 +134,14 @@ export class Rebuilds {
   }
 }
 
-/** Whether a task has its turn in a rebuild before it. */
-export async function isInRebuild(queries: Queries, taskUid: string): Promise<boolean> {
+/** Whether a task has its turn in a rebuild before it. A turn that did not come in a week does not come any more. */
+export async function isInRebuild(queries: Queries, taskUid: string, nowMicros: number): Promise<boolean> {
   const row = await queries
     .selectFrom('task_rebuild_steps')
     .select('task_uid')
     .where('task_uid', '=', taskUid)
     .where('state', '=', 'waiting')
+    .where('created_at', '>', nowMicros - weekMicros)
     .executeTakeFirst();
   return row !== undefined;
 }
