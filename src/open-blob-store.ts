@@ -72,6 +72,9 @@ function openS3({ blobsKeyId, blobsKey, blobsPublicEndpoint }: Settings, parts: 
   return { store: openS3Store(options), links: openS3Links(options, blobsPublicEndpoint) };
 }
 
+/** Each reader that is slow holds one; those that are quick must find another. */
+const storeConnections = 4_096;
+
 type ObjectAddress = Exclude<StoreAddress, { kind: 'folder' }>;
 
 /** The gateway to the store: the host that the administrator named is open whatever its address. */
@@ -80,7 +83,7 @@ function openStoreGateway(settings: Settings, address: ObjectAddress, clock: Clo
   if (address.kind === 'azure' && settings.blobsKey === undefined && !hosts.has(identityHost.host))
     hosts.set(identityHost.host, identityHost);
   for (const name of ownHostsOf(address)) if (!hosts.has(name.host)) hosts.set(name.host, name);
-  return createOutbound({ allow: settings.outboundAllow, hosts, clock });
+  return createOutbound({ allow: settings.outboundAllow, hosts, clock, connections: storeConnections });
 }
 
 function ownHostsOf(address: ObjectAddress): { readonly host: string; readonly port: number }[] {

@@ -18,22 +18,25 @@ export type AgentOptions = {
   /** PEM certificates to trust beside the public ones. */
   readonly ca: readonly string[];
   readonly resolve?: Resolve;
+  /** To one origin at once; 64 unless given. */
+  readonly connections?: number;
 };
 
 const connectTimeoutMs = 10_000;
-const maxConnectionsPerOrigin = 64;
+const defaultConnections = 64;
 
 /** The system's resolver, which knows the hosts file. */
 const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: true, verbatim: true });
 
 /** A connection pool that connects to checked addresses alone: each name is resolved once, and what was checked is what is called. */
-export function createCheckedAgent({ isAllowed, hosts, ca, resolve = resolveBySystem }: AgentOptions): Agent {
+export function createCheckedAgent(options: AgentOptions): Agent {
+  const { isAllowed, hosts, ca, resolve = resolveBySystem, connections = defaultConnections } = options;
   const trust = ca.length === 0 ? {} : { ca: [...getCACertificates(), ...ca] };
-  const options = { timeout: connectTimeoutMs, allowH2: false, ...trust };
-  const toChosen = buildConnector(options);
-  const toChecked = buildConnector({ ...options, lookup: checkedLookup(isAllowed, resolve) });
+  const connecting = { timeout: connectTimeoutMs, allowH2: false, ...trust };
+  const toChosen = buildConnector(connecting);
+  const toChecked = buildConnector({ ...connecting, lookup: checkedLookup(isAllowed, resolve) });
   return new Agent({
-    connections: maxConnectionsPerOrigin,
+    connections,
     connect: (target, done) => {
       const name = hostNameOf(target.hostname);
       const chosen = hosts.get(name);

@@ -62,6 +62,8 @@ export type OutboundOptions = {
   readonly ca?: readonly string[];
   /** Replaces the system's resolver. */
   readonly resolve?: Resolve;
+  /** To one origin at once; 64 unless given. */
+  readonly connections?: number;
 };
 
 const defaultTimeoutMs = 30_000;
