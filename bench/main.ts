@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
+import { costOfChecks } from './checks.ts';
 import { MiB } from './images.ts';
 import { goalTable } from './report/goals.ts';
 import { jsonReport } from './report/json-report.ts';
@@ -36,6 +37,7 @@ URL is a registry that runs already: http://user:password@host:port.
   --https            measure Berth over TLS
   --workers N        measure Berth once more with so many processes
   --postgres         measure Berth once more with PostgreSQL in place of SQLite
+  --checks           only what the check of credentials and rights costs a manifest GET, and end
   --profile FOLDER   write CPU profiles of Berth there
   --folder FOLDER    where the servers keep their data (a new folder of the system's temporary folder)
 `;
@@ -58,6 +60,7 @@ const { values, positionals } = parseArgs({
     https: { type: 'boolean', default: false },
     workers: { type: 'string' },
     postgres: { type: 'boolean', default: false },
+    checks: { type: 'boolean', default: false },
     profile: { type: 'string' },
     folder: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -95,6 +98,10 @@ async function main(): Promise<void> {
   const wanted = new RegExp(values.sequence, 'i');
   const all = scenarios();
   if (values.help) return print(help);
+  if (values.checks) {
+    const cost = await costOfChecks({ clients: 64, turns: values.quick ? 10 : 30 });
+    return print(`${machineLine()}\n${cost}\n`);
+  }
   if (values.list) return print(`${all.flatMap(({ sequences }) => sequences.map(({ name }) => name)).join('\n')}\n`);
   const kinds = servers();
   using own = temporaryFolder('bench');
