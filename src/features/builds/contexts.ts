@@ -20,6 +20,8 @@ export type ContextsParts = {
 export type Incoming = { readonly bytes: AsyncIterable<Uint8Array>; readonly lengthBytes: number | undefined };
 
 const maxBlocks = 10_000;
+/** Of a registry: uploads that no run has taken yet. */
+const maxUnused = 1_000;
 /** The block of a context that came in one piece. */
 const wholeBlock = '';
 
@@ -34,13 +36,15 @@ export class Contexts {
     this.#parts = parts;
   }
 
-  /** Resolves to the path of a new one: `source/202611200000/<guid>.tar.gz`. */
+  /** Resolves to the path of a new one: `source/202611200000/<guid>.tar.gz`. Throws `uploadTooMany`. */
   async begin(registryUid: string): Promise<string> {
     const { database, clock, ids } = this.#parts;
     const nowMicros = clock.nowMicros();
     const minute = new Date(nowMicros / 1000).toISOString().replaceAll(/[-:T]/g, '').slice(0, 12);
     const path = `source/${minute}/${ids.guid()}.tar.gz`;
     await database.transaction(async (tx) => {
+      if ((await countUnused(tx, registryUid)) >= maxUnused)
+        throw new BerthError('uploadTooMany', { limit: maxUnused });
       await tx
         .insertInto('build_contexts')
         .values({
@@ -202,6 +206,16 @@ async function openContext(queries: Database['read'], path: string): Promise<voi
 
 function closed(): BerthError {
   return new BerthError('blobAddressInvalid', 'the upload is gone, or a run has it');
+}
+
+async function countUnused(tx: Transaction, registryUid: string): Promise<number> {
+  const { count } = await tx
+    .selectFrom('build_contexts')
+    .select((select) => select.fn.countAll<number>().as('count'))
+    .where('registry_uid', '=', registryUid)
+    .where('state', '<>', 'taken')
+    .executeTakeFirstOrThrow();
+  return Number(count);
 }
 
 async function* atMost(bytes: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {

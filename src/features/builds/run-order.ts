@@ -8,7 +8,7 @@ import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { AgentPool } from './agent-tokens.ts';
-import type { RunTrigger } from './run.ts';
+import type { CustomRegistry, RunTrigger } from './run.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
 
@@ -17,7 +17,7 @@ const messageSchema = z.object({ message: z.string() });
 
 export type RunOrderParts = {
   readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'refresh'>;
-  readonly runTokens: Pick<RunTokens, 'issue'>;
+  readonly runTokens: Pick<RunTokens, 'issue' | 'end'>;
   readonly clock: Clock;
   /** Of a registry, as agents reach it. */
   readonly registryUrlOf: (registry: Registry) => string;
@@ -117,8 +117,7 @@ async function credentialsOf(
     made.tokenUids.push(token.tokenUid);
     made.credentials.push({ server: registry.loginServer, username: token.userName, password: token.password });
   };
-  if (authority.kind === 'principal') await issue(of.registry, authority.principalId);
-  for (const { server, username, password, principalUid } of customRegistries) {
+  const addCustom = async ({ server, username, password, principalUid }: CustomRegistry) => {
     const ours = directory.byHost(server);
     if (username !== undefined && password !== undefined) made.credentials.push({ server, username, password });
     else if (principalUid !== undefined && ours !== undefined) await issue(ours, principalUid);
@@ -126,8 +125,16 @@ async function credentialsOf(
       throw refuse('runRequestInvalid', {
         message: `the run has no credentials for ${server}: give it a user name and password, or an identity for a registry of this installation`,
       });
+  };
+  try {
+    if (authority.kind === 'principal') await issue(of.registry, authority.principalId);
+    for (const each of customRegistries) await addCustom(each);
+    return made;
+  } catch (error) {
+    // Nobody will use them.
+    for (const uid of made.tokenUids) await runTokens.end(uid);
+    throw error;
   }
-  return made;
 }
 
 /** Time is up for all attempts together; an agent gets at least a moment to say so. */

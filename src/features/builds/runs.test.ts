@@ -216,6 +216,19 @@ forEachDatabase((_, open) => {
     assert.deepEqual([run.status, run.errorMessage?.includes('gone or disabled')], ['Error', true]);
   });
 
+  test('a run that lacks credentials for a registry says so, and leaves no token behind', async () => {
+    const { runId } = await schedule({ customRegistries: [{ server: 'elsewhere.test', identity: '[system]' }] });
+    assert.equal(await sample.take(), undefined);
+    assert.match((await find(runId)).errorMessage ?? '', /no credentials for elsewhere\.test/);
+    const left = await database.read
+      .selectFrom('secrets')
+      .where('name', '=', 'run')
+      .where('display_name', '=', runId)
+      .select('uid')
+      .execute();
+    assert.deepEqual(left, []);
+  });
+
   test('runs are listed newest first, by what a filter says in any case', async () => {
     const list = async (filter: string, top = 100) =>
       (await sample.runs.list(sample.otherUid, parseRunFilter(filter), top)).map(({ runId }) => runId);
