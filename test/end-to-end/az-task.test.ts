@@ -163,10 +163,10 @@ for (const release of azReleases) {
         [run.runId],
       );
       assert.deepEqual(await runs('-n other-task'), []);
-      await az.type(`az acr task update-run -r local --run-id ${run.runId} --no-archive false -o none`);
       await az.type(`az acr task cancel-run -r local --run-id ${run.runId}`);
       const ended = runSchema.parse(await az.json(`az acr task show-run -r local --run-id ${run.runId}`));
       assert.equal(ended.status, 'Canceled');
+      await az.type(`az acr task update-run -r local --run-id ${run.runId} --no-archive false -o none`);
       assert.match(await az.refused('az acr task run -r local -n no-such-task --no-wait'), /not found/i);
     });
 
