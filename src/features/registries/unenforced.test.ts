@@ -28,6 +28,7 @@ test('every property takes effect or is in the list', () => {
     'anonymousPullRepositories',
     'networkRuleSet.defaultAction',
     'networkRuleSet.ipRules',
+    'networkRuleBypassOptions',
     'policies.azureADAuthenticationAsArmPolicy',
     'publicNetworkAccess',
     'anonymousPullEnabled',

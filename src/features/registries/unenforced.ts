@@ -13,7 +13,6 @@ export type Unenforced = {
   readonly until: string;
 };
 
-const ownServices = 'no service of the installation connects from outside itself';
 const nothingByItself = 'nothing is held back or refused';
 const namesOnly = 'the names are shown, and content is sent by the login server';
 const shownAsSet = 'shown as set';
@@ -21,8 +20,7 @@ const shownAsSet = 'shown as set';
 /** All of them; a feature that acts on a setting takes its row away, here and in docs/guides/use-the-az-cli.md. */
 export const unenforced: readonly Unenforced[] = [
   row('networkRuleSet.virtualNetworkRules', 'virtual network rules', 'addresses are let in by network rules alone'),
-  row('networkRuleBypassOptions', 'trusted services', ownServices),
-  row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', ownServices),
+  row('networkRuleBypassAllowedForTasks', 'network bypass for tasks', 'trusted services decide it for all runs'),
   row('policies.quarantinePolicy.status', 'quarantine policy', nothingByItself),
   row('policies.trustPolicy.status', 'content trust policy', nothingByItself),
   row('policies.exportPolicy.status', 'export policy', nothingByItself),
