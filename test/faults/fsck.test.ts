@@ -77,6 +77,13 @@ describe('fsck', () => {
       .run(Buffer.from('{}'), images[3]?.manifest.digest ?? '');
     database.close();
 
+    const tags = () => {
+      const rows = new DatabaseSync(join(server.dataFolder, 'berth.sqlite'), { readOnly: true });
+      const found = rows.prepare('select * from tags order by name').all();
+      rows.close();
+      return found;
+    };
+    const pointed = tags();
     const wrong = ['blobLength', 'blobMissing', 'manifestDamaged', 'unnamedBytes', 'usageWrong'];
     assert.deepEqual(await fsck(args), { code: 1, repaired: [], left: wrong });
     const repaired = wrong.filter((kind) => kind !== 'manifestDamaged');
@@ -87,9 +94,16 @@ describe('fsck', () => {
       left: ['blobDamaged', 'blobDamaged', 'manifestDamaged'],
     });
 
+    assert.deepEqual(tags(), pointed, 'DL-17: a repair moves no tag');
+
     await using again = await startBerth(server.again);
-    await push(again, images);
     const client = new RegistryClient(again.http, again.admin);
+    // DL-17: what heals is the content of the digest alone.
+    const torn = images[2]?.blobs[1] ?? assert.fail();
+    const other = { ...blobSeed(torn.sizeBytes), digest: torn.digest };
+    await assert.rejects(client.pushBlob(repository, other));
+    assert.ok(!isWhole(await client.blob(repository, torn.digest), torn.digest));
+    await push(again, images);
     for (const { blobs } of images)
       for (const blob of blobs) assert.ok(isWhole(await client.blob(repository, blob.digest), blob.digest));
     client.close();

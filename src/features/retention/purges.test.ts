@@ -87,6 +87,17 @@ forEachDatabase((kind, open) => {
     assert.deepEqual(await run({ filters }), []);
   });
 
+  test('DL-18: a dry run writes nothing at all', async () => {
+    const at = bench.place('dry');
+    await push(at, sampleImage([config], { annotations: { n: 'dry' } }), 'v1');
+    clock.advance(40 * dayMs);
+    const transaction = () => assert.fail('a dry run has begun to write');
+    const database = { ...bench.database, transaction };
+    const asked = request({ filters: [parsePurgeFilter('dry:.*')], isDryRun: true });
+    const items = await Array.fromAsync(purge({ ...parts(), database }, me, asked));
+    assert.equal(items.length, 2);
+  });
+
   test('locked content stays, and leaves when that is asked for', async () => {
     const at = bench.place('locked');
     const image = sampleImage([config], { annotations: { n: 'locked' } });
