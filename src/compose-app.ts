@@ -35,8 +35,10 @@ import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
 import type { Tasks } from './compose-tasks.ts';
 import type { Measure } from './features/insight/registry-metrics.ts';
+import { lookBackLimits } from './features/insight/tags-as-of.ts';
 import type { Data } from './open-data.ts';
 import type { StoreNotes } from './platform/blob-store/store-notes.ts';
+import { Turns } from './platform/turns.ts';
 import { blockListOf, publicPortOf, type Settings } from './settings.ts';
 
 /** Every surface on one application; a `part` of them where a listener serves no more. */
@@ -70,9 +72,10 @@ export function composeApp(
     }),
   );
   app.use('/v2/*', countTraffic(features.measure));
-  app.route('/', asOfRoutes({ ...parts, ...data.installation }));
+  const lookBacks = new Turns(lookBackLimits);
+  app.route('/', asOfRoutes({ ...parts, ...data.installation, lookBacks }));
   app.route('/', ociRoutes(parts));
-  app.route('/', tagMovesRoutes({ ...parts, ...data.installation }));
+  app.route('/', tagMovesRoutes({ ...parts, ...data.installation, lookBacks }));
   app.route('/', acrRoutes(parts));
   app.route('/', tokenRoutes(parts));
   app.route('/', graphRoutes({ ...parts, domain }));

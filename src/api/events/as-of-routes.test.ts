@@ -12,7 +12,9 @@ import { parseReference } from '../../core/reference.ts';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import { builtInRoles } from '../../features/access/role-built-ins.ts';
 import { lockBits } from '../../features/content/attributes.ts';
+import { lookBackLimits } from '../../features/insight/tags-as-of.ts';
 import type { Database } from '../../platform/database/database.ts';
+import { Turns } from '../../platform/turns.ts';
 import type { Env } from '../middleware/env.ts';
 import { renderFailure } from '../middleware/render-failure.ts';
 import { asOfRoutes } from './as-of-routes.ts';
@@ -39,7 +41,15 @@ forEachDatabase((_, open) => {
       c.set('call', { ...sampleCircumstances, origin: 'https://contoso.test', registry });
       await next();
     });
-    app.route('/', asOfRoutes({ ...content, authorize: sample.here.authorize, tenantUid: sample.tenantUid }));
+    app.route(
+      '/',
+      asOfRoutes({
+        ...content,
+        authorize: sample.here.authorize,
+        tenantUid: sample.tenantUid,
+        lookBacks: new Turns(lookBackLimits),
+      }),
+    );
     const place = { registryUid: registry.uid, repository: parseRepositoryName('app') };
     for (const tag of ['v1', 'v2', 'v3', 'v4']) {
       const { bytes: body, mediaType: contentType } = sampleImage([sampleBlob()]);

@@ -5,7 +5,7 @@ import { BerthError } from '../../core/errors.ts';
 import { parseTag } from '../../core/reference.ts';
 import { parseRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
 import { classOfMethod } from '../../core/throttle-limits.ts';
-import type { Authority } from '../../features/access/authority.ts';
+import { type Authority, confirmedWith } from '../../features/access/authority.ts';
 import type { MovedTag, TagMove, TagMoves } from '../../features/content/tag-moves.ts';
 import { rollBack, tagDifferences } from '../../features/insight/tag-differences.ts';
 import type { AsOfParts } from '../../features/insight/tags-as-of.ts';
@@ -36,7 +36,7 @@ export const repositoryTagMoves = [
   { method: 'POST', word: '_rollback', action: 'push' },
 ] as const;
 
-type Allow = (action: 'metadata_read' | 'push' | 'delete', repository: RepositoryName) => Promise<Authority>;
+type Allow = (action: 'metadata_read' | 'pull' | 'push' | 'delete', repository: RepositoryName) => Promise<Authority>;
 
 /** A request after the registry was found; `allow` decides for each repository it names. */
 type Call = { readonly c: Context<Env>; readonly registry: Registry; readonly allow: Allow };
@@ -101,10 +101,14 @@ function callOf(parts: TagMovesRouteParts, c: Context<Env>): Call {
 async function release(parts: TagMovesRouteParts, { c, registry, allow }: Call): Promise<Response> {
   const moves = (await bodyIn(parts, c, releaseSchema, 'moves')).moves.map(moveOf);
   const authorities = new Map<string, Authority>();
-  for (const { repository, digest } of moves) {
-    // The right to push comes last: it is the one that the events name.
-    if (digest === undefined) await allow('delete', repository);
-    authorities.set(repository, authorities.get(repository) ?? (await allow('push', repository)));
+  for (const [repository, some] of Map.groupBy(moves, (move) => move.repository)) {
+    // Where tags point is told to those who may pull.
+    await allow('pull', repository);
+    const pushing = await allow('push', repository);
+    const deletes = some.some(({ digest }) => digest === undefined);
+    const deleting = deletes ? await allow('delete', repository) : undefined;
+    const authority = deleting && confirmedWith(pushing, async (epoch) => await deleting.confirm(epoch));
+    authorities.set(repository, authority ?? pushing);
   }
   const moved = await parts.tagMoves.apply(registry.uid, moves, (repository) => {
     const authority = authorities.get(repository);
@@ -136,6 +140,7 @@ async function rollback(
   { c, registry, allow }: Call,
   repository: RepositoryName,
 ): Promise<Response> {
+  await allow('pull', repository);
   const authority = await allow('push', repository);
   const { asOf, tag, dryRun } = await bodyIn(parts, c, rollbackSchema, 'asOf');
   const moved = await rollBack(parts, { registryUid: registry.uid, repository }, authority, {

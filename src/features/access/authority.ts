@@ -27,3 +27,20 @@ export type Authority = {
    */
   readonly visible: (action?: RepositoryAction) => Visible;
 };
+
+/** The same authority, as long as something else holds too: `also` runs with each new decision, and throws when it does not. */
+export function confirmedWith(authority: Authority, also: (currentEpoch: number) => Promise<void>): Authority {
+  const { principal, circumstances } = authority;
+  return {
+    principal,
+    ...(circumstances && { circumstances }),
+    epoch: () => authority.epoch(),
+    confirm: async (currentEpoch) => {
+      await also(currentEpoch);
+      await authority.confirm(currentEpoch);
+    },
+    allows: (action, repository) => authority.allows(action, repository),
+    requireToken: (action, repository) => authority.requireToken(action, repository),
+    visible: (action) => authority.visible(action),
+  };
+}

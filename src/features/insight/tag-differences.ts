@@ -1,7 +1,7 @@
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
-import type { Authority } from '../access/authority.ts';
+import { type Authority, confirmedWith } from '../access/authority.ts';
 import { attributesOf } from '../content/attributes.ts';
 import type { Place } from '../content/place.ts';
 import { type MovedTag, maxMoves, type TagMove, type TagMoves } from '../content/tag-moves.ts';
@@ -17,8 +17,8 @@ export async function tagDifferences(
   authority: Authority,
   { fromMicros, toMicros }: { readonly fromMicros: number; readonly toMicros: number },
 ): Promise<readonly TagDifference[]> {
-  const from = await tagsAsOf(parts, place, authority, fromMicros);
   const to = await tagsAsOf(parts, place, authority, toMicros);
+  const from = await tagsAsOf(parts, place, authority, fromMicros);
   return differences(from, to).filter(({ tag }) => attributesOf(to.locks.get(tag) ?? 0).listEnabled);
 }
 
@@ -48,14 +48,25 @@ export async function rollBack(
   if (tag !== undefined && !now.digests.has(tag) && !then.digests.has(tag))
     throw new BerthError('manifestUnknown', { repository, tag });
   if (isDryRun) return changed.map(({ tag, from, to }) => ({ repository, tag, digest: to, previous: from }));
-  const isDeletion = changed.some(({ to }) => to === undefined);
-  if (isDeletion && !authority.allows('delete', repository))
-    throw new BerthError('denied', [{ Type: 'repository', Name: repository, Action: 'delete' }]);
+  const holder = changed.some(({ to }) => to === undefined) ? deleting(authority, repository) : authority;
   const moves = changed.map(({ tag, from, to }): TagMove => ({ repository, tag, digest: to, expected: from ?? null }));
   const moved: MovedTag[] = [];
   for (let start = 0; start < moves.length; start += maxMoves)
-    moved.push(...(await parts.tagMoves.apply(registryUid, moves.slice(start, start + maxMoves), () => authority)));
+    moved.push(...(await parts.tagMoves.apply(registryUid, moves.slice(start, start + maxMoves), () => holder)));
   return moved;
+}
+
+/** The same, as long as it may delete as well. Throws `denied`. */
+function deleting(authority: Authority, repository: Place['repository']): Authority {
+  const requireDeletion = () => {
+    if (!authority.allows('delete', repository))
+      throw new BerthError('denied', [{ Type: 'repository', Name: repository, Action: 'delete' }]);
+  };
+  requireDeletion();
+  return confirmedWith(authority, async (epoch) => {
+    await authority.confirm(epoch);
+    requireDeletion();
+  });
 }
 
 function differences(from: TagsAsOf, to: TagsAsOf): readonly TagDifference[] {

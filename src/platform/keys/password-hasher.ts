@@ -1,7 +1,7 @@
 import { scrypt as scryptCallback, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
-import { BerthError } from '../../core/errors.ts';
 import type { Ids } from '../ids.ts';
+import { Turns } from '../turns.ts';
 import { isSecretHash } from './secret-hash.ts';
 
 const scrypt = promisify<string, Uint8Array, number, Cost, Buffer>(scryptCallback);
@@ -14,10 +14,7 @@ const saltBytes = 16;
 const verifierPattern = /^scrypt\$(\d+)\$(\d+)\$(\d+)\$([\w-]+)\$([\w-]+)$/;
 
 /** Each takes a thread and a core for about 0.1 s: more at once would stop everything else. */
-const maxRunning = 2;
-/** About two seconds of work; those after it are told to come back. */
-const maxWaiting = 32;
-const retryAfterSeconds = 2;
+const limits = { running: 2, /** About two seconds of work. */ waiting: 32, retryAfterSeconds: 2 };
 
 /**
  * What people choose as passwords, hashed with scrypt behind a queue of 2. A verifier is `scrypt$N$r$p$salt$hash`, salt and
@@ -33,7 +30,7 @@ export type PasswordHasher = {
 };
 
 export function createPasswordHasher(ids: Ids): PasswordHasher {
-  const queue = new Queue();
+  const queue = new Turns(limits);
   const derive = (password: string, salt: Uint8Array, parameters: Cost) =>
     queue.run(() => scrypt(password, salt, hashBytes, parameters));
   return {
@@ -59,35 +56,6 @@ function parseVerifier(verifier: string): { salt: Buffer; hash: Buffer; paramete
   const [, N, r, p, salt, hash] = verifierPattern.exec(verifier) ?? [];
   if (salt === undefined || hash === undefined) throw new Error('malformed password verifier');
   return { salt: decode(salt), hash: decode(hash), parameters: { ...cost, N: Number(N), r: Number(r), p: Number(p) } };
-}
-
-/** Runs `maxRunning` at once, lets `maxWaiting` wait, and refuses those after them. */
-class Queue {
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
-
-  async run<T>(work: () => Promise<T>): Promise<T> {
-    await this.#turn();
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
-  }
-
-  /** Resolves when one of the places is ours; the one who leaves hands it over. */
-  async #turn(): Promise<void> {
-    if (this.#running < maxRunning) {
-      this.#running += 1;
-      return;
-    }
-    if (this.#waiting.length >= maxWaiting) throw new BerthError('tooManyRequests', undefined, { retryAfterSeconds });
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#waiting.push(resolve);
-    await promise;
-  }
 }
 
 function encode(bytes: Uint8Array): string {

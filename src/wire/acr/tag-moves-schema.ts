@@ -2,16 +2,18 @@ import { z } from 'zod';
 
 /** Body of `POST /acr/v1/_release`: tags to move, all or none. Ours. */
 export const releaseSchema = z.strictObject({
-  moves: z.array(
-    z.strictObject({
-      repository: z.string(),
-      tag: z.string(),
-      /** Where the tag shall point; null to take it away. */
-      digest: z.string().nullable(),
-      /** Where it must point now, null for nowhere; without it, wherever it points. */
-      expected: z.string().nullable().optional(),
-    }),
-  ),
+  moves: z
+    .array(
+      z.strictObject({
+        repository: z.string(),
+        tag: z.string(),
+        /** Where the tag shall point; null to take it away. */
+        digest: z.string().nullable(),
+        /** Where it must point now, null for nowhere; without it, wherever it points. */
+        expected: z.string().nullable().optional(),
+      }),
+    )
+    .max(200),
 });
 export type Release = z.infer<typeof releaseSchema>;
 
