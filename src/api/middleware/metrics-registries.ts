@@ -77,6 +77,12 @@ export function loadMetrics(register: Registry, load: RegistrySources['load']): 
       ({ webhooksBehind }) => [[webhooksBehind, {}]],
     ],
     [
+      'berth_diagnostics_failing',
+      'Diagnostic settings whose last attempt to send logs failed',
+      [],
+      ({ failingDiagnostics }) => [[failingDiagnostics, {}]],
+    ],
+    [
       'berth_database_connections',
       'Connections to PostgreSQL by state',
       ['state'],

@@ -13,6 +13,8 @@ export type LoadSample = {
   /** Webhooks whose last attempt failed, and events that webhooks have not come to. */
   readonly failingWebhooks: number;
   readonly webhooksBehind: number;
+  /** Diagnostic settings whose last attempt failed. */
+  readonly failingDiagnostics: number;
   /** Bytes that registries have in use, by their uid. */
   readonly storedBytes: ReadonlyMap<string, number>;
   /** Connections to PostgreSQL by state; none with the embedded database. */
@@ -75,6 +77,7 @@ async function readSample({ database, clock }: LoadSampleParts): Promise<LoadSam
     oldestDueSeconds: Math.max(0, nowMicros - (oldest?.runAt ?? nowMicros)) / 1_000_000,
     behind: await consumersOf(database),
     ...(await webhooksOf(database)),
+    failingDiagnostics: await failingDiagnosticsOf(database),
     storedBytes: new Map(
       (await read.selectFrom('registry_usage').select(['registry_uid', 'bytes']).execute()).map((row) => [
         row.registry_uid,
@@ -125,6 +128,16 @@ async function webhooksOf({ read }: Database): Promise<Pick<LoadSample, 'failing
     .select(sql<number | string | null>`sum(h.seq - c.seq)`.as('events'))
     .executeTakeFirstOrThrow();
   return { failingWebhooks: Number(failing.count), webhooksBehind: Number(behind.events ?? 0) };
+}
+
+async function failingDiagnosticsOf({ read }: Database): Promise<number> {
+  const { count } = await read
+    .selectFrom('diagnostic_settings')
+    .select((at) => at.fn.countAll<number | string>().as('count'))
+    .where('is_enabled', '=', 1)
+    .where('failures', '>', 0)
+    .executeTakeFirstOrThrow();
+  return Number(count);
 }
 
 async function connectionsOf({ kind, read }: Database): Promise<LoadSample['connections']> {
