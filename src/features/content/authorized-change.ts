@@ -1,4 +1,3 @@
-import { sql } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
@@ -7,6 +6,7 @@ import type { Authority } from '../access/authority.ts';
 import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
 import type { Place } from './place.ts';
+import { createRepositoryGate } from './repository-gate.ts';
 import { fromRepository } from './repository-store.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
@@ -117,7 +117,7 @@ type Begin = (
 ) => Promise<Change>;
 
 function createBegin(database: Database): Begin {
-  const pass = createGate(database);
+  const pass = createRepositoryGate(database);
   const read = createRead(database);
   return async ({ tx, append }, { place, authority }, isExclusive) => {
     const at = { registry: place.registryUid, repository: place.repository };
@@ -125,6 +125,8 @@ function createBegin(database: Database): Begin {
     const row = await read(tx, at);
     if (row === undefined) throw new BerthError('registryUnknown');
     if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
+    // Whoever makes it reads the templates, which stay until the commit.
+    if (row.repositoryUid === null) await pass(tx, { ...at, repository: '' }, false);
     const {
       repositoryUid,
       locks,
@@ -149,26 +151,6 @@ function createBegin(database: Database): Begin {
         keepsDeleted: keepsDeleted === 1,
       },
     };
-  };
-}
-
-type At = { readonly registry: string; readonly repository: string };
-
-/**
- * Until the commit, either several changes of a repository or one exclusive one. SQLite has one writer at a time. In PostgreSQL
- * it is not the row that is locked: pushes that share a row's lock keep coming and would never let a deletion in, while this
- * lock has a queue. What is read after it is as of then.
- */
-function createGate(database: Database): (tx: Transaction, at: At, isExclusive: boolean) => Promise<void> {
-  if (database.kind === 'sqlite') return async () => {};
-  const gate = (lock: 'pg_advisory_xact_lock' | 'pg_advisory_xact_lock_shared') =>
-    hotQuery(database.read, ['registry', 'repository'], (queries, parameter) => {
-      const name = sql`cast(${parameter('registry')} as text) || '/' || cast(${parameter('repository')} as text)`;
-      return queries.selectNoFrom(sql`${sql.raw(lock)}(hashtextextended(${name}, 0))`.as('gate'));
-    });
-  const [share, lock] = [gate('pg_advisory_xact_lock_shared'), gate('pg_advisory_xact_lock')];
-  return async (tx, at, isExclusive) => {
-    await (isExclusive ? lock : share)(tx, at);
   };
 }
 

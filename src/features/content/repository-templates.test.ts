@@ -77,4 +77,45 @@ forEachDatabase((_, open) => {
     await push(at, 'v1', 'five');
     await deletions.tag(at, me, parseTag('v1'));
   });
+
+  const once = [{ prefix: '', immutableTags: [{ tags: 'v*' }] }];
+  const move = async (at: Place, n: string) => {
+    const { bytes, mediaType } = sampleImage([config], { annotations: { n } });
+    const reference = parseReference('v1');
+    await bench.here.manifests.push(at, me, { body: bytes, contentType: mediaType, reference, tags: [] });
+  };
+
+  test('rules that were applied to what exists hold for every push that ends after the answer', async () => {
+    const digestOf = async (at: Place) => (await bench.here.manifests.find(at, parseReference('v1'), me)).digest;
+    for (let round = 0; round < 8; round += 1) {
+      await set([], true);
+      const at = bench.place(`moving/${round}`);
+      await push(at, 'v1', `first of ${round}`);
+      const pushers = ['a', 'b'].map(async (who) => {
+        for (let n = 0; n < 200; n += 1) await move(at, `${who} ${round} ${n}`);
+      });
+      const refused = pushers.map((pusher) => assert.rejects(pusher, { error: 'tagImmutable' }));
+      await set(once, true);
+      const digest = await digestOf(at);
+      await Promise.all(refused);
+      assert.equal(await digestOf(at), digest);
+    }
+  });
+
+  test('a repository whose first push is under way takes the rules over as well', async () => {
+    for (let round = 0; round < 8; round += 1) {
+      await set([], true);
+      const places = Array.from({ length: 8 }, (_, n) => bench.place(`first/${round}/${n}`));
+      const pushes = places.map((at) => bench.push(at, config));
+      await set(once, true);
+      await Promise.all(pushes);
+      const rows = await bench.database.read
+        .selectFrom('repositories')
+        .where('name', 'like', `first/${round}/%`)
+        .where('immutable_tags', '=', '[]')
+        .select('name')
+        .execute();
+      assert.deepEqual(rows, []);
+    }
+  });
 });

@@ -5,6 +5,7 @@ import type { RepositoryTemplateBody } from '../../wire/admin/repository-templat
 import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { attributesOf, type Locks, withAttributes } from './attributes.ts';
+import { createRepositoryGate, type RepositoryGate } from './repository-gate.ts';
 
 export type RepositoryTemplatesParts = {
   readonly database: Database;
@@ -26,9 +27,11 @@ export type TemplatesChange = {
 /** What repositories of a registry begin with. Repositories that exist keep what they have, unless rules shall apply to them. */
 export class RepositoryTemplates {
   readonly #parts: RepositoryTemplatesParts;
+  readonly #pass: RepositoryGate;
 
   constructor(parts: RepositoryTemplatesParts) {
     this.#parts = parts;
+    this.#pass = createRepositoryGate(parts.database);
   }
 
   /** By prefix. */
@@ -50,6 +53,8 @@ export class RepositoryTemplates {
   async replace({ registryUid, tenantUid, templates, appliesToExisting, actor }: TemplatesChange): Promise<void> {
     const { journal, region } = this.#parts;
     await journal.transaction(async (tx, append) => {
+      // First of all: who waits here for repositories that are being made holds nothing yet.
+      await this.#pass(tx, { registry: registryUid, repository: '' }, true);
       await raiseAccessEpoch(tx, tenantUid);
       const registry = await tx
         .selectFrom('registries')
@@ -67,6 +72,7 @@ export class RepositoryTemplates {
     if (appliesToExisting) await this.#applyRules(registryUid);
   }
 
+  /** Pushes that have read the rules of before end first. */
   async #applyRules(registryUid: string): Promise<void> {
     const { database } = this.#parts;
     for (let last: string | undefined = ''; last !== undefined; ) {
@@ -80,6 +86,7 @@ export class RepositoryTemplates {
           .limit(slice)
           .select(['uid', 'name'])
           .execute();
+        for (const { name } of rows) await this.#pass(tx, { registry: registryUid, repository: name }, true);
         for (const { uid, name } of rows) {
           const { immutableTags } = await repositoryBeginning(tx, { registryUid, repository: name });
           await tx
@@ -96,8 +103,8 @@ export class RepositoryTemplates {
   }
 }
 
-/** Repositories of a transaction. */
-const slice = 200;
+/** Repositories of a transaction; their pushes wait for its commit. */
+const slice = 20;
 
 function rowOf(registryUid: string, { prefix, attributes, immutableTags }: RepositoryTemplateBody) {
   return {
