@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UsageWatch } from '../../bench/server-usage.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Received, webhookReceiver } from '../support/webhook-receiver.ts';
@@ -42,4 +43,21 @@ test(`F-21: ${kills} kills amid deliveries to a slow and to a failing receiver: 
     await slow.close();
     await failing.close();
   }
+});
+
+test('L-17: with 1,000 events waiting for a dead receiver pushes go on, and memory does not grow with what waits', async (t) => {
+  const dead = await webhookReceiver();
+  await dead.close();
+  await using server = await startBerth({ settings });
+  const tagsOf = (prefix: string, length: number) => Array.from({ length }, (_, index) => `${prefix}${index}`);
+  // Before, so that what the server needs for pushes at all is there.
+  await pushTags(server, tagsOf('warm', 500));
+  await makeWebhooks(server, [dead.url, dead.url]);
+  await pushTags(server, tagsOf('first', 200));
+  const watch = new UsageWatch(server.pid);
+  await pushTags(server, tagsOf('waiting', 1_000));
+  const { rssGrowthBytes } = watch.stop();
+  t.diagnostic(`memory grew by ${(rssGrowthBytes / 1024 ** 2).toFixed(1)} MiB`);
+  // 16 MiB is the goal beside what pushes themselves need between two collections of garbage.
+  assert.ok(rssGrowthBytes < 32 * 1024 ** 2, `${rssGrowthBytes} bytes`);
 });
