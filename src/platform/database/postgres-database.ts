@@ -25,6 +25,11 @@ const statementTimeoutMs = 30_000;
 const answerTimeoutMs = 35_000;
 const idleTransactionTimeoutMs = 30_000;
 const oldestVersion = 150_000;
+/**
+ * Each statement is planned once and then only run. Planned for its values, a page of names was taken for a handful of rows and all of
+ * them were sorted: PostgreSQL knows nothing of how many rows pass a test of bits, such as that of locks.
+ */
+const planning = '-c plan_cache_mode=force_generic_plan';
 
 /**
  * Opens the PostgreSQL database and brings its schema up to date. Transactions run READ COMMITTED; those that lose a race or
@@ -40,6 +45,7 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
     statement_timeout: statementTimeoutMs,
     query_timeout: answerTimeoutMs,
     idle_in_transaction_session_timeout: idleTransactionTimeoutMs,
+    options: planning,
   });
   const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
   return {
