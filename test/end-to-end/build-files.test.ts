@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import type { RunResult } from '../../src/wire/builds/agent-protocol.ts';
 import { armCaller } from '../support/arm-caller.ts';
@@ -135,6 +136,24 @@ test('a log is not there before its first byte, grows, and says when it has ende
   assert.equal(ended.headers.get('x-ms-meta-complete'), 'failed');
   assert.match(await (await fetch(address)).text(), /^first\r\nlast\r\nRun ID: \w+ failed\r\n$/);
   assert.equal((await fetch(address, { method: 'PUT', body: 'x', headers: whole })).status, 405);
+});
+
+test('no run is given to an agent that left while it waited', async () => {
+  const left = new AbortController();
+  const waiting = agent.client.lease(
+    { agent: 'gone', executor: 'hand', isolation: 'none', platforms: [{ os: 'linux', architecture: 'amd64' }] },
+    left.signal,
+  );
+  await sleep(1_000);
+  left.abort();
+  await assert.rejects(waiting);
+  await sleep(500);
+  const runId = await schedule();
+  const began = Date.now();
+  const order = await agent.take();
+  assert.deepEqual([order.runId, order.attempt], [runId, 1]);
+  assert(Date.now() - began < 10_000);
+  await agent.finish(order, []);
 });
 
 test('agents are known by their token alone', async () => {

@@ -33,6 +33,7 @@ const actionWords = ['cancel', 'listlogsasurl'];
 
 /** Runs: what is asked of them is answered here, as they are no rows of the table of resources. Source: az wire document, 2.19. */
 export function registryRunType(parts: RunTypeParts): ArmType {
+  // Never called: the words make the addresses known, and `answers` answers them.
   const unwritten = { method: 'POST', isChange: false, run: async () => ({}) } as const;
   return {
     type: runType,

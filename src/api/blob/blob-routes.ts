@@ -5,6 +5,7 @@ import type { Contexts } from '../../features/builds/contexts.ts';
 import type { RunStatus } from '../../features/builds/run.ts';
 import type { RunLog, RunLogs } from '../../features/builds/run-logs.ts';
 import type { ByteRange } from '../../platform/blob-store/blob-store.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, bytesIn, sendBlob, type TransferLimits } from '../middleware/streams.ts';
 import { parseBlockList } from './block-list.ts';
@@ -12,6 +13,7 @@ import { parseBlockList } from './block-list.ts';
 export type BlobRouteParts = {
   readonly builds: { readonly contexts: Contexts; readonly logs: RunLogs; readonly addresses: BlobAddresses };
   readonly transfer: TransferLimits;
+  readonly clock: Clock;
 };
 
 const maxListBytes = 1024 * 1024;
@@ -47,7 +49,7 @@ export function blobRoutes(parts: BlobRouteParts): Hono<Env> {
 }
 
 /** Put Blob, Put Block, Put Block List. */
-async function write({ builds, transfer }: BlobRouteParts, c: Context<Env>, path: string): Promise<Response> {
+async function write({ builds, transfer, clock }: BlobRouteParts, c: Context<Env>, path: string): Promise<Response> {
   const body = bodyIn(c, transfer);
   const query = queryOf(c);
   const comp = query.get('comp');
@@ -68,10 +70,10 @@ async function write({ builds, transfer }: BlobRouteParts, c: Context<Env>, path
     default:
       throw new BerthError('blobRequestInvalid', 'comp is neither block nor blocklist');
   }
-  const now = new Date();
+  const nowMicros = clock.nowMicros();
   return c.body(null, 201, {
-    ETag: `"0x${now.getTime().toString(16).toUpperCase()}"`,
-    'Last-Modified': now.toUTCString(),
+    ETag: etagOf(nowMicros),
+    'Last-Modified': new Date(nowMicros / 1000).toUTCString(),
     'x-ms-request-server-encrypted': 'false',
     'Content-Length': '0',
   });
@@ -116,13 +118,18 @@ function headersOf({ sizeBytes, changedAtMicros, status }: RunLog): Record<strin
     'Content-Type': 'text/plain; charset=utf-8',
     'Content-Length': String(sizeBytes),
     'Accept-Ranges': 'bytes',
-    ETag: `"0x${changedAtMicros.toString(16).toUpperCase()}"`,
+    ETag: etagOf(changedAtMicros),
     'Last-Modified': new Date(changedAtMicros / 1000).toUTCString(),
     'Cache-Control': 'no-store',
     'Content-Disposition': 'attachment',
     'x-ms-blob-type': 'AppendBlob',
     ...(completion === undefined ? {} : { 'x-ms-meta-Complete': completion }),
   };
+}
+
+/** Of what was changed then. */
+function etagOf(micros: number): string {
+  return `"0x${micros.toString(16).toUpperCase()}"`;
 }
 
 function queryOf(c: Context<Env>): URLSearchParams {

@@ -9,6 +9,7 @@ export class QueueWatch {
   readonly #clock: Clock;
   readonly #waiting = new Set<() => void>();
   readonly #stop: () => void;
+  #isClosed = false;
 
   constructor({ clock, journal }: { readonly clock: Clock; readonly journal: Pick<Journal, 'onAppend'> }) {
     this.#clock = clock;
@@ -28,8 +29,6 @@ export class QueueWatch {
     }
     return undefined;
   }
-
-  #isClosed = false;
 
   /** Answers everybody who waits, so that the server can stop. */
   close(): void {

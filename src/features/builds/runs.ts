@@ -108,7 +108,7 @@ export class Runs {
    * stays as it is. Throws `runUnknown`.
    */
   async cancel(registryUid: string, runId: string, actor: string): Promise<Run> {
-    return await this.#change(registryUid, runId, actor, async (tx, row, append) => {
+    return await this.#change(registryUid, runId, async (tx, row, append) => {
       if (isFinal(row.status) || row.canceled_at !== null) return row;
       const nowMicros = this.#parts.clock.nowMicros();
       if (row.status === 'Queued') {
@@ -128,7 +128,7 @@ export class Runs {
     { isArchiveEnabled }: { readonly isArchiveEnabled: boolean },
     actor: string,
   ): Promise<Run> {
-    return await this.#change(registryUid, runId, actor, async (tx, row, append) => {
+    return await this.#change(registryUid, runId, async (tx, row, append) => {
       const change = { is_archived: isArchiveEnabled ? 1 : 0, changed_at: this.#parts.clock.nowMicros() };
       if (row.is_archived === change.is_archived) return row;
       await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
@@ -154,7 +154,6 @@ export class Runs {
   async #change(
     registryUid: string,
     runId: string,
-    _actor: string,
     change: (tx: Transaction, row: RunRow, append: Append) => Promise<RunRow>,
   ): Promise<Run> {
     const { database, journal } = this.#parts;
