@@ -22,3 +22,12 @@ test('events have the names of operations', () => {
     assert.equal(recordOfEvent(event).operationName, name);
   }
 });
+
+test('a change of attributes has the new ones as its detail; other changes of content have none', () => {
+  const place = { stream: 'registry/contoso/here', incarnation: 'i', seq: 1, version: 1, actor: 'olivia' };
+  const detailOf = (type: string, data: Readonly<Record<string, unknown>>) =>
+    recordOfEvent({ ...place, type, data: { repository: 'app', ...data }, occurredAtMicros: 1, hash: '' }).detail;
+  const attributes = { deleteEnabled: false, writeEnabled: true };
+  assert.deepEqual(detailOf('tag.updated', { tag: 'v1', attributes }), { attributes });
+  assert.equal(detailOf('tag.set', { tag: 'v1', digest: 'sha256:0' }), null);
+});
