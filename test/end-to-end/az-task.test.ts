@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { run } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type WebhookReceiver, webhookReceiver } from '../support/webhook-receiver.ts';
 
 const timersSchema = z.array(z.looseObject({ name: z.string(), schedule: z.string(), status: z.string() }));
+const webhooksSchema = z.object({ webhooks: z.array(z.looseObject({ url: z.string(), secret: z.string() })) });
 const runSchema = z.looseObject({ runId: z.string(), status: z.string(), task: z.string().nullable() });
 const credentialSchema = z.record(
   z.string(),
@@ -19,7 +22,13 @@ const credentialSchema = z.record(
 );
 
 // Runs stay queued: nobody takes them.
-const settings = { 'outbound-allow': '127.0.0.0/8', 'git-poll-interval': '1s', builds: 'off' };
+const settings = {
+  'outbound-allow': '127.0.0.0/8',
+  'git-poll-interval': '1s',
+  'git-hooks-url': 'https://hooks.example',
+  builds: 'off',
+};
+const berth = join(import.meta.dirname, '../../bin/berth');
 const folder = temporaryFolder('az-task');
 after(() => folder.remove());
 
@@ -189,6 +198,28 @@ for (const release of azReleases) {
       assert.partialDeepStrictEqual(run, {
         sourceTrigger: { eventType: 'commit', commitId: heads.main, branchName: 'main' },
       });
+    });
+
+    test('a signed message of a git host starts the task once; another signature is refused', async () => {
+      const shown = await run(berth, ['task', 'webhooks', 'git-task', '--json', '--data', server.dataFolder]);
+      const [hook] = webhooksSchema.parse(JSON.parse(shown.stdout)).webhooks;
+      const { url, secret } = hook ?? assert.fail();
+      const text = JSON.stringify({
+        ref: 'refs/heads/main',
+        before: heads.main,
+        after: 'c'.repeat(40),
+        repository: { default_branch: 'main', clone_url: `${git.url}/team/app.git` },
+      });
+      const deliver = async (key: string) => {
+        const signature = `sha256=${createHmac('sha256', key).update(text).digest('hex')}`;
+        const headers = { 'x-github-event': 'push', 'x-hub-signature-256': signature };
+        return (await fetch(url.replace('https://hooks.example', server.http), { method: 'POST', body: text, headers }))
+          .status;
+      };
+      heads.main = 'c'.repeat(40);
+      assert.deepEqual([await deliver('wrong'), await deliver(secret), await deliver(secret)], [404, 202, 202]);
+      const started = (await runs('-n git-task')).filter((each) => JSON.stringify(each).includes('c'.repeat(40)));
+      assert.equal(started.length, 1);
     });
 
     test('agent pools: create, show, list, update, delete; runs that wait for one are cancelled with it', async () => {
