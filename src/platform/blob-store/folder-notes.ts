@@ -29,10 +29,18 @@ export function folderNotes(storeFolder: string, clock: Clock): StoreNotes {
 async function writeWhole(folder: string, path: string, bytes: Uint8Array): Promise<void> {
   makeFolder(folder);
   const unfinished = `${path}.${process.pid}${unfinishedEnding}`;
-  await using file = await open(unfinished, 'w', 0o600);
-  await file.writeFile(bytes);
-  await file.sync();
-  await rename(unfinished, path);
+  try {
+    await using file = await open(unfinished, 'w', 0o600);
+    await file.writeFile(bytes);
+    await file.sync();
+    await rename(unfinished, path);
+  } catch (cause) {
+    // On a full disk others wait for its bytes.
+    await rm(unfinished, { force: true }).catch(() => {
+      // `list` removes it later; the fault that brought us here is the one to tell.
+    });
+    throw cause;
+  }
   await using directory = await open(folder);
   await directory.sync();
 }
