@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import { AzMachine, azReleases } from '../support/az-machine.ts';
+import { Daemon } from '../support/daemon.ts';
+import { run } from '../support/run.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+// Agents that a person starts: `berth agent`, beside a server that has none of its own.
+
+const berth = join(import.meta.dirname, '../../bin/berth');
+let bench: Workbench;
+let az: AzMachine;
+let token: string;
+
+before(async () => {
+  bench = await openWorkbench({ settings: { builds: 'off' } });
+  const [release] = azReleases;
+  assert.ok(release !== undefined);
+  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
+  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
+  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  const made = await run(berth, ['agent-token', 'create', '--pool', 'default', '--data', bench.server.dataFolder]);
+  token = made.stdout.trim();
+});
+after(async () => {
+  for (const agent of agents) await agent.kill();
+  await bench[Symbol.asyncDispose]();
+});
+
+const agents: Daemon[] = [];
+
+function startAgent(name: string): Daemon {
+  const agent = new Daemon({
+    command: berth,
+    args: ['agent', '--server', bench.server.https, '--slots', '1', '--data', join(bench.folder, name)],
+    logFile: join(bench.folder, `${name}.log`),
+    env: { BERTH_AGENT_TOKEN: token, NODE_EXTRA_CA_CERTS: bench.server.caPath },
+  });
+  agents.push(agent);
+  return agent;
+}
+
+const runsOf = (name: string) => {
+  const folder = join(bench.folder, name, 'agent');
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+const isRunning = (commandLine: string) =>
+  readdirSync('/proc').some((id) => {
+    try {
+      return /^\d+$/.test(id) && readFileSync(`/proc/${id}/cmdline`, 'latin1') === commandLine;
+    } catch {
+      // It ended while we looked.
+      return false;
+    }
+  });
+
+test('without a token, or where it is wrong, an agent says so', async () => {
+  const outcome = await bench.fail(berth, [
+    'agent',
+    '--server',
+    bench.server.https,
+    '--data',
+    join(bench.folder, 'none'),
+  ]);
+  assert.match(outcome, /needs --server URL, and a token of its pool in BERTH_AGENT_TOKEN/);
+});
+
+test('an agent that is killed leaves nothing, and another does its run', async () => {
+  const first = startAgent('first');
+  const folder = join(bench.folder, 'steps');
+  mkdirSync(folder);
+  const once = 'if [ "$(date +%s)" -lt "$END" ]; then echo waiting; sleep 3456; fi; echo done by another';
+  const end = Math.floor(Date.now() / 1000) + 20;
+  const image = `${bench.named.host}/debian:12`;
+  writeFileSync(join(folder, 'acb.yaml'), `steps:\n  - cmd: ${image} bash -c '${once}'\n    env: [END=${end}]\n`);
+  const typed = az.type(`az acr run -r local -f acb.yaml ${folder}`);
+  await waitFor('it is at work', 60_000, () => isRunning('sleep\x003456\0'));
+  // Lines are on their way for a moment.
+  await sleep(2_000);
+  await first.kill();
+  await waitFor('its processes are gone', 5_000, () => !isRunning('sleep\x003456\0'));
+  assert.equal(runsOf('first').length, 1);
+  const second = startAgent('second');
+  const output = await typed;
+  assert.match(output, /waiting[\s\S]*done by another/);
+  assert.match(output, /was successful/);
+  const again = startAgent('first');
+  await waitFor('what was left is removed', 20_000, () => runsOf('first').length === 0);
+  assert.equal(await again.stop(), 0);
+  assert.equal(await second.stop(), 0);
+});
