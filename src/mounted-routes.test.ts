@@ -6,9 +6,12 @@ import { basic } from '../test/support/sample-access.ts';
 import * as acr from './api/acr/acr-routes.ts';
 import { asOfResources } from './api/events/as-of-routes.ts';
 import { eventsRoute } from './api/events/live-routes.ts';
+import { identityEndpoint } from './api/identity/identity-endpoint.ts';
+import { createMetrics } from './api/middleware/metrics.ts';
 import * as oci from './api/oci/oci-routes.ts';
 import { builtInRoles } from './features/access/role-built-ins.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
+import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import { type PermissionMode, permissionModes } from './features/registries/registry.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
 
@@ -172,6 +175,32 @@ test('every route is in a table', () => {
     [],
     'these are gone',
   );
+});
+
+test('the endpoint of managed identities gives nothing to a machine that nobody bound', async () => {
+  const { data, features } = mounted;
+  const parts = { ...data, ...features, domain: 'berth.localhost', host: '127.0.0.1' };
+  const metrics = createMetrics({ droppedLogLines: () => 0 });
+  const app = identityEndpoint({ ...parts, metrics, machineSignIn: createMachineSignIn(parts) });
+  const routes = app.routes.filter(({ path }) => path !== '/*').map(({ method, path }) => `${method} ${path}`);
+  assert.deepEqual(
+    [...new Set(routes)],
+    ['GET /metadata/identity/oauth2/token', 'GET /msi/token', 'POST /msi/token', 'POST /oauth2/token'],
+  );
+  for (const route of routes) {
+    const [method = '', path = ''] = route.split(' ');
+    const address = `http://127.0.0.1${path}?resource=https://management.berth.localhost/&api-version=2019-08-01`;
+    for (const shown of [
+      {},
+      { metadata: 'true' },
+      { 'x-identity-header': 'guessed' },
+      { authorization: owner.header },
+    ]) {
+      const headers = new Headers({ host: '127.0.0.1', ...shown });
+      const { status } = await app.fetch(new Request(address, { method, headers }));
+      assert([400, 401, 403].includes(status), `${route} ${JSON.stringify(shown)} ${status}`);
+    }
+  }
 });
 
 permissionModes.forEach((mode: PermissionMode, column) => {
