@@ -24,9 +24,10 @@ const figures: readonly Figure[] = [
 
 /** How many times as fast as which peer, in which sequences. */
 const ratios = [
-  { peer: 'docker-registry', sequence: /^(Push Monolith|Push Chunk Streamed|Pull) 1MB/, least: 5 },
-  { peer: 'olareg', sequence: /./, least: 1 },
-  { peer: 'zot', sequence: /./, least: 1 },
+  { server: 'berth', peer: 'docker-registry', sequence: /^(Push Monolith|Push Chunk Streamed|Pull) 1MB/, least: 5 },
+  { server: 'berth', peer: 'olareg', sequence: /./, least: 1 },
+  { server: 'berth', peer: 'zot', sequence: /./, least: 1 },
+  { server: 'berth-postgres', peer: 'berth', sequence: /^(Push|Pull)/, least: 0.6 },
 ];
 
 /** The goals that these results touch, met or not, as lines for a terminal. */
@@ -45,8 +46,8 @@ function figureVerdicts(result: SequenceResult): Verdict[] {
 }
 
 function ratioVerdicts(result: SequenceResult): Verdict[] {
-  return ratios.flatMap(({ peer, sequence, least }) => {
-    const ratio = sequence.test(result.sequence.name) ? ratioOf(result, 'berth', peer) : undefined;
+  return ratios.flatMap(({ server, peer, sequence, least }) => {
+    const ratio = sequence.test(result.sequence.name) ? ratioOf(result, server, peer) : undefined;
     if (ratio === undefined) return [];
     const goal =
       least === 1 ? `${result.sequence.name} ahead of ${peer}` : `${result.sequence.name} >= ${least}x ${peer}`;
