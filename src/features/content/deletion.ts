@@ -1,4 +1,3 @@
-import { type RawBuilder, sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
@@ -6,12 +5,12 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import { deletionLocks, isKept, type Locks, requireOn } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
-import { cosignTags } from './cosign-tags.ts';
 import { isBlobHeld, keepManifest, keepTags } from './deleted-content.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
+import { ReferrerCascade } from './referrer-cascade.ts';
 import { repositoryBeginning } from './repository-templates.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
@@ -55,11 +54,6 @@ export type Slice = { readonly limit: number; readonly startedMicros: number };
 
 const dayMicros = 86_400_000_000;
 
-/** Not along the index of times: in SQLite's eyes it would be as good as the one that finds a few rows. */
-function isOlder(beforeMicros: number): RawBuilder<boolean> {
-  return sql<boolean>`+changed_at <= ${beforeMicros}`;
-}
-
 /**
  * Deletions in one repository within one transaction: the only way in which tags and manifests leave. Each checks the locks
  * and the rules for tags that are written once, and appends its event; `finish` frees what is no longer in use. Nobody else
@@ -74,6 +68,7 @@ export class Deletion {
   readonly #goneTags: string[] = [];
   readonly #goneManifests: string[] = [];
   readonly #keeps: boolean;
+  readonly #cascade: ReferrerCascade;
   #hasRemoved = false;
   #manifestBytes = 0;
 
@@ -83,6 +78,14 @@ export class Deletion {
     this.#repositoryUid = parts.repositoryUid;
     this.#tx = parts.change.tx;
     this.#keeps = parts.change.registry.keepsDeleted;
+    this.#cascade = new ReferrerCascade({
+      tx: this.#tx,
+      repositoryUid: this.#repositoryUid,
+      mayRemove: ({ name, locks }) =>
+        !this.#immutable.keeps(name) && (parts.ignoresLocks === true || (locks & deletionLocks) === 0),
+      removeTags: (rows) => this.#removeTags(rows),
+      removeManifest: (digest) => this.#removeManifest(digest),
+    });
   }
 
   /** Removes a tag; false when there is none. Throws `contentLocked`, `tagImmutable`. */
@@ -134,7 +137,7 @@ export class Deletion {
   async referrers(subject: Digest, limit: number): Promise<boolean> {
     const known = await leftReferrers(this.#tx, this.#repositoryUid, subject);
     const subjects = new Set([subject, ...(known?.subjects ?? [])]);
-    const left = await this.#takeReferrers([...subjects], limit);
+    const left = await this.#cascade.take([...subjects], limit);
     if (left.length + (known?.subjects.length ?? 0) === 0) return false;
     return await this.#keepLeft(subject, left, this.#parts.nowMicros);
   }
@@ -143,7 +146,7 @@ export class Deletion {
   async moreReferrers(root: Digest, limit: number): Promise<boolean> {
     const known = await leftReferrers(this.#tx, this.#repositoryUid, root);
     if (known === undefined) return false;
-    const left = await this.#takeReferrers(known.subjects, limit, known.startedMicros);
+    const left = await this.#cascade.take(known.subjects, limit, known.startedMicros);
     return await this.#keepLeft(root, left, known.startedMicros);
   }
 
@@ -377,91 +380,10 @@ export class Deletion {
     await markUntagged(this.#tx, at, [...new Set(digests)], nowMicros);
   }
 
-  /** Answers the subjects that are left; those found last come first, which keeps the list short. */
-  async #takeReferrers(subjects: readonly Digest[], limit: number, beforeMicros?: number): Promise<readonly Digest[]> {
-    const left = [...subjects];
-    for (let removed = 0; removed < limit; ) {
-      const subject = left[0];
-      if (subject === undefined) break;
-      const loose = [
-        ...(await this.#takeUnderCosignTags(subject, beforeMicros)),
-        ...(await this.#takeLooseReferrers(subject, limit - removed, beforeMicros)),
-      ];
-      removed += loose.length;
-      if (removed < limit) left.shift();
-      left.unshift(...loose);
-    }
-    return left;
-  }
-
   async #keepLeft(root: Digest, subjects: readonly Digest[], startedMicros: number): Promise<boolean> {
     const { place, repositoryUid, nowMicros } = this.#parts;
     await keepLeftReferrers(this.#tx, { place, repositoryUid, root, subjects, startedMicros }, nowMicros);
     return subjects.length > 0;
-  }
-
-  /** The tags that cosign gave what belongs to a subject, and what has no other tag then. */
-  async #takeUnderCosignTags(subject: Digest, beforeMicros: number = Number.MAX_SAFE_INTEGER): Promise<Digest[]> {
-    const rows = await this.#tags()
-      .where('name', 'in', cosignTags(subject))
-      .where(isOlder(beforeMicros))
-      .where((where) => where.not(where.exists(this.#manifests().where('digest', '=', subject).select('digest'))))
-      .select(['name', 'digest', 'locks'])
-      .execute();
-    const free = rows.filter(
-      ({ name, locks }) =>
-        !this.#immutable.keeps(name) && (this.#parts.ignoresLocks === true || (locks & deletionLocks) === 0),
-    );
-    await this.#removeTags(free);
-    if (free.length === 0) return [];
-    const digests = [...new Set(free.map(({ digest }) => digest))];
-    const loose = this.#loose(beforeMicros).where('digest', 'in', digests);
-    return await this.#takeAll(await loose.orderBy('digest').select('digest').execute());
-  }
-
-  /** None of a subject that was pushed again. */
-  async #takeLooseReferrers(
-    subject: Digest,
-    limit: number,
-    beforeMicros: number = Number.MAX_SAFE_INTEGER,
-  ): Promise<Digest[]> {
-    if (limit <= 0) return [];
-    const isBack = this.#tx
-      .selectFrom('manifests as s')
-      .where('s.repository_uid', '=', this.#repositoryUid)
-      .where('s.digest', '=', subject)
-      .select('s.digest');
-    const loose = this.#loose(beforeMicros)
-      .where('subject_digest', '=', subject)
-      .where((where) => where.not(where.exists(isBack)))
-      .limit(limit);
-    return await this.#takeAll(await loose.orderBy('digest').select('digest').execute());
-  }
-
-  async #takeAll(rows: readonly { readonly digest: string }[]): Promise<Digest[]> {
-    const digests = rows.map((row) => parseDigest(row.digest));
-    for (const digest of digests) await this.#removeManifest(digest);
-    return digests;
-  }
-
-  /** Manifests that are held by nothing: no lock, no tag, no index. */
-  #loose(beforeMicros: number) {
-    return this.#manifests()
-      .where(isOlder(beforeMicros))
-      .where((where) => where.not(isKept('locks')))
-      .where((where) =>
-        where.not(
-          where.or([
-            where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name')),
-            where.exists(
-              this.#references()
-                .where('manifest_references.digest', '=', where.ref('manifests.digest'))
-                .where('kind', '=', 'manifest')
-                .select('kind'),
-            ),
-          ]),
-        ),
-      );
   }
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
