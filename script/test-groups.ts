@@ -94,7 +94,7 @@ export const testGroups: readonly TestGroup[] = [
   files('agent', 'real builds: steps, git, limits, hostile code, kills', 8, ['test/agent/*.test.ts'], 1),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
   azure('az-task', 'tasks, timers, agent pools and task runs with the Azure CLI in two releases', 10, ['az-task']),
-  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 6, [
+  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 8, [
     'az-build',
     'build-files',
     'run-purge',
