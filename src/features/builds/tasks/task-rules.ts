@@ -3,6 +3,7 @@ import { parseProperties } from '../../resources/parse-properties.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Validation } from '../../resources/resource-type.ts';
+import { patchedIdentity } from './patched-identity.ts';
 import { contextOf, type StoredTask, storedTaskSchema, tidy } from './task.ts';
 import { nextOccurrence, parseTimerSchedule, ScheduleError } from './timer-schedule.ts';
 
@@ -38,7 +39,8 @@ export function validateTask({ desired, existing }: Validation): Desired {
   refuseVaults(task);
   refuseEndpoint(task);
   const { sealed = null } = isMerge ? wanted : {};
-  return { ...desired, sku: undefined, properties: tidy({ ...task, sealed }) };
+  const identity = isMerge ? patchedIdentity(desired.identity, existing?.identity) : desired.identity;
+  return { ...desired, sku: undefined, identity, properties: tidy({ ...task, sealed }) };
 }
 
 /** A PATCH brings along what is stored; nobody outside has seen `sealed`. */
