@@ -50,7 +50,15 @@ test('no two rows say the same', () => {
 
 test('only faults of the server are 5xx', () => {
   const faults = rows.filter(([, { status }]) => status >= 500).map(([name]) => name);
-  assert.deepEqual(faults, ['busy', 'stopping', 'storageFull', 'storageReadOnly', 'memoryShort', 'storeAway', 'internal']);
+  assert.deepEqual(faults, [
+    'busy',
+    'stopping',
+    'storageFull',
+    'storageReadOnly',
+    'memoryShort',
+    'storeAway',
+    'internal',
+  ]);
 });
 
 test('an error keeps its row, detail, cause and time to wait', () => {
