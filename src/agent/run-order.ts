@@ -65,7 +65,10 @@ export async function runOrder(
   } catch (cause) {
     const result = failureOf(cause, signal);
     if (result.status === 'Error') parts.agentLog.error('run could not be done', { runId: order.runId, error: cause });
-    log.say(`Run ID: ${order.runId} ${wordOf(result.status)} after ${seconds()}s. Error: ${result.message}`);
+    const isStopped = result.status === 'Timeout' || result.status === 'Canceled';
+    log.say(
+      `Run ID: ${order.runId} ${wordOf(result.status)} after ${seconds()}s${isStopped ? '' : `. Error: ${result.message}`}`,
+    );
     return { ...result, ...resultOf(made) };
   } finally {
     await cell?.close();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { z } from 'zod';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -152,6 +153,50 @@ test('processes without end and files without end harm their run alone', async (
   assert.match(forks, /Run failed/);
   const alive = await run({ 'acb.yaml': 'steps:\n  - cmd: REGISTRY/debian:12 echo still here\n' });
   assert.match(alive, /still here/);
+});
+
+test('several platforms make one index, also put together by hand; layers are kept between runs', async () => {
+  const files = {
+    Scratch: 'FROM scratch\nCOPY note /note\n',
+    Kept: 'FROM REGISTRY/debian:12\nRUN echo built at $(date +%N) > /when; cat /when\n',
+    note: 'for all\n',
+    'acb.yaml': `version: v1.1.0
+steps:
+  - build: -t multi:v1 --platform linux/amd64,linux/arm64 -f Scratch .
+  - push: ["multi:v1"]
+  - build: -t one:v1 --platform linux/amd64 -f Scratch .
+  - build: -t two:v1 --platform linux/arm64 -f Scratch .
+  - push: ["one:v1", "two:v1"]
+  - cmd: docker manifest create both:v1 one:v1 two:v1
+  - cmd: docker manifest push both:v1
+  - build: -t kept:v1 -f Kept .
+    cache: enabled
+`,
+  };
+  assert.match(await run(files), /built at \d+/);
+  for (const index of ['multi', 'both']) {
+    const { text = '' } = (await bench.manifest(index, 'v1')) ?? {};
+    assert.match(text, /"architecture":"amd64"/);
+    assert.match(text, /"architecture":"arm64"/);
+  }
+  assert.doesNotMatch(await run(files), /built at \d+/);
+});
+
+test('a run that is cancelled ends at once, with what it had printed', async () => {
+  const folder = folderOf('run', {
+    'acb.yaml': 'steps:\n  - cmd: REGISTRY/debian:12 bash -c "echo begun; sleep 600"\n',
+  });
+  await az.type(`az acr run -r local -f acb.yaml --no-wait ${folder}`);
+  const listed = await az.json('az acr task list-runs -r local --top 1');
+  const [newest] = z.array(z.looseObject({ runId: z.string() })).parse(listed);
+  const runId = newest?.runId ?? '';
+  const log = () => bench.server.log();
+  await waitFor('it is at work', 60_000, () => /"run begins"/.test(log()) && log().includes(runId));
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await az.type(`az acr task cancel-run -r local --run-id ${runId}`);
+  const output = await az.type(`az acr task logs -r local --run-id ${runId}`);
+  assert.match(output, /begun/);
+  assert.match(output, /was canceled/);
 });
 
 test('nothing is left of runs that have ended', async () => {
