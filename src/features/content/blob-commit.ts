@@ -139,17 +139,30 @@ const insertLink = hotStatement(['repository', 'digest', 'now'], (on, parameter)
  * Sets a copy aside whose bytes are missing, wrong or cannot be read: the next push of its digest replaces it. False when that
  * copy is no longer in use, or was set aside before.
  */
-export async function markDamaged(
+export async function markDamaged(tx: Transaction, copy: CopyOfBlob): Promise<boolean> {
+  return await markAs(tx, copy, { from: 'ready', to: 'damaged' });
+}
+
+/** The other way, for a copy whose bytes are those of its digest after all. */
+export async function markReady(tx: Transaction, copy: CopyOfBlob): Promise<boolean> {
+  return await markAs(tx, copy, { from: 'damaged', to: 'ready' });
+}
+
+type CopyOfBlob = { readonly registryUid: string; readonly digest: Digest; readonly storageKey: StorageKey };
+type State = 'ready' | 'damaged';
+
+async function markAs(
   tx: Transaction,
-  copy: { readonly registryUid: string; readonly digest: Digest; readonly storageKey: StorageKey },
+  copy: CopyOfBlob,
+  { from, to }: { readonly from: State; readonly to: State },
 ): Promise<boolean> {
   const row = await tx
     .updateTable('blobs')
-    .set({ state: 'damaged' })
+    .set({ state: to })
     .where('registry_uid', '=', copy.registryUid)
     .where('digest', '=', copy.digest)
     .where('storage_key', '=', copy.storageKey)
-    .where('state', '=', 'ready')
+    .where('state', '=', from)
     .returning('digest')
     .executeTakeFirst();
   return row !== undefined;

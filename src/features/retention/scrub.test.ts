@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type ContentBench, contentBench, testRegion } from '../../../test/support/content-process.ts';
@@ -110,5 +110,37 @@ forEachDatabase((_, open) => {
       .select('digest')
       .execute();
     assert.deepEqual(damaged, []);
+  });
+
+  test('what was set aside is served again once its bytes are back', async () => {
+    const at = bench.place('back');
+    const [lost, wrong] = ['lost', 'wrong'].map((text) => sampleBlob(`${text} and back`, 300_000));
+    assert(lost && wrong);
+    const files: string[] = [];
+    for (const blob of [lost, wrong]) {
+      await bench.push(at, blob);
+      files.push(fileOf(await keyOf(blob.digest)));
+    }
+    for (const file of files) renameSync(file, `${file}.away`);
+    await restartScrub(bench.here);
+    assert.equal((await scrub(parts(), job)).damaged, 2);
+    const [lostFile, wrongFile] = files;
+    assert(lostFile !== undefined && wrongFile !== undefined);
+    renameSync(`${lostFile}.away`, lostFile);
+    writeFileSync(wrongFile, Buffer.alloc(300_000));
+    clock.advance(1);
+    await restartScrub(bench.here);
+    assert.equal((await scrub(parts(), job)).damaged, 0, 'nothing that was not known');
+    assert((await bench.pull(at, lost.digest)).equals(lost.bytes));
+    await assert.rejects(bench.pull(at, wrong.digest), { error: 'blobDamaged' });
+    const start = await bench.here.journal.start(streamOf(bench.registryUid, testRegion));
+    const events = await bench.here.journal.after(start, 20);
+    const told = events.filter((event) => event.type === 'blob.recovered').map((event) => event.data.digest);
+    assert.deepEqual(told, [lost.digest]);
+    renameSync(`${wrongFile}.away`, wrongFile);
+    clock.advance(1);
+    await restartScrub(bench.here);
+    await scrub(parts(), job);
+    assert((await bench.pull(at, wrong.digest)).equals(wrong.bytes));
   });
 });

@@ -9,6 +9,7 @@ import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
 import { markDamaged } from '../content/blob-commit.ts';
+import { serveAgain } from '../content/serve-again.ts';
 import { lockedWalkPosition, saveWalk, walkPosition } from './walk-store.ts';
 
 export type ScrubParts = {
@@ -50,12 +51,14 @@ type Row = {
   readonly digest: string;
   readonly storageKey: string;
   readonly size: number;
+  readonly state: 'ready' | 'damaged';
 };
 
 /**
  * Reads every stored blob again and compares it with its digest, at the rate that is set; goes on after a restart where it
  * was. A blob whose bytes are wrong or missing is set aside, never served, and told as `blob.damaged`; the next push of its
- * digest replaces it. A store that cannot be reached proves nothing: the walk stops there and tries again later.
+ * digest replaces it. One that was set aside and is right again is served again. A store that cannot be reached proves nothing:
+ * the walk stops there and tries again later.
  */
 export async function scrub(parts: ScrubParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<ScrubProgress> {
   const { database, clock } = parts;
@@ -124,18 +127,22 @@ async function nextBlobs(queries: Queries, after: ScrubProgress): Promise<Row[]>
   return await queries
     .selectFrom('blobs')
     .where(sql<boolean>`(registry_uid, digest) > (${after.registryUid}, ${after.digest})`)
-    .where('state', '=', 'ready')
     .orderBy('registry_uid')
     .orderBy('digest')
-    .select(['registry_uid as registryUid', 'digest', 'storage_key as storageKey', 'size'])
+    .select(['registry_uid as registryUid', 'digest', 'storage_key as storageKey', 'size', 'state'])
     .limit(slice)
     .execute();
 }
 
+/** False for one that was served until now and is set aside. */
 async function check(parts: ScrubParts, row: Row, job: Pick<JobRun, 'signal' | 'renew'>): Promise<boolean> {
   const digest = parseDigest(row.digest);
   const found = await digestOfBytes(parts, row, job);
-  if (found === digest || job.signal.aborted) return true;
+  if (found === digest) {
+    if (row.state === 'damaged') await takeBack(parts, row, digest);
+    return true;
+  }
+  if (row.state === 'damaged' || job.signal.aborted) return true;
   return !(await setAside(
     parts,
     row,
@@ -174,6 +181,12 @@ async function digestOfBytes(
 }
 
 const renewEveryMs = 10_000;
+
+async function takeBack(parts: ScrubParts, row: Row, digest: Digest): Promise<void> {
+  const { registryUid, storageKey, size: sizeBytes } = row;
+  if (await serveAgain(parts, { registryUid, digest, storageKey, sizeBytes }, actor))
+    parts.log.info('stored blob is whole again', { digest, registryUid });
+}
 
 /** False when another copy has taken its place meanwhile, or it is gone. */
 async function setAside(parts: ScrubParts, row: Row, digest: Digest, reason: string): Promise<boolean> {
