@@ -92,6 +92,22 @@ forEachDatabase((_name, open) => {
     assert.equal((await Array.fromAsync(notes.list(`${of}`))).length, 1);
   });
 
+  test('a server that stops does not wait for a long inventory', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const random = new SeededRandom(15);
+    for (let step = 0; step < 6; step += 1) await changeSomething(bench, random);
+    const stop = new AbortController();
+    const stopping = { signal: stop.signal, renew: async () => stop.abort(new Error('stopping')) };
+    await assert.rejects(
+      inventoryOn(notes)
+        .bringUpToDate(stopping)
+        .then(() => stop.signal.throwIfAborted()),
+      /stopping/,
+    );
+    await inventoryOn(notes).bringUpToDate(job);
+    assert.deepEqual(await said(notes, bench.registryUid), await held(bench));
+  });
+
   test('a damaged note costs what it said, and is told', async () => {
     const { bench, notes, inventoryOn } = await openBench();
     await changeSomething(bench, new SeededRandom(14));

@@ -35,6 +35,8 @@ const defaultSpareWeight = 10_000_000;
 const noIncarnation = 'none';
 
 type Standing = { readonly uid: string; readonly name: string; readonly sku: 'Basic' | 'Standard' | 'Premium' } & Head;
+/** What a run of the job asks of whoever runs it. */
+type Run = Pick<JobRun, 'signal' | 'renew'>;
 type Head = { readonly incarnation: string; readonly seq: number };
 
 /**
@@ -56,7 +58,7 @@ export class Inventory {
     return { kind: 'content.inventory', run: (job) => this.bringUpToDate(job), leaseMs, maxAttempts: 10, everyMs };
   }
 
-  async bringUpToDate(job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  async bringUpToDate(job: Run): Promise<void> {
     const standings = await this.#standings();
     const print = createHash('sha256').update(JSON.stringify(standings)).digest('hex');
     const nowMs = this.#parts.clock.monotonicMs();
@@ -90,7 +92,7 @@ export class Inventory {
     });
   }
 
-  async #follow(standing: Standing, kept: readonly KeptStream[], job: Pick<JobRun, 'renew'>): Promise<void> {
+  async #follow(standing: Standing, kept: readonly KeptStream[], job: Run): Promise<void> {
     const stream = kept.find(({ incarnation }) => incarnation === standing.incarnation);
     const whole = stream && lastWhole(stream);
     if (stream === undefined || whole === undefined) return await this.#writeWhole(standing, kept, job);
@@ -102,7 +104,7 @@ export class Inventory {
     else await this.#writeChanges(standing, seq, job);
   }
 
-  async #writeWhole(standing: Standing, kept: readonly KeptStream[], job: Pick<JobRun, 'renew'>): Promise<void> {
+  async #writeWhole(standing: Standing, kept: readonly KeptStream[], job: Run): Promise<void> {
     const { database } = this.#parts;
     await this.#write(standing, 'whole', everyLine(database.read, standing.uid), job);
     // Only now: until then the older ones are what is known.
@@ -115,7 +117,7 @@ export class Inventory {
     await this.#remove(older);
   }
 
-  async #writeChanges(standing: Standing, from: number, job: Pick<JobRun, 'renew'>): Promise<void> {
+  async #writeChanges(standing: Standing, from: number, job: Run): Promise<void> {
     const { database, journal, region } = this.#parts;
     const stream = streamOf(standing.uid, region);
     for (let seq = from; ; ) {
@@ -132,7 +134,7 @@ export class Inventory {
     standing: Standing,
     kind: InventoryNote['kind'],
     lines: AsyncIterable<InventoryLine>,
-    job: Pick<JobRun, 'renew'>,
+    job: Run,
   ): Promise<void> {
     const { clock, notes } = this.#parts;
     const { uid: registryUid, name, sku, incarnation, seq } = standing;
@@ -149,6 +151,7 @@ export class Inventory {
       waitingBytes = 0;
     };
     for await (const line of lines) {
+      job.signal.throwIfAborted();
       if (waitingBytes >= partBytes) await put(false);
       const text = JSON.stringify(line);
       waiting.push(text);
