@@ -26,7 +26,7 @@ export type CommandContext = {
 /** Paths are absolute; `to` and `from` of backups are a path or the address of an object store, `blobs` that of a blob store. */
 export type OfflineTask =
   | { readonly kind: 'migrateDatabase' }
-  | { readonly kind: 'fsck'; readonly repairs: boolean; readonly json: boolean }
+  | { readonly kind: 'fsck'; readonly repairs: boolean; readonly force: boolean; readonly json: boolean }
   | {
       readonly kind: 'backup';
       readonly to: string;

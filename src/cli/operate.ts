@@ -95,11 +95,17 @@ export const operateCommands: readonly Command[] = [
         name: 'repair',
         meaning: 'put right what can be without losing anything; the embedded database needs its server stopped',
       },
+      { name: 'force', meaning: 'with --repair: also where more than a tenth of the blobs are missing' },
       jsonOption,
     ],
     settings: dataSettings,
     run: (context, given) =>
-      context.offline({ kind: 'fsck', repairs: given.isSet('repair'), json: given.isSet('json') }),
+      context.offline({
+        kind: 'fsck',
+        repairs: given.isSet('repair'),
+        force: given.isSet('force'),
+        json: given.isSet('json'),
+      }),
   },
   {
     words: ['migrate-database'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, rmSync, truncateSync, utimesSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync, rmSync, statSync, truncateSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
@@ -87,12 +87,9 @@ describe('fsck', () => {
     const wrong = ['blobLength', 'blobMissing', 'manifestDamaged', 'unnamedBytes', 'usageWrong'];
     assert.deepEqual(await fsck(args), { code: 1, repaired: [], left: wrong });
     const repaired = wrong.filter((kind) => kind !== 'manifestDamaged');
-    assert.deepEqual(await fsck(['--repair', ...args]), { code: 1, repaired, left: ['manifestDamaged'] });
-    assert.deepEqual(await fsck(args), {
-      code: 1,
-      repaired: [],
-      left: ['blobDamaged', 'blobDamaged', 'manifestDamaged'],
-    });
+    const left = ['blobDamaged', 'blobDamaged', 'manifestDamaged'];
+    assert.deepEqual(await fsck(['--repair', ...args]), { code: 1, repaired, left });
+    assert.deepEqual(await fsck(args), { code: 1, repaired: [], left });
 
     assert.deepEqual(tags(), pointed, 'DL-17: a repair moves no tag');
 
@@ -108,6 +105,86 @@ describe('fsck', () => {
       for (const blob of blobs) assert.ok(isWhole(await client.blob(repository, blob.digest), blob.digest));
     client.close();
     assert.deepEqual(await fsck(args), { code: 0, repaired: [], left: [] });
+  });
+
+  test('logs and contexts of builds stay; one that is gone is told', async () => {
+    await using server = await startBerth();
+    await push(server, samples(1));
+    await server.stop();
+    const [key = ''] = storageKeys(server.dataFolder).values();
+    const kept = `${key.slice(0, 2)}${'a'.repeat(30)}`;
+    const file = blobPath(server.dataFolder, kept);
+    copyFileSync(blobPath(server.dataFolder, key), file);
+    utimesSync(file, 1, 1);
+    const database = new DatabaseSync(join(server.dataFolder, 'berth.sqlite'));
+    database
+      .prepare(
+        'insert into kept_bytes (storage_key, registry_uid, digest, size, created_at) select ?, registry_uid, digest, size, 0 from blobs where storage_key = ?',
+      )
+      .run(kept, key);
+    database.close();
+    const args = ['--repair', '--data', server.dataFolder];
+    assert.deepEqual(await fsck(args), { code: 0, repaired: [], left: [] });
+    assert.ok(existsSync(file));
+    rmSync(file);
+    assert.deepEqual(await fsck(args), { code: 1, repaired: [], left: ['keptMissing'] });
+  });
+
+  test("another installation's store is refused, and so are repairs with one that nobody has claimed", async () => {
+    await using own = await startBerth();
+    await using other = await startBerth();
+    const images = samples(1);
+    await push(own, images);
+    await push(other, images);
+    await own.stop();
+    await other.stop();
+    const theirs = [...storageKeys(other.dataFolder).values()].map((key) => blobPath(other.dataFolder, key));
+    for (const file of theirs) utimesSync(file, 1, 1);
+    const refused = async (...args: string[]) => {
+      const { code, stderr } = await tryRun(berth, ['fsck', '--data', own.dataFolder, ...args]);
+      assert.equal(code, 1);
+      return stderr;
+    };
+    const otherStore = join(other.dataFolder, 'blob-store');
+    assert.match(await refused('--blobs', otherStore), /belongs to another installation/);
+    assert.match(await refused('--blobs', otherStore, '--repair', '--force'), /belongs to another installation/);
+    assert.ok(theirs.every((file) => existsSync(file)));
+    rmSync(join(own.dataFolder, 'blob-store/installation'));
+    assert.match(await refused('--repair', '--force'), /nobody has claimed/);
+    assert.deepEqual(await fsck(['--data', own.dataFolder]), { code: 0, repaired: [], left: [] });
+  });
+
+  test('many missing blobs are set aside only by force, and served again once their bytes are back', async () => {
+    await using server = await startBerth();
+    const images = samples(6);
+    await push(server, images);
+    await server.stop();
+    const args = ['--data', server.dataFolder];
+    const keys = [...storageKeys(server.dataFolder).values()];
+    const files = keys.map((key) => blobPath(server.dataFolder, key));
+    for (const file of files) renameSync(file, `${file}.away`);
+    const refused = await tryRun(berth, ['fsck', '--repair', ...args]);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /12 of 12 blobs are missing/);
+    const all = (kind: string) => keys.map(() => kind);
+    assert.deepEqual(await fsck(args), { code: 1, repaired: [], left: all('blobMissing') });
+    const forced = await fsck(['--repair', '--force', ...args]);
+    assert.deepEqual(forced, { code: 1, repaired: all('blobMissing'), left: all('blobDamaged') });
+
+    for (const file of files) renameSync(`${file}.away`, file);
+    const [wrong = ''] = files;
+    copyFileSync(wrong, `${wrong}.away`);
+    truncateSync(wrong, 0);
+    truncateSync(wrong, statSync(`${wrong}.away`).size);
+    const repaired = await fsck(['--repair', ...args]);
+    assert.deepEqual(repaired, { code: 1, repaired: all('blobDamaged').slice(1), left: ['blobDamaged'] });
+    renameSync(`${wrong}.away`, wrong);
+    assert.deepEqual(await fsck(['--repair', ...args]), { code: 0, repaired: ['blobDamaged'], left: [] });
+    await using again = await startBerth(server.again);
+    const client = new RegistryClient(again.http, again.admin);
+    for (const { blobs } of images)
+      for (const blob of blobs) assert.ok(isWhole(await client.blob(repository, blob.digest), blob.digest));
+    client.close();
   });
 
   test('PostgreSQL and S3: also repairs go on beside the server', async () => {
@@ -130,7 +207,11 @@ describe('fsck', () => {
       );
     });
     const repaired = await fsck(['--repair', ...args], env);
-    assert.deepEqual(repaired, { code: 0, repaired: ['blobMissing', 'blobMissing', 'usageWrong'], left: [] });
+    assert.deepEqual(repaired, {
+      code: 1,
+      repaired: ['blobMissing', 'blobMissing', 'usageWrong'],
+      left: ['blobDamaged', 'blobDamaged'],
+    });
     await push(server, images);
     assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
   });

@@ -42,7 +42,7 @@ export async function check(parts: CheckParts): Promise<CheckAccount> {
   try {
     const blobs = await readBlobs(first);
     const content = await checkContent(first, blobs, parts.isSparseAllowed);
-    const stored = await compareStore(parts, blobs);
+    const stored = await compareStore(parts, blobs, await readKept(first));
     return {
       blobs: blobs.length,
       blobBytes: blobs.reduce((sum, blob) => sum + blob.storedBytes, 0),
@@ -68,29 +68,47 @@ async function readBlobs(source: RowSource): Promise<BlobRow[]> {
   return blobs;
 }
 
+type Kept = { readonly key: string; readonly sizeBytes: number };
+
+/** Contexts and logs of builds. */
+async function readKept(source: RowSource): Promise<Kept[]> {
+  const kept: Kept[] = [];
+  for await (const row of readRows(source, 'kept_bytes'))
+    kept.push({ key: row.text('storage_key'), sizeBytes: row.number('size') });
+  return kept;
+}
+
 /** What differs must still do so in rows that are read after the store: keys are never used again. */
-async function compareStore(parts: CheckParts, blobs: readonly BlobRow[]): Promise<Finding[]> {
+async function compareStore(parts: CheckParts, blobs: readonly BlobRow[], kept: readonly Kept[]): Promise<Finding[]> {
   const oldEnough = parts.nowMicros - parts.graceMs * 1000;
   const missing = new Map(blobs.map((blob) => [blob.key, blob]));
+  const missingKept = new Set(kept.map(({ key }) => key));
   const findings: Finding[] = [];
+  const whole = new Set<string>();
   const unnamed: Extract<Finding, { kind: 'unnamedBytes' }>[] = [];
   for await (const { key, sizeBytes, modifiedMicros, handle } of parts.store.list('')) {
     const blob = handle === undefined ? missing.get(key) : undefined;
+    const isKept = handle === undefined && missingKept.delete(key);
     if (blob !== undefined) {
       missing.delete(key);
+      if (blob.state === 'damaged' && blob.storedBytes === sizeBytes) whole.add(key);
       if (blob.state === 'ready' && blob.storedBytes !== sizeBytes)
         findings.push({ kind: 'blobLength', ...about(blob), storedBytes: sizeBytes });
-    } else if (modifiedMicros < oldEnough) unnamed.push({ kind: 'unnamedBytes', key, handle, bytes: sizeBytes });
+    } else if (!isKept && modifiedMicros < oldEnough)
+      unnamed.push({ kind: 'unnamedBytes', key, handle, bytes: sizeBytes });
   }
   const second = await parts.openRows();
   try {
     const rows = await readBlobs(second);
     const named = new Set(rows.map(({ key }) => key));
     for await (const upload of readRows(second, 'uploads')) named.add(upload.text('handle'));
-    // Contexts and logs of builds.
-    for await (const kept of readRows(second, 'kept_bytes')) named.add(kept.text('storage_key'));
+    for (const { key, sizeBytes } of await readKept(second)) {
+      named.add(key);
+      if (missingKept.has(key)) findings.push({ kind: 'keptMissing', key, sizeBytes });
+    }
     for (const blob of rows) {
-      if (blob.state === 'damaged') findings.push({ kind: 'blobDamaged', ...about(blob) });
+      if (blob.state === 'damaged')
+        findings.push({ kind: 'blobDamaged', ...about(blob), mayBeWhole: whole.has(blob.key) });
       else if (missing.has(blob.key)) findings.push({ kind: 'blobMissing', ...about(blob) });
     }
     const isNamed = (each: { readonly key: string; readonly handle: string | undefined }) =>

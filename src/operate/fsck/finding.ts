@@ -3,10 +3,12 @@ export type Finding =
   /** A blob without bytes, or with too few or too many: set aside, so that the next push of its digest replaces it. */
   | (BlobFinding & { readonly kind: 'blobMissing' })
   | (BlobFinding & { readonly kind: 'blobLength'; readonly storedBytes: number })
-  /** Set aside before; the next push of its digest replaces it. */
-  | (BlobFinding & { readonly kind: 'blobDamaged' })
+  /** Set aside before: the next push of its digest replaces it. `mayBeWhole` while bytes of its length are there that nobody has read. */
+  | (BlobFinding & { readonly kind: 'blobDamaged'; readonly mayBeWhole: boolean })
   /** Bytes that nothing names, older than the grace: removed. */
   | { readonly kind: 'unnamedBytes'; readonly key: string; readonly handle: string | undefined; readonly bytes: number }
+  /** The log or the context of a build. */
+  | { readonly kind: 'keptMissing'; readonly key: string; readonly sizeBytes: number }
   /** The next push of the manifest replaces its row. */
   | (ManifestFinding & { readonly kind: 'manifestDamaged' })
   /** What a manifest needs and its repository does not show. */
@@ -32,8 +34,10 @@ type BlobFinding = {
 };
 type ManifestFinding = { readonly repositoryUid: string; readonly repository: string; readonly digest: string };
 
-/** What fsck can put right by itself without losing anything. */
-export function isRepairable({ kind }: Finding): boolean {
+/** What a repair does something about without losing anything. */
+export function isRepairable(finding: Finding): boolean {
+  const { kind } = finding;
+  if (kind === 'blobDamaged') return finding.mayBeWhole;
   return kind === 'blobMissing' || kind === 'blobLength' || kind === 'unnamedBytes' || kind === 'usageWrong';
 }
 
@@ -45,7 +49,11 @@ export function findingText(finding: Finding): string {
     case 'blobLength':
       return `${finding.digest}: ${finding.storedBytes} bytes are stored instead of ${finding.sizeBytes} (${finding.key}); push it again`;
     case 'blobDamaged':
-      return `${finding.digest}: set aside because its bytes were wrong; push it again`;
+      return finding.mayBeWhole
+        ? `${finding.digest}: set aside, and bytes of its length are there (${finding.key}); a repair reads them`
+        : `${finding.digest}: set aside because its bytes were wrong or missing; push it again`;
+    case 'keptMissing':
+      return `${finding.key}: the log or context of a build, its ${finding.sizeBytes} bytes are missing`;
     case 'unnamedBytes':
       return `${finding.key}: ${finding.bytes} bytes that nothing names`;
     case 'manifestDamaged':

@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
 import { sql } from 'kysely';
-import { parseDigest } from '../../core/digest.ts';
+import { algorithmOf, digestOf, parseDigest } from '../../core/digest.ts';
 import { markDamaged } from '../../features/content/blob-commit.ts';
+import { serveAgain } from '../../features/content/serve-again.ts';
 import { disuseBlobs, useBlob } from '../../features/content/storage-use.ts';
-import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
+import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
+import { isStorageKey } from '../../platform/blob-store/folder-layout.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
@@ -12,7 +15,7 @@ import { type Finding, findingText, isRepairable } from './finding.ts';
 export type RepairParts = {
   readonly database: Database;
   readonly journal: Journal;
-  readonly store: Pick<BlobStore, 'removeMany' | 'abort'>;
+  readonly store: Pick<BlobStore, 'read' | 'removeMany' | 'abort'>;
   readonly clock: Clock;
   /** Region of origin of what is written here. */
   readonly region: string;
@@ -21,8 +24,8 @@ export type RepairParts = {
 const actor = 'fsck';
 
 /**
- * Puts right what can be put right without losing anything, each after another look; answers what is left, and what was done.
- * Servers may go on meanwhile.
+ * Puts right what can be put right without losing anything, each after another look; answers what is left, which includes blobs
+ * that it set aside, and what was done. Servers may go on meanwhile.
  */
 export async function repair(
   parts: RepairParts,
@@ -30,29 +33,72 @@ export async function repair(
 ): Promise<{ readonly repaired: readonly Finding[]; readonly left: readonly Finding[] }> {
   const repaired: Finding[] = [];
   const left: Finding[] = [];
-  for (const finding of findings) (isRepairable(finding) ? repaired : left).push(finding);
-  for (const finding of repaired) {
-    if (finding.kind === 'blobMissing' || finding.kind === 'blobLength') await setAside(parts, finding);
+  for (const finding of findings) {
+    if (!isRepairable(finding)) {
+      left.push(finding);
+      continue;
+    }
+    if (finding.kind === 'blobMissing' || finding.kind === 'blobLength') {
+      if (!(await setAside(parts, finding))) continue;
+      left.push({ ...about(finding), kind: 'blobDamaged', mayBeWhole: false });
+    }
+    if (finding.kind === 'blobDamaged' && !(await takeBack(parts, finding))) {
+      left.push({ ...finding, mayBeWhole: false });
+      continue;
+    }
     if (finding.kind === 'unnamedBytes') await removeBytes(parts, finding);
     if (finding.kind === 'usageWrong') await countAnew(parts, finding);
+    repaired.push(finding);
   }
   return { repaired, left };
 }
 
 type Of<Kind extends Finding['kind']> = Extract<Finding, { kind: Kind }>;
+type OfBlob = Of<'blobMissing' | 'blobLength' | 'blobDamaged'>;
 
-/** As the scrub does: it is not served any more, and the next push of its digest replaces it. */
+function about({ registryUid, digest, key, sizeBytes }: OfBlob) {
+  return { registryUid, digest, key, sizeBytes };
+}
+
+/**
+ * As the scrub does: it is not served any more, and the next push of its digest replaces it. False, and nothing is done, when its
+ * bytes are right after all, or another copy has taken its place.
+ */
 async function setAside(
-  { journal, region }: RepairParts,
+  { journal, region, store }: RepairParts,
   finding: Of<'blobMissing'> | Of<'blobLength'>,
-): Promise<void> {
+): Promise<boolean> {
+  if (await isWhole(store, finding)) return false;
   const { registryUid, key: storageKey, sizeBytes } = finding;
   const digest = parseDigest(finding.digest);
-  await journal.transaction(async (tx, append) => {
-    if (!(await markDamaged(tx, { registryUid, digest, storageKey }))) return;
+  return await journal.transaction(async (tx, append) => {
+    if (!(await markDamaged(tx, { registryUid, digest, storageKey }))) return false;
     const data = { digest, sizeBytes, reason: findingText(finding) };
     append({ stream: streamOf(registryUid, region), type: 'blob.damaged', version: 1, actor, data });
+    return true;
   });
+}
+
+/** False when its bytes are not right. */
+async function takeBack(parts: RepairParts, finding: Of<'blobDamaged'>): Promise<boolean> {
+  if (!(await isWhole(parts.store, finding))) return false;
+  const { registryUid, key: storageKey, sizeBytes } = finding;
+  await serveAgain(parts, { registryUid, digest: parseDigest(finding.digest), storageKey, sizeBytes }, actor);
+  return true;
+}
+
+/** Reads all of it. A store that does not answer proves nothing, and ends the repair. */
+async function isWhole(store: RepairParts['store'], { key, digest }: OfBlob): Promise<boolean> {
+  if (!isStorageKey(key)) return false;
+  const algorithm = algorithmOf(parseDigest(digest));
+  const hash = createHash(algorithm);
+  try {
+    for await (const chunk of store.read(key, undefined, { mayReuse: true })) hash.update(chunk);
+  } catch (error) {
+    if (error instanceof BlobMissing) return false;
+    throw error;
+  }
+  return digestOf(algorithm, hash.digest('hex')) === digest;
 }
 
 /** Keys are random and never used again: what no row names now is named by none later. */

@@ -10,13 +10,19 @@ export type StoreMark = {
 
 /** Claims a store for an installation. Throws when it is another's. */
 export async function claimStore(mark: StoreMark, installation: string): Promise<void> {
+  if (!(await isClaimed(mark, installation))) await mark.write(installation);
+}
+
+/** False while nobody has claimed the store. Throws when it is another's. */
+export async function isClaimed(mark: StoreMark, installation: string): Promise<boolean> {
   const owner = await mark.read();
-  if (owner === undefined) await mark.write(installation);
-  else if (owner !== installation)
+  if (owner === undefined) return false;
+  if (owner !== installation)
     throw new Error(
       'the blob store belongs to another installation, and its blobs would be freed: ' +
         'give the database that belongs to it, or another place for the blobs (--blobs)',
     );
+  return true;
 }
 
 /** What is read back, without what an editor may have added. */
