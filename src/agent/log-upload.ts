@@ -19,6 +19,8 @@ const collectMs = 200;
 const maxPieceBytes = 256 * 1024;
 const maxWaitingBytes = 4 * 1024 * 1024;
 const retryMs = 1_000;
+/** A server that restarts is back before; later its lease has ended. */
+const patienceMs = 60_000;
 
 /** Sends a run's log in order, piece by piece; what did not arrive is sent again from where the server says. */
 export class LogUpload {
@@ -59,12 +61,16 @@ export class LogUpload {
   }
 
   async #send(): Promise<void> {
-    const { clock, signal } = this.#parts;
+    const { clock } = this.#parts;
+    let lastSentMs = clock.monotonicMs();
     while (this.#waiting.length > 0) {
       await clock.sleep(collectMs);
       const piece = this.#waiting.subarray(0, maxPieceBytes);
       const isSent = await this.#sendPiece(piece);
-      if (!isSent) await clock.sleep(retryMs, signal);
+      if (isSent) lastSentMs = clock.monotonicMs();
+      else if (clock.monotonicMs() - lastSentMs > patienceMs)
+        throw new LeaseLost('the server takes no more of the log');
+      else await clock.sleep(retryMs);
       this.#wake();
     }
   }

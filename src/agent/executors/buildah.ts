@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
+import { formatImageName, parseImageName, withHub, withTag } from '../../wire/tasks/image-name.ts';
 import { Capture, ProgramError } from '../program.ts';
 import type { Cell } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
@@ -73,10 +74,9 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       await read(words('manifest', 'create', '--', name, ...images), signal);
     },
     digestOf: async (image) => {
-      const digest = await read(
-        words('inspect', '--type', 'image', '--format', '{{.FromImageDigest}}', '--', image),
-      ).catch(() => '');
-      return /^sha256:[0-9a-f]{64}$/.exec(digest.trim())?.[0];
+      const name = formatImageName(withHub(parseImageName(withTag(image))));
+      const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'))));
+      return listed.data?.find(({ names }) => names?.includes(name))?.digest;
     },
     start: async (container, options) => {
       containers += 1;
@@ -180,6 +180,9 @@ function runOptions(
     ...[...container.mounts].flatMap(([target, source]) => ['--volume', `${source}:${target}`]),
   ];
 }
+
+/** `digest` is what the registry answered for the name: of an index where it is one. */
+const listSchema = z.array(z.object({ names: z.array(z.string()).nullish(), digest: z.string().optional() }));
 
 const inspectSchema = z.object({
   OCIv1: z.object({
