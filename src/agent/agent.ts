@@ -47,7 +47,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   const { log, clock, folder } = parts;
   const host = await checkHost();
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
-  await sweepLeftovers(folder);
+  await sweepLeftovers(folder, clock.nowMicros() / 1000);
   log.info('agent ready', {
     agent: parts.name,
     slots: parts.slots,
@@ -57,7 +57,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   for (const warning of host.warnings) log.warn('agent host', { warning });
   const sweeping = repeatedly(parts, signal, async () => {
     await clock.sleep(sweepMs, signal);
-    await sweepLeftovers(folder);
+    await sweepLeftovers(folder, clock.nowMicros() / 1000);
   });
   const slots = Array.from({ length: parts.slots }, (_, slot) =>
     repeatedly(parts, signal, () => takeRun(parts, host, slot, signal)),

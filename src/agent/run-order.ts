@@ -55,13 +55,11 @@ export async function runOrder(
   const made: MadeImages = { containers: new Map(), pushed: new Map(), built: [] };
   const seconds = () => Math.round((parts.clock.monotonicMs() - began) / 1000);
   let cell: Cell | undefined;
-  let cpuSeconds: number | undefined;
   try {
     cell = await parts.openCell(hostsOf(order));
     await workIn(parts, { order, cell, log, made, signal });
     log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
-    cpuSeconds = await cell.cpuSeconds();
-    return { status: 'Succeeded', ...resultOf(made), ...(cpuSeconds === undefined ? {} : { cpuSeconds }) };
+    return { status: 'Succeeded', ...(await resultOf(made, cell)) };
   } catch (cause) {
     const result = failureOf(cause, signal);
     if (result.status === 'Error') parts.agentLog.error('run could not be done', { runId: order.runId, error: cause });
@@ -69,7 +67,7 @@ export async function runOrder(
     log.say(
       `Run ID: ${order.runId} ${wordOf(result.status)} after ${seconds()}s${isStopped ? '' : `. Error: ${result.message}`}`,
     );
-    return { ...result, ...resultOf(made) };
+    return { ...result, ...(await resultOf(made, cell)) };
   } finally {
     await cell?.close();
   }
@@ -269,8 +267,13 @@ function sayResult({ log, made }: RunRoom, task: Task, times: StepTimes): void {
   }
 }
 
-function resultOf(made: MadeImages): Pick<RunResult, 'images' | 'dependencies'> {
-  return { images: [...made.pushed.values()], dependencies: dependenciesOf(made) };
+async function resultOf(
+  made: MadeImages,
+  cell: Cell | undefined,
+): Promise<Pick<RunResult, 'images' | 'dependencies' | 'cpuSeconds'>> {
+  const cpuSeconds = await cell?.cpuSeconds();
+  const images = [...made.pushed.values()];
+  return { images, dependencies: dependenciesOf(made), ...(cpuSeconds === undefined ? {} : { cpuSeconds }) };
 }
 
 function failureOf(

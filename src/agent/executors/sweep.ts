@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroupNames, removeCgroup } from './cgroup.ts';
 
 /** Names the agent that owns a run's folder: its process, and when that began, as the kernel counts. */
 export const ownerFile = 'owner';
+
+const makingMs = 30_000;
 
 /** `1234 567890`: the id alone may be given to another process later. */
 export async function ownMark(id: number = process.pid): Promise<string | undefined> {
@@ -18,21 +19,21 @@ export async function ownMark(id: number = process.pid): Promise<string | undefi
  * Removes what is left of runs whose agent is gone: processes, control groups, disks. Their mounts and networks went with
  * their last process. Runs of living agents are left alone, also those of another agent in the same folder.
  */
-export async function sweepLeftovers(root: string): Promise<void> {
+export async function sweepLeftovers(root: string, nowMs: number): Promise<void> {
   const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
   const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
   const groups = await cgroupNames();
   for (const name of names) {
-    if (await isOwned(join(root, name))) continue;
+    if (await isOwned(join(root, name), nowMs)) continue;
     if (groups.includes(name)) await removeCgroup(name);
     await rm(join(root, name), { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
-async function isOwned(folder: string): Promise<boolean> {
-  const file = join(folder, ownerFile);
-  // Not ours, or being made this moment.
-  if (!existsSync(file)) return true;
-  const mark = (await readFile(file, 'utf8')).trim();
-  return mark === '' || (await ownMark(Number(mark.split(' ')[0]))) === mark;
+async function isOwned(folder: string, nowMs: number): Promise<boolean> {
+  const mark = (await readFile(join(folder, ownerFile), 'utf8').catch(() => '')).trim();
+  if (mark !== '') return (await ownMark(Number(mark.split(' ')[0]))) === mark;
+  // Being made this moment, or its agent was killed while making it.
+  const { mtimeMs } = await stat(folder);
+  return nowMs - mtimeMs < makingMs;
 }
