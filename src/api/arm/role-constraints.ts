@@ -55,14 +55,19 @@ export function definitionRequirements(
 }
 
 function identityRequirements(wanted: Desired, before: Desired | undefined): readonly Requirement[] {
-  const known = identitiesOf(before).map((id) => id.toLowerCase());
+  const known = new Set(identitiesOf(before).map(({ key }) => key));
   const operation = `${userAssignedIdentityTypeName}/assign/action`;
   return identitiesOf(wanted)
-    .filter((id) => !known.includes(id.toLowerCase()))
-    .map((scope) => ({ kind: 'operation', operation, scope }));
+    .filter(({ key }) => !known.has(key))
+    .map(({ id }) => ({ kind: 'operation', operation, scope: id }));
 }
 
-function identitiesOf(desired: Desired | undefined): readonly string[] {
+/** One that was deleted and made anew is another, though it has the same name. */
+function identitiesOf(desired: Desired | undefined): readonly { readonly id: string; readonly key: string }[] {
   const identities = desired?.identity?.userAssignedIdentities;
-  return identities !== undefined && isJsonObject(identities) ? Object.keys(identities) : [];
+  if (identities === undefined || !isJsonObject(identities)) return [];
+  return Object.entries(identities).map(([id, ids]) => {
+    const principalId = isJsonObject(ids) ? ids.principalId : undefined;
+    return { id, key: `${id.toLowerCase()} ${String(principalId)}` };
+  });
 }

@@ -450,6 +450,28 @@ forEachDatabase((_, open) => {
     assert.equal((await sample.send('PATCH', sample.fabrikam, { tags: { a: 'b' } }, kim.as)).status, 200);
   });
 
+  test('a managed identity is put on a task by whoever may assign it, and again when it was made anew', async () => {
+    const tim = await sample.person('task-assigner');
+    await sample.assign(tim, roles.contributor, sample.fabrikam);
+    const id = `${sample.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/builder`;
+    const make = async () => assert.equal((await sample.send('PUT', id, { location: 'local' })).status, 201);
+    await make();
+    const identity = { type: 'UserAssigned', userAssignedIdentities: { [id]: {} } };
+    const step = { type: 'EncodedTask', encodedTaskContent: 'c3RlcHM6IFtdCg==' };
+    const body = { location: 'local', identity, properties: { platform: { os: 'linux' }, step } };
+    const task = `${sample.fabrikam}/tasks/with-identity`;
+    const put = () => sample.send('PUT', task, body, tim.as);
+    await refused(await put(), 403, 'AuthorizationFailed', /userAssignedIdentities\/assign\/action.*builder/);
+    const operator = 'f1a07417-d97a-45cb-824c-7a7467783830';
+    await sample.assign(tim, operator, id);
+    assert.equal((await put()).status, 200);
+    // Another identity of the same name: nobody gave him that one.
+    await sample.send('DELETE', id);
+    await waitFor('the identity is gone', 10_000, async () => (await sample.send('GET', id)).status === 404);
+    await make();
+    await refused(await put(), 403, 'AuthorizationFailed', /userAssignedIdentities\/assign\/action.*builder/);
+  });
+
   test('a deployment does what its author may: a contributor makes a registry, and gives no role on it', async () => {
     const ida = await sample.person('deployer');
     await sample.assign(ida, roles.contributor, sample.group);
