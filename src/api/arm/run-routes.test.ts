@@ -119,6 +119,15 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await statuses('contributor'), [200, 200, 200, 200, 200, 200]);
   });
 
+  test('a run that waits can be shown, listed and updated by clients that wait for whatever is not yet made', async () => {
+    const runId = await schedule();
+    const shown = z.looseObject({ properties: z.looseObject({ status: z.string(), provisioningState: z.string() }) });
+    for (const [method, body] of [['GET'], ['PATCH', { isArchiveEnabled: true }]] as const) {
+      const { properties } = shown.parse(await (await send('contributor', method, `runs/${runId}`, body)).json());
+      assert.deepEqual([properties.status, properties.provisioningState], ['Queued', 'Succeeded']);
+    }
+  });
+
   test('a list shows what its caller may read, as many as they ask for, and the way to the rest', async () => {
     const names = async (as: string, query: string) => {
       const { value, nextLink } = listSchema.parse(await (await send(as, 'GET', `runs${query}`)).json());
