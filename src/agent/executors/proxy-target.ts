@@ -8,6 +8,8 @@ export type ProxyRules = {
   readonly hosts: ReadonlyMap<string, { readonly host: string; readonly port: number }>;
 };
 
+const firstFreePort = 1024;
+
 /** What a name is connected to. Throws Error with a text for the person who asked when the rules do not allow it. */
 export async function resolveTarget(
   rules: ProxyRules,
@@ -17,6 +19,8 @@ export async function resolveTarget(
   const name = hostNameOf(hostName);
   const chosen = rules.hosts.get(name);
   if (chosen !== undefined) return { ...chosen };
+  // As for every call of ours: others belong to services that a request could be made to confuse.
+  if (port < firstFreePort && port !== 80 && port !== 443) throw new Error(`port ${port} is not open to builds`);
   const addresses = await lookup(name, { all: true, verbatim: true });
   const [first] = addresses;
   if (first === undefined) throw new Error(`${name} has no address`);
