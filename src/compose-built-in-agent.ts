@@ -29,18 +29,27 @@ export async function composeBuiltInAgent(
     ...data,
     isNeeded: () => isSharedRunQueued(data.database.read),
     onQueued: (wake) => data.journal.onAppend(wake),
-    words: [
-      ...program,
-      'agent',
-      ...['--pool', 'default', '--server', origin, '--slots', String(settings.buildSlots)],
-      ...['--data', settings.data, '--log-format', logFormatOf(settings), '--log-level', settings.logLevel],
-    ],
+    words: [...program, 'agent', ...agentFlags(settings, origin)],
     env: {
       ...Object.fromEntries(environment.map(([name, value = '']) => [name, value])),
       BERTH_AGENT_TOKEN: token,
       NODE_EXTRA_CA_CERTS: certificates.caPath,
     },
   });
+}
+
+/** What it is told of the settings of its server. */
+export function agentFlags(settings: Settings, origin: string): readonly string[] {
+  const { outboundAllow, outboundHost } = settings;
+  const hosts = [...outboundHost].map(([name, { host, port }]) => {
+    return `${name}=${host.includes(':') ? `[${host}]` : host}:${port}`;
+  });
+  return [
+    ...['--pool', 'default', '--server', origin, '--slots', String(settings.buildSlots)],
+    ...['--data', settings.data, '--log-format', logFormatOf(settings), '--log-level', settings.logLevel],
+    ...(outboundAllow.length === 0 ? [] : ['--outbound-allow', outboundAllow.join(',')]),
+    ...(hosts.length === 0 ? [] : ['--outbound-host', hosts.join(',')]),
+  ];
 }
 
 /** Its lines stand among those of the server. */
