@@ -140,7 +140,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
 /** With the embedded database and no workers nobody else counts. */
 function composeThrottle({ workers, database, throttleTable, throttlePause }: Settings, data: Data): Throttle {
   const buckets = database === undefined && workers === 1 ? new OwnBuckets(clock) : new LeasedBuckets(data);
-  return new Throttle({ buckets, table: throttleTable, pauseMs: throttlePause });
+  return new Throttle({ buckets, addresses: new OwnBuckets(clock), table: throttleTable, pauseMs: throttlePause });
 }
 
 /** Sign-in of the tenant, and its directory. */

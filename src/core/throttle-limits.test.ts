@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { strangersLimits, throttleTables } from './throttle-limits.ts';
+import { onlyStrangersLimits, strangersLimits, throttleTables } from './throttle-limits.ts';
 
 /** SKU, class, and the buckets in words. Source: ACR semantics, "Request rate limits". */
 const rows = [
@@ -34,10 +34,23 @@ test('the older table counts reads and writes of a registry, and deletions as wr
   assert.deepEqual(Basic.oauth, []);
 });
 
-test('strangers alone are held to the figures of one identity', () => {
-  assert.equal(wordsOf(strangersLimits(throttleTables.current.Basic).read), 'read/identity 5000');
-  assert.equal(wordsOf(strangersLimits(throttleTables.older.Basic).read), 'read/identity 1000');
-  assert.deepEqual(strangersLimits(throttleTables.current.Basic).oauth, []);
+test('strangers alone are held to the figures of one identity, and each address of theirs to a tenth', () => {
+  const { current, older } = throttleTables;
+  assert.equal(wordsOf(onlyStrangersLimits(current.Basic).read), 'read/address 500, read/identity 5000');
+  assert.equal(wordsOf(onlyStrangersLimits(older.Basic).read), 'read/address 100, read/identity 1000');
+  assert.deepEqual(onlyStrangersLimits(current.Basic).oauth, []);
+});
+
+test('an address of strangers has a tenth of what they share, and of what the registry has where it alone counts', () => {
+  const { current, older } = throttleTables;
+  const ofBasic = strangersLimits(current.Basic);
+  assert.equal(wordsOf(ofBasic.read), 'read/address 500, read/identity 5000, read/registry 10000');
+  assert.equal(
+    wordsOf(ofBasic.referrers),
+    `referrers/address 25, read/address 500, ${wordsOf(current.Basic.referrers)}`,
+  );
+  assert.equal(wordsOf(ofBasic.oauth), 'oauth/address 1000, oauth/registry 10000');
+  assert.equal(wordsOf(strangersLimits(older.Standard).write), 'write/address 50, write/registry 500');
 });
 
 function wordsOf(limits: readonly { readonly bucket: string; readonly of: string; readonly perMinute: number }[]) {

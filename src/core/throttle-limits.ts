@@ -12,8 +12,8 @@ export type ThrottledSku = (typeof throttledSkus)[number];
 /** One bucket that a request draws from. */
 export type ThrottleLimit = {
   readonly bucket: RequestClass;
-  /** Whether all callers share it or each identity has its own. */
-  readonly of: 'registry' | 'identity';
+  /** Whether all callers share it, or each identity or each address of strangers has its own. */
+  readonly of: 'registry' | 'identity' | 'address';
   /** Requests per minute. */
   readonly perMinute: number;
 };
@@ -34,14 +34,43 @@ export const throttleTables: Readonly<Record<ThrottleTableName, Readonly<Record<
   },
 };
 
-/** Those that hold strangers together where nobody else is throttled: what one identity may do. Signing in is left free. */
+/** So many addresses have to spend what is theirs before strangers have spent what they share. */
+const addressesToSpendAll = 10;
+
+/** Those of strangers: their address first, so that none can spend alone what they share with all. */
 export function strangersLimits(limits: ThrottleLimits): ThrottleLimits {
-  const own = (list: readonly ThrottleLimit[]): readonly ThrottleLimit[] => {
-    const ofIdentity = list.filter((limit) => limit.of === 'identity');
-    return ofIdentity.length > 0 ? ofIdentity : list.map((limit) => ({ ...limit, of: 'identity' }));
+  return mapLimits(limits, (list) => [...limitsOfAddress(list), ...list]);
+}
+
+/** Those that hold strangers together where nobody else is throttled: what one identity may do. Signing in is left free. */
+export function onlyStrangersLimits(limits: ThrottleLimits): ThrottleLimits {
+  return { ...mapLimits(limits, (list) => [...limitsOfAddress(list), ...limitsOfIdentity(list)]), oauth: [] };
+}
+
+function limitsOfAddress(list: readonly ThrottleLimit[]): readonly ThrottleLimit[] {
+  return limitsOfIdentity(list).map(({ bucket, perMinute }) => {
+    return { bucket, of: 'address', perMinute: perMinute / addressesToSpendAll };
+  });
+}
+
+/** Where the registry alone counts, an identity may do as much. */
+function limitsOfIdentity(list: readonly ThrottleLimit[]): readonly ThrottleLimit[] {
+  const ofIdentity = list.filter((limit) => limit.of === 'identity');
+  return ofIdentity.length > 0 ? ofIdentity : list.map((limit) => ({ ...limit, of: 'identity' }));
+}
+
+function mapLimits(
+  limits: ThrottleLimits,
+  change: (list: readonly ThrottleLimit[]) => readonly ThrottleLimit[],
+): ThrottleLimits {
+  const { read, write, delete: deletion, referrers, oauth } = limits;
+  return {
+    read: change(read),
+    write: change(write),
+    delete: change(deletion),
+    referrers: change(referrers),
+    oauth: change(oauth),
   };
-  const { read, write, delete: deletion, referrers } = limits;
-  return { read: own(read), write: own(write), delete: own(deletion), referrers: own(referrers), oauth: [] };
 }
 
 /** Undefined for a method that no route has. */

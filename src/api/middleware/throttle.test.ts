@@ -22,7 +22,12 @@ function sample({ isThrottled = true, principal = anna as Principal | undefined 
   const clock = new HeldClock();
   const recorded: Access[] = [];
   const throttle = throttleRequests({
-    throttle: new Throttle({ buckets: new OwnBuckets(clock), table: 'current', pauseMs: 60_000 }),
+    throttle: new Throttle({
+      buckets: new OwnBuckets(clock),
+      addresses: new OwnBuckets(clock),
+      table: 'current',
+      pauseMs: 60_000,
+    }),
     accessLog: { record: (access) => recorded.push(access), flush: async () => {}, close: async () => {} },
   });
   const registry: Registry = {
@@ -86,9 +91,9 @@ test('who has spent the requests of a minute is told how long to wait, and the a
   );
 });
 
-test('where throttling is off, nothing is said to those who signed in, and strangers share their requests', async () => {
+test('where throttling is off, nothing is said to those who signed in, and strangers hear what their address has left', async () => {
   const signedIn = sample({ isThrottled: false });
   assert.equal((await signedIn.ask('/v2/')).headers.get('ratelimit-limit'), null);
   const strangers = sample({ isThrottled: false, principal: anonymous });
-  assert.equal((await strangers.ask('/v2/')).headers.get('ratelimit-limit'), '5000;w=60');
+  assert.equal((await strangers.ask('/v2/')).headers.get('ratelimit-limit'), '500;w=60');
 });

@@ -21,7 +21,8 @@ export type ThrottleRequest = (
 export function throttleRequests(parts: ThrottleRequestsParts): ThrottleRequest {
   return (c, requestClass, principal) => {
     if (requestClass === undefined) return undefined;
-    const admission = parts.throttle.admit({ registry: c.get('call').registry, principal }, requestClass);
+    const { registry, address } = c.get('call');
+    const admission = parts.throttle.admit({ registry, principal, address }, requestClass);
     if (admission instanceof Promise) return admission.then((later) => answer(parts, c, principal, later));
     return admission && answer(parts, c, principal, admission);
   };

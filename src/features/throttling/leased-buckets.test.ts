@@ -6,11 +6,13 @@ import { HeldClock } from '../../platform/held-clock.ts';
 import type { Registry } from '../registries/registry.ts';
 import { forgetBuckets } from './bucket-store.ts';
 import { LeasedBuckets } from './leased-buckets.ts';
+import { OwnBuckets } from './own-buckets.ts';
 import { Throttle, type Throttled } from './throttle.ts';
 
 const processes = 8;
 const registry: Pick<Registry, 'uid' | 'sku' | 'isThrottled'> = { uid: 'contoso', sku: 'Basic', isThrottled: true };
-const anna: Throttled = { registry, principal: { kind: 'user', uid: 'anna' } };
+const address = '192.0.2.1';
+const anna: Throttled = { registry, principal: { kind: 'user', uid: 'anna' }, address };
 /** Of the identity's bucket of writes, a Basic registry's. */
 const perMinute = 1_000;
 
@@ -86,7 +88,7 @@ forEachDatabase((_, open) => {
     while (opened.length < processes) opened.push(await open({ again: database }));
     const throttles = opened.map((each) => {
       const buckets = new LeasedBuckets({ database: counted(each), clock });
-      return new Throttle({ buckets, table: 'current', pauseMs: 60_000 });
+      return new Throttle({ buckets, addresses: new OwnBuckets(clock), table: 'current', pauseMs: 60_000 });
     });
     return { clock, database, throttles, writes: () => transactions };
   }

@@ -8,7 +8,8 @@ import { type Admission, Throttle, type Throttled } from './throttle.ts';
 
 function sampleThrottle(table: 'current' | 'older' = 'current') {
   const clock = new HeldClock();
-  const throttle = new Throttle({ buckets: new OwnBuckets(clock), table, pauseMs: 60_000 });
+  const [buckets, addresses] = [new OwnBuckets(clock), new OwnBuckets(clock)];
+  const throttle = new Throttle({ buckets, addresses, table, pauseMs: 60_000 });
   const ask = (requestClass: Parameters<Throttle['admit']>[1], request: Throttled): Admission | undefined => {
     const admission = throttle.admit(request, requestClass);
     assert.ok(!(admission instanceof Promise), 'with one process nothing is waited for');
@@ -20,9 +21,12 @@ function sampleThrottle(table: 'current' | 'older' = 'current') {
   return { clock, ask, admitted };
 }
 
-function from(identity: string, { isThrottled = true, sku = 'Basic' as Sku, uid = 'contoso' } = {}): Throttled {
+function from(
+  identity: string,
+  { isThrottled = true, sku = 'Basic' as Sku, uid = 'contoso', address = '192.0.2.1' } = {},
+): Throttled {
   const principal = identity === 'anonymous' ? anonymous : { kind: 'user' as const, uid: identity };
-  return { registry: { uid, sku, isThrottled }, principal };
+  return { registry: { uid, sku, isThrottled }, principal, address };
 }
 
 test('an identity that spends its requests waits, and the others go on', () => {
@@ -65,17 +69,40 @@ test('a list of referrers is a read as well', () => {
 
 test('signing in is counted for the registry', () => {
   const { admitted } = sampleThrottle();
-  const { registry } = from('anna');
-  assert.equal(admitted(11_000, 'oauth', { registry, principal: undefined }), 10_000);
+  assert.equal(admitted(11_000, 'oauth', { ...from('anna'), principal: undefined }), 10_000);
 });
 
 test('where throttling is off, strangers alone share the requests of one identity', () => {
   const { ask, admitted } = sampleThrottle();
   const off = { isThrottled: false };
   assert.equal(ask('read', from('anna', off)), undefined);
-  assert.equal(admitted(6_000, 'read', from('anonymous', off)), 5_000);
-  assert.equal(admitted(6_000, 'read', from('anonymous', { ...off, uid: 'fabrikam' })), 5_000);
+  const fromAll = (uid: string) =>
+    Array.from({ length: 12 }, (_, host) => from('anonymous', { ...off, uid, address: `192.0.2.${host}` }))
+      .map((stranger) => admitted(500, 'read', stranger))
+      .reduce((sum, each) => sum + each, 0);
+  assert.deepEqual([fromAll('contoso'), fromAll('fabrikam')], [5_000, 5_000]);
   assert.equal(ask('oauth', from('anonymous', off)), undefined);
+});
+
+for (const isThrottled of [false, true])
+  test(`one address cannot close a registry to the other strangers, throttling ${isThrottled ? 'on' : 'off'}`, () => {
+    const { admitted } = sampleThrottle();
+    assert.equal(admitted(20_000, 'read', from('anonymous', { isThrottled })), 500);
+    assert.equal(admitted(500, 'read', from('anonymous', { isThrottled, address: '198.51.100.7' })), 500);
+    assert.equal(admitted(10, 'read', from('anonymous', { isThrottled, uid: 'fabrikam' })), 10);
+  });
+
+test('one address of strangers spends a tenth of the sign-ins of a registry', () => {
+  const { admitted } = sampleThrottle();
+  assert.equal(admitted(20_000, 'oauth', from('anonymous')), 1_000);
+  assert.equal(admitted(20_000, 'oauth', { ...from('anna'), principal: undefined }), 9_000);
+});
+
+test('the addresses of one IPv6 network are one, and those who signed in are not counted by theirs', () => {
+  const { admitted } = sampleThrottle();
+  const at = (address: string) => admitted(400, 'read', from('anonymous', { address }));
+  assert.deepEqual([at('2001:db8::1'), at('2001:db8::2'), at('2001:db8:0:1::1')], [400, 100, 400]);
+  assert.equal(admitted(1_000, 'read', from('anna', { address: '2001:db8::1' })), 1_000);
 });
 
 test('the older figures are those of a registry, deletions among the writes', () => {
@@ -83,5 +110,5 @@ test('the older figures are those of a registry, deletions among the writes', ()
   assert.equal(admitted(60, 'write', from('anna')), 60);
   assert.equal(admitted(60, 'delete', from('ben')), 40);
   assert.equal(admitted(4_000, 'read', from('anna', { sku: 'Standard' })), 3_000);
-  assert.equal(admitted(2_000, 'read', from('anonymous', { isThrottled: false, uid: 'fabrikam' })), 1_000);
+  assert.equal(admitted(2_000, 'read', from('anonymous', { isThrottled: false, uid: 'fabrikam' })), 100);
 });
