@@ -8,6 +8,10 @@ import { RunLeases } from '../../src/features/builds/run-leases.ts';
 import { RunLogs } from '../../src/features/builds/run-logs.ts';
 import { createComposeOrder } from '../../src/features/builds/run-order.ts';
 import { Runs } from '../../src/features/builds/runs.ts';
+import { agentPoolType, validateAgentPool } from '../../src/features/builds/tasks/agent-pool.ts';
+import { childName } from '../../src/features/resources/resource-names.ts';
+import { findByUid } from '../../src/features/resources/resource-store.ts';
+import { Resources } from '../../src/features/resources/resources.ts';
 import { createFolderStore } from '../../src/platform/blob-store/folder-store.ts';
 import type { Database } from '../../src/platform/database/database.ts';
 import { HeldClock } from '../../src/platform/held-clock.ts';
@@ -15,6 +19,7 @@ import { createJobs } from '../../src/platform/jobs/create-jobs.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { systemIds as ids } from '../../src/platform/system-ids.ts';
+import { type JsonObject, mergeJson } from '../../src/wire/arm/json.ts';
 import { type SampleAccess, sampleAccess, sampleProcess } from './sample-access.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -87,6 +92,23 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
         isolation: 'none',
         platforms: [{ os: 'linux', architecture: 'amd64' }],
       }),
+    /** Makes an agent pool of the first registry, or changes it. */
+    writePool: async (name: string, properties: JsonObject) => {
+      const registry = await findByUid(database.read, sample.registryUid);
+      if (registry === undefined) throw new Error('the sample has this registry');
+      await new Resources(parts).write({
+        type: {
+          ...{ type: agentPoolType, level: 'child', hasLocation: true, checkName: () => {} },
+          validate: validateAgentPool,
+        },
+        name: childName(registry, agentPoolType, name),
+        author: { uid: ownerUid, name: 'Olivia', kind: 'User' },
+        desire: (existing) => ({
+          ...{ location: 'local', tags: {}, sku: undefined, identity: undefined },
+          properties: mergeJson(existing?.properties ?? {}, properties),
+        }),
+      });
+    },
     /** Runs a job of builds now, as its runner would. */
     runJob: async (kind: string) => {
       const { run } = kinds.find((each) => each.kind === kind) ?? {};

@@ -33,14 +33,20 @@ export type HandedOut = { readonly order: RunOrder; readonly tokenUids: readonly
 export type ComposeOrder = (
   row: RunRow,
   sealed: SealedOrder,
-  lease: { readonly lease: string; readonly leaseSeconds: number; readonly pool: AgentPool },
+  lease: {
+    readonly lease: string;
+    readonly leaseSeconds: number;
+    readonly pool: AgentPool;
+    /** Of the pool, instead of what the run asked for and the installation gives. */
+    readonly tier: Pick<RunLimits, 'cpus' | 'memoryMiB'> | undefined;
+  },
 ) => Promise<HandedOut>;
 
 type Credentials = { readonly credentials: RegistryCredential[]; readonly tokenUids: string[] };
 
 /** Throws `registryUnknown`, `directoryObjectUnknown`, `runRequestInvalid`. */
 export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
-  return async (row, sealed, { lease, leaseSeconds, pool }) => {
+  return async (row, sealed, { lease, leaseSeconds, pool, tier }) => {
     await parts.directory.refresh();
     const registry = parts.directory.byUid(row.registry_uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
@@ -63,7 +69,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       registryUrl: parts.registryUrlOf(registry),
       ...(caCertificate === undefined ? {} : { caCertificate }),
       hasNetwork: parts.hasNetwork,
-      limits: { ...parts.limits, cpus: run.cpus },
+      limits: { ...parts.limits, cpus: run.cpus, ...tier },
       masked: maskedOf(sealed, credentials),
     };
     return { order, tokenUids };

@@ -2,18 +2,21 @@ import { sql } from 'kysely';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdateSkipLocked } from '../../platform/database/locks.ts';
 import type { AgentPool } from './agent-tokens.ts';
+import { hasRoom } from './pool-capacity.ts';
 import type { RunRow } from './run-store.ts';
 
 /**
  * The run that an agent of a pool takes next, locked: the oldest of the registry that has the fewest at work, so that one
- * registry with many runs keeps no other waiting.
+ * registry with many runs keeps no other waiting. None while a named pool has as many at work as it may.
  */
 export async function nextQueued(
   tx: Transaction,
   kind: Database['kind'],
   pool: AgentPool,
 ): Promise<RunRow | undefined> {
-  for (const registryUid of await waitingRegistries(tx, pool)) {
+  const registries = await waitingRegistries(tx, pool);
+  if (registries.length === 0 || !(await hasRoom(tx, kind, pool))) return undefined;
+  for (const registryUid of registries) {
     const oldest = tx
       .selectFrom('runs')
       .selectAll()

@@ -83,6 +83,7 @@ forEachDatabase((_, open) => {
   });
 
   test('a pool takes its own runs only', async () => {
+    await sample.writePool('Fast', { count: 5 });
     const { runId } = await schedule({ agentPoolName: 'Fast' });
     assert.equal(await sample.take(), undefined);
     const elsewhere = { registryUid: sample.otherUid, key: 'fast' };
@@ -91,6 +92,23 @@ forEachDatabase((_, open) => {
     const order = await sample.take('agent', { registryUid: sample.registryUid, key: 'fast' });
     assert.equal(order?.runId, runId);
     await sample.leases.finish(order?.lease ?? '', done);
+  });
+
+  test('a pool has as many runs at work as its count says, whoever asks, and gives each what its tier has', async () => {
+    const pool = { registryUid: sample.registryUid, key: 'sized' };
+    await sample.writePool('Sized', { count: 0, tier: 'S2' });
+    for (let index = 0; index < 4; index += 1) await schedule({ agentPoolName: 'sized', cpus: 1 });
+    assert.equal(await sample.take('first', pool), undefined);
+    await sample.writePool('Sized', { count: 2 });
+    const asked = await Promise.all([1, 2, 3, 4].map((agent) => sample.take(`agent-${agent}`, pool)));
+    const [one = assert.fail(), two = assert.fail(), ...others] = asked.filter((order) => order !== undefined);
+    assert.deepEqual(others, []);
+    assert.deepEqual([one.limits.cpus, one.limits.memoryMiB, one.limits.processes], [4, 8_192, 100]);
+    await sample.leases.finish(one.lease, done);
+    const three = (await sample.take('agent-1', pool)) ?? assert.fail('one ended, so another begins');
+    assert.equal(await sample.take('agent-2', pool), undefined);
+    for (const { lease } of [two, three]) await sample.leases.finish(lease, done);
+    await sample.leases.finish((await sample.take('agent-1', pool))?.lease ?? '', done);
   });
 
   test('a run that waits is cancelled at once, one at work when its agent hears of it', async () => {
