@@ -7,6 +7,7 @@ import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { isBlobHeld, keepManifest, keepTags } from './deleted-content.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
+import { lastPulled } from './last-pulls.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
 import { deleteManifest } from './manifest-store.ts';
 import type { Place } from './place.ts';
@@ -29,7 +30,13 @@ export type DeletionParts = {
 };
 
 /** A tag as somebody saw it. */
-export type SeenTag = { readonly name: string; readonly digest: string; readonly changedAtMicros: number };
+export type SeenTag = {
+  readonly name: string;
+  readonly digest: string;
+  readonly changedAtMicros: number;
+  /** It goes only if nobody has asked for it, by tag or digest, at or after this moment. */
+  readonly pulledBeforeMicros?: number | undefined;
+};
 
 /** A manifest as somebody saw it, or as the policy for manifests without a tag has marked it. */
 export type SeenManifest = {
@@ -37,6 +44,8 @@ export type SeenManifest = {
   readonly changedAtMicros?: number;
   /** It goes only if it is still marked so, and due by the policy that holds now. */
   readonly markedSince?: number;
+  /** As of a tag. */
+  readonly pulledBeforeMicros?: number | undefined;
 };
 
 /** `stays`: it has a tag or is part of an index; `changed`: it is gone, or not what was seen any more. */
@@ -98,9 +107,10 @@ export class Deletion {
   }
 
   /** Removes a tag that still is what somebody saw; else false. Throws as `tag` does. */
-  async unchangedTag({ name, digest, changedAtMicros }: SeenTag): Promise<boolean> {
+  async unchangedTag({ name, digest, changedAtMicros, pulledBeforeMicros }: SeenTag): Promise<boolean> {
     const row = await this.#tags().where('name', '=', name).select(['digest', 'changed_at']).executeTakeFirst();
     if (row?.digest !== digest || row.changed_at !== changedAtMicros) return false;
+    if (await this.#isPulledSince(pulledBeforeMicros, { digest, tag: name })) return false;
     return await this.tag(parseTag(name));
   }
 
@@ -263,10 +273,20 @@ export class Deletion {
       .select('x.digest');
   }
 
-  async #isAsSeen({ digest, changedAtMicros, markedSince }: SeenManifest): Promise<boolean> {
+  async #isPulledSince(
+    sinceMicros: number | undefined,
+    seen: { readonly digest: string; readonly tag?: string },
+  ): Promise<boolean> {
+    if (sinceMicros === undefined) return false;
+    const pulledAt = await lastPulled(this.#tx, { repositoryUid: this.#repositoryUid, ...seen });
+    return pulledAt >= sinceMicros;
+  }
+
+  async #isAsSeen({ digest, changedAtMicros, markedSince, pulledBeforeMicros }: SeenManifest): Promise<boolean> {
     const row = await this.#manifests().where('digest', '=', digest).select('changed_at').executeTakeFirst();
     if (row === undefined) return false;
     if (changedAtMicros !== undefined && row.changed_at !== changedAtMicros) return false;
+    if (await this.#isPulledSince(pulledBeforeMicros, { digest })) return false;
     return markedSince === undefined || (await this.#isDue(digest, markedSince));
   }
 

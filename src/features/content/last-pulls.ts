@@ -9,6 +9,8 @@ export type LastPullsParts = { readonly database: Database; readonly clock: Cloc
 
 /** Written so often, and when the process stops: a killed one loses so much. */
 const flushMs = 60_000;
+/** After so long a pull is written, whichever process answered it. */
+export const pullsWrittenMs = flushMs + 5_000;
 /** Distinct tags and manifests that wait; with more they are written at once. */
 const manyWaiting = 20_000;
 /** Rows of a statement: far below the parameter limits of both databases. */
@@ -116,6 +118,27 @@ export class LastPulls {
 export async function pullsSince(queries: Queries): Promise<number> {
   const row = await queries.selectFrom('walks').where('name', '=', 'pulls').select('changed_at').executeTakeFirst();
   return row?.changed_at ?? Number.MAX_SAFE_INTEGER;
+}
+
+/** When somebody asked for a manifest last, by its digest or a tag; or for this tag, wherever it pointed. 0 when nobody has. */
+export async function lastPulled(
+  queries: Queries,
+  { repositoryUid, digest, tag }: { readonly repositoryUid: string; readonly digest: string; readonly tag?: string },
+): Promise<number> {
+  const ofManifest = await queries
+    .selectFrom('manifest_pulls')
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .select('pulled_at')
+    .executeTakeFirst();
+  if (tag === undefined) return ofManifest?.pulled_at ?? 0;
+  const ofTag = await queries
+    .selectFrom('tag_pulls')
+    .where('repository_uid', '=', repositoryUid)
+    .where('name', '=', tag)
+    .select('pulled_at')
+    .executeTakeFirst();
+  return Math.max(ofManifest?.pulled_at ?? 0, ofTag?.pulled_at ?? 0);
 }
 
 type Pull = readonly [key: string, atMicros: number];

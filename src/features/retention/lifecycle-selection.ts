@@ -85,13 +85,15 @@ class Decisions {
 
   leavingTag(tag: TagFacts): LeavingTag | undefined {
     const deleting = this.#deletingTag(tag);
-    return deleting === undefined || this.#keepingTag(tag) !== undefined ? undefined : { tag, ...deleting };
+    if (deleting === undefined || this.#keepingTag(tag) !== undefined) return undefined;
+    return { tag, ...deleting, pulledBeforeMicros: this.#pulledBefore(tag.name) };
   }
 
   /** Asked also of manifests that have tags: they leave once those have. */
   leavingManifest(manifest: ManifestFacts): Leaving | undefined {
     const deleting = this.#deletingManifest(manifest);
-    return deleting === undefined || this.#keepingManifest(manifest) !== undefined ? undefined : deleting;
+    if (deleting === undefined || this.#keepingManifest(manifest) !== undefined) return undefined;
+    return { ...deleting, pulledBeforeMicros: this.#pulledBefore() };
   }
 
   /** What rules would delete, were it not for other rules or locks. */
@@ -147,6 +149,14 @@ class Decisions {
       if (action.kind === 'keepPulled' && this.#isPulled(pulledAtMicros, action))
         return { rule: name, reason: `pulled within ${action.within}` };
     return undefined;
+  }
+
+  /** Since when a pull keeps it; undefined where none does. */
+  #pulledBefore(tag?: string): number | undefined {
+    const times = this.#rules.flatMap(({ action, matchesTag }) =>
+      action.kind === 'keepPulled' && (tag === undefined || matchesTag(tag)) ? [action.withinMicros] : [],
+    );
+    return times.length === 0 ? undefined : this.#moment.nowMicros - Math.max(...times);
   }
 
   #isOlder(

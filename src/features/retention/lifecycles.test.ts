@@ -4,6 +4,7 @@ import { type ContentBench, contentBench, fullAuthority, testRegion } from '../.
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { descriptorOf, type SampleManifest, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { parseReference } from '../../core/reference.ts';
+import type { Failpoint } from '../../platform/failpoints.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { lifecycleRulesSchema } from '../../wire/admin/lifecycle-schema.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
@@ -112,7 +113,14 @@ forEachDatabase((_, open) => {
     const listed = names(await preview());
     const { uid } = await lifecycles.ask(bench.registryUid);
     const stopped = new AbortController();
-    await lifecycles.work({ signal: stopped.signal, renew: async () => stopped.abort() });
+    let count = 0;
+    const failpoint: Failpoint = async (name) => {
+      if (name === 'delete.commit.after') count += 1;
+      if (count === 55) stopped.abort();
+    };
+    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    const stopping = new Lifecycles({ ...bench.here, deletions, region: testRegion });
+    await stopping.work({ ...usual, signal: stopped.signal });
     const halfway = await lifecycles.run(bench.registryUid, uid, 0);
     assert.equal(halfway.run.endedAtMicros, undefined);
     assert(halfway.items.length > 0 && halfway.items.length < listed.length);
@@ -148,6 +156,51 @@ forEachDatabase((_, open) => {
     late.note(at, byTag.digest, 'by-tag');
     await late.close();
     assert.deepEqual(await bench.database.read.selectFrom('tag_pulls').select(['name', 'pulled_at']).execute(), tagged);
+  });
+
+  test('what is pulled until a run begins, or while it goes on, stays', async () => {
+    const at = bench.place('pulled-late');
+    const images = { a: image('a'), b: image('b'), c: image('c'), d: image('d') };
+    for (const [tag, each] of Object.entries(images)) await push(at, each, tag);
+    clock.advance(100 * dayMs);
+    const lastPulls = new LastPulls(bench.here);
+    const elsewhere = new LastPulls(bench.here);
+    let isFirst = true;
+    const failpoint: Failpoint = async (name) => {
+      if (name !== 'delete.commit.after' || !isFirst) return;
+      isFirst = false;
+      lastPulls.note(at, images.c.digest, 'c');
+      lastPulls.note(at, images.d.digest, undefined);
+      clock.advance(2_000);
+    };
+    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    const minding = new Lifecycles({ ...bench.here, deletions, lastPulls, region: testRegion });
+    await set('pulled-late', { action: 'deleteOlder', olderThan: '30d' }, { action: 'keepPulled', within: '7d' });
+    elsewhere.note(at, images.b.digest, 'b');
+    const { uid } = await minding.ask(bench.registryUid);
+    await minding.work(usual);
+    assert.equal(
+      (await minding.run(bench.registryUid, uid, 0)).run.endedAtMicros,
+      undefined,
+      'others have yet to write',
+    );
+    await elsewhere.close();
+    clock.advance(65_000);
+    await minding.work(usual);
+    const { run, items } = await minding.run(bench.registryUid, uid, 0);
+    assert.notEqual(run.endedAtMicros, undefined);
+    assert.deepEqual(
+      items.map((each) => [each.tag ?? each.digest, each.outcome]),
+      [
+        ['a', 'deleted'],
+        ['c', 'changed'],
+        ['d', 'changed'],
+        ...[images.a.digest, images.c.digest, images.d.digest]
+          .toSorted()
+          .map((digest) => [digest, digest === images.a.digest ? 'deleted' : 'changed']),
+      ],
+    );
+    await lastPulls.close();
   });
 
   test('locks hold, and bad rules are refused', async () => {

@@ -8,7 +8,7 @@ import type { Log } from '../../platform/log.ts';
 import type { LifecycleRuleBody } from '../../wire/admin/lifecycle-schema.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Deletions } from '../content/deletions.ts';
-import { pullsSince } from '../content/last-pulls.ts';
+import { type LastPulls, pullsSince, pullsWrittenMs } from '../content/last-pulls.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { type LifecycleRule, lifecycleRuleOf } from './lifecycle-rule.ts';
 import { selectLifecycle } from './lifecycle-selection.ts';
@@ -41,6 +41,7 @@ export type LifecycleParts = {
   readonly ids: Ids;
   readonly log: Log;
   readonly deletions: Deletions;
+  readonly lastPulls?: LastPulls;
   /** Region of origin of what is written here. */
   readonly region: string;
 };
@@ -54,6 +55,8 @@ export type LifecycleChange = {
   readonly actor: string;
 };
 
+/** What was pulled of this process is written so often while a run goes on, and its lease extended. */
+const pauseMs = 1_000;
 /** Runs of a registry that can still be looked at. */
 const runsKept = 10;
 const itemsAtOnce = 50;
@@ -144,11 +147,19 @@ export class Lifecycles {
     const problems: unknown[] = [];
     for (const run of await openRuns(this.#parts.database.read)) {
       if (job.signal.aborted) return;
+      if (await this.#waitsForPulls(run)) continue;
       // One that fails holds nobody else up.
       await this.#execute(run, job).catch((error: unknown) => problems.push(error));
     }
     if (problems.length > 0)
       throw new AggregateError(problems, 'runs of lifecycle rules failed', { cause: problems[0] });
+  }
+
+  /** Rules that keep what was pulled look when every process has written what was pulled until the run was asked for. */
+  async #waitsForPulls({ registryUid, askedAtMicros }: LifecycleRun): Promise<boolean> {
+    if (this.#parts.clock.nowMicros() >= askedAtMicros + pullsWrittenMs * 1000) return false;
+    const policy = await this.policy(registryUid);
+    return policy?.rules.some(({ action }) => action === 'keepPulled') === true;
   }
 
   async #beginDue(): Promise<void> {
@@ -165,17 +176,23 @@ export class Lifecycles {
   }
 
   async #execute(run: LifecycleRun, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
-    const { database, clock, log } = this.#parts;
+    const { database, clock, log, lastPulls } = this.#parts;
     let afterSeq = await lastSeq(database.read, run.uid);
     let items: PurgeItem[] = [];
     const write = async () => {
       await database.transaction(async (tx) => await addItems(tx, run.uid, { afterSeq, items }));
       afterSeq += items.length;
       items = [];
-      await job.renew();
     };
     const authority = ownAuthority('lifecycle policy');
-    const sweep = { rules: undefined, isDryRun: false, signal: job.signal };
+    let pausedMs = clock.monotonicMs();
+    const pause = async () => {
+      if (clock.monotonicMs() < pausedMs + pauseMs) return;
+      await lastPulls?.flush();
+      await job.renew();
+      pausedMs = clock.monotonicMs();
+    };
+    const sweep = { rules: undefined, isDryRun: false, signal: job.signal, pause };
     let problem: string | undefined;
     try {
       for await (const item of this.#sweep(run.registryUid, authority, sweep)) {
@@ -203,9 +220,11 @@ export class Lifecycles {
       readonly rules: readonly LifecycleRule[] | undefined;
       readonly isDryRun: boolean;
       readonly signal: AbortSignal;
+      readonly pause?: () => Promise<void>;
     },
   ): AsyncGenerator<PurgeItem> {
     const { read } = this.#parts.database;
+    await this.#parts.lastPulls?.flush();
     const rules = given.rules ?? (await this.policy(registryUid))?.rules.map(lifecycleRuleOf) ?? [];
     const nowMicros = this.#parts.clock.nowMicros();
     const moment = {
@@ -218,8 +237,7 @@ export class Lifecycles {
       takesRepository: (name) => rules.some((rule) => rule.matchesRepository(name)),
       select: (facts, name) => selectLifecycle(facts, name, rules, moment),
       includesLocked: false,
-      isDryRun: given.isDryRun,
-      signal: given.signal,
+      ...given,
     });
   }
 

@@ -7,10 +7,14 @@ import type { ManifestFacts, RepositoryFacts, TagFacts } from './purge-selection
 const page = 1_000;
 
 /** Everything of a repository that decides what may leave. Reads it in pages; what changes meanwhile is looked at again when it is its turn. */
-export async function readRepositoryFacts(queries: Queries, repositoryUid: string): Promise<RepositoryFacts> {
+export async function readRepositoryFacts(
+  queries: Queries,
+  repositoryUid: string,
+  pause: () => Promise<void>,
+): Promise<RepositoryFacts> {
   const { isLocked, immutable } = await readRules(queries, repositoryUid);
   const tags: TagFacts[] = [];
-  await inPages(async (last) => {
+  await inPages(pause, async (last) => {
     const rows = await queries
       .selectFrom('tags as t')
       .leftJoin('tag_pulls as p', (join) =>
@@ -33,9 +37,9 @@ export async function readRepositoryFacts(queries: Queries, repositoryUid: strin
       });
     return rows.map((row) => row.name);
   });
-  const children = await readChildren(queries, repositoryUid);
+  const children = await readChildren(queries, repositoryUid, pause);
   const manifests: ManifestFacts[] = [];
-  await inPages(async (last) => {
+  await inPages(pause, async (last) => {
     const rows = await queries
       .selectFrom('manifests as m')
       .leftJoin('manifest_pulls as p', (join) =>
@@ -79,9 +83,13 @@ async function readRules(
 }
 
 /** What each index lists. */
-async function readChildren(queries: Queries, repositoryUid: string): Promise<ReadonlyMap<string, readonly string[]>> {
+async function readChildren(
+  queries: Queries,
+  repositoryUid: string,
+  pause: () => Promise<void>,
+): Promise<ReadonlyMap<string, readonly string[]>> {
   const children = new Map<string, string[]>();
-  await inPages(async (last) => {
+  await inPages(pause, async (last) => {
     // Whole manifests at a time: one has at most a few thousand children.
     const parents = await queries
       .selectFrom('manifest_references')
@@ -114,8 +122,9 @@ async function readChildren(queries: Queries, repositoryUid: string): Promise<Re
 }
 
 /** Calls `read` with the last name of the page before, '' at first, until a page is not full. */
-async function inPages(read: (last: string) => Promise<readonly string[]>): Promise<void> {
+async function inPages(pause: () => Promise<void>, read: (last: string) => Promise<readonly string[]>): Promise<void> {
   for (let last: string | undefined = ''; last !== undefined; ) {
+    await pause();
     const names: readonly string[] = await read(last);
     last = names.length < page ? undefined : names.at(-1);
   }

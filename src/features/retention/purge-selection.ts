@@ -54,7 +54,12 @@ export type PurgeRule = {
 };
 
 /** `reason` says why in a few words; `rule` names the lifecycle rule that decided. */
-export type Leaving = { readonly reason: string; readonly rule?: string };
+export type Leaving = {
+  readonly reason: string;
+  readonly rule?: string;
+  /** Whoever asks for it at or after this moment keeps it. */
+  readonly pulledBeforeMicros?: number | undefined;
+};
 export type LeavingTag = Leaving & { readonly tag: TagFacts };
 export type LeavingManifest = Leaving & { readonly manifest: ManifestFacts };
 

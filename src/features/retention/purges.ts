@@ -63,6 +63,8 @@ export type Sweep = {
   readonly includesLocked: boolean;
   readonly isDryRun: boolean;
   readonly signal: AbortSignal;
+  /** Awaited now and then: between pages of what is looked at, and before each deletion. */
+  readonly pause?: () => Promise<void>;
 };
 
 export async function* sweepRepositories(
@@ -70,16 +72,17 @@ export async function* sweepRepositories(
   authority: Authority,
   sweep: Sweep,
 ): AsyncGenerator<PurgeItem> {
-  const { registryUid, signal } = sweep;
+  const { registryUid, signal, pause = async () => {} } = sweep;
   const freed = new FreedBytes(database.read, registryUid);
   for (const { uid, name } of await repositoriesOf(database.read, registryUid)) {
     if (signal.aborted) return;
     if (!sweep.takesRepository(name)) continue;
+    await pause();
     const place = { registryUid, repository: parseRepositoryName(name) };
-    const facts = await readRepositoryFacts(database.read, uid);
+    const facts = await readRepositoryFacts(database.read, uid, pause);
     const { leaving, kept } = sweep.select(facts, name);
     for (const item of kept) yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
-    const taking = { deletions, place, authority, signal, options: { ignoresLocks: sweep.includesLocked } };
+    const taking = { deletions, place, authority, signal, pause, options: { ignoresLocks: sweep.includesLocked } };
     yield* sweep.isDryRun ? previewSelection(place, uid, leaving, freed) : takeSelection(taking, leaving);
   }
 }

@@ -27,6 +27,7 @@ export type Taking = {
   readonly authority: Authority;
   readonly options: DeletionOptions;
   readonly signal: AbortSignal;
+  readonly pause: () => Promise<void>;
 };
 
 /** What `selection` would delete, without deleting. */
@@ -57,10 +58,12 @@ export async function* previewSelection(
  */
 export async function* takeSelection(taking: Taking, { tags, groups }: PurgeSelection): AsyncGenerator<PurgeItem> {
   for (const tag of tags) {
+    await taking.pause();
     if (taking.signal.aborted) return;
     yield await takeTag(taking, tag);
   }
   for (const group of groups) {
+    await taking.pause();
     if (taking.signal.aborted) return;
     yield* takeGroup(taking, group);
   }
@@ -68,8 +71,9 @@ export async function* takeSelection(taking: Taking, { tags, groups }: PurgeSele
 
 async function takeTag(taking: Taking, leaving: LeavingTag): Promise<PurgeItem> {
   const { deletions, place, authority, options } = taking;
+  const seen = { ...leaving.tag, pulledBeforeMicros: leaving.pulledBeforeMicros };
   return await settled(taking, ofTag(leaving), async () => {
-    return { isDone: await deletions.unchangedTag(place, authority, leaving.tag, options), freedBytes: 0 };
+    return { isDone: await deletions.unchangedTag(place, authority, seen, options), freedBytes: 0 };
   });
 }
 
@@ -97,9 +101,10 @@ async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<P
 
 async function takeManifest(
   { deletions, place, authority, options }: Taking,
-  { manifest }: LeavingManifest,
+  { manifest, pulledBeforeMicros }: LeavingManifest,
 ): Promise<UntaggedDeletion> {
-  const seen = { digest: parseDigest(manifest.digest), changedAtMicros: manifest.changedAtMicros };
+  const { changedAtMicros } = manifest;
+  const seen = { digest: parseDigest(manifest.digest), changedAtMicros, pulledBeforeMicros };
   return await deletions.untaggedManifest(place, authority, seen, options);
 }
 
