@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { createServer, type Server } from 'node:http';
 import { after, before, test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Clock } from '../../platform/clock.ts';
 import { createOutbound, type Outbound } from '../../platform/outbound/outbound.ts';
-import { systemClock } from '../../platform/system-clock.ts';
 import { RunFailure } from '../run-failure.ts';
 import { openRemoteArchive } from './remote-archive.ts';
 
+const clock: Clock = {
+  nowMicros: () => Date.now() * 1000,
+  monotonicMs: () => performance.now(),
+  sleep: async (ms, signal) => await delay(ms, undefined, { signal }),
+};
 let server: Server;
 let outbound: Outbound;
 let asked: string[] = [];
@@ -19,7 +25,7 @@ before(async () => {
     else response.end('bytes');
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  outbound = createOutbound({ allow: ['127.0.0.0/8'], hosts: new Map(), clock: systemClock });
+  outbound = createOutbound({ allow: ['127.0.0.0/8'], hosts: new Map(), clock });
 });
 after(async () => {
   await outbound.close();
@@ -32,10 +38,9 @@ async function textOf(path: string): Promise<string> {
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   const url = `http://127.0.0.1:${address.port}${path}`;
-  const quick = { ...systemClock, sleep: async () => {} };
   const signal = AbortSignal.timeout(10_000);
   const chunks: Uint8Array[] = [];
-  for await (const chunk of await openRemoteArchive({ outbound, clock: quick }, { url, maxBytes: 1_000, signal })) {
+  for await (const chunk of await openRemoteArchive({ outbound, clock }, { url, maxBytes: 1_000, signal })) {
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
