@@ -47,8 +47,8 @@ export function composeApp(
   data: Data,
   features: Features & {
     readonly arm: Arm;
-    readonly builds?: Builds;
-    readonly tasks?: Tasks;
+    readonly builds: Builds;
+    readonly tasks: Tasks;
     readonly measure: Measure;
     readonly auditArchive: StoreNotes | undefined;
   },
@@ -90,17 +90,11 @@ export function composeApp(
   app.route('/', purgeRoutes(parts));
   app.route('/', lifecycleRoutes(parts));
   app.route('/', repositoryTemplateRoutes(parts));
-  const { tasks } = features;
-  if (tasks !== undefined) {
-    app.route('/', hookRoutes({ ...parts, ...tasks }));
-    app.route('/', taskRoutes({ ...parts, tasks }));
-  }
-  const { builds } = features;
-  if (builds !== undefined) {
-    app.route('/', agentRoutes({ ...parts, builds }));
-    app.route('/', blobRoutes({ ...parts, builds }));
-    app.route('/', agentTokenRoutes({ ...parts, ...builds }));
-  }
+  app.route('/', hookRoutes({ ...parts, ...features.tasks }));
+  app.route('/', taskRoutes(parts));
+  app.route('/', agentRoutes(parts));
+  app.route('/', blobRoutes(parts));
+  app.route('/', agentTokenRoutes({ ...parts, ...features.builds }));
   app.route('/', healthRoutes({ ...parts, checks, hasMetricsListener: settings.metrics !== undefined }));
   app.route('/', features.arm.routes);
   app.route('/', statusPage());

@@ -22,7 +22,7 @@ export type Builds = ReturnType<typeof composeBuilds>;
 
 type BuildSurroundings = {
   readonly jobs: Jobs;
-  readonly certificates: Certificates;
+  readonly certificates: Pick<Certificates, 'caPem'>;
   readonly measure: MeasureRun;
 };
 

@@ -10,6 +10,7 @@ import { identityEndpoint } from './api/identity/identity-endpoint.ts';
 import { createMetrics } from './api/middleware/metrics.ts';
 import * as oci from './api/oci/oci-routes.ts';
 import { builtInRoles } from './features/access/role-built-ins.ts';
+import { sharedPool } from './features/builds/agent-tokens.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import { type PermissionMode, permissionModes } from './features/registries/registry.ts';
@@ -52,6 +53,18 @@ const open = [
   'GET /metrics',
   'GET /',
 ];
+/** Of agents, which show the token of their pool. */
+const agentPatterns = [
+  'POST /agent/v1/lease',
+  'POST /agent/v1/leases/:lease/heartbeat',
+  'POST /agent/v1/leases/:lease/log',
+  'GET /agent/v1/leases/:lease/context',
+  'POST /agent/v1/leases/:lease/command',
+  'POST /agent/v1/leases/:lease/finish',
+];
+/** Of whoever has the address: it is signed, or names a secret of its own. */
+const signedPatterns = ['ALL /build-files/source/*', 'ALL /build-files/logs/:registry/:file'];
+const hookPatterns = ['POST /hooks/git/:id'];
 /** What routes of the directory need where that is not `read` for GET and `write` for all else. */
 const directoryRights: Readonly<Record<string, 'read' | 'self'>> = {
   'GET /graph/v1.0/me': 'self',
@@ -61,7 +74,7 @@ const directoryRights: Readonly<Record<string, 'read' | 'self'>> = {
   'POST /graph/v1.0/groups/:id/getMemberGroups': 'read',
   'POST /graph/v1.0/users/:id/getMemberGroups': 'read',
 };
-const nowhere = ['ALL /graph/*'];
+const nowhere = ['ALL /graph/*', 'ALL /agent/*'];
 
 const digest = `sha256:${'0'.repeat(64)}`;
 const guid = '00000000-0000-4000-8000-000000000000';
@@ -161,12 +174,24 @@ function patterns(): string[] {
   return [...new Set(all.map((each) => each.replace(/^(\w+ \/:tenant)[^/]*/, '$1')))];
 }
 
+/** What people show elsewhere, and a stranger's nothing. */
+async function everything(): Promise<(readonly [who: string, authorization: string | undefined])[]> {
+  return [
+    ['a stranger', undefined],
+    ['the owner', owner.header],
+    ['the admin account', admin],
+    ['a token of the owner', await owner.bearer('resourceManager')],
+    ...[...people].map(([role, { header }]) => [role, header] as const),
+  ];
+}
+
 function isRefused(status: number): boolean {
   return status === 401 || status === 403;
 }
 
 test('every route is in a table', () => {
-  const known = new Set([...contentPatterns, ...frames, ...open, ...nowhere]);
+  const building = [...agentPatterns, ...signedPatterns, ...hookPatterns];
+  const known = new Set([...contentPatterns, ...frames, ...open, ...nowhere, ...building]);
   const strange = patterns().filter((each) => !known.has(each) && !/^\w+ \/(admin|graph\/v1\.0)\//.test(each));
   assert.deepEqual(strange, [], 'say in this file who may use them, and let a test ask them');
   const mountedOnes = new Set(patterns());
@@ -251,6 +276,48 @@ test('nobody but owners administers, whatever they show', async () => {
     // To see that the refusals are of somebody else's request, not of the address.
     if (method === 'GET') assert(!isRefused(await statusOf(method, address, owner.header)), `the owner: ${what}`);
   }
+});
+
+test('runs are handed to agents alone, with the token of a pool', async () => {
+  const { token } = await mounted.builds.agentTokens.create(sharedPool, 'test');
+  const shown = await everything();
+  for (const pattern of agentPatterns) {
+    const [method = '', path = ''] = pattern.split(' ');
+    const address = path.replace(':lease', 'nothing');
+    for (const [who, authorization] of shown)
+      assert.equal(await statusOf(method, address, authorization), 401, `${who}: ${pattern}`);
+    const status = await statusOf(method, address, `Bearer ${token}`);
+    // The lease is nobody's, or the message is empty.
+    assert([400, 410].includes(status), `an agent: ${pattern} ${status}`);
+  }
+  assert.equal(await statusOf('GET', '/agent/v1/anything'), 401);
+});
+
+test('files for runs and their logs are for whoever has the signed address, and for nobody else', async () => {
+  const registry = mounted.features.directory.byName('local') ?? assert.fail();
+  const { addresses, contexts } = mounted.builds;
+  const source = `/build-files/${await contexts.begin(registry.uid)}`;
+  const log = `/build-files/logs/${registry.uid}/ca1.log`;
+  const shown = await everything();
+  for (const [who, authorization] of shown)
+    for (const [method, path] of [
+      ['PUT', source],
+      ['PUT', `${source}?comp=blocklist`],
+      ['GET', log],
+      ['HEAD', log],
+      ['GET', addresses.sign(log, 'cw')],
+      ['PUT', addresses.sign(source, 'r')],
+      ['PUT', source + addresses.sign(log, 'cw').slice(log.length)],
+    ] as const)
+      assert.equal(await statusOf(method, path, authorization), 403, `${who}: ${method} ${path}`);
+  assert.equal(await statusOf('PUT', `${addresses.sign(source, 'cw')}&comp=block&blockid=MDAwMQ==`), 201);
+  assert.equal(await statusOf('GET', addresses.sign(log, 'r')), 404);
+});
+
+test('a git host is let in by the address that it was given; others are told that there is nothing', async () => {
+  for (const [who, authorization] of await everything())
+    for (const id of ['nothing', '0'.repeat(32)])
+      assert.equal(await statusOf('POST', `/hooks/git/${id}`, authorization, {}), 404, who);
 });
 
 test('the directory is changed by owners, seen by people, and tells everyone who they are', async () => {

@@ -4,7 +4,9 @@ import { createArm } from '../../src/api/arm/create-arm.ts';
 import type { Env } from '../../src/api/middleware/env.ts';
 import { createMetrics } from '../../src/api/middleware/metrics.ts';
 import { composeApp, transferOf } from '../../src/compose-app.ts';
+import { composeBuilds } from '../../src/compose-builds.ts';
 import { composeFeatures, type Features } from '../../src/compose-features.ts';
+import { composeTasks } from '../../src/compose-tasks.ts';
 import { objectIdOf } from '../../src/features/identity/object-id.ts';
 import { insertPrincipal, insertSecret } from '../../src/features/identity/principal-store.ts';
 import type { TenantResource } from '../../src/features/identity/tenant-resource.ts';
@@ -51,11 +53,16 @@ export async function mountedApp(
   const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
   const data = await openData(settings, { log, opened, role: 'alone', link: undefined, failpoints: undefined });
   const features = { ...(await composeFeatures(settings, data)), ...replaced };
+  const jobs = createJobs({ database: data.database, clock, ids, log });
+  const builds = composeBuilds(settings, data, features, { jobs, certificates: { caPem: '' }, measure: () => {} });
+  opened.defer(() => builds.queue.close());
+  const tasks = composeTasks(settings, data, features, builds);
   const arm = createArm({
     ...data,
     ...features,
     ...data.installation,
-    jobs: createJobs({ database: data.database, clock, ids, log }),
+    jobs,
+    builds,
     domain: settings.domain,
     loginServerOf: (label) => loginServerOf(settings, label),
     defaultRegistryName,
@@ -63,7 +70,7 @@ export async function mountedApp(
     transfer: transferOf(settings),
   });
   const metrics = createMetrics({ droppedLogLines: () => 0 });
-  const parts = { ...features, arm, measure: () => {}, auditArchive: undefined };
+  const parts = { ...features, arm, builds, tasks, measure: () => {}, auditArchive: undefined };
   const app: Hono<Env> = composeApp(settings, data, parts, metrics, () => false, undefined);
   const { tenantUid } = data.installation;
 
@@ -99,5 +106,5 @@ export async function mountedApp(
     const init = body === undefined ? { method, headers } : { method, headers, body: JSON.stringify(body) };
     return await app.fetch(new Request(`${origin}${path}`, init));
   };
-  return { app, data, features, person, ask, close: () => opened.disposeAsync() };
+  return { app, data, features, builds, person, ask, close: () => opened.disposeAsync() };
 }
