@@ -10,11 +10,14 @@ import {
   sampleProcess,
 } from '../../../test/support/sample-access.ts';
 import { BerthError, errorCatalogue } from '../../core/errors.ts';
+import { OwnBuckets } from '../../features/throttling/own-buckets.ts';
+import { Throttle } from '../../features/throttling/throttle.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { accessTokenClaims } from '../../wire/token/token-claims.ts';
 import { tokenAnswer } from '../../wire/token/token-messages.ts';
 import type { Env } from '../middleware/env.ts';
+import { throttleRequests } from '../middleware/throttle.ts';
 import { tokenRoutes } from './token-routes.ts';
 
 const service = 'contoso.berth.test:5443';
@@ -25,6 +28,11 @@ forEachDatabase((_, open) => {
   let here: SampleProcess;
   let app: Hono<Env>;
   let admin: string;
+  /** Where requests come from, and whether the registry counts them. */
+  let address: string;
+  let isThrottled: boolean;
+  /** So many of the registry's sign-ins. */
+  let spend: (requests: number) => void;
   let password: string;
 
   before(async () => {
@@ -34,20 +42,30 @@ forEachDatabase((_, open) => {
     admin = basic('contoso', password);
   });
   beforeEach(async () => {
-    here = await sampleProcess(database, sample.tenantUid, new HeldClock());
+    const clock = new HeldClock();
+    here = await sampleProcess(database, sample.tenantUid, clock);
+    [address, isThrottled] = ['192.0.2.1', false];
     app = new Hono<Env>();
     app.use(async (c, next) => {
       const registry = here.directory.byUid(sample.registryUid) ?? assert.fail();
       c.set('call', {
         correlationId: 'test',
-        address: '192.0.2.1',
+        address,
         origin: 'http://localhost:5000',
         userAgent: undefined,
-        registry,
+        registry: { ...registry, isThrottled },
       });
       await next();
     });
-    app.route('/', tokenRoutes(here));
+    const [buckets, addresses] = [new OwnBuckets(clock), new OwnBuckets(clock)];
+    const throttle = new Throttle({ buckets, addresses, table: 'current', pauseMs: 60_000 });
+    const accessLog = { record: () => {}, flush: async () => {}, close: async () => {} };
+    app.route('/', tokenRoutes({ ...here, throttle: throttleRequests({ throttle, accessLog }) }));
+    spend = (requests) => {
+      const registry = { uid: sample.registryUid, sku: 'Premium', isThrottled: true } as const;
+      for (let times = 0; times < requests; times++)
+        throttle.admit({ registry, principal: undefined, address }, 'oauth');
+    };
     app.onError((error) => {
       if (!(error instanceof BerthError)) throw error;
       return Response.json({ error: error.error }, { status: errorCatalogue[error.error].status });
@@ -59,6 +77,9 @@ forEachDatabase((_, open) => {
     await app.request(`/oauth2/token?${query}`, { headers: authorization === undefined ? {} : { authorization } });
   const post = async (form: Readonly<Record<string, string>> | URLSearchParams) =>
     await app.request('/oauth2/token', { method: 'POST', body: new URLSearchParams(form) });
+  const exchange = async (form: Readonly<Record<string, string>>) =>
+    await app.request('/oauth2/exchange', { method: 'POST', body: new URLSearchParams(form) });
+  const tokensIssued = async () => (await here.accessLines()).filter(({ kind }) => kind === 'tokenIssue').length;
   const granted = async (response: Response) => {
     assert.equal(response.status, 200, await response.clone().text());
     return claimsOf(tokenAnswer.parse(await response.json()).access_token).access;
@@ -153,6 +174,39 @@ forEachDatabase((_, open) => {
     assert.equal((await get('service=localhost:5000', admin)).status, 200);
     assert.equal((await get('service=fabrikam.berth.test:5443', admin)).status, 400);
     assert.equal((await post({ grant_type: 'password', service: 'other', username: 'a', password: 'b' })).status, 400);
+  });
+
+  const wrong: readonly [string, () => Promise<Response>][] = [
+    ['no credentials', () => get('')],
+    ['a token that is none', () => get('', 'Bearer abc')],
+    ['a refresh token that is none', () => post({ grant_type: 'refresh_token', refresh_token: 'abc' })],
+    ['a form of nothing', () => post({})],
+    ['a tenant token that is none', () => exchange({ grant_type: 'access_token', service, access_token: 'abc' })],
+  ];
+  for (const [label, send] of wrong)
+    test(`${label}, again and again from one address, keeps nobody else from signing in`, async () => {
+      isThrottled = true;
+      const perMinute = 2_000;
+      const statuses = new Map<number, number>();
+      for (let times = 0; times < perMinute + 10; times++) {
+        const { status } = await send();
+        statuses.set(status, (statuses.get(status) ?? 0) + 1);
+      }
+      assert.ok((statuses.get(429) ?? 0) >= 10, JSON.stringify([...statuses]));
+      const right = await get('', admin);
+      assert.equal(right.status, 200, 'right credentials from the same address');
+      assert.equal(right.headers.get('ratelimit-remaining'), `${20_000 - perMinute - 1};w=60`);
+      address = '198.51.100.7';
+      assert.notEqual((await send()).status, 429, 'the same from elsewhere');
+    });
+
+  test('right credentials are counted for the registry alone, before anything is issued', async () => {
+    isThrottled = true;
+    spend(19_999);
+    assert.equal((await get('', admin)).status, 200);
+    const issued = await tokensIssued();
+    assert.equal((await get('', admin)).status, 429);
+    assert.equal(await tokensIssued(), issued);
   });
 
   const refused: readonly [string, number, () => Promise<Response>][] = [

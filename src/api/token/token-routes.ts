@@ -1,12 +1,14 @@
-import { Hono, type MiddlewareHandler } from 'hono';
+import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { BerthError } from '../../core/errors.ts';
 import { type AccessScope, parseScopes } from '../../core/scope.ts';
 import type { ExchangeToken } from '../../features/access/token-exchange.ts';
+import type { BeforeIssue } from '../../features/access/token-holder.ts';
 import type { IssueTokens, TokenCredentials } from '../../features/access/token-service.ts';
 import { type TokenAnswer, type TokenForm, tokenForm, tokenQuery } from '../../wire/token/token-messages.ts';
 import type { Call, Env } from '../middleware/env.ts';
 import type { ThrottleRequest } from '../middleware/throttle.ts';
+import { countTokenRequest } from './count-token-request.ts';
 import { answerExchange } from './exchange-route.ts';
 import { checkService, circumstancesOf, formOf, maxFormBytes, parseParameters, refuseBody } from './token-form.ts';
 
@@ -28,28 +30,29 @@ export type TokenRoutesParts = {
  */
 export function tokenRoutes({ issueTokens, exchangeToken, throttle }: TokenRoutesParts): Hono<Env> {
   const routes = new Hono<Env>();
-  const counted: MiddlewareHandler<Env> = async (c, next) => {
-    await throttle?.(c, 'oauth');
-    await next();
-  };
   const limited = bodyLimit({ maxSize: maxFormBytes, onError: refuseBody });
-  routes.get('/oauth2/token', counted, async (c) => {
+  const counted = (answerIn: (c: Context<Env>, beforeIssue: BeforeIssue) => Promise<Response>) => {
+    return async (c: Context<Env>) =>
+      await countTokenRequest(throttle, c, async (beforeIssue) => await answerIn(c, beforeIssue));
+  };
+  const ofHeader = counted(async (c, beforeIssue) => {
     const query = parseParameters(tokenQuery, new URL(c.req.url).searchParams);
     const credentials = { kind: 'header', authorization: c.req.header('authorization') } as const;
+    const asked = { ...query, credentials, wantsRefreshToken: false, beforeIssue };
     c.header('Cache-Control', 'no-store');
-    return c.json(await answer(issueTokens, c.var.call, { ...query, credentials, wantsRefreshToken: false }));
+    return c.json(await answer(issueTokens, c.var.call, asked));
   });
-  routes.post('/oauth2/token', counted, limited, async (c) => {
+  const ofForm = counted(async (c, beforeIssue) => {
     const form = await formOf(c, tokenForm);
     const wantsRefreshToken = form.access_type === 'offline';
+    const asked = { ...form, credentials: credentialsOf(form), wantsRefreshToken, beforeIssue };
     c.header('Cache-Control', 'no-store');
-    return c.json(
-      await answer(issueTokens, c.var.call, { ...form, credentials: credentialsOf(form), wantsRefreshToken }),
-    );
+    return c.json(await answer(issueTokens, c.var.call, asked));
   });
-  routes.post('/oauth2/exchange', counted, limited, async (c) => {
-    return await answerExchange(exchangeToken, c);
-  });
+  const ofTenant = counted(async (c, beforeIssue) => await answerExchange(exchangeToken, c, beforeIssue));
+  routes.get('/oauth2/token', ofHeader);
+  routes.post('/oauth2/token', limited, ofForm);
+  routes.post('/oauth2/exchange', limited, ofTenant);
   return routes;
 }
 
@@ -58,6 +61,7 @@ type Asked = {
   readonly scope: readonly string[];
   readonly credentials: TokenCredentials;
   readonly wantsRefreshToken: boolean;
+  readonly beforeIssue: BeforeIssue;
 };
 
 async function answer(issueTokens: IssueTokens, call: Call, asked: Asked): Promise<TokenAnswer> {
@@ -68,6 +72,7 @@ async function answer(issueTokens: IssueTokens, call: Call, asked: Asked): Promi
     asked: scopesOf(asked.scope),
     wantsRefreshToken: asked.wantsRefreshToken,
     circumstances: circumstancesOf(call),
+    beforeIssue: asked.beforeIssue,
   });
   return {
     access_token: issued.accessToken,

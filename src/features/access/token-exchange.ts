@@ -15,7 +15,7 @@ import type { Circumstances } from './decision.ts';
 import type { RegistryTokens } from './registry-tokens.ts';
 import type { RightsSource } from './rights-source.ts';
 import { permittedActions } from './token-access.ts';
-import { holderOf, recordIssue, requireConnection } from './token-holder.ts';
+import { type BeforeIssue, holderOf, recordIssue, requireConnection } from './token-holder.ts';
 
 /** What the tenant gave: an access token, or the refresh token of a person's sign-in. */
 export type TenantProof = {
@@ -29,6 +29,7 @@ export type ExchangeRequest = {
   /** As the client names it; a GUID that is not ours is refused. */
   readonly tenant: string | undefined;
   readonly circumstances: Circumstances;
+  readonly beforeIssue?: BeforeIssue;
 };
 
 /**
@@ -55,7 +56,9 @@ type ShownCredential = { readonly principalUid: string; readonly credentialUid: 
 export function createExchangeToken(parts: ExchangeTokenParts): ExchangeToken {
   const { directory, tenantTokens, callers, accessLog } = parts;
   const failures = new FailedAttempts(parts.clock);
-  return async ({ registry: { uid }, proof, tenant, circumstances }) => {
+  return async (request) => {
+    const { proof, tenant, circumstances } = request;
+    const { uid } = request.registry;
     await directory.refresh();
     const registry = directory.byUid(uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
@@ -63,7 +66,7 @@ export function createExchangeToken(parts: ExchangeTokenParts): ExchangeToken {
     const isForeign = isOtherTenant(tenant, tenantTokens.tenantId);
     const shown = isForeign ? undefined : await shownCredential(parts, registry, proof);
     try {
-      return await tokenFor(parts, registry, shown, circumstances);
+      return await tokenFor(parts, shown, { ...request, registry });
     } catch (error) {
       if (!(error instanceof BerthError && error.error === 'credentialsWrong')) throw error;
       const key = addressKey(circumstances.address);
@@ -81,12 +84,12 @@ export function createExchangeToken(parts: ExchangeTokenParts): ExchangeToken {
 
 async function tokenFor(
   { directory, callers, rightsSource, tokens, accessLog }: ExchangeTokenParts,
-  registry: Registry,
   shown: ShownCredential | undefined,
-  circumstances: Circumstances,
+  { registry, circumstances, beforeIssue }: ExchangeRequest,
 ): Promise<string> {
   const caller = shown && (await callers.ofCredential(shown, registry, circumstances));
   const holder = await holderOf(directory, caller, registry.uid);
+  await beforeIssue?.(holder.principal);
   const { rights } = await rightsSource.of(holder.principal, holder.registry, holder.epoch);
   requireConnection(rights, holder.registry, circumstances);
   const token = await tokens.signRefreshToken(holder, permittedActions(rights, registry.uid));

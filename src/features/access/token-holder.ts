@@ -1,10 +1,14 @@
 import { BerthError } from '../../core/errors.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Principal } from '../identity/principal.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import type { Caller } from './caller.ts';
 import { type Circumstances, decide, type Rights } from './decision.ts';
 import type { TokenHolder } from './registry-tokens.ts';
+
+/** Told whose credentials were right, a stranger's as well. What it throws refuses the token. */
+export type BeforeIssue = (principal: Principal) => Promise<void> | undefined;
 
 /** Who gets a token, as they stand now. Throws `credentialsWrong`, `registryUnknown`. */
 export async function holderOf(directory: Directory, caller: Caller | undefined, uid: string): Promise<TokenHolder> {

@@ -8,7 +8,7 @@ import type { Circumstances } from './decision.ts';
 import type { RegistryTokens } from './registry-tokens.ts';
 import type { RightsSource } from './rights-source.ts';
 import { grantedAccess, permittedActions } from './token-access.ts';
-import { holderOf, recordIssue, requireConnection } from './token-holder.ts';
+import { type BeforeIssue, holderOf, recordIssue, requireConnection } from './token-holder.ts';
 
 /** How the asker shows who it is. */
 export type TokenCredentials =
@@ -22,6 +22,7 @@ export type TokenRequest = {
   readonly asked: readonly AccessScope[];
   readonly wantsRefreshToken: boolean;
   readonly circumstances: Circumstances;
+  readonly beforeIssue?: BeforeIssue;
 };
 
 export type IssuedTokens = {
@@ -51,6 +52,7 @@ export function createIssueTokens(parts: IssueTokensParts): IssueTokens {
     await directory.refresh();
     const { asked, circumstances } = request;
     const holder = await holderOf(directory, await callerOf(parts.callers, request), request.registry.uid);
+    await request.beforeIssue?.(holder.principal);
     const { rights } = await rightsSource.of(holder.principal, holder.registry, holder.epoch);
     requireConnection(rights, holder.registry, circumstances);
     const access = grantedAccess({ rights, asked, registry: holder.registry, limits: holder.limits, circumstances });
