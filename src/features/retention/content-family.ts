@@ -37,7 +37,7 @@ function setIn<T>(sets: Map<string, Set<T>>, key: string): Set<T> {
 }
 
 /** The tag is cosign's, and what it belongs to is here. */
-export function belongsToImage({ name, digest }: TagFacts, { byDigest }: Family): boolean {
+export function belongsToImage({ name, digest }: TagFacts, byDigest: Family['byDigest']): boolean {
   const subject = cosignSubject(name);
   return subject !== undefined && subject !== digest && byDigest.has(subject);
 }

@@ -45,6 +45,12 @@ const three = {
   manifests: [manifest('a', 10), manifest('b', 20), manifest('c', 30)],
 };
 
+const cosignTag = (image: string) => `${digestOf(image).replace(':', '-')}.sig`;
+const signaturesAlone = {
+  tags: [tag(cosignTag('a'), 10, { digest: digestOf('one') }), tag(cosignTag('b'), 20, { digest: digestOf('two') })],
+  manifests: [manifest('one', 10), manifest('two', 20)],
+};
+
 const rows: readonly [string, string, string][] = [
   ['without a rule that deletes nothing leaves', outcome(three, [{ name: 'k', action: 'keepLast', count: 1 }]), ''],
   [
@@ -103,6 +109,23 @@ const rows: readonly [string, string, string][] = [
       old(0, { what: 'untagged' }),
     ]),
     '-@b by old',
+  ],
+  [
+    'a rule that names tags leaves manifests without a tag alone, unless it says otherwise',
+    outcome({ tags: [tag('pr-1', 9)], manifests: [manifest('pr-1', 9), manifest('b', 9)] }, [old(5, { tags: 'pr-*' })]),
+    '-pr-1 by old',
+  ],
+  [
+    'and takes them where it says so',
+    outcome({ tags: [tag('pr-1', 9)], manifests: [manifest('pr-1', 9), manifest('b', 9)] }, [
+      old(5, { tags: 'pr-*', what: 'all' }),
+    ]),
+    '-pr-1 by old, -@b by old, -@pr-1 by old',
+  ],
+  [
+    'signatures whose images are in another repository are kept and told as any other tag',
+    outcome(signaturesAlone, [{ name: 'last', action: 'keepLast', count: 1 }, old(5)]),
+    `-${cosignTag('b')} by old, -@two by old, +${cosignTag('a')} by last`,
   ],
   [
     'an index that stays keeps what it lists',

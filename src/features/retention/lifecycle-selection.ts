@@ -1,4 +1,4 @@
-import { cosignSubject } from '../content/cosign-tags.ts';
+import { belongsToImage } from './content-family.ts';
 import type { LifecycleAction, LifecycleRule } from './lifecycle-rule.ts';
 import {
   type Leaving,
@@ -60,13 +60,15 @@ class Decisions {
   readonly #newest: ReadonlyMap<LifecycleRule, ReadonlySet<string>>;
   readonly #pulledAt: ReadonlyMap<string, number>;
   readonly #tagged: ReadonlySet<string>;
+  readonly #byDigest: ReadonlyMap<string, ManifestFacts>;
 
   constructor(repository: RepositoryFacts, rules: readonly LifecycleRule[], moment: LifecycleMoment) {
     this.#repository = repository;
     this.#rules = rules;
     this.#moment = moment;
+    this.#byDigest = new Map(repository.manifests.map((manifest) => [manifest.digest, manifest]));
     const byAge = repository.tags
-      .filter(({ name }) => cosignSubject(name) === undefined)
+      .filter((tag) => !belongsToImage(tag, this.#byDigest))
       .toSorted((a, b) => b.changedAtMicros - a.changedAtMicros || (a.name < b.name ? -1 : 1));
     this.#newest = new Map(
       rules.map((rule) => {
@@ -99,7 +101,7 @@ class Decisions {
   /** What rules would delete, were it not for other rules or locks. */
   kept(): Kept[] {
     const tags = this.#repository.tags.flatMap((tag) => {
-      if (cosignSubject(tag.name) !== undefined || this.#deletingTag(tag) === undefined) return [];
+      if (belongsToImage(tag, this.#byDigest) || this.#deletingTag(tag) === undefined) return [];
       const keeping = keptByItself(tag) ?? this.#keepingTag(tag);
       return keeping === undefined ? [] : [{ tag: tag.name, digest: tag.digest, ...withRule(keeping) }];
     });

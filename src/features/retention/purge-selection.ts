@@ -118,7 +118,9 @@ function suffixOf({ isLocked }: { readonly isLocked: boolean }, keep: number): s
 export function select({ tags, manifests }: RepositoryFacts, rule: SelectionRule): PurgeSelection {
   const family = familyOf(manifests, tags);
   const mayLeave = (tag: TagFacts) => tag.isImmutable !== true && (rule.includesLocked || !tag.isLocked);
-  const [ofImages, ordinary] = [true, false].map((is) => tags.filter((tag) => belongsToImage(tag, family) === is));
+  const [ofImages, ordinary] = [true, false].map((is) =>
+    tags.filter((tag) => belongsToImage(tag, family.byDigest) === is),
+  );
   const leavingTags = rule.leavingTags((ordinary ?? []).filter(mayLeave).toSorted(newestFirst));
   const gone = new Set(leavingTags.map(({ tag }) => tag.name));
   // A signature is not held by cosign's tag on it, but by its image; nor is an image by its own signatures.

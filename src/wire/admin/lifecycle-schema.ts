@@ -24,13 +24,18 @@ export const lifecycleRuleSchema = z.discriminatedUnion('action', [
   /** The newest so many of the matching tags of each repository. */
   z.strictObject({ ...common, action: z.literal('keepLast'), count: z.int().min(1).max(100_000) }),
   z.strictObject({ ...common, action: z.literal('keepPulled'), within: age }),
-  /** `untagged` manifests are those of any repository that matches, whatever tags they had. */
-  z.strictObject({
-    ...common,
-    action: z.literal('deleteOlder'),
-    olderThan: age,
-    what: z.enum(['all', 'tags', 'untagged']).default('all'),
-  }),
+  /**
+   * `untagged` manifests are those of any repository that matches, whatever tags they had: a rule that names tags takes tags
+   * alone, unless it says otherwise.
+   */
+  z
+    .strictObject({
+      ...common,
+      action: z.literal('deleteOlder'),
+      olderThan: age,
+      what: z.enum(['all', 'tags', 'untagged']).optional(),
+    })
+    .transform(({ what, ...rule }) => ({ ...rule, what: what ?? (rule.tags === '*' ? 'all' : 'tags') })),
 ]);
 export type LifecycleRuleBody = z.infer<typeof lifecycleRuleSchema>;
 
