@@ -14,6 +14,3 @@ export type Buckets = {
   /** Resolves when `take` may be asked again. Throws what the database throws. */
   readonly fetch: (key: string, rule: BucketRule) => Promise<void>;
 };
-
-/** Kept in memory: more than any installation has at once. The oldest is forgotten beyond it. */
-export const maxBuckets = 20_000;

@@ -2,7 +2,8 @@ import type { BucketRule } from '../../core/token-bucket.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { drawFromStored } from './bucket-store.ts';
-import { type Buckets, maxBuckets, type Taking } from './buckets.ts';
+import type { Buckets, Taking } from './buckets.ts';
+import { RecentBuckets } from './recent-buckets.ts';
 
 /**
  * Part of a bucket that a process takes at once. What processes hold unused is what they can be wrong by together: a dozen of
@@ -25,7 +26,7 @@ type Slice = {
 /** The buckets of an installation of several processes: each takes slices of them from the database, and writes for those alone. */
 export class LeasedBuckets implements Buckets {
   readonly #parts: LeasedBucketsParts;
-  readonly #slices = new Map<string, Slice>();
+  readonly #slices = new RecentBuckets<Slice>();
 
   constructor(parts: LeasedBucketsParts) {
     this.#parts = parts;
@@ -68,11 +69,7 @@ export class LeasedBuckets implements Buckets {
   }
 
   #sliceOf(key: string): Slice {
-    const known = this.#slices.get(key);
-    if (known !== undefined) return known;
-    const oldest = this.#slices.size < maxBuckets ? undefined : this.#slices.keys().next().value;
-    if (oldest !== undefined) this.#slices.delete(oldest);
-    const slice: Slice = { left: 0, behind: 0, closedUntilMs: 0, fetching: undefined };
+    const slice = this.#slices.get(key) ?? { left: 0, behind: 0, closedUntilMs: 0, fetching: undefined };
     this.#slices.set(key, slice);
     return slice;
   }

@@ -7,12 +7,13 @@ import {
   wholeRequests,
 } from '../../core/token-bucket.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { type Buckets, maxBuckets, type Taking } from './buckets.ts';
+import type { Buckets, Taking } from './buckets.ts';
+import { RecentBuckets } from './recent-buckets.ts';
 
 /** The buckets of an installation that is one process: in memory alone, full again after a start. */
 export class OwnBuckets implements Buckets {
   readonly #clock: Clock;
-  readonly #buckets = new Map<string, Bucket>();
+  readonly #buckets = new RecentBuckets<Bucket>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -20,7 +21,8 @@ export class OwnBuckets implements Buckets {
 
   readonly take = (key: string, rule: BucketRule): Taking => {
     const nowMicros = this.#clock.monotonicMs() * 1_000;
-    const { bucket, drawn } = drawFrom(this.#of(key, rule, nowMicros), rule, nowMicros, 1);
+    const known = this.#buckets.get(key) ?? fullBucket(rule, nowMicros);
+    const { bucket, drawn } = drawFrom(known, rule, nowMicros, 1);
     this.#buckets.set(key, bucket);
     if (drawn > 0) return { isTaken: true, remaining: wholeRequests(bucket) };
     return { isTaken: false, retryAfterMs: (bucket.closedUntilMicros - nowMicros) / 1_000 };
@@ -33,12 +35,4 @@ export class OwnBuckets implements Buckets {
 
   /** `take` always says at once. */
   readonly fetch = async (): Promise<void> => {};
-
-  #of(key: string, rule: BucketRule, nowMicros: number): Bucket {
-    const known = this.#buckets.get(key);
-    if (known !== undefined) return known;
-    const oldest = this.#buckets.size < maxBuckets ? undefined : this.#buckets.keys().next().value;
-    if (oldest !== undefined) this.#buckets.delete(oldest);
-    return fullBucket(rule, nowMicros);
-  }
 }

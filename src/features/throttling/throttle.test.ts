@@ -43,6 +43,12 @@ test('a refused request takes nothing from the registry', () => {
   assert.equal(admitted(10, 'write', from('carl')), 0, 'all have spent what the registry has');
 });
 
+test('what a registry has spent stays spent, however many identities come', () => {
+  const { admitted } = sampleThrottle();
+  const identities = Array.from({ length: 25_000 }, (_, index) => `user${index}`);
+  assert.equal(identities.filter((identity) => admitted(1, 'read', from(identity)) === 1).length, 10_000);
+});
+
 test('Retry-After counts down to the end of the pause, and then it goes on', () => {
   const { clock, ask, admitted } = sampleThrottle();
   admitted(500, 'delete', from('anna'));
