@@ -86,7 +86,7 @@ async function startContainer(
     const { repository } = parseImageName(container.image);
     const isAlias = [...imageAliases.values()].includes(repository);
     const help = isAlias
-      ? `; the alias stands for that image: put it there, for example with az acr import --source mcr.microsoft.com/${repository}:latest --image ${repository}:latest`
+      ? `; the alias stands for that image: put it there, for example with skopeo copy docker://mcr.microsoft.com/${repository}:latest docker://${container.image}`
       : '';
     throw new RunFailure(`cannot run the image ${container.image}: ${reasonOf(cause)}${help}`, { cause });
   }
