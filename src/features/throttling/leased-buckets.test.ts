@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import type { RequestClass, ThrottleTableName } from '../../core/throttle-limits.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import type { Registry } from '../registries/registry.ts';
@@ -63,6 +64,24 @@ forEachDatabase((_, open) => {
     assert.ok(writes() < 450, `${writes()} transactions for 5,000 requests`);
   });
 
+  const small = [
+    { table: 'current', requestClass: 'referrers', holds: 250 },
+    { table: 'current', requestClass: 'delete', holds: 500 },
+    { table: 'older', requestClass: 'write', holds: 100 },
+  ] as const;
+  for (const { table, requestClass, holds } of small)
+    test(`a bucket of ${holds} is not written for each request either, and each process keeps few from the others`, async () => {
+      const { throttles, writes } = await installation(table);
+      const [busy] = throttles;
+      assert.ok(busy);
+      const before = await roundRobin(throttles, processes, requestClass);
+      const written = writes();
+      const { admitted } = await roundRobin([busy], 2 * holds, requestClass);
+      assert.ok(writes() - written < 0.6 * admitted, `${writes() - written} transactions for ${admitted} requests`);
+      const kept = holds - before.admitted - admitted;
+      assert.ok(kept >= 0 && kept <= 3 * (processes - 1), `${kept} of ${holds} kept from it`);
+    });
+
   test('a full bucket needs no row', async () => {
     const { throttles, clock, database } = await installation();
     await roundRobin(throttles, 10);
@@ -73,7 +92,7 @@ forEachDatabase((_, open) => {
     assertNear((await roundRobin(throttles, 2 * perMinute)).admitted, perMinute);
   });
 
-  async function installation() {
+  async function installation(table: ThrottleTableName = 'current') {
     const clock = new HeldClock();
     const database = await open();
     let transactions = 0;
@@ -88,14 +107,14 @@ forEachDatabase((_, open) => {
     while (opened.length < processes) opened.push(await open({ again: database }));
     const throttles = opened.map((each) => {
       const buckets = new LeasedBuckets({ database: counted(each), clock });
-      return new Throttle({ buckets, addresses: new OwnBuckets(clock), table: 'current', pauseMs: 60_000 });
+      return new Throttle({ buckets, addresses: new OwnBuckets(clock), table, pauseMs: 60_000 });
     });
     return { clock, database, throttles, writes: () => transactions };
   }
 });
 
 /** So many requests of one identity, each to the next process; answers the seconds of waiting that were told, too. */
-async function roundRobin(throttles: readonly Throttle[], times: number, requestClass: 'write' | 'read' = 'write') {
+async function roundRobin(throttles: readonly Throttle[], times: number, requestClass: RequestClass = 'write') {
   const waits = new Set<number>();
   let admitted = 0;
   for (let index = 0; index < times; index++) {

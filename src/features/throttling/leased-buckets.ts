@@ -7,9 +7,11 @@ import { RecentBuckets } from './recent-buckets.ts';
 
 /**
  * Part of a bucket that a process takes at once. What processes hold unused is what they can be wrong by together: a dozen of
- * them, 5 %.
+ * them, 5 % of a large bucket.
  */
 const slicesPerBucket = 256;
+/** Of a small bucket a slice is at least so many requests, or nearly each would be written, but no larger than a 50th. */
+const smallSlice = { requests: 4, perBucket: 50 } as const;
 
 export type LeasedBucketsParts = { readonly database: Database; readonly clock: Clock };
 
@@ -61,7 +63,7 @@ export class LeasedBuckets implements Buckets {
     const { clock, database } = this.#parts;
     const nowMicros = clock.nowMicros();
     const askedMs = clock.monotonicMs();
-    const wanted = Math.max(1, Math.floor(rule.perMinute / slicesPerBucket));
+    const wanted = sliceSize(rule);
     const { drawn, remaining, closedUntilMicros } = await drawFromStored(database, { key, rule, nowMicros, wanted });
     slice.left += drawn;
     slice.behind = remaining;
@@ -73,4 +75,9 @@ export class LeasedBuckets implements Buckets {
     this.#slices.set(key, slice);
     return slice;
   }
+}
+
+function sliceSize({ perMinute }: BucketRule): number {
+  const small = Math.min(smallSlice.requests, Math.floor(perMinute / smallSlice.perBucket));
+  return Math.max(1, small, Math.floor(perMinute / slicesPerBucket));
 }
