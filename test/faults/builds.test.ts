@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { LeaseLost } from '../../src/client/agent-client.ts';
@@ -9,8 +9,10 @@ import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { HandAgent } from '../support/hand-agent.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { count } from './length.ts';
+import { agentsOf, leftOf, printedLines, processesThat, roomsOf, scheduleLongBuild } from './running-build.ts';
 
-// F-22 and F-23: agents and servers that die while runs are under way. The agents are the test, over the real protocol.
+// F-22 and F-23: agents and servers that die while runs are under way. The agents are the test, over the real protocol; then
+// the agent of the server does a real build.
 
 const settings = { builds: 'off' };
 const runSchema = z.looseObject({
@@ -29,29 +31,6 @@ const logOf = async (server: BerthServer, runId: string) => {
   const { pathname, search } = new URL(z.looseObject({ logLink: z.string() }).parse(answer).logLink);
   return await (await fetch(`${server.http}${pathname}${search}`)).text();
 };
-
-test('F-22: a run whose agent dies is done by the next one, and is an error when that dies too, within 60 s each', async () => {
-  await using server = await startBerth({ settings });
-  const runId = await schedule(server);
-  const first = await HandAgent.join(server, 'first');
-  const order = await first.take();
-  await first.client.log(order.lease, 0, Buffer.from('from the first\n'));
-  // It says nothing more. The next agent waits for the run.
-  const began = Date.now();
-  const second = await HandAgent.join(server, 'second');
-  const again = await second.take();
-  assert(Date.now() - began < 60_000);
-  assert.deepEqual([again.runId, again.attempt, again.logOffset], [runId, 2, 15]);
-  await assert.rejects(first.client.heartbeat(order.lease), LeaseLost);
-  await assert.rejects(
-    first.client.finish(order.lease, { status: 'Succeeded', images: [], dependencies: [] }),
-    LeaseLost,
-  );
-  await second.client.heartbeat(again.lease);
-  await waitFor('the run is an error', 60_000, async () => (await show(server, runId)).status === 'Error');
-  assert.match((await show(server, runId)).runErrorMessage ?? '', /agent second/);
-  assert.match(await logOf(server, runId), /^from the first\r\nThe agent first .* begins again\r\nRun ID: .*Error: /);
-});
 
 for (const how of ['SIGKILL', 'SIGTERM'] as const)
   test(`F-23: 10 runs go on over a server that ends by ${how}: none lost, no line of a log lost or twice`, async () => {
@@ -86,6 +65,111 @@ for (const how of ['SIGKILL', 'SIGTERM'] as const)
       await started.remove();
     }
   });
+
+// They wait for leases to end: at the same time.
+describe('what had a run is killed', { concurrency: true }, () => {
+  test('F-22: a run whose agent dies is done by the next one, and is an error when that dies too, within 60 s each', async () => {
+    await using server = await startBerth({ settings });
+    const runId = await schedule(server);
+    const first = await HandAgent.join(server, 'first');
+    const order = await first.take();
+    await first.client.log(order.lease, 0, Buffer.from('from the first\n'));
+    // It says nothing more. The next agent waits for the run.
+    const began = Date.now();
+    const second = await HandAgent.join(server, 'second');
+    const again = await second.take();
+    assert(Date.now() - began < 60_000);
+    assert.deepEqual([again.runId, again.attempt, again.logOffset], [runId, 2, 15]);
+    await assert.rejects(first.client.heartbeat(order.lease), LeaseLost);
+    await assert.rejects(
+      first.client.finish(order.lease, { status: 'Succeeded', images: [], dependencies: [] }),
+      LeaseLost,
+    );
+    await second.client.heartbeat(again.lease);
+    await waitFor('the run is an error', 60_000, async () => (await show(server, runId)).status === 'Error');
+    assert.match((await show(server, runId)).runErrorMessage ?? '', /agent second/);
+    assert.match(await logOf(server, runId), /^from the first\r\nThe agent first .* begins again\r\nRun ID: .*Error: /);
+  });
+
+  test('F-22: the agent of a server, in the middle of a build: the run begins again, and is done', async () => {
+    await using server = await startBerth();
+    const { runId, room } = await beginBuild(server);
+    for (const pid of agentsOf(server)) process.kill(pid, 'SIGKILL');
+    await waitFor('its programs end with it', 5_000, () => programsIn(room).length === 0);
+    await waitFor('the run is back, or at work again', 60_000, () => isBegunAgain(server, runId));
+    await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);
+    await succeeds(server, runId);
+    assertTwice(await logOf(server, runId));
+  });
+
+  test('F-22: the builder: the run is failed and says so', async () => {
+    await using server = await startBerth();
+    const { runId, room } = await beginBuild(server);
+    const seen = printedIn(await logOf(server, runId));
+    const builders = processesThat(({ words, groups }) => groups.includes(`/${room}`) && words[0] === 'buildah');
+    assert(builders.length > 0, `there is no builder in ${room}`);
+    for (const pid of builders) process.kill(pid, 'SIGKILL');
+    await waitFor('the run has failed', 60_000, async () => (await show(server, runId)).status === 'Failed');
+    assert.match((await show(server, runId)).runErrorMessage ?? '', /exit status 137/);
+    const log = await logOf(server, runId);
+    assertWhole(printedIn(log), seen.length);
+    assert.match(log, /Run ID: \w+ failed after \d+s\. Error: [^\r]*exit status 137\r\n$/);
+    await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);
+  });
+
+  test('F-23: the server of the agent: the next one has the run begin again, and is done', async () => {
+    const first = await startBerth();
+    let server = first;
+    try {
+      const { runId, room } = await beginBuild(server);
+      await server.kill();
+      await waitFor('the agent ends with it', 20_000, () => agentsOf(first).length === 0);
+      await waitFor('its programs end with it', 5_000, () => programsIn(room).length === 0);
+      server = await startBerth(server.again);
+      await waitFor('the run is back, or at work again', 60_000, () => isBegunAgain(server, runId));
+      await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);
+      await succeeds(server, runId);
+      assertTwice(await logOf(server, runId));
+    } finally {
+      await server.stop();
+      await first.remove();
+    }
+  });
+});
+
+/** A build of the server's own agent that has printed some of its lines. */
+async function beginBuild(server: BerthServer): Promise<{ readonly runId: string; readonly room: string }> {
+  const runId = await scheduleLongBuild(server);
+  const begun = async () => printedIn(await logOf(server, runId)).length >= 8;
+  await waitFor(`the build prints\n${server.log()}`, 60_000, begun);
+  const [room = assert.fail('the run has no room'), ...others] = roomsOf(server);
+  assert.deepEqual(others, []);
+  return { runId, room };
+}
+
+const programsIn = (room: string) => processesThat(({ groups }) => groups.includes(`/${room}`));
+const isBegunAgain = async (server: BerthServer, runId: string) => /begins again/.test(await logOf(server, runId));
+const succeeds = async (server: BerthServer, runId: string) =>
+  await waitFor('the run succeeds', 60_000, async () => (await show(server, runId)).status === 'Succeeded');
+const printedIn = (log: string) => [...log.matchAll(/^line (\d+)\r$/gm)].map(([, line]) => Number(line));
+
+/** No line is missing, and none is there twice. */
+function assertWhole(printed: readonly number[], atLeast: number): void {
+  assert(printed.length >= atLeast, `${printed.length} lines, ${atLeast} had been seen`);
+  assert.deepEqual(
+    printed,
+    printed.map((_, index) => index),
+  );
+}
+
+/** What the first attempt had printed, and then all of the second. */
+function assertTwice(log: string): void {
+  const [before = '', after = ''] = log.split(/The agent \S+ that had the run was lost: the run begins again\r\n/);
+  assertWhole(printedIn(before), 8);
+  assert(printedIn(before).length < printedLines);
+  assertWhole(printedIn(after), printedLines);
+  assert.match(after, /Run ID: \w+ was successful after \d+s\r\n$/);
+}
 
 /** Prints one line after the other, whatever happens to the server, as agents do: what was not confirmed is sent again. */
 async function work(agent: HandAgent, order: RunOrder): Promise<void> {

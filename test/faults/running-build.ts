@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { armCaller } from '../support/arm-caller.ts';
+import type { BerthServer } from '../support/berth-server.ts';
+import { run } from '../support/run.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+
+/** Lines that the build prints, four in a second. */
+export const printedLines = 40;
+
+const dockerfile = `FROM scratch
+COPY . /
+RUN ["/bin/sh", "-c", "i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done"]
+`;
+
+/** Queues a long build that needs no other image: a shell and what it needs, of this machine. Resolves to the id of its run. */
+export async function scheduleLongBuild(server: BerthServer): Promise<string> {
+  const folder = temporaryFolder('long-build');
+  try {
+    const archive = join(folder.path, 'context.tar');
+    const listed = (await run('ldd', ['/bin/dash', '/bin/sleep'])).stdout.matchAll(/(\/\S+\.so\S*) \(/g);
+    const libraries = [...new Set([...listed].map(([, path = '']) => path))];
+    const script = [
+      'mkdir -p "$1/bin"; cp /bin/dash "$1/bin/sh"; cp /bin/sleep "$1/bin/"; printf %s "$2" > "$1/Dockerfile"',
+      'root=$1; archive=$3; shift 3; for each; do mkdir -p "$root$(dirname "$each")"; cp -L "$each" "$root/$each"; done',
+      'tar cf "$archive" -C "$root" .',
+    ].join('\n');
+    await run('sh', ['-ec', script, 'sh', join(folder.path, 'root'), dockerfile, archive, ...libraries]);
+    const arm = await armCaller(server);
+    const { uploadUrl, relativePath } = z
+      .object({ uploadUrl: z.string(), relativePath: z.string() })
+      .parse(await arm.post('listBuildSourceUploadUrl'));
+    const { pathname, search } = new URL(uploadUrl);
+    const answer = await fetch(`${server.http}${pathname}${search}`, {
+      ...{ method: 'PUT', headers: { 'x-ms-blob-type': 'BlockBlob' }, body: readFileSync(archive) },
+    });
+    assert.equal(answer.status, 201);
+    const build = { type: 'DockerBuildRequest', dockerFilePath: 'Dockerfile', imageNames: ['app:one'] };
+    const made = await arm.post('scheduleRun', { ...build, sourceLocation: relativePath });
+    return z.looseObject({ name: z.string() }).parse(made).name;
+  } finally {
+    folder.remove();
+  }
+}
+
+/** Names of the rooms that runs have on this server's own agent, or had. */
+export function roomsOf(server: BerthServer): string[] {
+  const folder = join(server.dataFolder, 'agent');
+  try {
+    return readdirSync(folder);
+  } catch {
+    // No agent yet.
+    return [];
+  }
+}
+
+/** Processes of this machine, by what the kernel says of them. */
+export function processesThat(isMeant: (process: { words: readonly string[]; groups: string }) => boolean): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((id) => {
+      try {
+        const words = readFileSync(`/proc/${id}/cmdline`, 'utf8').split('\0');
+        return isMeant({ words, groups: readFileSync(`/proc/${id}/cgroup`, 'utf8') });
+      } catch {
+        // It ended while we looked.
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** The agent that the server started. */
+export function agentsOf({ dataFolder }: BerthServer): number[] {
+  return processesThat(({ words }) => words.includes('agent') && words.includes(dataFolder));
+}
+
+/** What this machine still has of a room: its folder, processes, control groups, and the device of its disk. Empty when it is gone. */
+export async function leftOf(server: BerthServer, room: string): Promise<string[]> {
+  const groups = (await run('find', ['/sys/fs/cgroup', '-type', 'd', '-name', room])).stdout.split('\n');
+  const devices = (await run('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'])).stdout.split('\n');
+  const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
+  return [
+    ...roomsOf(server).filter((name) => name === room),
+    ...processesThat(({ groups: own }) => own.includes(`/${room}`)).map((id) => `process ${id}`),
+    ...groups.filter((line) => line !== ''),
+    ...[...devices, ...mounts].filter((line) => line.includes(room)),
+  ];
+}
