@@ -16,7 +16,7 @@ import { systemIds as ids } from '../../platform/system-ids.ts';
 import { AuditArchive } from './audit-archive.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { indexAccesses } from './audit-index.ts';
-import { auditPage } from './audit-query.ts';
+import { type AuditCursor, auditPage } from './audit-query.ts';
 import { verifyAudit } from './audit-verification.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
@@ -54,8 +54,14 @@ forEachDatabase((_, open) => {
       work,
       notes: join(folder.path, 'notes'),
       tags: async () => {
-        const { records } = await auditPage(parts, { scope: 'contoso' }, { limit: 100 });
-        return records.map(({ tag }) => tag);
+        const tags: string[] = [];
+        let after: AuditCursor | undefined;
+        do {
+          const page = await auditPage(parts, { scope: 'contoso' }, { after, limit: 100 });
+          tags.push(...page.records.map(({ tag }) => tag));
+          after = page.next;
+        } while (after !== undefined);
+        return tags;
       },
       verify: async (auditArchive = archive) => await Array.fromAsync(verifyAudit({ database, sealer, auditArchive })),
       close: async () => {
