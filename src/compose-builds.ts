@@ -61,7 +61,7 @@ export function composeBuilds(
     return `${schemeOf(settings)}://${loginServer.replace('.', '.blob.')}`;
   };
   return {
-    runs: new Runs(parts),
+    runs: new Runs({ ...parts, maxQueued: settings.buildQueueLimit }),
     leases: new RunLeases({ ...parts, composeOrder, maxLogBytes: settings.buildLogLimit }),
     agentTokens: new AgentTokens(parts),
     addresses: new BlobAddresses({ ...parts, key: addressKey(data) }),

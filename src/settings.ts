@@ -389,6 +389,11 @@ export const settingsSchema = z.strictObject({
     default: '4GiB',
     meaning: 'Largest archive of files that may be uploaded for a build.',
   }),
+  buildQueueLimit: setting(count, {
+    unit: 'count',
+    default: '1000',
+    meaning: 'Runs of one registry that may wait for an agent; more are refused to those who ask for them.',
+  }),
   runRetention: setting(parseDuration, {
     unit: 'duration',
     default: '30d',

@@ -838,6 +838,21 @@ export const errorCatalogue = {
     message: 'the uploaded source is not there, or not all of it',
     remedy: 'Upload it again to a new address; it leaves when no run needs it any more.',
   },
+  queueFull: {
+    code: 'CONFLICT',
+    arm: 'RunQueueFull',
+    status: 409,
+    message: 'too many runs of the registry wait for an agent',
+    remedy:
+      'Wait for some to end, cancel some with az acr task cancel-run, start agents, or raise the setting build-queue-limit.',
+  },
+  contextTooMany: {
+    code: 'CONFLICT',
+    arm: 'TooManyUploads',
+    status: 409,
+    message: 'too many uploaded sources of the registry wait for a run, or they are too large together',
+    remedy: 'Have runs take them; those that none took leave after a day.',
+  },
   contextTooLarge: {
     code: 'SIZE_INVALID',
     status: 413,

@@ -26,6 +26,8 @@ import { temporaryFolder } from './temporary-folder.ts';
 export type SampleBuilds = Awaited<ReturnType<typeof sampleBuilds>>;
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+/** Of one registry. */
+export const maxQueued = 150;
 const limits = { memoryMiB: 512, diskMiB: 1024, processes: 100, logBytes: 4_096 };
 
 type SampleRegistries = Pick<SampleAccess, 'tenantUid' | 'registryUid' | 'otherUid'>;
@@ -83,7 +85,7 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
   return {
     ...sample,
     ...{ addresses, jobs, here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
-    runs: new Runs(parts),
+    runs: new Runs({ ...parts, maxQueued }),
     agentTokens: new AgentTokens(parts),
     take: (agent = 'agent-1', pool = sharedPool) =>
       leases.take(pool, {

@@ -53,7 +53,7 @@ export async function sampleTasks(parts: Parts) {
   const type = registryTaskType(engine);
   const resources = new Resources(engine);
   const removals = new Removals({ ...engine, types: resourceTypes([type]) });
-  const runs = new Runs(engine);
+  const runs = new Runs({ ...engine, maxQueued: 1_000 });
   const named = (name: string) => childName(registry, type.type, name);
   const write = async (name: string, desire: (existing: Resource | undefined) => JsonObject): Promise<Resource> => {
     const { resource } = await resources.write({

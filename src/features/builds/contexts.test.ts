@@ -124,4 +124,18 @@ forEachDatabase((_, open) => {
     await assert.rejects(read(path), { error: 'contextUnknown' });
     assert.deepEqual(await stored(), []);
   });
+
+  test('what waits for runs is limited in bytes and in number, and a run that takes some makes room', async () => {
+    const paths: string[] = [];
+    for (let index = 0; index < 17; index += 1) paths.push(await begin());
+    const [one = '', two = '', ...others] = paths;
+    for (const path of [two, ...others]) await sample.contexts.put(path, body('x'.repeat(1_000)));
+    const before = (await stored()).length;
+    await assert.rejects(sample.contexts.put(one, body('x')), { error: 'contextTooMany' });
+    assert.equal((await stored()).length, before);
+    await scheduled(two);
+    await sample.contexts.put(one, body('x'.repeat(1_000)));
+    for (let waiting = 16; waiting < 1_000; waiting += 1) await begin();
+    await assert.rejects(begin(), { error: 'contextTooMany' });
+  });
 });

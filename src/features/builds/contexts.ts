@@ -22,6 +22,8 @@ export type Incoming = { readonly bytes: AsyncIterable<Uint8Array>; readonly len
 const maxBlocks = 10_000;
 /** Of a registry: uploads that no run has taken yet. */
 const maxUnused = 1_000;
+/** As many of the largest size: what they hold together. */
+const maxUnusedLargest = 16;
 /** The block of a context that came in one piece. */
 const wholeBlock = '';
 
@@ -36,7 +38,7 @@ export class Contexts {
     this.#parts = parts;
   }
 
-  /** Resolves to the path of a new one: `source/202611200000/<guid>.tar.gz`. Throws `uploadTooMany`. */
+  /** Resolves to the path of a new one: `source/202611200000/<guid>.tar.gz`. Throws `contextTooMany`. */
   async begin(registryUid: string): Promise<string> {
     const { database, clock, ids } = this.#parts;
     const nowMicros = clock.nowMicros();
@@ -44,7 +46,7 @@ export class Contexts {
     const path = `source/${minute}/${ids.guid()}.tar.gz`;
     await database.transaction(async (tx) => {
       if ((await countUnused(tx, registryUid)) >= maxUnused)
-        throw new BerthError('uploadTooMany', { limit: maxUnused });
+        throw new BerthError('contextTooMany', { limit: maxUnused });
       await tx
         .insertInto('build_contexts')
         .values({
@@ -60,7 +62,7 @@ export class Contexts {
     return path;
   }
 
-  /** Throws `contextTooLarge`, `sizeInvalid`, `blobAddressInvalid` for one that is gone or that a run has. */
+  /** Throws `contextTooLarge`, `contextTooMany`, `sizeInvalid`, `blobAddressInvalid` for one that is gone or that a run has. */
   async put(path: string, body: Incoming): Promise<void> {
     const stored = await this.#store(path, body);
     const old = await this.#write(path, stored, async (tx, uid) => {
@@ -190,13 +192,32 @@ export class Contexts {
         if (row === undefined || row.state === 'taken') throw closed();
         if (stored !== undefined) await keepBytes(tx, row.registry_uid, stored, nowMicros);
         await tx.updateTable('build_contexts').set({ changed_at: nowMicros }).where('uid', '=', row.uid).execute();
-        return await change(tx, row.uid);
+        const old = await change(tx, row.uid);
+        if (stored !== undefined) await this.#refuseTooMuch(tx, row.registry_uid);
+        return old;
       });
     } catch (error) {
       if (stored !== undefined && error instanceof BerthError) await store.removeMany([stored.storageKey]);
       throw error;
     }
   }
+
+  async #refuseTooMuch(tx: Transaction, registryUid: string): Promise<void> {
+    const limitBytes = maxUnusedLargest * this.#parts.maxBytes;
+    if ((await unusedBytes(tx, registryUid)) > limitBytes) throw new BerthError('contextTooMany', { limitBytes });
+  }
+}
+
+/** What the contexts of a registry hold that no run has taken yet. */
+async function unusedBytes(tx: Transaction, registryUid: string): Promise<number> {
+  const { total } = await tx
+    .selectFrom('build_contexts as c')
+    .innerJoin('build_context_blocks as b', 'b.context_uid', 'c.uid')
+    .select((select) => select.fn.sum<number | string | null>('b.size').as('total'))
+    .where('c.registry_uid', '=', registryUid)
+    .where('c.state', '<>', 'taken')
+    .executeTakeFirstOrThrow();
+  return Number(total ?? 0);
 }
 
 async function openContext(queries: Database['read'], path: string): Promise<void> {

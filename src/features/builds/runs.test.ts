@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { basic, sampleCircumstances } from '../../../test/support/sample-access.ts';
-import { type SampleBuilds, sampleBuilds } from '../../../test/support/sample-builds.ts';
+import { maxQueued, type SampleBuilds, sampleBuilds } from '../../../test/support/sample-builds.ts';
+import { BerthError } from '../../core/errors.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
 import type { RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
@@ -109,6 +110,32 @@ forEachDatabase((_, open) => {
     assert.equal(await sample.take('agent-2', pool), undefined);
     for (const { lease } of [two, three]) await sample.leases.finish(lease, done);
     await sample.leases.finish((await sample.take('agent-1', pool))?.lease ?? '', done);
+  });
+
+  test('a registry has so many runs that wait, however fast they are asked for; triggers go on', async () => {
+    await empty();
+    const ask = () =>
+      schedule().then(
+        () => 'queued',
+        (error: unknown) => (error instanceof BerthError ? error.error : assert.fail(String(error))),
+      );
+    const answers: string[] = [];
+    while (answers.length < maxQueued + 10)
+      answers.push(...(await Promise.all(Array.from({ length: 10 }, () => ask()))));
+    assert.deepEqual(
+      answers.filter((answer) => answer === 'queued').length,
+      maxQueued,
+      JSON.stringify([...new Set(answers)]),
+    );
+    assert.equal(await ask(), 'queueFull');
+    const { journal, runs, newRun, otherUid } = sample;
+    await journal.transaction(async (tx, append) => void (await runs.scheduleIn(tx, append, newRun())));
+    await runs.schedule(newRun({ registryUid: otherUid }));
+    await database.transaction(async (tx) => {
+      await tx.deleteFrom('runs').where('status', '=', 'Queued').execute();
+    });
+    assert.equal(await ask(), 'queued');
+    await empty();
   });
 
   test('a run that waits is cancelled at once, one at work when its agent hears of it', async () => {

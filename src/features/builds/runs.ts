@@ -36,6 +36,8 @@ export type RunsParts = {
   readonly jobs: Pick<Jobs, 'add'>;
   /** Region of origin of the events. */
   readonly region: string;
+  /** Of one registry, that wait for an agent. */
+  readonly maxQueued: number;
 };
 
 /** Rows that are looked at while a list looks for what its filter wants. */
@@ -53,15 +55,19 @@ export class Runs {
 
   /**
    * Queues a run; the first agent of its pool that is free takes it. With a key that the registry has seen it answers the run
-   * that was made then. Throws `contextUnknown` for an upload that is not there.
+   * that was made then. Throws `contextUnknown` for an upload that is not there, `queueFull`.
    */
   async schedule(run: NewRun): Promise<Run> {
     const { journal } = this.#parts;
-    const row = await journal.transaction(async (tx, append) => await this.scheduleIn(tx, append, run));
+    const row = await journal.transaction(async (tx, append) => {
+      const queued = await this.scheduleIn(tx, append, run);
+      await this.#refuseTooMany(tx, run.registryUid);
+      return queued;
+    });
     return runOf(row);
   }
 
-  /** The same as part of a change. */
+  /** The same as part of a change, for what starts by itself: it is not refused for its number. */
   async scheduleIn(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
     if (run.logTemplate !== undefined)
       throw refuse('runRequestInvalid', {
@@ -149,6 +155,18 @@ export class Runs {
       .where('status', '=', 'Queued')
       .executeTakeFirstOrThrow();
     return Number(count);
+  }
+
+  /** After a run was added: its number was taken first, so that nobody else adds one before the transaction ends. */
+  async #refuseTooMany(tx: Transaction, registryUid: string): Promise<void> {
+    const { count } = await tx
+      .selectFrom('runs')
+      .select((select) => select.fn.countAll<number>().as('count'))
+      .where('registry_uid', '=', registryUid)
+      .where('finished_at', 'is', null)
+      .where('status', '=', 'Queued')
+      .executeTakeFirstOrThrow();
+    if (Number(count) > this.#parts.maxQueued) throw new BerthError('queueFull', { limit: this.#parts.maxQueued });
   }
 
   async #change(
