@@ -108,6 +108,10 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       exitSoon();
       return isDone ? exitCodes.done : exitCodes.failed;
     },
+    buildHost: async () => {
+      const { checkHost } = await import('./agent/executors/check-host.ts');
+      return await checkHost();
+    },
     offline: async (task) => {
       const { runOfflineTask } = await import('./offline-tasks.ts');
       const readFile = (path: string) => readFileSync(path, 'utf8');

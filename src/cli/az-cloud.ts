@@ -62,7 +62,9 @@ function configOf({ origin, loginServerSuffix, domain }: CloudSurroundings) {
 
 /** Names that the Azure CLI will need, and this machine cannot resolve. */
 async function missingHosts({ origin, registry }: CloudSurroundings): Promise<string[]> {
-  const names = [new URL(origin).hostname, registry.loginServer.replace(/:\d+$/, '')];
+  const loginServer = registry.loginServer.replace(/:\d+$/, '');
+  // The last one is for files and logs of builds.
+  const names = [new URL(origin).hostname, loginServer, loginServer.replace('.', '.blob.')];
   const missing = await Promise.all(names.map(async (name) => ((await resolves(name)) ? [] : [name])));
   return missing
     .flat()

@@ -15,6 +15,8 @@ export type CommandContext = {
   readonly serve: () => Promise<ExitCode>;
   /** Does runs of builds until it is told to stop, or looks whether it could. */
   readonly agent: (task: AgentTask) => Promise<ExitCode>;
+  /** What this machine can do for builds. */
+  readonly buildHost: () => Promise<BuildHost>;
   /** Works on the data itself, without a server. */
   readonly offline: (task: OfflineTask) => Promise<ExitCode>;
   readonly settings: () => readonly SettingLine[];
@@ -44,6 +46,14 @@ export type OfflineTask =
   | { readonly kind: 'rebuild' };
 
 export type AgentTask = { readonly pool: string; readonly slots: number; readonly isCheck: boolean };
+
+/** What is there, what is missing, and what is worth knowing: one line each. */
+export type BuildHost = {
+  readonly executor: string;
+  readonly isolation: string;
+  readonly missing: readonly string[];
+  readonly warnings: readonly string[];
+};
 
 export type SettingLine = {
   readonly name: string;

@@ -83,9 +83,30 @@ test('doctor looks at settings, room, names, clocks and certificates of a server
     /^ok {5}name local\.berth\.localhost is /,
     /^ok {5}the clocks of server and this machine are 0 s apart$/,
     /^ok {5}certificate of local\.berth\.localhost is trusted, for \d+ days more$/,
+    /^(ok {5}name local\.blob\.berth\.localhost is |note {3}name local\.blob\.berth\.localhost does not resolve: az acr build)/,
+    /^(ok {5}builds can be done here: buildah |note {3}builds cannot be done here: )/,
   ])
     assert(
       lines.some((line) => pattern.test(line)),
       `${pattern}\n${lines.join('\n')}`,
     );
+});
+
+test('doctor names what this machine lacks for builds, and asks nothing where others do them', async () => {
+  const folder = temporaryFolder('doctor');
+  try {
+    const about = async (...args: string[]) =>
+      (await doctorOn(folder.path, ...args)).filter((line) => /builds/.test(line));
+    const [first = ''] = await about();
+    assert.match(
+      first,
+      /^(ok {5}builds can be done here|note {3}builds cannot be done here: \S+ is missing|note {3}.*root)/,
+    );
+    assert.deepEqual(await about('--builds', 'off'), [
+      'note   builds are left to agents that are started by themselves: berth agent',
+    ]);
+    assert.deepEqual(await about('--server', 'https://127.0.0.1:1'), []);
+  } finally {
+    folder.remove();
+  }
 });

@@ -27,10 +27,32 @@ async function examine(context: CommandContext): Promise<Finding[]> {
   const around = context.surroundings();
   const health = around.origin === undefined ? undefined : await readiness(around.origin);
   const server = health === undefined ? await stoppedServer(around) : runningServer(health);
-  const names = await namesOf(context, around, health !== undefined);
-  const resolved = await Promise.all(names.map(resolves));
-  const answered = health === undefined ? [] : await answers(context, around, names);
-  return [settingsOf(context), ...foldersOf(around.dataFolder), ...server, ...resolved, ...answered];
+  const { names, storageNames } = await namesOf(context, around, health !== undefined);
+  const resolved = await Promise.all([...names.map(resolves), ...storageNames.map(storageResolves)]);
+  const reached = [...names, ...storageNames].filter((_, index) => resolved[index]?.isNote !== true);
+  const answered = health === undefined ? [] : await answers(context, around, reached);
+  const builds = await buildsOf(context);
+  return [settingsOf(context), ...foldersOf(around.dataFolder), ...server, ...resolved, ...answered, ...builds];
+}
+
+/** Whether the server's own agent can work here; where it cannot, others do it. */
+async function buildsOf(context: CommandContext): Promise<Finding[]> {
+  const textOf = (setting: string) => context.settings().find(({ name }) => name === setting)?.value;
+  const note = (what: string): Finding => ({ what, isWell: true, isNote: true });
+  // Of another machine nothing is known here.
+  if (textOf('server') !== '') return [];
+  if (textOf('builds') === 'off')
+    return [note('builds are left to agents that are started by themselves: berth agent')];
+  const { executor, isolation, missing, warnings } = await context.buildHost();
+  if (missing.length > 0)
+    return [
+      ...missing.map((line) => note(`builds cannot be done here: ${line}`)),
+      note('builds wait for agents on other machines: berth agent'),
+    ];
+  return [
+    { what: `builds can be done here: ${executor}, ${isolation}`, isWell: true },
+    ...warnings.map((line) => note(`builds: ${line}`)),
+  ];
 }
 
 /** Wrong ones have ended the command before: this says where they come from. */
@@ -125,11 +147,16 @@ function databaseTarget(url: string): { readonly what: string; readonly target: 
   return { what: `database host ${host}:${target.port} can be reached`, target };
 }
 
-/** Host names that clients need: every login server, and the control plane's. */
-async function namesOf(context: CommandContext, around: Surroundings, isRunning: boolean): Promise<string[]> {
+type Names = { readonly names: readonly string[]; readonly storageNames: readonly string[] };
+
+/** Host names that clients need: every login server and the control plane's; those of files and logs of builds. */
+async function namesOf(context: CommandContext, around: Surroundings, isRunning: boolean): Promise<Names> {
   const registries = isRunning ? await (await context.connect()).registryList() : [];
   const loginServers = registries.map(({ loginServer }) => loginServer.replace(/:\d+$/, ''));
-  return ['localhost', `management.${around.domain}`, ...loginServers];
+  return {
+    names: ['localhost', `management.${around.domain}`, ...loginServers],
+    storageNames: loginServers.map((name) => name.replace('.', '.blob.')),
+  };
 }
 
 /** Settings of registries that are accepted and do nothing yet. */
@@ -153,4 +180,12 @@ async function resolves(name: string): Promise<Finding> {
     const advice = `Add a DNS record, or on this machine the line "127.0.0.1 ${name}" to /etc/hosts.`;
     return { what: `name ${name} does not resolve`, isWell: false, advice };
   }
+}
+
+/** An installation that builds nothing needs none. */
+async function storageResolves(name: string): Promise<Finding> {
+  const found = await resolves(name);
+  if (found.isWell) return found;
+  const what = `${found.what}: az acr build and the logs of runs need it. ${found.advice ?? ''}`;
+  return { what, isWell: true, isNote: true };
 }

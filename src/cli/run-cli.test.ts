@@ -37,6 +37,7 @@ const context: CommandContext = {
     connect: unused,
     serve: unused,
     agent: unused,
+    buildHost: unused,
     offline: unused,
   },
   ...{ settings: unused, surroundings: unused, cloud: unused },
