@@ -111,6 +111,16 @@ test('the Helm chart passes lint, and renders probes, budget, secrets and known 
   const objects = parseAllDocuments(stdout).map((document) => document.toJS() as Rendered);
   const kinds = objects.map((object) => object.kind).sort();
   assert.deepEqual(kinds, ['Ingress', 'PodDisruptionBudget', 'Service', 'Service', 'ServiceAccount', 'StatefulSet']);
+  const ingress = objects.find((object) => object.kind === 'Ingress')?.spec;
+  const hosts = ['*.registry.example.com', '*.blob.registry.example.com'];
+  assert.deepEqual(
+    ingress?.rules?.map(({ host }) => host),
+    hosts,
+  );
+  assert.deepEqual(
+    ingress?.tls?.map((each) => each.hosts),
+    [hosts],
+  );
   const pod = objects.find((object) => object.kind === 'StatefulSet')?.spec?.template?.spec;
   const [container] = pod?.containers ?? [];
   assert.partialDeepStrictEqual(pod, { securityContext: { runAsNonRoot: true, runAsUser: user } });
@@ -128,7 +138,11 @@ test('the Helm chart passes lint, and renders probes, budget, secrets and known 
 /** Cast in one place: what `helm template` printed, as far as the test looks at it. */
 type Rendered = {
   kind: string;
-  spec?: { template?: { spec?: { containers?: { env?: { name: string }[] }[] } } };
+  spec?: {
+    template?: { spec?: { containers?: { env?: { name: string }[] }[] } };
+    rules?: { host: string }[];
+    tls?: { hosts: string[] }[];
+  };
 };
 
 test('the compose file sets known settings, on three read-only servers', () => {
@@ -145,16 +159,18 @@ test('the compose file sets known settings, on three read-only servers', () => {
   }
 });
 
-test('HAProxy takes its file, and systemd the unit', async () => {
+test('HAProxy takes its file, and systemd the units', async () => {
   using folder = temporaryFolder('deploy');
   const config = join(folder.path, 'haproxy.cfg');
   // The names of the compose file's network do not resolve here.
   const text = readFileSync(join(deploy, 'haproxy.cfg'), 'utf8').replace(/(server berth\d) berth\d:/g, '$1 127.0.0.1:');
   writeFileSync(config, text);
   await run('haproxy', ['-c', '-f', config]);
-  const unit = join(folder.path, 'berth.service');
-  // The program is not installed here.
-  writeFileSync(unit, readFileSync(join(deploy, 'berth.service'), 'utf8').replace('/opt/berth/bin/berth', '/bin/true'));
-  const verified = await tryRun('systemd-analyze', ['verify', unit]);
-  assert.doesNotMatch(verified.output, /berth\.service:\d+/);
+  for (const name of ['berth.service', 'berth-agent.service']) {
+    const unit = join(folder.path, name);
+    // The program is not installed here.
+    writeFileSync(unit, readFileSync(join(deploy, name), 'utf8').replace('/opt/berth/bin/berth', '/bin/true'));
+    const verified = await tryRun('systemd-analyze', ['verify', unit]);
+    assert.doesNotMatch(verified.output, /\.service:\d+/);
+  }
 });
