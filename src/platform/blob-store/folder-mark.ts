@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorCode } from './storage-error.ts';
@@ -17,8 +18,8 @@ export function folderMark(folder: string): StoreMark {
       }
     },
     write: async (owner) => {
-      // Whole or not there, also after a power loss; processes that start at once write the same.
-      const unfinished = `${path}.${process.pid}`;
+      // Whole or not there, also after a power loss; processes that start at once write the same, also from containers that have the same number.
+      const unfinished = `${path}.${randomBytes(8).toString('hex')}`;
       await using file = await open(unfinished, 'w', 0o600);
       await file.writeFile(`${owner}\n`);
       await file.sync();

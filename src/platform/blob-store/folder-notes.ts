@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { open, opendir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
@@ -25,10 +26,10 @@ export function folderNotes(storeFolder: string, clock: Clock): StoreNotes {
   };
 }
 
-/** Whole or not there, also after a power loss. */
+/** Whole or not there, also after a power loss; also when others write it at the same time, from containers with the same pid. */
 async function writeWhole(folder: string, path: string, bytes: Uint8Array): Promise<void> {
   makeFolder(folder);
-  const unfinished = `${path}.${process.pid}${unfinishedEnding}`;
+  const unfinished = `${path}.${randomBytes(8).toString('hex')}${unfinishedEnding}`;
   try {
     await using file = await open(unfinished, 'w', 0o600);
     await file.writeFile(bytes);

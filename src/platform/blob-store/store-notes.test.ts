@@ -59,6 +59,13 @@ describe('a store keeps notes beside its blobs', async () => {
       );
     });
 
+    test(`${name}: written by several at once it is what one of them wrote`, async () => {
+      const texts = ['one', 'two', 'three', 'four'];
+      await Promise.all(texts.map((text) => notes.put('c.1', Buffer.from(text))));
+      assert.ok(texts.includes(Buffer.from((await notes.get('c.1')) ?? []).toString()));
+      await notes.removeMany(['c.1']);
+    });
+
     test(`${name}: a name that leads elsewhere is refused`, async () => {
       for (const bad of ['', '../a', 'a/b', 'A', '.hidden', 'a b'])
         await assert.rejects(async () => await notes.put(bad, new Uint8Array()), /malformed name/);
