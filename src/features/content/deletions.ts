@@ -1,6 +1,7 @@
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Reference, Tag } from '../../core/reference.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
@@ -13,8 +14,12 @@ export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' 
   readonly region: string;
 };
 
-/** `ignoresLocks`: of tags and manifests, not of the repository. */
-export type DeletionOptions = { readonly ignoresLocks?: boolean };
+export type DeletionOptions = {
+  /** Of tags and manifests, not of the repository. */
+  readonly ignoresLocks?: boolean;
+  /** Writes what each transaction has taken together with it. */
+  readonly alongside?: ((tx: Transaction, gone: Gone) => Promise<void>) | undefined;
+};
 
 export type UntaggedDeletion = Gone & { readonly outcome: UntaggedOutcome };
 
@@ -58,7 +63,8 @@ export class Deletions {
       return { outcome, hasMore };
     };
     const { result, gone } = await this.#run(place, authority, work, options);
-    const more = result.hasMore ? await this.moreReferrers(place, authority, seen.digest) : [];
+    const along = { alongside: options?.alongside };
+    const more = result.hasMore ? await this.moreReferrers(place, authority, seen.digest, along) : [];
     return { outcome: result.outcome, ...together([gone, ...more]) };
   }
 
@@ -110,12 +116,17 @@ export class Deletions {
   }
 
   /** Goes on with what refers to a manifest that is gone, in slices: also for a process that was cut off. */
-  async moreReferrers(place: Place, authority: Authority, digest: Digest): Promise<readonly Gone[]> {
+  async moreReferrers(
+    place: Place,
+    authority: Authority,
+    digest: Digest,
+    options?: Pick<DeletionOptions, 'alongside'>,
+  ): Promise<readonly Gone[]> {
     const all: Gone[] = [];
     const take = async (deletion: Deletion | undefined) =>
       (await deletion?.moreReferrers(digest, manifestsAtOnce)) === true;
     for (let hasMore = true; hasMore; ) {
-      const { result, gone } = await this.#run(place, authority, take);
+      const { result, gone } = await this.#run(place, authority, take, options);
       all.push(gone);
       hasMore = result;
     }
@@ -144,19 +155,26 @@ export class Deletions {
     const run = async (context: Change) => {
       const deletion = this.#deletion(place, authority, context, options);
       const result = await work(deletion);
-      return { result, gone: (await deletion?.finish()) ?? nothing };
+      const gone = (await deletion?.finish()) ?? nothing;
+      await options.alongside?.(context.tx, gone);
+      return { result, gone };
     };
     const result = await change(place, authority, run, { isExclusive: true });
     await failpoint('delete.commit.after');
     return result;
   }
 
-  #deletion(place: Place, authority: Authority, change: Change, options: DeletionOptions): Deletion | undefined {
+  #deletion(
+    place: Place,
+    authority: Authority,
+    change: Change,
+    { ignoresLocks }: DeletionOptions,
+  ): Deletion | undefined {
     const { database, clock, region } = this.#parts;
     const { repositoryUid } = change;
     if (repositoryUid === undefined) return undefined;
     return new Deletion({
-      ...options,
+      ignoresLocks,
       kind: database.kind,
       place,
       change,

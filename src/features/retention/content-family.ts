@@ -57,7 +57,7 @@ export function keepFamily(root: ManifestFacts, family: Family, kept: Set<string
       const found = family.byDigest.get(child);
       if (found !== undefined) waiting.push(found);
     }
-    waiting.push(...(family.referrers.get(manifest.digest) ?? []));
+    for (const referrer of family.referrers.get(manifest.digest) ?? []) waiting.push(referrer);
   }
 }
 

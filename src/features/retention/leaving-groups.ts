@@ -54,12 +54,13 @@ class Play {
     const tags: LeavingTag[] = [];
     const followers: LeavingManifest[] = [];
     this.#take(manifest);
+    // The next one is the last.
     const subjects = [digest];
-    for (let subject = subjects.shift(); subject !== undefined; subject = subjects.shift()) {
+    for (let subject = subjects.pop(); subject !== undefined; subject = subjects.pop()) {
       const { taken, along } = this.#referrersOf(subject);
       for (const tag of taken) tags.push({ tag, reason: 'belongs to an image that leaves', ...rule });
       for (const each of along) followers.push({ manifest: each, reason: alongReason, ...rule });
-      subjects.unshift(...along.map((each) => each.digest));
+      for (const each of along.toReversed()) subjects.push(each.digest);
     }
     return { manifest, ...decision, tags, followers };
   }

@@ -1,7 +1,10 @@
 import { z } from 'zod';
-import type { Queries, Transaction } from '../../platform/database/database.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { lockedForUpdate } from '../../platform/database/locks.ts';
 import { type LifecycleRuleBody, lifecycleRulesSchema } from '../../wire/admin/lifecycle-schema.ts';
 import type { PurgeItem } from './take-selection.ts';
+import { walkPosition } from './walk-store.ts';
 
 /** Times are microseconds since 1970. */
 export type LifecyclePolicy = {
@@ -88,7 +91,18 @@ export async function moveNextRun(
   return row !== undefined;
 }
 
-export async function insertRun(tx: Transaction, run: Pick<LifecycleRun, 'uid' | 'registryUid' | 'askedAtMicros'>) {
+/** Adds a run unless one has not ended; answers the one that is open then. Throws `registryUnknown`. */
+export async function openRun(tx: Transaction, kind: Database['kind'], run: LifecycleRun): Promise<LifecycleRun> {
+  // Two who ask at once come one after the other.
+  const registry = tx.selectFrom('registries').where('uid', '=', run.registryUid).select('uid');
+  if ((await lockedForUpdate(kind, registry).executeTakeFirst()) === undefined) throw new BerthError('registryUnknown');
+  const open = await tx
+    .selectFrom('lifecycle_runs')
+    .where('registry_uid', '=', run.registryUid)
+    .where('ended_at', 'is', null)
+    .selectAll()
+    .executeTakeFirst();
+  if (open !== undefined) return runOf(open);
   await tx
     .insertInto('lifecycle_runs')
     .values({
@@ -102,6 +116,7 @@ export async function insertRun(tx: Transaction, run: Pick<LifecycleRun, 'uid' |
       problem: null,
     })
     .execute();
+  return run;
 }
 
 /** Newest first. */
@@ -157,13 +172,9 @@ export async function itemsOf(
 }
 
 /** Adds items to a run, and to its totals. */
-export async function addItems(
-  tx: Transaction,
-  runUid: string,
-  added: { readonly afterSeq: number; readonly items: readonly PurgeItem[] },
-): Promise<void> {
-  const { afterSeq, items } = added;
+export async function addItems(tx: Transaction, runUid: string, items: readonly PurgeItem[]): Promise<void> {
   if (items.length === 0) return;
+  const afterSeq = await lastSeq(tx, runUid);
   const rows = items.map((item, index) => {
     const text = JSON.stringify({ ...item, tag: item.tag ?? null, rule: item.rule ?? null, why: item.why ?? null });
     return { run_uid: runUid, seq: afterSeq + 1 + index, item: text };
@@ -183,7 +194,7 @@ export async function addItems(
     .execute();
 }
 
-export async function lastSeq(queries: Queries, runUid: string): Promise<number> {
+async function lastSeq(queries: Queries, runUid: string): Promise<number> {
   const row = await queries
     .selectFrom('lifecycle_items')
     .where('run_uid', '=', runUid)
@@ -192,11 +203,30 @@ export async function lastSeq(queries: Queries, runUid: string): Promise<number>
   return row?.seq ?? 0;
 }
 
+/** How far a run has come. */
+export type LifecycleWalk = {
+  readonly run: string;
+  /** The last repository that is done. */
+  readonly after: string;
+  /** Repositories that could not be looked at to their end. */
+  readonly failed: readonly string[];
+};
+
+export async function findWalk(queries: Queries, { uid, registryUid }: LifecycleRun): Promise<LifecycleWalk> {
+  const { data } = walkSchema.safeParse(await walkPosition(queries, lifecycleWalkName(registryUid)));
+  return data?.run === uid ? data : { run: uid, after: '', failed: [] };
+}
+
+export function lifecycleWalkName(registryUid: string): string {
+  return `lifecycle ${registryUid}`;
+}
+
 export async function endRun(
   tx: Transaction,
-  uid: string,
+  { uid, registryUid }: LifecycleRun,
   end: { readonly nowMicros: number; readonly problem: string | undefined },
 ): Promise<void> {
+  await tx.deleteFrom('walks').where('name', '=', lifecycleWalkName(registryUid)).execute();
   await tx
     .updateTable('lifecycle_runs')
     .set({ ended_at: end.nowMicros, problem: end.problem ?? null })
@@ -217,6 +247,8 @@ export async function forgetSomeOfRun(tx: Transaction, uid: string, limit: numbe
   await tx.deleteFrom('lifecycle_runs').where('uid', '=', uid).execute();
   return false;
 }
+
+const walkSchema = z.object({ run: z.string(), after: z.string(), failed: z.array(z.string()) });
 
 const itemSchema = z.object({
   repository: z.string(),

@@ -203,6 +203,93 @@ forEachDatabase((_, open) => {
     await lastPulls.close();
   });
 
+  test('a run of which little leaves keeps its lease, and goes on with the next repository', async () => {
+    const repositories = ['many/a', 'many/b', 'many/c', 'many/d'];
+    for (const name of repositories) await push(bench.place(name), image(name), 'v1');
+    await set('many/*', { action: 'deleteOlder', olderThan: '5d' });
+    let elapsedMs = 0;
+    const monotonicMs = () => {
+      elapsedMs += 1_000;
+      return elapsedMs;
+    };
+    const moving = { nowMicros: clock.nowMicros, sleep: clock.sleep, monotonicMs };
+    const deletions = new Deletions({ ...bench.here, region: testRegion });
+    const slow = new Lifecycles({ ...bench.here, clock: moving, deletions, region: testRegion });
+    const { uid } = await slow.ask(bench.registryUid);
+    const position = async () =>
+      await bench.database.read.selectFrom('walks').where('name', 'like', 'lifecycle %').select('position').execute();
+    const stopped = new AbortController();
+    let renewals = 0;
+    const renew = async () => {
+      renewals += 1;
+      if ((await position()).some((row) => row.position.includes('many/b'))) stopped.abort();
+    };
+    await slow.work({ signal: stopped.signal, renew });
+    assert(renewals >= 8, `${renewals} renewals`);
+    assert.match((await position())[0]?.position ?? '', /many\/b/);
+    const before = renewals;
+    await slow.work({ signal: usual.signal, renew });
+    assert(renewals < before * 2, `${renewals - before} more`);
+    assert.notEqual((await slow.run(bench.registryUid, uid, 0)).run.endedAtMicros, undefined);
+    assert.deepEqual(await position(), []);
+  });
+
+  test('a repository that cannot be looked at is told, and holds no other up', async () => {
+    const names = ['whole/a', 'whole/broken', 'whole/z'];
+    for (const name of names) await push(bench.place(name), image(name), 'v1');
+    clock.advance(10 * dayMs);
+    await bench.database.transaction(async (tx) => {
+      await tx.updateTable('repositories').set({ immutable_tags: '{' }).where('name', '=', 'whole/broken').execute();
+    });
+    await set('whole/*', { action: 'deleteOlder', olderThan: '5d' });
+    await assert.rejects(preview(), /repositories failed/);
+    const { uid } = await lifecycles.ask(bench.registryUid);
+    await lifecycles.work(usual);
+    const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual(new Set(items.map(({ repository }) => repository)), new Set(['whole/a', 'whole/z']));
+    assert.match(run.problem ?? '', /left out whole\/broken$/);
+    assert.notEqual(run.endedAtMicros, undefined);
+  });
+
+  test('a run whose process is killed has everything in its list', async () => {
+    const at = bench.place('killed');
+    for (let index = 0; index < 4; index += 1) await push(at, image(`killed ${index}`), `v${index}`);
+    clock.advance(10 * dayMs);
+    await set('killed', { action: 'deleteOlder', olderThan: '5d' });
+    const listed = await preview();
+    const { uid } = await lifecycles.ask(bench.registryUid);
+    const killed = Promise.withResolvers<void>();
+    let count = 0;
+    const failpoint: Failpoint = async (name) => {
+      if (name === 'delete.commit.after') count += 1;
+      if (count < 6) return;
+      killed.resolve();
+      await new Promise(() => {});
+    };
+    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    void new Lifecycles({ ...bench.here, deletions, region: testRegion }).work(usual);
+    await killed.promise;
+    assert.equal((await lifecycles.run(bench.registryUid, uid, 0)).items.length, 6);
+    await lifecycles.work(usual);
+    const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual(names(items), names(listed));
+    assert.deepEqual([run.tags, run.manifests], [4, 4]);
+    assert.equal(
+      run.freedBytes,
+      listed.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
+    );
+  });
+
+  test('two who ask at once get one run', async () => {
+    await set('nothing', { action: 'deleteOlder', olderThan: '5d' });
+    clock.advance(2 * dayMs);
+    const asked = await Promise.all([1, 2, 3].map(async () => await lifecycles.ask(bench.registryUid)));
+    assert.equal(new Set(asked.map(({ uid }) => uid)).size, 1);
+    await lifecycles.work(usual);
+    const runs = bench.database.read.selectFrom('lifecycle_runs').where('ended_at', 'is', null);
+    assert.deepEqual(await runs.select('uid').execute(), []);
+  });
+
   test('locks hold, and bad rules are refused', async () => {
     const at = bench.place('held');
     await push(at, image('held'), 'v1');

@@ -1,6 +1,6 @@
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
@@ -18,21 +18,23 @@ import {
   endRun,
   findPolicy,
   findRun,
+  findWalk,
   forgetSomeOfRun,
-  insertRun,
   itemsOf,
   type LifecycleItem,
   type LifecyclePolicy,
   type LifecycleRun,
-  lastSeq,
+  lifecycleWalkName,
   moveNextRun,
+  openRun,
   openRuns,
   runsOf,
   writePolicy,
 } from './lifecycle-store.ts';
 import { ownAuthority } from './own-authority.ts';
-import { freshMicros, sweepRepositories } from './purges.ts';
+import { freshMicros, type Sweep, sweepRepositories } from './purges.ts';
 import type { PurgeItem } from './take-selection.ts';
+import { saveWalk } from './walk-store.ts';
 
 export type LifecycleParts = {
   readonly database: Database;
@@ -59,9 +61,10 @@ export type LifecycleChange = {
 const pauseMs = 1_000;
 /** Runs of a registry that can still be looked at. */
 const runsKept = 10;
-const itemsAtOnce = 50;
 const itemsForgottenAtOnce = 1_000;
 const pageItems = 500;
+/** Repositories that the problem of a run names. */
+const failedNamed = 10;
 
 /**
  * The rules by which content of registries leaves, and their runs. A run is a row before it begins, and has what it took as
@@ -121,11 +124,8 @@ export class Lifecycles {
   /** Asks for a run now; answers one that has not ended, if there is one. */
   async ask(registryUid: string): Promise<LifecycleRun> {
     const { database } = this.#parts;
-    const open = (await openRuns(database.read)).find((run) => run.registryUid === registryUid);
-    if (open !== undefined) return open;
     const run = this.#newRun(registryUid);
-    await database.transaction(async (tx) => await insertRun(tx, run));
-    return run;
+    return await database.transaction(async (tx) => await openRun(tx, database.kind, run));
   }
 
   /** A run with its items after a number. Throws `lifecycleRunUnknown`. */
@@ -165,62 +165,65 @@ export class Lifecycles {
   async #beginDue(): Promise<void> {
     const { database, clock } = this.#parts;
     const nowMicros = clock.nowMicros();
-    const open = new Set((await openRuns(database.read)).map((run) => run.registryUid));
     for (const { registryUid, nextRunAtMicros, everyMs } of await duePolicies(database.read, nowMicros)) {
       const times = { from: nextRunAtMicros, to: nowMicros + everyMs * 1000 };
       await database.transaction(async (tx) => {
-        const isMoved = await moveNextRun(tx, registryUid, times);
-        if (isMoved && !open.has(registryUid)) await insertRun(tx, this.#newRun(registryUid));
+        if (await moveNextRun(tx, registryUid, times)) await openRun(tx, database.kind, this.#newRun(registryUid));
       });
     }
   }
 
   async #execute(run: LifecycleRun, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
     const { database, clock, log, lastPulls } = this.#parts;
-    let afterSeq = await lastSeq(database.read, run.uid);
-    let items: PurgeItem[] = [];
-    const write = async () => {
-      await database.transaction(async (tx) => await addItems(tx, run.uid, { afterSeq, items }));
-      afterSeq += items.length;
-      items = [];
-    };
-    const authority = ownAuthority('lifecycle policy');
+    const { registryUid } = run;
+    let position = await findWalk(database.read, run);
     let pausedMs = clock.monotonicMs();
     const pause = async () => {
       if (clock.monotonicMs() < pausedMs + pauseMs) return;
       await lastPulls?.flush();
       await job.renew();
+      const walk = { name: lifecycleWalkName(registryUid), position, nowMicros: clock.nowMicros() };
+      await database.transaction(async (tx) => await saveWalk(tx, walk));
       pausedMs = clock.monotonicMs();
     };
-    const sweep = { rules: undefined, isDryRun: false, signal: job.signal, pause };
-    let problem: string | undefined;
+    const sweep = {
+      rules: undefined,
+      isDryRun: false,
+      signal: job.signal,
+      pause,
+      record: async (tx: Transaction, items: readonly PurgeItem[]) => await addItems(tx, run.uid, items),
+      after: position.after,
+      done: (repository: string) => {
+        position = { ...position, after: repository };
+      },
+      failed: (repository: string, error: unknown) => {
+        log.error('lifecycle rules cannot be applied', { registryUid, repository, error });
+        position = { ...position, failed: [...position.failed, repository] };
+      },
+    };
+    let isGone = false;
     try {
-      for await (const item of this.#sweep(run.registryUid, authority, sweep)) {
-        // What stays is told by previews: it would be all there is, each day.
-        if (item.outcome === 'kept') continue;
-        items.push(item);
-        if (items.length >= itemsAtOnce) await write();
+      for await (const item of this.#sweep(registryUid, ownAuthority('lifecycle policy'), sweep)) {
+        // What is deleted is written with its deletion. What stays is told by previews: it would be all there is, each day.
+        if (item.outcome === 'kept' || item.outcome === 'deleted') continue;
+        await database.transaction(async (tx) => await addItems(tx, run.uid, [item]));
       }
     } catch (error) {
       if (!(error instanceof BerthError && error.error === 'registryUnknown')) throw error;
-      problem = error.message;
-    } finally {
-      await write();
+      isGone = true;
     }
     if (job.signal.aborted) return;
-    await database.transaction(async (tx) => await endRun(tx, run.uid, { nowMicros: clock.nowMicros(), problem }));
-    log.info('lifecycle rules were applied', { registryUid: run.registryUid, run: run.uid });
-    await this.#forgetOldRuns(run.registryUid);
+    const problem = isGone ? new BerthError('registryUnknown').message : problemOf(position.failed);
+    await database.transaction(async (tx) => await endRun(tx, run, { nowMicros: clock.nowMicros(), problem }));
+    log.info('lifecycle rules were applied', { registryUid, run: run.uid });
+    await this.#forgetOldRuns(registryUid);
   }
 
   async *#sweep(
     registryUid: string,
     authority: Authority,
-    given: {
+    given: Omit<Sweep, 'registryUid' | 'takesRepository' | 'select' | 'includesLocked'> & {
       readonly rules: readonly LifecycleRule[] | undefined;
-      readonly isDryRun: boolean;
-      readonly signal: AbortSignal;
-      readonly pause?: () => Promise<void>;
     },
   ): AsyncGenerator<PurgeItem> {
     const { read } = this.#parts.database;
@@ -260,4 +263,10 @@ export class Lifecycles {
       problem: undefined,
     };
   }
+}
+
+function problemOf(failed: readonly string[]): string | undefined {
+  if (failed.length === 0) return undefined;
+  const more = failed.length > failedNamed ? ` and ${failed.length - failedNamed} more` : '';
+  return `a fault of the server, which is in its log, left out ${failed.slice(0, failedNamed).join(', ')}${more}`;
 }

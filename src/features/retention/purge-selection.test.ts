@@ -204,3 +204,14 @@ const rows: readonly [string, string, string][] = [
 for (const [label, actual, expected] of rows) {
   test(`purge: ${label}`, () => assert.equal(actual, expected));
 }
+
+test('purge: an image to which 150,000 others refer leaves with them, and keeps them where it stays', () => {
+  const referrers = Array.from({ length: 150_000 }, (_, index) =>
+    manifest(`r${index}`, 9, { subject: digestOf('app') }),
+  );
+  const all = [manifest('app', 9), ...referrers];
+  const kept = selectPurge({ tags: [tag('v1', 'app', -1)], manifests: all }, rule);
+  assert.deepEqual(kept.groups, []);
+  const { groups } = selectPurge({ tags: [], manifests: all }, rule);
+  assert.deepEqual([groups.length, groups[0]?.followers.length], [1, referrers.length]);
+});

@@ -9,7 +9,7 @@ import type { Kept } from './lifecycle-selection.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
 import type { PurgeFilter } from './purge-filter.ts';
 import { type PurgeRule, type PurgeSelection, type RepositoryFacts, selectPurge } from './purge-selection.ts';
-import { type PurgeItem, previewSelection, takeSelection } from './take-selection.ts';
+import { type PurgeItem, previewSelection, type Taking, takeSelection } from './take-selection.ts';
 
 export type PurgeParts = {
   readonly database: Database;
@@ -65,26 +65,69 @@ export type Sweep = {
   readonly signal: AbortSignal;
   /** Awaited now and then: between pages of what is looked at, and before each deletion. */
   readonly pause?: () => Promise<void>;
+  readonly record?: Taking['record'];
+  /** Only repositories whose names come after this. */
+  readonly after?: string;
+  readonly done?: (repository: string) => void;
+  /** Told of a repository that cannot be looked at to its end; the others go on. Without it that is thrown at the end. */
+  readonly failed?: (repository: string, error: unknown) => void;
 };
 
+/** What is wrong with more than the repository that is looked at. */
+const general: ReadonlySet<string> = new Set([
+  'unauthorized',
+  'denied',
+  'registryUnknown',
+  'busy',
+  'storageFull',
+  'storageReadOnly',
+  'internal',
+]);
+
 export async function* sweepRepositories(
-  { database, deletions }: PurgeParts,
+  parts: PurgeParts,
   authority: Authority,
   sweep: Sweep,
 ): AsyncGenerator<PurgeItem> {
-  const { registryUid, signal, pause = async () => {} } = sweep;
-  const freed = new FreedBytes(database.read, registryUid);
-  for (const { uid, name } of await repositoriesOf(database.read, registryUid)) {
+  const { registryUid, signal } = sweep;
+  const { read } = parts.database;
+  const problems: unknown[] = [];
+  const { failed = (_, error) => problems.push(error) } = sweep;
+  const freed = new FreedBytes(read, registryUid);
+  for (const repository of await repositoriesOf(read, registryUid, sweep.after ?? '')) {
     if (signal.aborted) return;
-    if (!sweep.takesRepository(name)) continue;
-    await pause();
-    const place = { registryUid, repository: parseRepositoryName(name) };
-    const facts = await readRepositoryFacts(database.read, uid, pause);
-    const { leaving, kept } = sweep.select(facts, name);
-    for (const item of kept) yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
-    const taking = { deletions, place, authority, signal, pause, options: { ignoresLocks: sweep.includesLocked } };
-    yield* sweep.isDryRun ? previewSelection(place, uid, leaving, freed) : takeSelection(taking, leaving);
+    if (!sweep.takesRepository(repository.name)) continue;
+    try {
+      yield* sweepRepository(parts, authority, { sweep, repository, freed });
+    } catch (error) {
+      if (signal.aborted || (error instanceof BerthError && general.has(error.error))) throw error;
+      failed(repository.name, error);
+    }
+    if (!signal.aborted) sweep.done?.(repository.name);
   }
+  if (problems.length > 0) throw new AggregateError(problems, 'repositories failed', { cause: problems[0] });
+}
+
+type OneRepository = {
+  readonly sweep: Sweep;
+  readonly repository: { readonly uid: string; readonly name: string };
+  readonly freed: FreedBytes;
+};
+
+async function* sweepRepository(
+  { database, deletions }: PurgeParts,
+  authority: Authority,
+  { sweep, repository: { uid, name }, freed }: OneRepository,
+): AsyncGenerator<PurgeItem> {
+  const { registryUid, signal, pause = async () => {}, record, includesLocked } = sweep;
+  await pause();
+  const place = { registryUid, repository: parseRepositoryName(name) };
+  const facts = await readRepositoryFacts(database.read, uid, pause);
+  const { leaving, kept } = sweep.select(facts, name);
+  for (const item of kept) yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
+  const options = { ignoresLocks: includesLocked };
+  const taking = { deletions, place, authority, signal, pause, record, options };
+  yield* sweep.isDryRun ? previewSelection(place, uid, leaving, freed) : takeSelection(taking, leaving);
 }
 
 function ruleOf(request: PurgeRequest, repository: string, nowMicros: number): PurgeRule {
@@ -99,10 +142,11 @@ function ruleOf(request: PurgeRequest, repository: string, nowMicros: number): P
   };
 }
 
-async function repositoriesOf(queries: Queries, registryUid: string) {
+async function repositoriesOf(queries: Queries, registryUid: string, after: string) {
   return await queries
     .selectFrom('repositories')
     .where('registry_uid', '=', registryUid)
+    .where('name', '>', after)
     .orderBy('name')
     .select(['uid', 'name'])
     .execute();

@@ -15,6 +15,8 @@ const untaggedEveryMs = 5_000;
 const expiryEveryMs = 600_000;
 /** Who asks for a run of lifecycle rules waits no longer than this for its beginning. */
 const lifecycleEveryMs = 2_000;
+/** One deletion may take along what 100,000 others refer to, and one look read as many: longer than the leases of the rest. */
+const lifecycleLeaseMs = 300_000;
 /** A run leaves its place to other jobs now and then. */
 const scrubRunMs = 60_000;
 const scrubPauseMs = 10_000;
@@ -35,8 +37,13 @@ export type RetentionJobParts = CollectionParts & {
 export function retentionJobs(parts: RetentionJobParts): JobKind[] {
   const common = { leaseMs: 30_000, maxAttempts: 5 };
   /** Waits for its next turn while the time is in doubt. */
-  const removing = (kind: string, work: (job: JobRun) => Promise<unknown>, everyMs: number): JobKind => ({
-    ...common,
+  const removing = (
+    kind: string,
+    work: (job: JobRun) => Promise<unknown>,
+    everyMs: number,
+    more = common,
+  ): JobKind => ({
+    ...more,
     kind,
     everyMs,
     run: async (job) => {
@@ -51,7 +58,10 @@ export function retentionJobs(parts: RetentionJobParts): JobKind[] {
   return [
     removing('retention.garbage', (job) => collectGarbage(parts, job), parts.collectEveryMs),
     removing('retention.untagged', (job) => deleteUntagged(untagged, job), untaggedEveryMs),
-    removing('retention.lifecycle', (job) => parts.lifecycles.work(job), lifecycleEveryMs),
+    removing('retention.lifecycle', (job) => parts.lifecycles.work(job), lifecycleEveryMs, {
+      ...common,
+      leaseMs: lifecycleLeaseMs,
+    }),
     removing('retention.deleted', (job) => expireDeleted(expiry, job), expiryEveryMs),
     {
       ...common,

@@ -1,6 +1,8 @@
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
+import type { Gone } from '../content/deletion.ts';
 import type { DeletionOptions, Deletions, UntaggedDeletion } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import type { FreedBytes } from './freed-bytes.ts';
@@ -28,6 +30,8 @@ export type Taking = {
   readonly options: DeletionOptions;
   readonly signal: AbortSignal;
   readonly pause: () => Promise<void>;
+  /** Writes the items of each deletion together with it. */
+  readonly record?: ((tx: Transaction, items: readonly PurgeItem[]) => Promise<void>) | undefined;
 };
 
 /** What `selection` would delete, without deleting. */
@@ -70,8 +74,9 @@ export async function* takeSelection(taking: Taking, { tags, groups }: PurgeSele
 }
 
 async function takeTag(taking: Taking, leaving: LeavingTag): Promise<PurgeItem> {
-  const { deletions, place, authority, options } = taking;
+  const { deletions, place, authority } = taking;
   const seen = { ...leaving.tag, pulledBeforeMicros: leaving.pulledBeforeMicros };
+  const options = recording(taking, { tags: [leaving], manifests: [] });
   return await settled(taking, ofTag(leaving), async () => {
     return { isDone: await deletions.unchangedTag(place, authority, seen, options), freedBytes: 0 };
   });
@@ -79,9 +84,10 @@ async function takeTag(taking: Taking, leaving: LeavingTag): Promise<PurgeItem> 
 
 /** One transaction takes a manifest with what refers to it. */
 async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<PurgeItem> {
+  const options = recording(taking, { tags: group.tags, manifests: [group, ...group.followers] });
   let gone: UntaggedDeletion | undefined;
   yield await settled(taking, ofManifest(group), async () => {
-    gone = await takeManifest(taking, group);
+    gone = await takeManifest(taking, group, options);
     return { isDone: gone.outcome === 'deleted', freedBytes: gone.freedBytes };
   });
   const tags = new Set(gone?.tags);
@@ -93,19 +99,46 @@ async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<P
       yield told(taking, ofManifest(follower), isGone ? 'deleted' : 'changed');
     else
       yield await settled(taking, ofManifest(follower), async () => {
-        const own = await takeManifest(taking, follower);
+        const own = await takeManifest(taking, follower, options);
+        for (const digest of own.manifests) manifests.add(digest);
         return { isDone: own.outcome === 'deleted', freedBytes: own.freedBytes };
       });
   }
 }
 
 async function takeManifest(
-  { deletions, place, authority, options }: Taking,
+  { deletions, place, authority }: Taking,
   { manifest, pulledBeforeMicros }: LeavingManifest,
+  options: DeletionOptions,
 ): Promise<UntaggedDeletion> {
   const { changedAtMicros } = manifest;
   const seen = { digest: parseDigest(manifest.digest), changedAtMicros, pulledBeforeMicros };
   return await deletions.untaggedManifest(place, authority, seen, options);
+}
+
+/** Of what may leave together, each transaction records what it took; the bytes that it freed stand with the first. */
+function recording(
+  taking: Taking,
+  leaving: { readonly tags: readonly LeavingTag[]; readonly manifests: readonly LeavingManifest[] },
+): DeletionOptions {
+  const { options, record } = taking;
+  if (record === undefined) return options;
+  const alongside = async (tx: Transaction, gone: Gone) => {
+    const [tags, manifests] = [new Set(gone.tags), new Set(gone.manifests)];
+    // As previews list them: a manifest, the tags that leave with it, what refers to it.
+    const [first, ...followers] = leaving.manifests.filter(({ manifest }) => manifests.has(manifest.digest));
+    const abouts = [
+      ...(first === undefined ? [] : [ofManifest(first)]),
+      ...leaving.tags.filter(({ tag }) => tags.has(tag.name)).map(ofTag),
+      ...followers.map(ofManifest),
+    ];
+    const items = abouts.map((about) => told(taking, about, 'deleted'));
+    await record(
+      tx,
+      items.map((item, index) => (index === 0 ? { ...item, freedBytes: gone.freedBytes } : item)),
+    );
+  };
+  return { ...options, alongside };
 }
 
 type About = Pick<PurgeItem, 'tag' | 'digest' | 'reason' | 'rule'>;

@@ -62,7 +62,7 @@ const runSchema = z.object({
   tags: z.number(),
   manifests: z.number(),
   freedBytes: z.number(),
-  /** What stopped it. */
+  /** What stopped it, or repositories that it left out. */
   problem: z.string().nullable(),
 });
 export type LifecycleRunView = z.infer<typeof runSchema>;
