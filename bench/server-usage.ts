@@ -22,8 +22,8 @@ export class UsageWatch {
   readonly #timer: NodeJS.Timeout;
   #peakRss: number;
 
-  constructor(pid: number) {
-    this.#pids = withChildren(pid);
+  constructor(pid: number, { hasChildren = true }: { readonly hasChildren?: boolean } = {}) {
+    this.#pids = hasChildren ? withChildren(pid) : [pid];
     this.#cpuAtStart = cpuSecondsOf(this.#pids);
     this.#rssAtStart = rssBytesOf(this.#pids);
     this.#peakRss = this.#rssAtStart;

@@ -10,13 +10,14 @@ import { temporaryFolder } from '../support/temporary-folder.ts';
 /** Lines that the build prints, four in a second. */
 export const printedLines = 40;
 
-const dockerfile = `FROM scratch
-COPY . /
-RUN ["/bin/sh", "-c", "i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done"]
-`;
+const printing = `i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done`;
 
-/** Queues a long build that needs no other image: a shell and what it needs, of this machine. Resolves to the id of its run. */
-export async function scheduleLongBuild(server: BerthServer): Promise<string> {
+/**
+ * Queues a build that needs no other image: a shell and what it needs, of this machine. It runs the line, which prints unless
+ * given. Resolves to the id of its run.
+ */
+export async function scheduleLongBuild(server: BerthServer, line = printing): Promise<string> {
+  const dockerfile = `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`;
   const folder = temporaryFolder('long-build');
   try {
     const archive = join(folder.path, 'context.tar');
