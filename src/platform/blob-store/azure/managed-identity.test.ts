@@ -98,6 +98,21 @@ test('a service that asks to come again is asked again; a refusal is told with w
   );
 });
 
+test('while the service is busy, the token that is held is good until its end', async () => {
+  const busy = Array.from({ length: 4 }, () => ({ status: 503 }));
+  await using service = await identityService([{ status: 200, body: await tokenAnswer() }, ...busy, ...busy]);
+  const held = new HeldClock(Date.now() * 1_000);
+  const clock = { ...systemClock, nowMicros: held.nowMicros, sleep: async () => {} };
+  const credential = managedIdentity(outboundTo(service.host), clock, undefined);
+  const first = await credential.getToken();
+  held.advance(3_400_000);
+  for (let count = 0; count < 5; count += 1) assert.equal(await credential.getToken(), first);
+  assert.equal(service.asked.length, 5);
+  held.advance(300_000);
+  await assert.rejects(credential.getToken(), /is busy/);
+  assert.notEqual(await credential.getToken(), first);
+});
+
 function outboundTo(host: { readonly host: string; readonly port: number }) {
   return createOutbound({ allow: [], hosts: new Map([[identityHost.host, host]]), clock: systemClock });
 }

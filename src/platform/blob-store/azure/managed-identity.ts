@@ -11,6 +11,8 @@ const maxBytes = 64 * 1024;
 const timeoutMs = 10_000;
 /** A token is replaced so long before its end. */
 const spareMs = 300_000;
+/** A service that gave none is left alone so long, where the token that is held is still good. */
+const restMs = 30_000;
 /** The service is known to be slow to answer after the start of a machine, and to ask callers to come again. */
 const pausesMs = [500, 2_000, 5_000];
 
@@ -27,17 +29,27 @@ export type StorageCredential = { readonly getToken: () => Promise<StorageToken>
 export function managedIdentity(outbound: Outbound, clock: Clock, clientId: string | undefined): StorageCredential {
   let held: StorageToken | undefined;
   let asking: Promise<StorageToken> | undefined;
+  let restsUntilMs = 0;
+  const nowMs = () => clock.nowMicros() / 1_000;
+  const isGood = (token: StorageToken) => {
+    const lastsMs = token.expiresOnTimestamp - nowMs();
+    return lastsMs > (nowMs() < restsUntilMs ? 0 : spareMs);
+  };
   const ask = async () => {
     try {
       held = await askPatiently(outbound, clock, clientId);
       return held;
+    } catch (error) {
+      restsUntilMs = nowMs() + restMs;
+      if (held !== undefined && isGood(held)) return held;
+      throw error;
     } finally {
       asking = undefined;
     }
   };
   return {
     getToken: async () => {
-      if (held !== undefined && held.expiresOnTimestamp - spareMs > clock.nowMicros() / 1_000) return held;
+      if (held !== undefined && isGood(held)) return held;
       asking ??= ask();
       return await asking;
     },
