@@ -87,10 +87,12 @@ export class RunLeases {
   /** Adds to the log what begins at `offset` of what this run's agents sent. */
   async appendLog(lease: string, offset: number, bytes: Uint8Array): Promise<LogAnswer> {
     const untilMicros = await this.#untilMicros();
+    // The masks are those of the lease, and writers wait for no search.
+    const shown = await this.#withoutSecrets(lease, bytes);
     return await this.#change(lease, async (tx, row, append) => {
       if (row.log_received !== offset) return { kind: 'elsewhere', offset: row.log_received };
       const change = {
-        ...(await this.#keepLog(tx, row, bytes)),
+        ...(await this.#keepLog(tx, row, shown)),
         log_received: offset + bytes.length,
         lease_until: untilMicros,
         changed_at: this.#parts.clock.nowMicros(),
@@ -155,10 +157,14 @@ export class RunLeases {
     return order;
   }
 
+  async #withoutSecrets(lease: string, bytes: Uint8Array): Promise<Uint8Array> {
+    const { uid, sealed_masks: masks } = await this.held(lease);
+    return masks === null ? bytes : withoutSecrets(bytes, openMasks(this.#parts.sealer, uid, masks));
+  }
+
   async #keepLog(tx: Transaction, row: RunRow, bytes: Uint8Array) {
-    const { sealer, maxLogBytes } = this.#parts;
-    const masked = row.sealed_masks === null ? [] : openMasks(sealer, row.uid, row.sealed_masks);
-    const text = withCrlf(withoutSecrets(bytes, masked), row.is_log_after_return === 1);
+    const { maxLogBytes } = this.#parts;
+    const text = withCrlf(bytes, row.is_log_after_return === 1);
     const left = Math.max(0, maxLogBytes - row.log_size);
     const isCut = text.bytes.length > left;
     const kept = isCut && left > 0 ? Buffer.concat([text.bytes.subarray(0, left), tooLong]) : text.bytes;

@@ -23,8 +23,26 @@ describe('a log', () => {
     ['abcdefgh', ['abcd', 'abcdefgh'], '***'],
     ['a b', ['a', ''], 'a b'],
     ['nothing', ['other'], 'nothing'],
+    ['xabcabcdy', ['abcd', 'bcab'], 'xa***y'],
+    ['a cabbage', ['cabs', 'abba'], 'a c***ge'],
+    ['abcdefgabcd', ['bcdefg', 'abcdefgh', 'efga'], 'a***bcd'],
   ] as const)
     test(`hides secrets: ${given}`, () => {
       assert.equal(text(withoutSecrets(Buffer.from(given), secrets)), expected);
     });
+
+  test('hides a long secret, one that begins like it, and what is left when it is cut', () => {
+    const [one, other] = [`${'key-'.repeat(200)}one`, `${'key-'.repeat(200)}other`];
+    const log = `1 ${one} 2 ${other} 3 ${one.slice(0, 300)}`;
+    assert.equal(text(withoutSecrets(Buffer.from(log), [one, other])), '1 *** 2 *** 3 ***');
+  });
+
+  test('is searched in time that grows with its length alone', { timeout: 10_000 }, () => {
+    const log = Buffer.alloc(1_048_576, 'a');
+    const a = (count: number) => 'a'.repeat(count);
+    const secrets = Array.from({ length: 200 }, (_, index) => `${a(9_000 + index)}b${a(9_000)}`);
+    assert.equal(text(withoutSecrets(log, secrets)), '***');
+    const short = Array.from({ length: 200 }, (_, index) => `${a(index + 50)}b`);
+    assert.equal(withoutSecrets(log, short), log);
+  });
 });

@@ -1,3 +1,5 @@
+import { SecretFinder } from './secret-finder.ts';
+
 const [lineFeed, carriageReturn] = [10, 13];
 const hidden = Buffer.from('***');
 /** Shorter texts are in everything: to hide them would leave nothing to read. */
@@ -22,20 +24,18 @@ export function withCrlf(
   return { bytes: out.subarray(0, length), isAfterReturn: last === carriageReturn };
 }
 
-/** Hides texts that stand whole in these bytes. Agents hide them too, and those across two pieces. */
+/**
+ * Hides texts that stand whole in these bytes, and of long ones what begins as they do. Agents hide them too, and those across
+ * two pieces.
+ */
 export function withoutSecrets(bytes: Uint8Array, secrets: readonly string[]): Uint8Array {
   const long = secrets.map((text) => Buffer.from(text)).filter((secret) => secret.length >= minMaskedBytes);
-  // The longest first: one secret may be a part of another.
-  return long.toSorted((a, b) => b.length - a.length).reduce(withoutSecret, bytes);
-}
-
-function withoutSecret(bytes: Uint8Array, secret: Buffer): Uint8Array {
-  const from = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const found = new SecretFinder(long).find(bytes);
   const pieces: Uint8Array[] = [];
-  let start = 0;
-  for (let at = from.indexOf(secret); at >= 0; at = from.indexOf(secret, start)) {
-    pieces.push(from.subarray(start, at), hidden);
-    start = at + secret.length;
+  let shown = 0;
+  for (const { start, end } of found) {
+    pieces.push(bytes.subarray(shown, start), hidden);
+    shown = end;
   }
-  return start === 0 ? bytes : Buffer.concat([...pieces, from.subarray(start)]);
+  return found.length === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(shown)]);
 }
