@@ -1,4 +1,4 @@
-import type { AuditQuery, AuditRow } from '../wire/events/audit-schema.ts';
+import type { AuditFinding, AuditQuery, AuditRow } from '../wire/events/audit-schema.ts';
 import { type Command, type CommandContext, exitCodes, type Given, jsonOption, type Option } from './command.ts';
 import { table } from './table.ts';
 
@@ -57,7 +57,7 @@ export const auditCommands: readonly Command[] = [
         if (finding.kind === 'broken') broken += 1;
         const name = [finding.source, finding.stream].filter((each) => each !== '').join(' ');
         if (given.isSet('json')) context.print(JSON.stringify(finding));
-        else if (finding.kind === 'whole') context.print(`whole   ${name}: ${finding.count}`);
+        else if (finding.kind === 'whole') context.print(`whole   ${name}: ${finding.count}${removedText(finding)}`);
         else context.print(`BROKEN  ${name} at ${finding.at}: ${finding.reason}`);
       }
       if (!given.isSet('json'))
@@ -66,6 +66,10 @@ export const auditCommands: readonly Command[] = [
     },
   },
 ];
+
+function removedText({ removed }: AuditFinding): string {
+  return removed === 0 ? '' : `, and ${removed} that --audit-retention removed`;
+}
 
 /** Page after page. */
 async function* rowsOf(context: CommandContext, given: Given): AsyncGenerator<AuditRow, void, undefined> {

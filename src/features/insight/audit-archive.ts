@@ -1,19 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { Selectable } from 'kysely';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
-import type { Clock } from '../../platform/clock.ts';
-import type { Database, Queries } from '../../platform/database/database.ts';
+import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
 import type { Log } from '../../platform/log.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { forgetBatches, indexedSeq } from './audit-index.ts';
-import { type SegmentCheckpoint, segmentBytes } from './audit-segment.ts';
+import { appendStatement, type CheckpointParts, parseStatement } from './audit-checkpoints.ts';
+import { forgetBatch, indexedSeq } from './audit-index.ts';
+import { readBatches, type SegmentCheckpoint, segmentBytes } from './audit-segment.ts';
 
-export type AuditArchiveParts = {
-  readonly database: Database;
-  readonly clock: Clock;
+export type AuditArchiveParts = CheckpointParts & {
   readonly log: Log;
   readonly tenantUid: string;
   /** Accesses older than this leave the database. */
@@ -22,7 +20,10 @@ export type AuditArchiveParts = {
   readonly archive: StoreNotes | undefined;
 };
 
+type ArchiveRun = Pick<JobRun, 'signal' | 'renew'>;
+
 export type SegmentRow = Selectable<Schema['audit_segments']>;
+type NewSegment = Omit<SegmentRow, 'number' | 'is_removed' | 'created_at'>;
 
 const everyMs = 600_000;
 const leaseMs = 60_000;
@@ -31,7 +32,6 @@ const maxBatches = 200;
 const maxBytes = 512 * 1024;
 /** or is this much longer in the database than it has to: a stream with few accesses has a segment a day. */
 const gatherMicros = 86_400_000_000;
-const removedAtOnce = 10;
 
 /**
  * Moves what was accessed long ago from the database into segments of an archive. What changed stays: other parts of the program
@@ -48,60 +48,79 @@ export class AuditArchive {
     return { kind: 'audit.archive', run: (job) => this.run(job), leaseMs, maxAttempts: 10, everyMs };
   }
 
-  async run(job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  async run(job: ArchiveRun): Promise<void> {
     const { database } = this.#parts;
     await this.#removeArchived(job);
     for (const { stream } of await listAccessStreams(database.read))
-      while (await this.#archiveNext(stream)) {
-        job.signal.throwIfAborted();
-        await job.renew();
-      }
+      while (await this.#archiveNext(stream, job)) job.signal.throwIfAborted();
     await this.#removeArchived(job);
   }
 
   /** Writes one segment of a stream; false when there is none to write yet. */
-  async #archiveNext(stream: string): Promise<boolean> {
-    const { database, clock, archive } = this.#parts;
+  async #archiveNext(stream: string, job: ArchiveRun): Promise<boolean> {
+    const { database, log, archive } = this.#parts;
     const last = await lastSegment(database.read, stream);
-    const batches = await this.#oldBatches(stream, last?.last_seq ?? 0);
+    const beforeMicros = this.#oldMicros();
+    const batches = await this.#oldBatches(stream, last?.last_seq ?? 0, beforeMicros);
     const [first, final] = [batches[0], batches.at(-1)];
     if (first === undefined || final === undefined) return false;
     const previousHash = last?.last_hash ?? chainStart;
     const checkpoints = await checkpointsOf(database.read, stream, first.seq, final.seq);
-    const bytes = segmentBytes({ stream, previousHash, batches, checkpoints });
-    const name = archive === undefined ? '' : `audit.${stream}.${String(first.seq).padStart(10, '0')}.jsonl.zst`;
+    const statements = checkpoints
+      .map(({ statement }) => parseStatement(statement))
+      .filter((each) => each !== undefined);
+    const signed = new Map(statements.map(({ seq, hash }) => [seq, hash]));
+    const read = await readBatches(batches, { previousHash, signed, beforeMicros });
+    if ('reason' in read) {
+      // To remove it, and to sign that, would hide who changed it: it stays for `berth audit verify`.
+      log.error('accesses stay in the database', { stream, batch: read.at, reason: read.reason });
+      return false;
+    }
+    const bytes = await segmentBytes({ stream, previousHash, batches: read, checkpoints });
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    const name = archive === undefined ? '' : nameOf(stream, first.seq, final.seq, sha256);
+    await job.renew();
     await archive?.put(name, bytes);
-    await database.transaction(async (tx) => {
-      const { number } = await tx
-        .selectFrom('audit_segments')
-        .select((at) => at.fn.max('number').as('number'))
-        .executeTakeFirstOrThrow();
-      // Two that archive the same are held apart by the lease, and by the key.
-      await tx
-        .insertInto('audit_segments')
-        .values({
-          number: (number ?? 0) + 1,
-          stream,
-          first_seq: first.seq,
-          last_seq: final.seq,
-          first_at: first.first_at,
-          last_at: final.last_at,
-          previous_hash: previousHash,
-          last_hash: final.hash,
-          name,
-          sha256: createHash('sha256').update(bytes).digest('hex'),
-          is_removed: 0,
-          created_at: clock.nowMicros(),
-        })
-        .execute();
-    });
+    await database.transaction((tx) =>
+      this.#note(tx, last?.last_seq, {
+        stream,
+        first_seq: first.seq,
+        last_seq: final.seq,
+        first_at: first.first_at,
+        last_at: final.last_at,
+        previous_hash: previousHash,
+        last_hash: final.hash,
+        name,
+        sha256,
+      }),
+    );
     return true;
   }
 
+  /** Notes a segment, signed, unless another run went on behind `afterSeq` while this one stood still: what that wrote holds. */
+  async #note(tx: Transaction, afterSeq: number | undefined, segment: NewSegment): Promise<void> {
+    const { stream, first_seq: firstSeq, last_seq: seq, last_hash: hash, name, sha256 } = segment;
+    // The number first: who else comes to the same one fails by its key, and who comes later sees this segment as the last.
+    const { number } = await tx
+      .selectFrom('audit_segments')
+      .select((at) => at.fn.max('number').as('number'))
+      .executeTakeFirstOrThrow();
+    if ((await lastSegment(tx, stream))?.last_seq !== afterSeq) return;
+    await tx
+      .insertInto('audit_segments')
+      .values({ number: (number ?? 0) + 1, ...segment, is_removed: 0, created_at: this.#parts.clock.nowMicros() })
+      .execute();
+    const head = { source: 'access', stream, incarnation: '', seq, hash, segment: { firstSeq, name, sha256 } } as const;
+    while (!(await appendStatement(tx, this.#parts, head)));
+  }
+
+  #oldMicros(): number {
+    return this.#parts.clock.nowMicros() - this.#parts.retentionMs * 1_000;
+  }
+
   /** What of a stream is old enough, noted by the index, and enough for a segment. */
-  async #oldBatches(stream: string, afterSeq: number) {
-    const { database, clock, retentionMs } = this.#parts;
-    const oldMicros = clock.nowMicros() - retentionMs * 1_000;
+  async #oldBatches(stream: string, afterSeq: number, oldMicros: number) {
+    const { database } = this.#parts;
     const rows = await database.read
       .selectFrom('access_batches')
       .select(['seq', 'hash', 'bytes', 'first_at', 'last_at'])
@@ -129,14 +148,13 @@ export class AuditArchive {
   }
 
   /** Takes what is in a segment out of the database. */
-  async #removeArchived({ signal, renew }: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
-    const { database, tenantUid } = this.#parts;
+  async #removeArchived({ signal, renew }: ArchiveRun): Promise<void> {
+    const { database } = this.#parts;
     const rows = await database.read.selectFrom('audit_segments').selectAll().where('is_removed', '=', 0).execute();
     for (const { number, stream, first_seq, last_seq } of rows) {
-      for (let seq = first_seq; seq <= last_seq; seq += removedAtOnce) {
+      for (let seq = first_seq; seq <= last_seq; seq += 1) {
         signal.throwIfAborted();
-        const range = { stream, first: seq, last: Math.min(last_seq, seq + removedAtOnce - 1) };
-        await database.transaction((tx) => forgetBatches(tx, tenantUid, range));
+        await forgetBatch(this.#parts, stream, seq);
         await renew();
       }
       await database.transaction((tx) =>
@@ -144,6 +162,12 @@ export class AuditArchive {
       );
     }
   }
+}
+
+/** Of what is in it: a file never takes the place of another. */
+function nameOf(stream: string, firstSeq: number, lastSeq: number, sha256: string): string {
+  const [first, last] = [firstSeq, lastSeq].map((seq) => String(seq).padStart(10, '0'));
+  return `audit.${stream}.${first}-${last}.${sha256.slice(0, 16)}.jsonl.zst`;
 }
 
 function lengthWhile<T>(list: readonly T[], holds: (item: T) => boolean): number {
@@ -159,6 +183,16 @@ async function lastSegment(queries: Queries, stream: string) {
     .orderBy('last_seq', 'desc')
     .limit(1)
     .executeTakeFirst();
+}
+
+/** How far each stream was moved. */
+export async function segmentEnds(queries: Queries): Promise<ReadonlyMap<string, number>> {
+  const rows = await queries
+    .selectFrom('audit_segments')
+    .select((at) => ['stream', at.fn.max('last_seq').as('seq')])
+    .groupBy('stream')
+    .execute();
+  return new Map(rows.map(({ stream, seq }) => [stream, seq]));
 }
 
 /** Segments of a stream, in order. */

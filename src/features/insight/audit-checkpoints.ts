@@ -39,6 +39,8 @@ const statementSchema = z.strictObject({
   incarnation: z.string(),
   seq: z.int(),
   hash: z.string(),
+  /** Batches from `firstSeq` to `seq` left the database: for this file of the archive, or for good where `name` is empty. */
+  segment: z.strictObject({ firstSeq: z.int(), name: z.string(), sha256: z.string() }).optional(),
   /** SHA-256 of the statement before; zeros for the first. */
   previous: z.string(),
 });
@@ -54,7 +56,7 @@ const maxStatements = 1_000;
 
 /**
  * Signs how far every stream is and what its hash is there. Who can write to the database but has no master key can then
- * not write its history anew: the signed hashes would not fit.
+ * not write its history anew: the signed hashes would not fit. What retention removes is signed too, by who removes it.
  */
 export class Checkpoints {
   readonly #parts: CheckpointParts;
@@ -71,7 +73,8 @@ export class Checkpoints {
   async write({ signal }: Pick<JobRun, 'signal'>): Promise<void> {
     for (const head of await this.#headsAhead()) {
       signal.throwIfAborted();
-      await this.#parts.database.transaction((tx) => this.#append(tx, head));
+      // Another process that wrote the same number was faster: the next run signs.
+      await this.#parts.database.transaction((tx) => appendStatement(tx, this.#parts, head));
     }
   }
 
@@ -92,57 +95,53 @@ export class Checkpoints {
       ({ source, stream, incarnation, seq }) => seq > (known.get(`${source} ${stream} ${incarnation}`) ?? 0),
     );
   }
+}
 
-  async #append(tx: Transaction, head: StreamHead): Promise<void> {
-    const { clock, sealer } = this.#parts;
-    const last = await tx
-      .selectFrom('audit_checkpoints')
-      .select(['number', 'statement'])
-      .orderBy('number', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    const key = await this.#key(tx);
-    const number = (last?.number ?? 0) + 1;
-    const statement = JSON.stringify({
-      number,
-      atMicros: clock.nowMicros(),
-      ...head,
-      previous: last === undefined ? firstPrevious : hashOf(last.statement),
-    } satisfies Statement);
-    const pem = sealer.openText(purposeOf(key.uid), key.sealed_private_key);
-    const signature = sign(null, Buffer.from(statement), createPrivateKey(pem)).toString('base64');
-    const { source, stream, incarnation, seq } = head;
-    // Another process that wrote the same number was faster: the next run signs.
-    await tx
-      .insertInto('audit_checkpoints')
-      .values({ number, source, stream, incarnation, seq, key_uid: key.uid, statement, signature })
-      .onConflict((conflict) => conflict.column('number').doNothing())
-      .execute();
-  }
+/** Signs a statement and adds it to the others; false when another process wrote one of the same number meanwhile. */
+export async function appendStatement(
+  tx: Transaction,
+  parts: Omit<CheckpointParts, 'database'>,
+  head: StreamHead & Pick<Statement, 'segment'>,
+): Promise<boolean> {
+  const { clock, sealer } = parts;
+  const last = await tx
+    .selectFrom('audit_checkpoints')
+    .select(['number', 'statement'])
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  const key = await signingKey(tx, parts);
+  const number = (last?.number ?? 0) + 1;
+  const statement = JSON.stringify({
+    number,
+    atMicros: clock.nowMicros(),
+    ...head,
+    previous: last === undefined ? firstPrevious : hashOf(last.statement),
+  } satisfies Statement);
+  const pem = sealer.openText(purposeOf(key.uid), key.sealed_private_key);
+  const signature = sign(null, Buffer.from(statement), createPrivateKey(pem)).toString('base64');
+  const { source, stream, incarnation, seq } = head;
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('audit_checkpoints')
+    .values({ number, source, stream, incarnation, seq, key_uid: key.uid, statement, signature })
+    .onConflict((conflict) => conflict.column('number').doNothing())
+    .executeTakeFirstOrThrow();
+  return numInsertedOrUpdatedRows === 1n;
+}
 
-  async #key(tx: Transaction) {
-    const { clock, ids, sealer } = this.#parts;
-    const known = await tx
-      .selectFrom('audit_keys')
-      .selectAll()
-      .orderBy('created_at', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    if (known !== undefined) return known;
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
-    const uid = ids.uid();
-    const row = {
-      uid,
-      public_key: publicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
-      sealed_private_key: sealer.sealText(
-        purposeOf(uid),
-        privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-      ),
-      created_at: clock.nowMicros(),
-    };
-    await tx.insertInto('audit_keys').values(row).execute();
-    return row;
-  }
+async function signingKey(tx: Transaction, { clock, ids, sealer }: Omit<CheckpointParts, 'database'>) {
+  const known = await tx.selectFrom('audit_keys').selectAll().orderBy('created_at', 'desc').limit(1).executeTakeFirst();
+  if (known !== undefined) return known;
+  const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+  const uid = ids.uid();
+  const row = {
+    uid,
+    public_key: publicKey.export({ type: 'spki', format: 'der' }).toString('base64'),
+    sealed_private_key: sealer.sealText(purposeOf(uid), privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
+    created_at: clock.nowMicros(),
+  };
+  await tx.insertInto('audit_keys').values(row).execute();
+  return row;
 }
 
 /**
@@ -208,7 +207,7 @@ async function pageAfter(queries: Queries, number: number) {
     .execute();
 }
 
-function parseStatement(text: string): Statement | undefined {
+export function parseStatement(text: string): Statement | undefined {
   try {
     return statementSchema.safeParse(JSON.parse(text)).data;
   } catch {

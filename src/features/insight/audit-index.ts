@@ -37,7 +37,7 @@ const accessConsumer = 'audit.access';
 const gatherMs = 1_000;
 /** In one transaction, which keeps others from writing: a batch may hold thousands of terms. */
 const batchesAtOnce = 1;
-const termsPerInsert = 200;
+const termsAtOnce = 200;
 /** Of an identity or repository in a term; longer ones are found by their beginning and then compared. */
 const termLength = 300;
 /** Queries have what is new noted first: between them it may wait, as it takes time from requests. */
@@ -153,43 +153,51 @@ export async function indexedSeq(queries: Queries, stream: string): Promise<numb
   return row?.seq ?? 0;
 }
 
-/** Removes batches, and what was noted of them: but for what was noted under a name that its owner has no more. */
-export async function forgetBatches(
-  tx: Transaction,
-  tenantUid: string,
-  { stream, first, last }: { readonly stream: string; readonly first: number; readonly last: number },
+/**
+ * Removes a batch, and what was noted of it: but for what was noted under a name that its owner has no more. Step by step, so that
+ * others can write in between; when killed on the way it can be done again.
+ */
+export async function forgetBatch(
+  { database, tenantUid }: Pick<AuditIndexParts, 'database' | 'tenantUid'>,
+  stream: string,
+  seq: number,
 ): Promise<void> {
-  const batches = await tx
+  const batch = await database.read
     .selectFrom('access_batches')
-    .select(['seq', 'bytes'])
+    .select('bytes')
     .where('stream', '=', stream)
-    .where('seq', '>=', first)
-    .where('seq', '<=', last)
-    .execute();
-  for (const { seq, bytes } of batches) {
-    const samples = await withSampleNames(tx, samplesOfBatch(stream, seq, bytes));
-    for (const { term, last_at } of notesOf(tenantUid, samples))
-      await tx
-        .deleteFrom('audit_terms')
-        .where('term', '=', term)
-        .where('last_at', '=', last_at)
-        .where('source', '=', 'access')
-        .where('stream', '=', stream)
-        .where('incarnation', '=', '')
-        .where('first_seq', '=', seq)
-        .execute();
-    await tx.deleteFrom('access_batches').where('stream', '=', stream).where('seq', '=', seq).execute();
-  }
+    .where('seq', '=', seq)
+    .executeTakeFirst();
+  if (batch === undefined) return;
+  const samples = await withSampleNames(database.read, samplesOfBatch(stream, seq, batch.bytes));
+  const notes = notesOf(tenantUid, samples);
+  for (let start = 0; start < notes.length; start += termsAtOnce)
+    await database.transaction(async (tx) => {
+      for (const { term, last_at } of notes.slice(start, start + termsAtOnce))
+        await tx
+          .deleteFrom('audit_terms')
+          .where('term', '=', term)
+          .where('last_at', '=', last_at)
+          .where('source', '=', 'access')
+          .where('stream', '=', stream)
+          .where('incarnation', '=', '')
+          .where('first_seq', '=', seq)
+          .execute();
+    });
+  // Last: what was noted is known from it.
+  await database.transaction((tx) =>
+    tx.deleteFrom('access_batches').where('stream', '=', stream).where('seq', '=', seq).execute(),
+  );
 }
 
 async function note(tx: Transaction, tenantUid: string, piece: Piece, samples: readonly Sample[]): Promise<void> {
   const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
   const place = { source, stream, incarnation, first_seq, last_seq };
   const rows = notesOf(tenantUid, samples).map((each) => ({ ...each, ...place }));
-  for (let start = 0; start < rows.length; start += termsPerInsert)
+  for (let start = 0; start < rows.length; start += termsAtOnce)
     await tx
       .insertInto('audit_terms')
-      .values(rows.slice(start, start + termsPerInsert))
+      .values(rows.slice(start, start + termsAtOnce))
       .onConflict((conflict) => conflict.doNothing())
       .execute();
 }
@@ -230,9 +238,9 @@ function sampleOf(record: AuditRecord) {
   return { record, firstAtMicros: record.atMicros, lastAtMicros: record.atMicros };
 }
 
-async function withSampleNames(tx: Transaction, samples: readonly Sample[]): Promise<Sample[]> {
+async function withSampleNames(queries: Queries, samples: readonly Sample[]): Promise<Sample[]> {
   const named = await withNames(
-    tx,
+    queries,
     samples.map(({ record }) => record),
   );
   return samples.map((sample, at) => ({ ...sample, record: named[at] ?? sample.record }));

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { zstdCompress, zstdDecompress, zstdDecompressSync } from 'node:zlib';
 import { z } from 'zod';
 
 /** A batch of the access log as the database had it. */
@@ -8,11 +9,14 @@ export type SegmentBatch = { readonly seq: number; readonly hash: string; readon
 /** A signed statement about the stream, with what its signature is checked with. */
 export type SegmentCheckpoint = { readonly statement: string; readonly signature: string; readonly publicKey: string };
 
+/** The same with its lines, without the end of the last. */
+export type ReadBatch = SegmentBatch & { readonly plain: string };
+
 export type Segment = {
   readonly stream: string;
   /** Of the batch before the first; 64 zeros for none. */
   readonly previousHash: string;
-  readonly batches: readonly SegmentBatch[];
+  readonly batches: readonly ReadBatch[];
   readonly checkpoints: readonly SegmentCheckpoint[];
 };
 
@@ -23,24 +27,50 @@ const headSchema = z.object({
   previousHash: z.string(),
 });
 const batchSchema = z.object({ kind: z.literal('batch'), seq: z.int(), hash: z.string(), bytes: z.base64() });
+const lineSchema = z.object({ at: z.int() });
 const longestPlainBytes = 256 * 1024 * 1024;
+const compress = promisify(zstdCompress);
+const decompress = promisify(zstdDecompress);
 
 /**
  * A segment as the archive has it: JSON lines, compressed with Zstandard. The first line says of which stream it is; each batch is one
  * line with the bytes that were hashed, and after it the same accesses as lines to read and search; then the checkpoints.
  */
-export function segmentBytes({ stream, previousHash, batches, checkpoints }: Segment): Uint8Array {
+export async function segmentBytes({ stream, previousHash, batches, checkpoints }: Segment): Promise<Uint8Array> {
   const head = JSON.stringify({ kind: 'segment', version: 1, stream, previousHash });
-  const lines = batches.flatMap(({ seq, hash, bytes }) => [
+  const lines = batches.flatMap(({ seq, hash, bytes, plain }) => [
     JSON.stringify({ kind: 'batch', seq, hash, bytes: Buffer.from(bytes).toString('base64') }),
-    plainOf(bytes),
+    plain,
   ]);
   const signed = checkpoints.map((checkpoint) => JSON.stringify({ kind: 'checkpoint', ...checkpoint }));
-  return zstdCompressSync(`${[head, ...lines, ...signed].join('\n')}\n`);
+  return await compress(`${[head, ...lines, ...signed].join('\n')}\n`);
 }
 
 /** What is wrong with a segment, at which batch. */
 export type SegmentFault = { readonly at: number; readonly reason: string };
+
+/**
+ * Reads batches that are to leave the database, or says which is not what was written: a batch against its hash, the one before it, its
+ * checkpoint, and the time of its newest line, which has to be before `beforeMicros`.
+ */
+export async function readBatches(
+  batches: readonly SegmentBatch[],
+  expected: Pick<SegmentExpected, 'previousHash' | 'signed'> & { readonly beforeMicros: number },
+): Promise<readonly ReadBatch[] | SegmentFault> {
+  const read: ReadBatch[] = [];
+  let previous = expected.previousHash;
+  for (const { seq, hash, bytes } of batches) {
+    if (hashOf(previous, bytes) !== hash) return { at: seq, reason: 'its bytes are not those that were hashed' };
+    if ((expected.signed.get(seq) ?? hash) !== hash) return { at: seq, reason: 'it is not the one that was signed' };
+    const plain = await decompressed(bytes);
+    const last = parsed(lineSchema, plain?.slice(plain.lastIndexOf('\n') + 1));
+    if (plain === undefined || last === undefined) return { at: seq, reason: 'it cannot be read' };
+    if (last.at >= expected.beforeMicros) return { at: seq, reason: 'it is younger than the database has it' };
+    read.push({ seq, hash, bytes, plain });
+    previous = hash;
+  }
+  return read;
+}
 
 export type SegmentExpected = {
   readonly stream: string;
@@ -65,7 +95,7 @@ export function faultOfSegment(bytes: Uint8Array, expected: SegmentExpected): Se
     seq += 1;
     if (batch?.seq !== seq) return at(seq, 'a batch is missing in the archive');
     const content = Buffer.from(batch.bytes, 'base64');
-    const hash = createHash('sha256').update(previous).update(content).digest('hex');
+    const hash = hashOf(previous, content);
     if (hash !== batch.hash) return at(seq, 'the bytes of the batch in the archive are not those that were hashed');
     if ((expected.signed.get(seq) ?? hash) !== hash)
       return at(seq, 'the batch in the archive is not the one that was signed');
@@ -80,9 +110,25 @@ export function faultOfSegment(bytes: Uint8Array, expected: SegmentExpected): Se
     : at(seq, 'the segment in the archive ends otherwise than it was written');
 }
 
-/** Without the end of the last line. */
+function hashOf(previous: string, bytes: Uint8Array): string {
+  return createHash('sha256').update(previous).update(bytes).digest('hex');
+}
+
+async function decompressed(bytes: Uint8Array): Promise<string | undefined> {
+  try {
+    return withoutLastEnd(await decompress(bytes, { maxOutputLength: longestPlainBytes }));
+  } catch {
+    // Not what was written: told as such.
+    return undefined;
+  }
+}
+
 function plainOf(bytes: Uint8Array): string {
-  return zstdDecompressSync(bytes, { maxOutputLength: longestPlainBytes }).toString('utf8').replace(/\n$/, '');
+  return withoutLastEnd(zstdDecompressSync(bytes, { maxOutputLength: longestPlainBytes }));
+}
+
+function withoutLastEnd(lines: Buffer): string {
+  return lines.toString('utf8').replace(/\n$/, '');
 }
 
 function linesOf(bytes: Uint8Array): string[] | undefined {

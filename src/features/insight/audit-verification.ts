@@ -2,8 +2,14 @@ import { createHash } from 'node:crypto';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
-import { listSegments } from './audit-archive.ts';
-import { accessHeads, type CheckpointParts, type Statement, verifyCheckpoints } from './audit-checkpoints.ts';
+import { listSegments, type SegmentRow, segmentEnds } from './audit-archive.ts';
+import {
+  accessHeads,
+  type CheckpointParts,
+  type CheckpointVerdict,
+  type Statement,
+  verifyCheckpoints,
+} from './audit-checkpoints.ts';
 import { faultOfSegment, type SegmentFault } from './audit-segment.ts';
 import { verifyEvents } from './verify-events.ts';
 
@@ -15,6 +21,8 @@ export type Finding = {
   readonly incarnation: string;
   /** Events, batches or checkpoints that were read; for a broken one up to the fault. */
   readonly count: number;
+  /** Batches that retention removed for good, signed: these cannot be read. */
+  readonly removed: number;
   /** Sequence number of the first that is changed, missing or inserted. */
   readonly at: number | undefined;
   readonly reason: string | undefined;
@@ -24,24 +32,34 @@ type Stream = { readonly stream: string; readonly incarnation: string };
 
 const pageSize = 100;
 
+type VerifyParts = Pick<CheckpointParts, 'database' | 'sealer'> & { readonly auditArchive?: StoreNotes | undefined };
+
+/** What was signed, and how far each stream had been moved into the archive just before that was read. */
+type Look = { readonly checkpoints: CheckpointVerdict; readonly ends: ReadonlyMap<string, number> };
+
 /** Reads everything that the audit rests on and checks it: checkpoints, then stream by stream. Runs beside a working server. */
-export async function* verifyAudit(
-  parts: Pick<CheckpointParts, 'database' | 'sealer'> & { readonly auditArchive?: StoreNotes | undefined },
-): AsyncGenerator<Finding, void, undefined> {
+export async function* verifyAudit(parts: VerifyParts): AsyncGenerator<Finding, void, undefined> {
   const { database } = parts;
-  const checkpoints = await verifyCheckpoints(parts);
-  const common = { source: 'checkpoints', stream: '', incarnation: '' } as const;
+  const look = await lookNow(parts);
+  const { checkpoints } = look;
+  const common = { source: 'checkpoints', stream: '', incarnation: '', removed: 0 } as const;
   if (checkpoints.kind === 'broken') {
     const { number, reason } = checkpoints;
     yield { ...common, kind: 'broken', count: number - 1, at: number, reason };
   } else yield { ...common, kind: 'whole', count: checkpoints.count, at: undefined, reason: undefined };
-  const statements = checkpoints.kind === 'whole' ? checkpoints.statements : [];
-  const of = (source: string, { stream, incarnation }: Stream) =>
-    statements.filter((each) => each.source === source && each.stream === stream && each.incarnation === incarnation);
+  const statements = statementsOf(look);
   for (const stream of await journalStreams(database, statements))
-    yield await verifyJournal(database, stream, of('journal', stream));
-  for (const stream of await accessStreams(database, statements))
-    yield await verifyAccesses(parts, stream, of('access', stream));
+    yield await verifyJournal(database, stream, statements);
+  for (const stream of await accessStreams(database, statements)) yield await verifyAccesses(parts, stream, look);
+}
+
+async function lookNow(parts: VerifyParts): Promise<Look> {
+  const ends = await segmentEnds(parts.database.read);
+  return { ends, checkpoints: await verifyCheckpoints(parts) };
+}
+
+function statementsOf({ checkpoints }: Look): readonly Statement[] {
+  return checkpoints.kind === 'whole' ? checkpoints.statements : [];
 }
 
 /** Also those that only a checkpoint knows of. */
@@ -56,10 +74,12 @@ async function journalStreams(database: Database, statements: readonly Statement
 }
 
 async function accessStreams(database: Database, statements: readonly Statement[]): Promise<Stream[]> {
-  const archived = await database.read.selectFrom('audit_segments').select('stream').distinct().execute();
+  // In this order: what moves into the archive in between is then in one of them.
+  const heads = await accessHeads(database.read);
+  const ends = await segmentEnds(database.read);
   return distinct([
-    ...(await accessHeads(database.read)),
-    ...archived.map(({ stream }) => ({ stream, incarnation: '' })),
+    ...heads,
+    ...[...ends.keys()].map((stream) => ({ stream, incarnation: '' })),
     ...statements.filter(({ source }) => source === 'access'),
   ]);
 }
@@ -72,31 +92,58 @@ function distinct(streams: readonly Stream[]): Stream[] {
 }
 
 async function verifyJournal(database: Database, at: Stream, statements: readonly Statement[]): Promise<Finding> {
-  const verdict = await verifyEvents(database, at, signedOf(statements));
-  const common = { source: 'journal', ...at } as const;
+  const ofStream = statements.filter(
+    (each) => each.source === 'journal' && each.stream === at.stream && each.incarnation === at.incarnation,
+  );
+  const verdict = await verifyEvents(database, at, hashesOf(ofStream));
+  const common = { source: 'journal', ...at, removed: 0 } as const;
   if (verdict.kind === 'whole') return { ...common, ...verdict, at: undefined, reason: undefined };
   return { ...common, ...verdict, count: verdict.at - 1 };
 }
 
-function signedOf(statements: readonly Statement[]): ReadonlyMap<number, string> {
+function hashesOf(statements: readonly Statement[]): ReadonlyMap<number, string> {
   return new Map(statements.map(({ seq, hash }) => [seq, hash]));
 }
 
-type AccessParts = { readonly database: Database; readonly auditArchive?: StoreNotes | undefined };
+type Signed = {
+  /** By sequence number: what was signed when it was written, which what was signed at its removal does not change. */
+  readonly hashes: ReadonlyMap<number, string>;
+  /** What left the database, by its last batch; undefined where the checkpoints are broken, and nothing can be said of it. */
+  readonly segments: ReadonlyMap<number, Statement> | undefined;
+};
 
-async function verifyAccesses(parts: AccessParts, at: Stream, statements: readonly Statement[]): Promise<Finding> {
+/** What moved into the archive after the first look was in neither place, or nobody knew that it was signed: it is looked at again. */
+async function verifyAccesses(parts: VerifyParts, at: Stream, look: Look): Promise<Finding> {
+  const finding = await verifyStream(parts, at, signedOf(look, at));
+  if (finding.kind === 'whole') return finding;
+  const ends = await segmentEnds(parts.database.read);
+  if (ends.get(at.stream) === look.ends.get(at.stream)) return finding;
+  const again = await lookNow(parts);
+  return again.checkpoints.kind === 'broken' ? finding : await verifyAccesses(parts, at, again);
+}
+
+function signedOf(look: Look, { stream }: Stream): Signed {
+  const statements = statementsOf(look).filter((each) => each.source === 'access' && each.stream === stream);
+  const removals = statements.filter(({ segment }) => segment !== undefined);
+  return {
+    hashes: hashesOf(statements.filter(({ segment }) => segment === undefined)),
+    segments: look.checkpoints.kind === 'broken' ? undefined : new Map(removals.map((each) => [each.seq, each])),
+  };
+}
+
+async function verifyStream(parts: VerifyParts, at: Stream, signed: Signed): Promise<Finding> {
   const { read } = parts.database;
-  const common = { source: 'access', ...at } as const;
+  const archived = await verifySegments(parts, at, signed);
+  const { removed } = archived;
+  const common = { source: 'access', ...at, removed } as const;
   const broken = (seq: number, reason: string): Finding => ({
     ...common,
     kind: 'broken',
-    count: seq - 1,
+    count: seq - 1 - removed,
     at: seq,
     reason,
   });
-  const signed = signedOf(statements);
-  const archived = await verifySegments(parts, at, signed);
-  if ('reason' in archived) return broken(archived.at, archived.reason);
+  if (archived.fault !== undefined) return broken(archived.fault.at, archived.fault.reason);
   let { previous } = archived;
   for (let { seq } = archived; ; ) {
     const page = await read
@@ -115,37 +162,67 @@ async function verifyAccesses(parts: AccessParts, at: Stream, statements: readon
           seq,
           'the bytes of the batch are not those that were hashed, or it does not follow the one before it',
         );
-      if ((signed.get(seq) ?? row.hash) !== row.hash) return broken(seq, 'the batch is not the one that was signed');
+      if ((signed.hashes.get(seq) ?? row.hash) !== row.hash)
+        return broken(seq, 'the batch is not the one that was signed');
       previous = row.hash;
     }
     if (page.length === pageSize) continue;
-    const last = Math.max(0, ...signed.keys());
+    const last = Math.max(0, ...signed.hashes.keys(), ...(signed.segments?.keys() ?? []));
     if (last > seq) return broken(seq + 1, `batches up to ${last} were signed and are missing`);
-    return { ...common, kind: 'whole', count: seq, at: undefined, reason: undefined };
+    return { ...common, kind: 'whole', count: seq - removed, at: undefined, reason: undefined };
   }
 }
 
-/** Where the part of a stream that is in the archive ends, or the first that is wrong with it. */
-async function verifySegments(
-  { database, auditArchive }: AccessParts,
-  { stream }: Stream,
-  signed: ReadonlyMap<number, string>,
-): Promise<{ readonly seq: number; readonly previous: string } | SegmentFault> {
-  let [seq, previous] = [0, chainStart];
-  for (const row of await listSegments(database.read, stream)) {
-    const { first_seq: firstSeq, last_seq: lastSeq, previous_hash: previousHash, last_hash: lastHash } = row;
-    const fault = (reason: string): SegmentFault => ({ at: firstSeq, reason });
-    if (firstSeq !== seq + 1 || previousHash !== previous) return { at: seq + 1, reason: 'a segment is missing' };
-    if ((signed.get(lastSeq) ?? lastHash) !== lastHash) return fault('the segment is not the one that was signed');
-    // Removed without an archive: what is left is that what follows, or was signed, fits.
-    if (row.name !== '') {
-      if (auditArchive === undefined) return fault(`it is in the archive as ${row.name}: set --audit-archive`);
-      const bytes = await auditArchive.get(row.name);
-      if (bytes === undefined) return fault(`the archive has no ${row.name}`);
-      const found = faultOfSegment(bytes, { stream, firstSeq, lastSeq, previousHash, lastHash, signed });
-      if (found !== undefined) return found;
-    }
-    [seq, previous] = [lastSeq, lastHash];
+/** Where the part of a stream ends that left the database, and the first that is wrong with it. */
+type Archived = {
+  readonly seq: number;
+  readonly previous: string;
+  readonly removed: number;
+  readonly fault: SegmentFault | undefined;
+};
+
+async function verifySegments(parts: VerifyParts, { stream }: Stream, signed: Signed): Promise<Archived> {
+  let [seq, previous, removed] = [0, chainStart, 0];
+  for (const row of await listSegments(parts.database.read, stream)) {
+    const isNext = row.first_seq === seq + 1 && row.previous_hash === previous;
+    const fault = isNext
+      ? await faultOfRow(parts.auditArchive, row, signed)
+      : { at: seq + 1, reason: 'a segment is missing' };
+    if (fault !== undefined) return { seq, previous, removed, fault };
+    [seq, previous] = [row.last_seq, row.last_hash];
+    if (row.name === '') removed += row.last_seq - row.first_seq + 1;
   }
-  return { seq, previous };
+  return { seq, previous, removed, fault: undefined };
+}
+
+async function faultOfRow(
+  auditArchive: StoreNotes | undefined,
+  row: SegmentRow,
+  { hashes: signed, segments }: Signed,
+): Promise<SegmentFault | undefined> {
+  const { stream, name, sha256 } = row;
+  const { first_seq: firstSeq, last_seq: lastSeq, previous_hash: previousHash, last_hash: lastHash } = row;
+  const fault = (reason: string): SegmentFault => ({ at: firstSeq, reason });
+  if ((signed.get(lastSeq) ?? lastHash) !== lastHash) return fault('the segment is not the one that was signed');
+  if (segments !== undefined && !isSigned(row, segments.get(lastSeq)))
+    return fault(`nobody signed that batches ${firstSeq} to ${lastSeq} were removed`);
+  // Removed without an archive: what is left is that it was signed, and that what follows fits.
+  if (name === '') return undefined;
+  if (auditArchive === undefined) return fault(`it is in the archive as ${name}: set --audit-archive`);
+  const bytes = await auditArchive.get(name);
+  if (bytes === undefined) return fault(`the archive has no ${name}`);
+  const found = faultOfSegment(bytes, { stream, firstSeq, lastSeq, previousHash, lastHash, signed });
+  if (found !== undefined) return found;
+  const isSame = createHash('sha256').update(bytes).digest('hex') === sha256;
+  return isSame ? undefined : fault('the segment in the archive is not the one that was written');
+}
+
+function isSigned(row: SegmentRow, statement: Statement | undefined): boolean {
+  const segment = statement?.segment;
+  return (
+    statement?.hash === row.last_hash &&
+    segment?.firstSeq === row.first_seq &&
+    segment.name === row.name &&
+    segment.sha256 === row.sha256
+  );
 }

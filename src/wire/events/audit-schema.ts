@@ -70,6 +70,8 @@ export const auditFindingSchema = z.object({
   stream: z.string(),
   incarnation: z.string(),
   count: z.int(),
+  /** Batches of accesses that retention removed for good, beside those that were read. */
+  removed: z.int(),
   /** Sequence number of the first entry that is changed, missing or inserted. */
   at: z.int().nullable(),
   reason: z.string().nullable(),
