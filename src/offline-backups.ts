@@ -64,6 +64,10 @@ export async function runRestore(
   opened: AsyncDisposableStack,
 ): Promise<boolean> {
   const place = openPlace(settings, { place: task.from, blobs: task.blobs }, opened);
+  // A wrong place is left as it is.
+  await snapshotNamed(place, task);
+  await readPlace(place, print, opened);
+  // Again: what a backup removed before it could see the note is not there any more.
   const name = await snapshotNamed(place, task);
   lockIfEmbedded(settings, opened);
   takeSecrets(settings, isObjectStore(task.from) ? undefined : backupPaths(task.from).secrets);
@@ -83,6 +87,16 @@ export async function runRestore(
   });
   print(`restored ${name}: ${account.rows} rows`);
   return tellBlobs(account.blobs, print);
+}
+
+/** A place that cannot be written is read all the same. */
+async function readPlace(place: BackupPlace, print: OfflineParts['print'], opened: AsyncDisposableStack) {
+  try {
+    opened.use(await place.read());
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    print(`no note of this restore could be left (${reason}): let no backup with --keep run there meanwhile`);
+  }
 }
 
 async function snapshotNamed(place: BackupPlace, { from, snapshot }: TaskOf<'restore'>): Promise<string> {
@@ -111,7 +125,8 @@ function openPlace(
     { ...settings, blobs: address, blobsKeyId: backupKeyId, blobsKey: backupKey },
     opened,
   );
-  return isStore ? storeBackups({ store, mark, notes, clock, ids }) : folderBackups(place, store, mark);
+  const parts = { store, mark, notes, clock, ids };
+  return isStore ? storeBackups(parts) : folderBackups(place, { ...parts, isShared: blobs !== undefined });
 }
 
 const secretFiles = (folder: DataFolder) => [folder.masterKey, folder.bootstrap];

@@ -33,29 +33,33 @@ export type BackupAccount = {
  * Takes a snapshot of the database, then copies the blobs it names that the backup does not have. Runs beside a server: blobs are
  * never changed, and those that the snapshot names stay until something removes them, which the account tells. Cut off anywhere,
  * the next run takes a new snapshot and goes on with the blobs. Old backups are removed only after one that is whole.
- * Throws BackupUnderWay, and when the place keeps the backups of another installation.
+ * Throws BackupUnderWay; when the place keeps the backups of another installation; when it stood still for so long that others may
+ * have removed what it copied; with `keep`, when snapshots elsewhere may need the blobs of the place.
  */
 export async function backup(parts: BackupParts): Promise<BackupAccount> {
   const { clock, keep, place } = parts;
-  await using _lock = await place.lock();
+  await using lock = await place.lock();
   const moment = new Date(clock.nowMicros() / 1000).toISOString().replaceAll(':', '-').replace(/\.\d+/, '');
   let rows = 0;
-  const blobs = await place.add(
+  const blobs = await place.add({
     moment,
-    async (file) => {
+    lock,
+    write: async (file) => {
       rows = await takeSnapshot(parts, file);
     },
-    (file) => copyNamed(parts, file),
-  );
+    use: (file) => copyNamed(parts, file),
+  });
   const isWhole = blobs.missing.length === 0 && blobs.damaged.length === 0;
-  const pruned = keep !== undefined && isWhole ? await pruneBackups(place, keep) : undefined;
+  const pruned = keep !== undefined && isWhole ? await pruneBackups(place, keep, lock) : undefined;
   return { snapshot: moment, rows, blobs, pruned };
 }
 
-async function copyNamed({ place, store, progress }: BackupParts, file: string): Promise<BlobAccount> {
+async function copyNamed({ place, store, keep, progress }: BackupParts, file: string): Promise<BlobAccount> {
   const source = openSqliteSource(file);
   try {
     await claimStore(place.mark, `backup-of-${(await installationOf(source)) ?? 'none'}`);
+    await place.claimBlobs();
+    if (keep !== undefined) await place.requireUnshared();
     return await copyBlobs(await namedBlobs(source), store, place.blobs, progress);
   } finally {
     await source.close();

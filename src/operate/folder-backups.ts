@@ -1,10 +1,11 @@
 import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { BlobStore } from '../platform/blob-store/blob-store.ts';
-import type { StoreMark } from '../platform/blob-store/store-mark.ts';
 import { makeFolder } from '../platform/make-folder.ts';
-import { type BackupPlace, BackupUnderWay } from './backup-place.ts';
+import { type BackupLock, type BackupPlace, BackupUnderWay } from './backup-place.ts';
+import { areOwnBlobs, ownBlobs, requireUnshared, shareBlobs } from './shared-blobs.ts';
+import type { StoreBackupParts } from './store-backups.ts';
+import { isStoreRead, lockStore, readStore } from './store-lease.ts';
 
 /*
  * <folder>/
@@ -28,8 +29,9 @@ export function backupPaths(folder: string) {
 
 const snapshotEnding = '.sqlite';
 
-/** Backups in a folder. */
-export function folderBackups(folder: string, blobs: BlobStore, mark: StoreMark): BackupPlace {
+/** Backups in a folder; with `isShared` their blobs are in a store that other snapshots may use too. */
+export function folderBackups(folder: string, parts: StoreBackupParts & { readonly isShared: boolean }): BackupPlace {
+  const { store: blobs, mark, notes, isShared } = parts;
   const paths = backupPaths(folder);
   const fileOf = (name: string) => join(paths.snapshots, `${name}${snapshotEnding}`);
   return {
@@ -37,16 +39,30 @@ export function folderBackups(folder: string, blobs: BlobStore, mark: StoreMark)
     mark,
     lock: async () => {
       makeFolder(paths.snapshots);
-      const lock = lockFile(paths.lock);
+      const own = lockFile(paths.lock);
       for (const name of readdirSync(paths.snapshots))
         if (!name.endsWith(snapshotEnding)) rmSync(join(paths.snapshots, name));
-      return { [Symbol.asyncDispose]: async () => lock.close() };
+      if (!isShared) return { confirm: async () => {}, [Symbol.asyncDispose]: async () => own.close() };
+      try {
+        return endingWith(await lockStore(parts), () => own.close());
+      } catch (error) {
+        own.close();
+        throw error;
+      }
     },
+    read: () => readStore(parts),
+    isRead: () => isStoreRead(parts),
+    claimBlobs: async () => {
+      if (isShared) await shareBlobs(notes, folder);
+      else if (!(await areOwnBlobs(notes))) await ownBlobs(notes);
+    },
+    requireUnshared: () => requireUnshared(notes),
     snapshots: async () => (existsSync(paths.snapshots) ? snapshotsIn(paths.snapshots) : []),
-    add: async (moment, write, use) => {
+    add: async ({ moment, lock, write, use }) => {
       const unfinished = join(paths.snapshots, `${moment}.unfinished`);
       await write(unfinished);
       const result = await use(unfinished);
+      await lock.confirm();
       renameSync(unfinished, fileOf(moment));
       syncFolder(paths.snapshots);
       return result;
@@ -77,6 +93,19 @@ function syncFolder(folder: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+function endingWith(lock: BackupLock, end: () => void): BackupLock {
+  return {
+    confirm: lock.confirm,
+    [Symbol.asyncDispose]: async () => {
+      try {
+        await lock[Symbol.asyncDispose]();
+      } finally {
+        end();
+      }
+    },
+  };
 }
 
 /** Ends with the process, however it ends. */

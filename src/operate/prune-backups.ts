@@ -1,4 +1,4 @@
-import type { BackupPlace } from './backup-place.ts';
+import type { BackupLock, BackupPlace } from './backup-place.ts';
 import { namedBlobs } from './copy-blobs.ts';
 import { openSqliteSource } from './sqlite-rows.ts';
 
@@ -7,12 +7,20 @@ export type PruneAccount = { readonly snapshots: readonly string[]; readonly blo
 const batch = 500;
 
 /**
- * Removes all but the newest `keep` snapshots, then the blobs that none of those names. Only under the lock of the place. Cut off
- * anywhere, the next run frees the rest.
+ * Removes all but the newest `keep` snapshots, then the blobs that none of those names. Cut off
+ * anywhere, the next run frees the rest. Throws when snapshots elsewhere may need the blobs, when the lock of the place is lost, and
+ * when a restore is at work here.
  */
-export async function pruneBackups(place: BackupPlace, keep: number): Promise<PruneAccount> {
+export async function pruneBackups(place: BackupPlace, keep: number, lock: BackupLock): Promise<PruneAccount> {
+  const requireAlone = async () => {
+    await lock.confirm();
+    if (!(await place.isRead())) return;
+    throw new Error('a restore is at work here: the backup is whole, but not all older ones were removed');
+  };
+  await place.requireUnshared();
   const names = await place.snapshots();
   const [old, kept] = [names.slice(0, -keep), names.slice(-keep)];
+  await requireAlone();
   await place.remove(old);
   const named = new Set(await place.ownKeys());
   for (const name of kept) {
@@ -25,15 +33,17 @@ export async function pruneBackups(place: BackupPlace, keep: number): Promise<Pr
       }
     });
   }
-  return { snapshots: old, ...(await removeUnnamed(place, named)) };
+  return { snapshots: old, ...(await removeUnnamed(place, named, requireAlone)) };
 }
 
 async function removeUnnamed(
   { blobs }: BackupPlace,
   named: ReadonlySet<string>,
+  requireAlone: () => Promise<void>,
 ): Promise<{ readonly blobs: number; readonly bytes: number }> {
   let bytes = 0;
   const keys: string[] = [];
+  await requireAlone();
   for await (const { key, handle, sizeBytes } of blobs.list('')) {
     // What a run that was cut off began: nobody else writes here.
     if (handle !== undefined) await blobs.abort(handle);
@@ -42,6 +52,9 @@ async function removeUnnamed(
       bytes += sizeBytes;
     }
   }
-  for (let start = 0; start < keys.length; start += batch) await blobs.removeMany(keys.slice(start, start + batch));
+  for (let start = 0; start < keys.length; start += batch) {
+    await requireAlone();
+    await blobs.removeMany(keys.slice(start, start + batch));
+  }
   return { blobs: keys.length, bytes };
 }

@@ -9,31 +9,22 @@ import { z } from 'zod';
 import type { BlobStore } from '../platform/blob-store/blob-store.ts';
 import type { StoreMark } from '../platform/blob-store/store-mark.ts';
 import type { StoreNotes } from '../platform/blob-store/store-notes.ts';
-import type { Clock } from '../platform/clock.ts';
-import type { Ids } from '../platform/ids.ts';
-import { type BackupPlace, BackupUnderWay } from './backup-place.ts';
+import type { BackupPlace } from './backup-place.ts';
+import { areOwnBlobs, ownBlobs, requireUnshared, shareWithUnknown } from './shared-blobs.ts';
+import { isStoreRead, type LeaseParts, lockStore, readStore } from './store-lease.ts';
 
 /*
  * <store>
  * ├── blobs/                              the blobs of all snapshots, and each snapshot itself, under Zstandard
  * └── notes/
  *     ├── snapshot.2026-01-31t04-05-06z   where the snapshot of that moment is; there once all its blobs are
- *     └── backup-lock.<uid>               a backup that is under way
+ *     ├── backup-lock.<uid>               a backup that is under way
+ *     └── backup-reader.<uid>             a restore that is under way
  */
 
-export type StoreBackupParts = {
-  readonly store: BlobStore;
-  readonly mark: StoreMark;
-  readonly notes: StoreNotes;
-  readonly clock: Clock;
-  readonly ids: Ids;
-};
+export type StoreBackupParts = LeaseParts & { readonly store: BlobStore; readonly mark: StoreMark };
 
 const snapshotPrefix = 'snapshot.';
-const lockPrefix = 'backup-lock.';
-const lockRenewMs = 60_000;
-/** A lock that was not renewed for so long is that of a backup that was killed. */
-const lockStaleMicros = 600_000_000;
 
 const snapshotSchema = z.strictObject({
   /** Among the blobs. */
@@ -51,17 +42,26 @@ export function storeBackups(parts: StoreBackupParts): BackupPlace {
     blobs: store,
     mark,
     lock: () => lockStore(parts),
+    read: () => readStore(parts),
+    isRead: () => isStoreRead(parts),
+    claimBlobs: () => claimBlobs(parts),
+    requireUnshared: () => requireUnshared(notes),
     snapshots: async () => {
       const names = await Array.fromAsync(notes.list(snapshotPrefix), ({ name }) => name.slice(snapshotPrefix.length));
       return names.map((name) => name.toUpperCase()).sort();
     },
-    add: (moment, write, use) =>
+    add: ({ moment, lock, write, use }) =>
       withFolder(async (folder) => {
         const file = join(folder, 'snapshot.sqlite');
         await write(file);
         const result = await use(file);
         const snapshot = await upload(store, file);
+        await lock.confirm();
         await notes.put(noteOf(moment), Buffer.from(JSON.stringify(snapshot)));
+        await lock.confirm().catch(async (cause) => {
+          await notes.removeMany([noteOf(moment)]);
+          throw cause;
+        });
         return result;
       }),
     open: (name, use) =>
@@ -76,6 +76,17 @@ export function storeBackups(parts: StoreBackupParts): BackupPlace {
     },
     remove: (names) => notes.removeMany(names.map(noteOf)),
   };
+}
+
+async function claimBlobs({ store, notes }: StoreBackupParts): Promise<void> {
+  if (await areOwnBlobs(notes)) return;
+  if (await hasBlobs(store)) await shareWithUnknown(notes);
+  await ownBlobs(notes);
+}
+
+async function hasBlobs(store: BlobStore): Promise<boolean> {
+  for await (const { handle } of store.list('')) if (handle === undefined) return true;
+  return false;
 }
 
 function noteOf(name: string): string {
@@ -126,44 +137,5 @@ async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
     return await work(folder);
   } finally {
     await rm(folder, { recursive: true, force: true });
-  }
-}
-
-/** Each writes its own lock and then looks for others: of two at once, at least one sees the other. */
-async function lockStore({ notes, clock, ids }: StoreBackupParts): Promise<AsyncDisposable> {
-  const name = `${lockPrefix}${ids.uid()}`;
-  const write = () => notes.put(name, Buffer.from(String(clock.nowMicros())));
-  await write();
-  try {
-    for await (const other of notes.list(lockPrefix)) {
-      if (other.name === name) continue;
-      const since = Number(Buffer.from((await notes.get(other.name)) ?? '0').toString());
-      if (since > clock.nowMicros() - lockStaleMicros) throw new BackupUnderWay();
-      await notes.removeMany([other.name]);
-    }
-  } catch (error) {
-    await notes.removeMany([name]);
-    throw error;
-  }
-  const ended = new AbortController();
-  const renewing = renewUntil(ended.signal, clock, write);
-  return {
-    [Symbol.asyncDispose]: async () => {
-      ended.abort();
-      await renewing;
-      await notes.removeMany([name]);
-    },
-  };
-}
-
-async function renewUntil(signal: AbortSignal, clock: Clock, write: () => Promise<void>): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(lockRenewMs, signal).catch(() => {
-      // The backup has ended.
-    });
-    if (signal.aborted) return;
-    await write().catch(() => {
-      // The next turn is long before it counts as stale.
-    });
   }
 }
