@@ -6,11 +6,11 @@ import { z } from 'zod';
 /** A batch of the access log as the database had it. */
 export type SegmentBatch = { readonly seq: number; readonly hash: string; readonly bytes: Uint8Array };
 
+/** The same with its lines, without the end of the last. */
+export type ReadBatch = SegmentBatch & { readonly plain: Buffer };
+
 /** A signed statement about the stream, with what its signature is checked with. */
 export type SegmentCheckpoint = { readonly statement: string; readonly signature: string; readonly publicKey: string };
-
-/** The same with its lines, without the end of the last. */
-export type ReadBatch = SegmentBatch & { readonly plain: string };
 
 export type Segment = {
   readonly stream: string;
@@ -29,6 +29,7 @@ const headSchema = z.object({
 const batchSchema = z.object({ kind: z.literal('batch'), seq: z.int(), hash: z.string(), bytes: z.base64() });
 const lineSchema = z.object({ at: z.int() });
 const longestPlainBytes = 256 * 1024 * 1024;
+const lineEnd = Buffer.from('\n');
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
 
@@ -43,7 +44,8 @@ export async function segmentBytes({ stream, previousHash, batches, checkpoints 
     plain,
   ]);
   const signed = checkpoints.map((checkpoint) => JSON.stringify({ kind: 'checkpoint', ...checkpoint }));
-  return await compress(`${[head, ...lines, ...signed].join('\n')}\n`);
+  // As bytes: to make one text of megabytes would keep requests waiting.
+  return await compress(Buffer.concat([head, ...lines, ...signed].flatMap((line) => [Buffer.from(line), lineEnd])));
 }
 
 /** What is wrong with a segment, at which batch. */
@@ -63,7 +65,7 @@ export async function readBatches(
     if (hashOf(previous, bytes) !== hash) return { at: seq, reason: 'its bytes are not those that were hashed' };
     if ((expected.signed.get(seq) ?? hash) !== hash) return { at: seq, reason: 'it is not the one that was signed' };
     const plain = await decompressed(bytes);
-    const last = parsed(lineSchema, plain?.slice(plain.lastIndexOf('\n') + 1));
+    const last = parsed(lineSchema, plain?.toString('utf8', plain.lastIndexOf('\n') + 1));
     if (plain === undefined || last === undefined) return { at: seq, reason: 'it cannot be read' };
     if (last.at >= expected.beforeMicros) return { at: seq, reason: 'it is younger than the database has it' };
     read.push({ seq, hash, bytes, plain });
@@ -114,21 +116,20 @@ function hashOf(previous: string, bytes: Uint8Array): string {
   return createHash('sha256').update(previous).update(bytes).digest('hex');
 }
 
-async function decompressed(bytes: Uint8Array): Promise<string | undefined> {
+/** Without the end of the last line. */
+async function decompressed(bytes: Uint8Array): Promise<Buffer | undefined> {
   try {
-    return withoutLastEnd(await decompress(bytes, { maxOutputLength: longestPlainBytes }));
+    const lines = await decompress(bytes, { maxOutputLength: longestPlainBytes });
+    return lines.at(-1) === lineEnd[0] ? lines.subarray(0, -1) : lines;
   } catch {
     // Not what was written: told as such.
     return undefined;
   }
 }
 
+/** Without the end of the last line. */
 function plainOf(bytes: Uint8Array): string {
-  return withoutLastEnd(zstdDecompressSync(bytes, { maxOutputLength: longestPlainBytes }));
-}
-
-function withoutLastEnd(lines: Buffer): string {
-  return lines.toString('utf8').replace(/\n$/, '');
+  return zstdDecompressSync(bytes, { maxOutputLength: longestPlainBytes }).toString('utf8').replace(/\n$/, '');
 }
 
 function linesOf(bytes: Uint8Array): string[] | undefined {
