@@ -77,6 +77,23 @@ test('an image is built and pushed by an agent that comes with the first run', a
   assert.equal(agents().length, 1);
 });
 
+test('its runs reach a registry whose network rules let nobody else in, unless the bypass is off', async () => {
+  const arm = await armCaller(server);
+  const rules = (networkRuleBypassOptions: string) => ({
+    properties: { networkRuleSet: { defaultAction: 'Deny', ipRules: [] }, networkRuleBypassOptions },
+  });
+  await arm.patch(rules('AzureServices'));
+  assert.equal((await asAdmin(server, 'HEAD', '/v2/app/manifests/one')).status, 403);
+  const letIn = await build('app:closed');
+  assert.equal(letIn.status, 'Succeeded', letIn.log);
+  await arm.patch(rules('None'));
+  const keptOut = await build('app:shut');
+  assert.equal(keptOut.status, 'Failed', keptOut.log);
+  assert.match(keptOut.log, /failed to login to .* 403 \(Forbidden\)/);
+  await arm.patch({ properties: { networkRuleSet: { defaultAction: 'Allow' } } });
+  assert.equal((await asAdmin(server, 'HEAD', '/v2/app/manifests/closed')).status, 200);
+});
+
 test('it ends with its server, also with one that is killed, and works for the next', async () => {
   await server.kill();
   await waitFor('the agent is gone', 20_000, async () => agents().length === 0);

@@ -21,7 +21,7 @@ export async function armCaller(server: BerthServer) {
     `${server.http}/subscriptions/${subscriptionId}/resourceGroups/berth` +
     '/providers/Microsoft.ContainerRegistry/registries/local';
   const call = async (method: string, path: string, body?: object) =>
-    await fetch(`${registry}/${path}${path.includes('?') ? '&' : '?'}api-version=2019-04-01`, {
+    await fetch(`${registry}${path === '' ? '' : `/${path}`}${path.includes('?') ? '&' : '?'}api-version=2019-04-01`, {
       method,
       headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -34,6 +34,8 @@ export async function armCaller(server: BerthServer) {
   return {
     get: async (path: string) => await right(await call('GET', path)),
     post: async (path: string, body?: object) => await right(await call('POST', path, body)),
+    /** Changes the registry itself. */
+    patch: async (body: object) => await right(await call('PATCH', '', body)),
     /** The error that it is answered with. */
     refused: async (path: string, body?: object) => {
       const response = await call('POST', path, body);

@@ -12,7 +12,7 @@ import type { Registry } from '../registries/registry.ts';
 import { parseAuthorization } from './authorization-header.ts';
 import { type Caller, type Identity, KnownCaller, type ShownToken, stranger } from './caller.ts';
 import type { Circumstances } from './decision.ts';
-import { admits } from './network-rules.ts';
+import { admits, isLoopback } from './network-rules.ts';
 import type { ReadToken, RegistryTokens } from './registry-tokens.ts';
 import { tokenUserName } from './token-user-name.ts';
 
@@ -83,6 +83,15 @@ export class Callers {
   /** Throws `networkDenied`. */
   async requireNetwork(registry: Registry, from: Circumstances): Promise<void> {
     if (!(await this.#isAdmittedNow(registry, from, false))) throw this.#networkDenied(registry, from);
+  }
+
+  /**
+   * Whether only a service of the installation may come in from this machine. Clients ask where to sign in before they show
+   * anything, those of build agents too; what they bring then decides. From elsewhere that question is refused.
+   */
+  awaitsService(registry: Registry, from: Circumstances): boolean {
+    if (this.#isAdmitted(registry, from, false) || !this.#isAdmitted(registry, from, true)) return false;
+    return isLoopback(from.address);
   }
 
   /** Rules that let someone in who was kept out are looked for at once. */

@@ -37,6 +37,12 @@ function listOf(rules: NetworkRules): BlockList {
   return list;
 }
 
+/** Whether the client is on this machine, or a proxy there that nobody trusts. */
+export function isLoopback(address: string): boolean {
+  const plain = plainAddress(address);
+  return plain === '::1' || plain.startsWith('127.');
+}
+
 /** IPv4 clients of a socket for both families have an address of the form `::ffff:192.0.2.1`; link-local ones name a zone. */
 function plainAddress(address: string): string {
   const [plain = ''] = address.split('%');
