@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { SeededRandom } from '../../../test/support/random.ts';
+import { digestOf } from '../../core/digest.ts';
 import { parseTag } from '../../core/reference.ts';
 import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { FoundContent } from './found-content.ts';
 import { Inventory } from './inventory.ts';
+import { packLines, unpackLines } from './inventory-line.ts';
 import { readInventory } from './read-inventory.ts';
 
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -118,6 +121,32 @@ forEachDatabase((_name, open) => {
     using found = new FoundContent();
     assert.deepEqual((await readInventory(notes, found)).unreadable, [note.name]);
   });
+
+  test('a manifest that cannot be understood costs itself alone, and is told', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const random = new SeededRandom(16);
+    for (let step = 0; step < 6; step += 1) await changeSomething(bench, random);
+    await inventoryOn(notes).bringUpToDate(job);
+    const before = await said(notes, bench.registryUid);
+    const [note] = await Array.fromAsync(notes.list(`inventory.${bench.registryUid}`));
+    assert.ok(note !== undefined);
+    const lines = await unpackLines((await notes.get(note.name)) ?? assert.fail());
+    const body = Buffer.from('{}');
+    const strange = {
+      kind: 'manifest',
+      repository: 'app0',
+      digest: digestOf('sha256', hash('sha256', body, 'hex')),
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      locks: 0,
+      createdAt: 1,
+      changedAt: 1,
+      body: body.toString('base64'),
+    };
+    await notes.put(note.name, await packLines([...lines, strange].map((line) => JSON.stringify(line))));
+    using found = new FoundContent();
+    assert.deepEqual((await readInventory(notes, found)).unreadable, [note.name]);
+    assert.deepEqual(listed(found, bench.registryUid), before);
+  });
 });
 
 /** Pushes, tags, untags or deletes something in one of two repositories. */
@@ -144,6 +173,10 @@ async function said(notes: StoreNotes, registryUid: string): Promise<string[]> {
   using found = new FoundContent();
   const doubts = await readInventory(notes, found);
   assert.deepEqual(doubts, { unreadable: [], unfinished: [] });
+  return listed(found, registryUid);
+}
+
+function listed(found: FoundContent, registryUid: string): string[] {
   return found
     .repositories(registryUid)
     .flatMap(({ repository }) => [

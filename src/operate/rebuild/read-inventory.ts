@@ -1,5 +1,7 @@
 import { hash } from 'node:crypto';
 import { algorithmOf, digestOf, isDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import { parseManifest } from '../../core/manifest.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { FoundContent } from './found-content.ts';
 import { type InventoryLine, unpackLines } from './inventory-line.ts';
@@ -58,10 +60,21 @@ async function linesOf(notes: StoreNotes, name: string): Promise<InventoryLine[]
   }
 }
 
-/** A manifest whose bytes have another digest is not what was pushed. */
+/** A manifest whose bytes have another digest is not what was pushed, and one that cannot be understood would not have been taken. */
 function isRight(line: InventoryLine): boolean {
   if (line.kind !== 'manifest') return true;
   if (!isDigest(line.digest)) return false;
   const algorithm = algorithmOf(line.digest);
-  return digestOf(algorithm, hash(algorithm, Buffer.from(line.body, 'base64'), 'hex')) === line.digest;
+  const body = Buffer.from(line.body, 'base64');
+  return digestOf(algorithm, hash(algorithm, body, 'hex')) === line.digest && isManifest(body, line.mediaType);
+}
+
+function isManifest(body: Uint8Array, mediaType: string): boolean {
+  try {
+    parseManifest(body, mediaType);
+    return true;
+  } catch (error) {
+    if (error instanceof BerthError) return false;
+    throw error;
+  }
 }

@@ -13,8 +13,8 @@ const unknown = [
 ];
 
 /** Whether everything that is known was found whole. */
-export function isComplete({ registries, doubts }: RebuildAccount): boolean {
-  const isMissing = registries.some(({ missing }) => missing.length > 0);
+export function isComplete({ scanned, registries, doubts }: RebuildAccount): boolean {
+  const isMissing = scanned.unreadable.length > 0 || registries.some(({ missing }) => missing.length > 0);
   return !isMissing && doubts.unreadable.length === 0 && doubts.unfinished.length === 0;
 }
 
@@ -22,6 +22,9 @@ export function isComplete({ registries, doubts }: RebuildAccount): boolean {
 export function rebuildReport({ scanned, registries, strays, doubts }: RebuildAccount): string[] {
   return [
     `read ${scanned.blobs} blobs (${scanned.bytes} bytes) and their digests; ${scanned.unfinished} were unfinished`,
+    ...scanned.unreadable.map(
+      (key) => `not readable: the blob ${key}; save what can be saved before a server starts here`,
+    ),
     ...registries.map(
       ({ name, repositories, manifests, tags }) =>
         `registry ${name}: ${repositories} repositories, ${manifests} manifests, ${tags} tags`,

@@ -13,6 +13,7 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import type { Ids } from '../../platform/ids.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import type { FoundBlob, FoundContent, FoundManifest, FoundRepository, FoundTag } from './found-content.ts';
+import { lossOf } from './scan-blobs.ts';
 
 export type ContentParts = {
   readonly database: Database;
@@ -159,7 +160,7 @@ async function writeBlobs(
   return missing;
 }
 
-/** No two registries share bytes: where another one has the only copy, it is copied. */
+/** No two registries share bytes: where another one has the only copy, it is copied. Undefined when there is none to be read. */
 async function ownCopy(
   { store, found }: ContentParts,
   registry: string,
@@ -168,8 +169,14 @@ async function ownCopy(
   const copy = found.takeCopy(registry, digest);
   if (copy?.isTaken !== true) return copy;
   const handle = await store.begin();
-  const part = await store.part(handle, { number: 1, offset: 0 }, store.read(copy.key));
-  return { ...copy, key: await store.complete(handle, [part.token]) };
+  try {
+    const part = await store.part(handle, { number: 1, offset: 0 }, store.read(copy.key));
+    return { ...copy, key: await store.complete(handle, [part.token]) };
+  } catch (error) {
+    await store.abort(handle);
+    if (lossOf(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 async function writeManifests(
