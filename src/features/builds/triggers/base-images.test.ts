@@ -62,6 +62,14 @@ forEachDatabase((_, open) => {
     await tasks.finish(run, builtOn(made(name), image(base)));
     await follow();
   };
+  /** As a task may have been written once that is refused now. */
+  const breakTask = async (name: string) => {
+    const { uid, properties } = await tasks.patch(name, (stored) => stored);
+    const broken = JSON.stringify({ ...properties, logTemplate: 'logs:x' });
+    await database.transaction((tx) =>
+      tx.updateTable('resources').set({ properties: broken }).where('uid', '=', uid).execute(),
+    );
+  };
   const start = async (name: string) => {
     const resource = await tasks.patch(name, (stored) => stored);
     const { runId } = await tasks.runs.schedule({
@@ -243,6 +251,36 @@ forEachDatabase((_, open) => {
     assert.deepEqual(
       states.map(({ state }) => state),
       ['failed', 'skipped', 'succeeded', 'succeeded'],
+    );
+  });
+
+  test('a task that cannot be run is skipped in a rebuild with what stands on it, and all others go on', async () => {
+    for (const [name, base] of [
+      ['bad-one', 'root-bad'],
+      ['bad-two', 'bad-one'],
+      ['good-one', 'root-bad'],
+      ['good-two', 'good-one'],
+      ['bad-three', 'good-one'],
+    ] as const)
+      await learnt(name, base);
+    for (const name of ['bad-one', 'bad-three']) await breakTask(name);
+    const uids = await Promise.all(
+      ['bad-one', 'good-one'].map(async (name) => (await tasks.patch(name, (stored) => stored)).uid),
+    );
+    assert.equal((await rebuilds.begin(sample.registryUid, uids)).length, 5);
+    const [run] = await runsOf('good-one');
+    await tasks.finish(run?.runId ?? '', builtOn(made('good-one'), image('root-bad')));
+    await follow();
+    const rows = await database.read
+      .selectFrom('task_rebuild_steps')
+      .innerJoin('resources', 'resources.uid', 'task_rebuild_steps.task_uid')
+      .select(['resources.name', 'task_rebuild_steps.state'])
+      .where('resources.name', 'in', ['bad-one', 'bad-two', 'bad-three', 'good-one', 'good-two'])
+      .orderBy('resources.name')
+      .execute();
+    assert.deepEqual(
+      rows.map(({ name, state }) => `${name} ${state}`),
+      ['bad-one skipped', 'bad-three skipped', 'bad-two skipped', 'good-one succeeded', 'good-two started'],
     );
   });
 

@@ -1,10 +1,8 @@
 import { z } from 'zod';
-import { BerthError, errorCatalogue } from '../../../core/errors.ts';
 import type { Clock } from '../../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../../platform/database/database.ts';
 import type { Ids } from '../../../platform/ids.ts';
 import type { Append, Journal } from '../../../platform/journal/journal.ts';
-import { SealError } from '../../../platform/keys/sealer.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { OutputImage } from '../../../wire/builds/run-work.ts';
 import { imageDependenciesSchema, outputImageSchema } from '../../../wire/builds/run-work.ts';
@@ -15,6 +13,7 @@ import { runFactsSchema } from '../run-store.ts';
 import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import { isEnabled, type StoredTask, storedTaskOf } from '../tasks/task.ts';
+import { isFaultOfTask } from '../tasks/task-fault.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { isInRebuild } from './rebuilds.ts';
 import { imageKey, TaskGraph } from './task-graph.ts';
@@ -168,8 +167,7 @@ export class BaseImages {
     try {
       await work();
     } catch (error) {
-      const isOfTask = error instanceof BerthError && errorCatalogue[error.error].status < 500;
-      if (!isOfTask && !(error instanceof SealError)) throw error;
+      if (!isFaultOfTask(error)) throw error;
       this.#parts.log.warn('task could not be started by its base image', { taskUid, error });
     }
   }

@@ -3,8 +3,10 @@ import type { Clock } from '../../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../../platform/database/database.ts';
 import type { Ids } from '../../../platform/ids.ts';
 import type { Append, Journal } from '../../../platform/journal/journal.ts';
+import type { Log } from '../../../platform/log.ts';
 import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
+import { isFaultOfTask } from '../tasks/task-fault.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { TaskGraph } from './task-graph.ts';
 import { readGraph } from './task-images.ts';
@@ -14,6 +16,7 @@ export type RebuildsParts = TaskSecretParts & {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly ids: Ids;
+  readonly log: Log;
   readonly runs: Pick<Runs, 'scheduleIn'>;
 };
 
@@ -37,7 +40,7 @@ export class Rebuilds {
     this.#parts = parts;
   }
 
-  /** Begins with the tasks that wait for none; the steps are in the order in which they can be done. */
+  /** Begins with the tasks that wait for none, and skips those that cannot be run; the steps are in the order in which they can be done. */
   async begin(registryUid: string, taskUids: readonly string[]): Promise<readonly RebuildStep[]> {
     const { journal, ids, clock } = this.#parts;
     return await journal.transaction(async (tx, append) => {
@@ -61,8 +64,7 @@ export class Rebuilds {
             created_at: clock.nowMicros(),
           })
           .execute();
-      for (const { taskUid } of steps.filter(({ waitsFor }) => waitsFor.length === 0))
-        await this.#start(tx, append, { rebuildUid, registryUid, taskUid });
+      await this.#goOn(tx, append, rebuildUid);
       return steps;
     });
   }
@@ -118,19 +120,25 @@ export class Rebuilds {
     append: Append,
     { rebuildUid, registryUid, taskUid }: StepOf,
   ): Promise<'started' | 'skipped'> {
-    const run = await prepareTaskRun(this.#parts, tx, {
-      taskUid,
-      registryUid,
-      trigger: { kind: 'manual' },
-      key: `rebuild/${rebuildUid}/${taskUid}`,
-    });
-    if (run === undefined) {
-      await setState(tx, { rebuildUid, taskUid }, { state: 'skipped' });
-      return 'skipped';
+    const runId = await this.#queue(tx, append, { rebuildUid, registryUid, taskUid });
+    const change =
+      runId === undefined ? ({ state: 'skipped' } as const) : ({ state: 'started', run_id: runId } as const);
+    await setState(tx, { rebuildUid, taskUid }, change);
+    return change.state;
+  }
+
+  /** The id of the run; undefined for a task that is gone, or that cannot be run: it keeps no other waiting. */
+  async #queue(tx: Transaction, append: Append, { rebuildUid, registryUid, taskUid }: StepOf) {
+    const { runs, log } = this.#parts;
+    const key = `rebuild/${rebuildUid}/${taskUid}`;
+    try {
+      const run = await prepareTaskRun(this.#parts, tx, { taskUid, registryUid, trigger: { kind: 'manual' }, key });
+      return run && (await runs.scheduleIn(tx, append, run)).run_id;
+    } catch (error) {
+      if (!isFaultOfTask(error)) throw error;
+      log.warn('task could not be started in its rebuild', { taskUid, error });
+      return undefined;
     }
-    const { run_id } = await this.#parts.runs.scheduleIn(tx, append, run);
-    await setState(tx, { rebuildUid, taskUid }, { state: 'started', run_id });
-    return 'started';
   }
 }
 
