@@ -67,6 +67,17 @@ describe('a room', () => {
   test('more memory than its limit ends what takes it', async () => {
     assert.notEqual(await cell.run(['sh', '-c', 'head -c 600M /dev/zero | tail']), 0);
   });
+  test('more connections to a door than its limit are not taken', async () => {
+    let open = 0;
+    const door = await cell.listen(3130, (connection) => {
+      open += 1;
+      connection.on('error', () => connection.destroy());
+    });
+    const connect = `for i in $(seq 300); do exec {door}<>/dev/tcp/${cell.address}/3130; done; sleep 1`;
+    assert.equal(await cell.run(['bash', '-c', connect]), 0);
+    assert.equal(open, 256);
+    door.close();
+  });
   test('a program that is stopped is gone', async () => {
     const stopper = new AbortController();
     const running = cell.run(['sleep', '987'], { signal: stopper.signal });

@@ -26,6 +26,8 @@ const address = '10.88.0.1';
 const userCount = 65_536;
 const mebibyte = 1024 * 1024;
 const startTimeoutMs = 20_000;
+/** Of one door at a time: each takes descriptors of ours, which the cell's limits do not count. */
+const maxConnections = 256;
 export const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const ownEnvironment = { PATH: programPath, LANG: 'C.UTF-8' };
 const cellEnvironment = { ...ownEnvironment, HOME: '/root', TMPDIR: '/var/tmp', XDG_RUNTIME_DIR: '/run' };
@@ -40,31 +42,56 @@ exec unshare --user --pid --mount --net --ipc --uts --fork --kill-child -- sh -c
   while :; do sleep 100000 & wait; done'
 `;
 
-/** Covers what programs write to with the cell's own disk, and makes the bridge. $1: names for the bridge's address. */
+/**
+ * Makes the cell's own root and goes there: of the machine the programs in /usr and the certificates that are trusted, six
+ * devices and /sys; the rest is the run's disk. Nothing else of the machine is in any mount of the cell. Then makes the bridge.
+ * $1: names for the bridge's address.
+ */
 const prepareScript = `
 umask 022
 cd ${folder}
-mkdir -p run tmp root lib etc/containers/certs.d workspace home secrets hosts storage runroot
+mkdir -p base run/netns run/lock tmp root lib etc/containers/certs.d workspace home secrets hosts storage runroot
 chmod 1777 tmp
-mount -t proc -o nosuid,nodev,noexec proc /proc
-mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm
-printf '127.0.0.1 localhost\\n' > etc/hosts
-for name in $1; do printf '${address} %s\\n' "$name" >> etc/hosts; done
-printf '' > etc/resolv.conf
 printf '{"default":[{"type":"insecureAcceptAnything"}]}' > etc/containers/policy.json
 printf 'unqualified-search-registries = ["docker.io"]\\nshort-name-mode = "permissive"\\n' > etc/containers/registries.conf
-resolver=$(readlink -m /etc/resolv.conf)
-mount --bind run /run
-mkdir -p /run/netns /run/lock
-mkdir -p "$(dirname "$resolver")"
-[ -e "$resolver" ] || : > "$resolver"
-mount --bind etc/resolv.conf "$resolver"
-mount --bind etc/hosts /etc/hosts
-[ ! -d /etc/containers ] || mount --bind etc/containers /etc/containers
-mount --bind lib /var/lib
-mount --bind tmp /var/tmp
-mount --bind tmp /tmp
-mount --bind root /root
+mount -t tmpfs -o nosuid,nodev,mode=755,size=4m tmpfs base
+cd base
+mkdir -p dev/shm etc/containers mnt old proc root run sys tmp usr var/lib var/tmp
+for each in bin sbin lib lib32 lib64 libx32; do
+  if [ -L "/$each" ]; then ln -s "$(readlink "/$each")" "$each"
+  elif [ -d "/$each" ]; then mkdir "$each"; mount --rbind "/$each" "$each"; fi
+done
+for each in ssl/certs pki/ca-trust pki/tls/certs ca-certificates alternatives; do
+  [ -d "/etc/$each" ] || continue
+  mkdir -p "etc/$each"
+  mount --rbind "/etc/$each" "etc/$each"
+done
+[ ! -e /etc/ld.so.cache ] || cp /etc/ld.so.cache etc/ld.so.cache
+printf 'root:x:0:0:root:/root:/bin/sh\\nnobody:x:65534:65534:nobody:/:/bin/false\\n' > etc/passwd
+printf 'root:x:0:\\nnogroup:x:65534:\\n' > etc/group
+printf 'passwd: files\\ngroup: files\\nhosts: files dns\\n' > etc/nsswitch.conf
+printf '' > etc/resolv.conf
+printf '127.0.0.1 localhost\\n' > etc/hosts
+for name in $1; do printf '${address} %s\\n' "$name" >> etc/hosts; done
+for each in full null random tty urandom zero; do
+  : > "dev/$each"
+  mount --bind "/dev/$each" "dev/$each"
+done
+ln -s /proc/self/fd dev/fd
+mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs dev/shm
+mount -t proc -o nosuid,nodev,noexec proc proc
+mount --rbind /sys sys
+mount --rbind /usr usr
+mount --bind ${folder} mnt
+mount --bind mnt/etc/containers etc/containers
+for each in run tmp root; do mount --bind "mnt/$each" "$each"; done
+mount --bind mnt/lib var/lib
+mount --bind mnt/tmp var/tmp
+pivot_root . old
+cd /
+umount -l old
+rmdir old
+mount -o remount,bind,ro,nosuid,nodev /
 ip link set lo up
 ip link add bridge0 type bridge
 ip address add ${address}/16 dev bridge0
@@ -172,7 +199,7 @@ function cellOf(
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
-    ...['--setuid', '0', '--setgid', '0', '--wd=/proc/self/root', '--'],
+    ...['--setuid', '0', '--setgid', '0', '--'],
     // Ends with nsenter, which is all that we can send a signal to.
     ...['setpriv', '--pdeathsig', 'TERM', '--', 'env', '-C', cwd, ...words],
   ];
@@ -231,6 +258,7 @@ function isServer(handle: unknown): handle is Server {
 /** Closing it ends its connections too: nobody waits for what a cell holds open. */
 function doorOf(server: Server, answer: (connection: Socket) => void): CellDoor {
   const open = new Set<Socket>();
+  server.maxConnections = maxConnections;
   server.on('connection', (connection) => {
     open.add(connection);
     connection.once('close', () => open.delete(connection));
