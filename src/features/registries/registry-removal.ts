@@ -26,6 +26,7 @@ export async function clearRegistry(
 ): Promise<void> {
   const steps = [
     removeUploads,
+    removeLifecycleItems,
     removeTags,
     removeReferences,
     removeOf('manifests'),
@@ -63,6 +64,28 @@ const removeUploads: Step = async ({ database, store }, registryUid) => {
   for (const { handle } of rows.filter((row) => row.handle !== '')) await store.abort(handle);
   return rows.length;
 };
+
+const removeLifecycleItems: Step = ({ database }, registryUid) =>
+  database.transaction(async (tx) => {
+    const rows = await tx
+      .selectFrom('lifecycle_runs as r')
+      .innerJoin('lifecycle_items as i', 'i.run_uid', 'r.uid')
+      .where('r.registry_uid', '=', registryUid)
+      .select(['i.run_uid', 'i.seq'])
+      .limit(slice)
+      .execute();
+    for (const [run, some] of Map.groupBy(rows, (row) => row.run_uid))
+      await tx
+        .deleteFrom('lifecycle_items')
+        .where('run_uid', '=', run)
+        .where(
+          'seq',
+          'in',
+          some.map((row) => row.seq),
+        )
+        .execute();
+    return rows.length;
+  });
 
 const removeTags: Step = ({ database }, registryUid) =>
   database.transaction(async (tx) => {
