@@ -4,6 +4,7 @@ import type { Database } from '../../platform/database/database.ts';
 import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
+import type { AuditRow } from '../../wire/events/audit-schema.ts';
 import { recordsOfBatch } from './audit-index.ts';
 import { type AuditRecord, recordOfEvent } from './audit-record.ts';
 import { type AuditRowParts, auditRowOf } from './audit-row.ts';
@@ -37,6 +38,9 @@ const leaseMs = 60_000;
 /** A destination that fails is no failed job: these count faults of our own. */
 const maxAttempts = 100_000;
 const eventsAtOnce = 500;
+/** A batch for a destination has about as many lines, of as many pieces of a log at most: the place in the log is kept after each. */
+const rowsAtOnce = 500;
+const piecesAtOnce = 60;
 const firstRetryMs = 10_000;
 const longestRetryMs = 600_000;
 
@@ -99,21 +103,37 @@ export class Diagnostics {
     const categories = z.array(z.string()).parse(JSON.parse(row.categories));
     for (let cursor = start; ; ) {
       signal.throwIfAborted();
-      const { records, seq } = await this.#next(cursor);
+      const { rows, seq } = await this.#gather(row, categories, cursor);
       if (seq === cursor.seq) return true;
-      const wanted = records.filter(
-        ({ registryUid, category }) => registryUid === row.registry_uid && categories.includes(category),
-      );
-      if (wanted.length > 0)
-        await write({ name: nameOf(row, cursor), rows: wanted.map((each) => auditRowOf(this.#parts, each)) }, signal);
+      if (rows.length > 0) await write({ name: nameOf(row, cursor, seq), rows }, signal);
       if (!(await moveLogCursor(this.#parts.database, row, cursor, seq))) return false;
       cursor = { ...cursor, seq };
       await renew();
     }
   }
 
+  /** The lines behind the cursor that the setting wants, enough for a batch of them, and how far they go. */
+  async #gather({ registry_uid }: DiagnosticRow, categories: readonly string[], cursor: DiagnosticCursor) {
+    const rows: AuditRow[] = [];
+    let { seq } = cursor;
+    for (let pieces = 0; pieces < piecesAtOnce && rows.length < rowsAtOnce; pieces += 1) {
+      const next = await this.#next({ ...cursor, seq }, registry_uid);
+      if (next.seq === seq) break;
+      const wanted = next.records.filter(
+        ({ registryUid, category }) => registryUid === registry_uid && categories.includes(category),
+      );
+      const named = cursor.source === 'access' ? await withNames(this.#parts.database.read, wanted) : wanted;
+      rows.push(...named.map((each) => auditRowOf(this.#parts, each)));
+      seq = next.seq;
+    }
+    return { rows, seq };
+  }
+
   /** What follows the cursor, and how far it goes. */
-  async #next({ source, ...cursor }: DiagnosticCursor): Promise<{ records: readonly AuditRecord[]; seq: number }> {
+  async #next(
+    { source, ...cursor }: DiagnosticCursor,
+    registryUid: string,
+  ): Promise<{ records: readonly AuditRecord[]; seq: number }> {
     const { database, journal } = this.#parts;
     if (source === 'journal') {
       const events = await journal.after(cursor, eventsAtOnce);
@@ -128,20 +148,28 @@ export class Diagnostics {
       .limit(1)
       .executeTakeFirst();
     if (batch === undefined) return { records: [], seq: cursor.seq };
-    const records = recordsOfBatch(cursor.stream, batch.seq, batch.bytes);
-    return { records: await withNames(database.read, records), seq: batch.seq };
+    // The other registries' lines, which may be all of them, are not read as records.
+    const needles = [JSON.stringify(registryUid)];
+    return { records: recordsOfBatch(cursor.stream, batch.seq, batch.bytes, needles), seq: batch.seq };
   }
 }
 
-/** Letters, digits, dots and hyphens: it may be the name of a file. Sorts by time within a stream. */
-function nameOf({ registry_uid }: DiagnosticRow, { source, stream, incarnation, seq }: DiagnosticCursor): string {
+/**
+ * Letters, digits, dots and hyphens: it may be the name of a file. Sorts by time within a stream. Neither another setting, nor
+ * the setting before it was changed, nor a run that has come to more, has the same.
+ */
+function nameOf(
+  { uid, registry_uid, changed_at }: DiagnosticRow,
+  { source, stream, incarnation, seq }: DiagnosticCursor,
+  lastSeq: number,
+): string {
   const place = [
     source,
     ...stream.split('/').filter((part) => part !== registry_uid && part !== 'registry'),
     incarnation,
   ];
-  const from = String(seq + 1).padStart(12, '0');
-  return ['logs', registry_uid, ...place, from]
+  const [from, to] = [seq + 1, lastSeq].map((each) => String(each).padStart(12, '0'));
+  return ['logs', registry_uid, uid, String(changed_at), ...place, `${from}-${to}`]
     .filter((part) => part !== '')
     .join('.')
     .toLowerCase()

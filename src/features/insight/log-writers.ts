@@ -7,7 +7,7 @@ import type { Outbound } from '../../platform/outbound/outbound.ts';
 import type { AuditRow } from '../../wire/events/audit-schema.ts';
 import type { LogDestination } from './log-destination.ts';
 
-/** Lines that belong together. Sent again after a crash it has the same name, and begins with the same lines. */
+/** Lines that belong together. What has the same name has the same lines: a store may put one in the place of the other. */
 export type LogBatch = { readonly name: string; readonly rows: readonly AuditRow[] };
 
 /** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason. */

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { createAccessLog } from '../../platform/access-log/create-access-log.ts';
+import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { createJournal } from '../../platform/journal/create-journal.ts';
+import { createLog } from '../../platform/log.ts';
+import { systemClock } from '../../platform/system-clock.ts';
+import { systemIds as ids } from '../../platform/system-ids.ts';
+import { auditRowSchema } from '../../wire/events/audit-schema.ts';
+import type { LogCategory } from './diagnostic-setting.ts';
+import { skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
+import { Diagnostics } from './diagnostics.ts';
+import { type LogBatch, type LogWriter, logWriters } from './log-writers.ts';
+
+const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const job = { signal: new AbortController().signal, renew: async () => {} };
+
+forEachDatabase((_, open) => {
+  async function installation() {
+    const database = await open();
+    const held = new HeldClock();
+    const clock = { ...systemClock, nowMicros: held.nowMicros };
+    const folder = temporaryFolder('diagnostics');
+    const notes = folderNotes(folder.path, clock);
+    const journal = createJournal({ database, clock, ids });
+    const accessLog = createAccessLog({ database, clock, ids, log });
+    const store = logWriters(
+      { outbound: { call: () => Promise.reject(new Error('no way out')) }, tokens: new Map(), notesAt: () => notes },
+      [{ name: 'lake', kind: 'store', address: { kind: 'folder', folder: folder.path } }],
+    );
+    const jobs: string[] = [];
+    const diagnostics = (writers: ReadonlyMap<string, LogWriter> = store) =>
+      new Diagnostics({
+        ...{ database, journal, clock, log, writers, tenantId: '' },
+        directory: { byUid: () => undefined },
+        jobs: { add: async (_tx, { key }) => void jobs.push(key) },
+      });
+    return {
+      database,
+      clock,
+      held,
+      jobs,
+      lake: store.get('lake'),
+      diagnostics,
+      set: async (uid: string, categories: readonly LogCategory[] = ['ContainerRegistryRepositoryEvents']) =>
+        await database.transaction(async (tx) => {
+          const nowMicros = clock.nowMicros();
+          await writeDiagnostic(tx, { uid, registryUid: 'contoso', categories, destination: 'lake', nowMicros });
+          await skipLogsToHead(tx, uid, 'contoso');
+        }),
+      flush: () => accessLog.flush(),
+      access: (kind: 'pull' | 'signIn', tag = '', registryUid = 'contoso') => {
+        const common = { address: '192.0.2.9', correlationId: 'c', status: 200, identity: 'victor' } as const;
+        const content = kind === 'pull' ? { repository: 'app', tag } : {};
+        accessLog.record({ ...common, ...content, kind, registryUid });
+      },
+      change: (tag: string) =>
+        journal.transaction(async (_tx, append) =>
+          append({
+            stream: 'registry/contoso/home',
+            type: 'tag.set',
+            version: 1,
+            actor: 'olivia',
+            data: { repository: 'app', tag },
+          }),
+        ),
+      names: () => readdirSync(join(folder.path, 'notes')).sort(),
+      rows: () =>
+        readdirSync(join(folder.path, 'notes'))
+          .flatMap((name) =>
+            readFileSync(join(folder.path, 'notes', name), 'utf8')
+              .trim()
+              .split('\n'),
+          )
+          .map((line) => auditRowSchema.parse(JSON.parse(line)))
+          .map(({ OperationName, Tag }) => `${OperationName} ${Tag}`.trim())
+          .sort(),
+      close: async () => {
+        await accessLog.close();
+        folder.remove();
+      },
+    };
+  }
+
+  test('two settings with one store keep the lines of both', async () => {
+    const here = await installation();
+    await here.set('contents');
+    await here.set('logins', ['ContainerRegistryLoginEvents']);
+    here.access('pull', 'one');
+    here.access('signIn');
+    await here.flush();
+    for (const uid of ['contents', 'logins']) await here.diagnostics().send(uid, job);
+    assert.deepEqual(here.rows(), ['Login', 'Pull one']);
+    await here.close();
+  });
+
+  test('a sender that stood still replaces nothing of who took over', async () => {
+    const here = await installation();
+    await here.set('contents');
+    await here.change('one');
+    const [isHeld, isFree] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const slow = async (batch: LogBatch, ...rest: [AbortSignal]) => {
+      isHeld.resolve();
+      await isFree.promise;
+      await here.lake?.(batch, ...rest);
+    };
+    const stalled = here.diagnostics(new Map([['lake', slow]])).send('contents', job);
+    await Promise.race([isHeld.promise, stalled]);
+    await here.change('two');
+    await here.diagnostics().send('contents', job);
+    isFree.resolve();
+    await stalled;
+    assert.deepEqual([...new Set(here.rows())], ['Tag one', 'Tag two']);
+    await here.close();
+  });
+
+  test('the batches of one run are one file, without the lines of other registries', async () => {
+    const here = await installation();
+    await here.set('contents');
+    for (const tag of ['one', 'two']) {
+      here.access('pull', tag);
+      here.access('pull', tag, 'other');
+      await here.flush();
+    }
+    await here.diagnostics().send('contents', job);
+    assert.equal(here.names().length, 1);
+    assert.deepEqual(here.rows(), ['Pull one', 'Pull two']);
+    await here.close();
+  });
+});
