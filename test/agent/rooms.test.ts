@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
@@ -51,6 +51,21 @@ describe('a room', () => {
     assert.equal(existsSync('/etc/berth-was-here'), false);
     await shell('touch /tmp/inside /run/inside /var/tmp/inside');
     assert.equal(existsSync('/tmp/inside'), false);
+  });
+  test('of the machine it sees programs and certificates, and no files, devices or settings', async () => {
+    const open = join(folder.path, 'open');
+    writeFileSync(open, 'everybody may read it\n', { mode: 0o644 });
+    assert.notEqual(await cell.run(['cat', open]), 0);
+    assert.equal(
+      await shell('ls -d /home /opt /srv /boot /etc/hostname /etc/shadow /dev/loop0 2> /dev/null || true'),
+      '',
+    );
+    assert.equal(
+      await shell("find / -xdev -path /proc -prune -o -path '/usr/*' -prune -o -type s -print 2> /dev/null || true"),
+      '',
+    );
+    assert.match(await shell('cat /etc/passwd'), /^root:[^\n]*\nnobody:[^\n]*\n$/);
+    assert.equal((await shell('readlink /proc/1/root /proc/self/cwd')).trim(), '/\n/mnt');
   });
   test('a full disk is full for it alone', async () => {
     assert.match(
