@@ -163,6 +163,22 @@ forEachDatabase((_, open) => {
     for (const shown of [header(trusted), access]) assert.equal(await ask(shown, 'pull'), 'credentialsWrong');
   });
 
+  test('what others may do is read again when a run ends, and not when one begins or has ended', async () => {
+    const epoch = async () => {
+      const rows = await database.read.selectFrom('tenants').select('access_epoch').execute();
+      return rows.map((row) => row.access_epoch);
+    };
+    const before = await epoch();
+    const token = await issue();
+    assert.equal(await ask(header(token), 'push'), 'allowed');
+    assert.deepEqual(await epoch(), before);
+    await sample.here.runTokens.end(token.tokenUid);
+    const ended = await epoch();
+    assert.notDeepEqual(ended, before);
+    await sample.here.runTokens.end(token.tokenUid);
+    assert.deepEqual(await epoch(), ended);
+  });
+
   test('journal and directory show when a run began and ended, and no credential of it', async () => {
     const token = await issue({ run: 'ca77' });
     await sample.here.runTokens.end(token.tokenUid);

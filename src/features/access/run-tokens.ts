@@ -87,7 +87,15 @@ export class RunTokens {
 
   /** The run is over: what it signed in with fails from the next request on, on every process. Nothing for one that ended before. */
   async end(tokenUid: string): Promise<void> {
-    const { journal, tenantUid } = this.#parts;
+    const { database, journal, tenantUid } = this.#parts;
+    // Without need the access epoch stays: where it is raised, every process reads again who may do what.
+    const there = await database.read
+      .selectFrom('secrets')
+      .select('uid')
+      .where('uid', '=', tokenUid)
+      .where('name', '=', 'run')
+      .executeTakeFirst();
+    if (there === undefined) return;
     await journal.transaction(async (tx, append) => {
       await raiseAccessEpoch(tx, tenantUid);
       const ended = await tx
@@ -103,8 +111,8 @@ export class RunTokens {
   async #keep(request: RunTokenRequest, uid: string, expiresAtMicros: number): Promise<Standing> {
     const { clock, journal, tenantUid } = this.#parts;
     const { principalUid, registryUid, scopes, isTrustedService, run } = request;
+    // Takes nothing from anybody, so the access epoch stays.
     return await journal.transaction(async (tx, append) => {
-      await raiseAccessEpoch(tx, tenantUid);
       const nowMicros = clock.nowMicros();
       await dropExpired(tx, principalUid, nowMicros);
       if (await isPrincipal(tx, principalUid, tenantUid, registryUid)) {
