@@ -1,5 +1,6 @@
-import { open } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreAddress } from '../../platform/blob-store/store-address.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import { makeFolder } from '../../platform/make-folder.ts';
@@ -20,6 +21,8 @@ export type LogWriterParts = {
 };
 
 const answerTimeoutMs = 30_000;
+const bytesPerWrite = 65_536;
+const halfLineMs = 50;
 
 /** What writes to each destination, by its name. */
 export function logWriters(
@@ -32,7 +35,7 @@ export function logWriters(
 function writerTo({ outbound, tokens, notesAt }: LogWriterParts, destination: LogDestination): LogWriter {
   switch (destination.kind) {
     case 'file':
-      return async ({ rows }) => await appendLines(destination.path, linesOf(rows));
+      return async ({ rows }) => await appendLines(destination.path, rows);
     case 'http': {
       const token = tokens.get(destination.name);
       const credentials = token === undefined ? {} : { authorization: `Bearer ${token}` };
@@ -49,16 +52,58 @@ function linesOf(rows: readonly AuditRow[]): string {
   return rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 }
 
-/** Opened anew for each batch, so that a file which was moved away begins again. What a crash left of a line stays one line. */
-async function appendLines(path: string, lines: string): Promise<void> {
+/**
+ * Opened anew for each batch, so that a file which was moved away begins again. Others, in other processes too, append to it
+ * meanwhile: lines that are one write at the end of the file are not mixed with theirs.
+ */
+async function appendLines(path: string, rows: readonly AuditRow[]): Promise<void> {
   makeFolder(dirname(path));
   await using file = await open(path, 'a+', 0o600);
-  const { size } = await file.stat();
-  const last = Buffer.alloc(1);
-  if (size > 0) await file.read(last, 0, 1, size - 1);
-  const isWhole = size === 0 || last.toString() === '\n';
-  await file.appendFile(isWhole ? lines : `\n${lines}`);
+  const groups = groupsOf(
+    rows.map((row) => `${JSON.stringify(row)}\n`),
+    { bytes: bytesPerWrite, lines: Number.POSITIVE_INFINITY },
+  );
+  let isTorn = await endsInHalfLine(file);
+  for (const group of groups) {
+    const bytes = Buffer.from(`${isTorn ? '\n' : ''}${group.join('')}`);
+    const { bytesWritten } = await file.write(bytes);
+    if (bytesWritten < bytes.byteLength) throw new Error('the file took a part of the lines only');
+    isTorn = false;
+  }
   await file.datasync();
+}
+
+/** What a crash left stays one line. What another is just writing is longer, or whole, at the second look. */
+async function endsInHalfLine(file: FileHandle): Promise<boolean> {
+  const before = await endOf(file);
+  if (before.isWhole) return false;
+  await delay(halfLineMs);
+  const after = await endOf(file);
+  return !after.isWhole && after.size === before.size;
+}
+
+async function endOf(file: FileHandle): Promise<{ readonly size: number; readonly isWhole: boolean }> {
+  const { size } = await file.stat();
+  if (size === 0) return { size, isWhole: true };
+  const last = Buffer.alloc(1);
+  await file.read(last, 0, 1, size - 1);
+  return { size, isWhole: last.toString() === '\n' };
+}
+
+/** In order, as many in a group as the limits allow, and one at least. */
+function groupsOf(lines: readonly string[], most: { readonly bytes: number; readonly lines: number }): string[][] {
+  const groups: string[][] = [];
+  let room = 0;
+  for (const line of lines) {
+    const group = groups.at(-1);
+    room -= Buffer.byteLength(line);
+    if (group !== undefined && room >= 0 && group.length < most.lines) group.push(line);
+    else {
+      groups.push([line]);
+      room = most.bytes - Buffer.byteLength(line);
+    }
+  }
+  return groups;
 }
 
 type Post = {

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import type { AuditRow } from '../../wire/events/audit-schema.ts';
+import { recordOfAccess } from './audit-record.ts';
+import { auditRowOf } from './audit-row.ts';
+import { type LogBatch, logWriters } from './log-writers.ts';
+
+const signal = new AbortController().signal;
+
+function rowOf(tag: string): AuditRow {
+  const line = JSON.stringify({ at: 1, kind: 'pull', repository: 'app', tag, userAgent: 'x'.repeat(300) });
+  return auditRowOf({ directory: { byUid: () => undefined }, tenantId: '' }, recordOfAccess(line, tag));
+}
+
+function batchOf(name: string, count: number): LogBatch {
+  return { name, rows: Array.from({ length: count }, (_, at) => rowOf(`${name}-${at}`)) };
+}
+
+/** As another process has them: nothing is shared but the file. */
+function writerTo(path: string) {
+  const outbound = { call: () => Promise.reject(new Error('no way out')) };
+  const notesAt = () => assert.fail('no store');
+  const write = logWriters({ outbound, tokens: new Map(), notesAt }, [{ name: 'disk', kind: 'file', path }]).get(
+    'disk',
+  );
+  assert(write);
+  return write;
+}
+
+function linesIn(path: string): string[] {
+  return readFileSync(path, 'utf8').split('\n').slice(0, -1);
+}
+
+test('what several write to one file at once stays whole lines', async () => {
+  const folder = temporaryFolder('log-writers');
+  const path = join(folder.path, 'logs/all.jsonl');
+  const writers = [writerTo(path), writerTo(path)];
+  for (let round = 0; round < 3; round += 1)
+    await Promise.all(
+      ['a', 'b', 'c', 'd'].map((name, at) => writers[at % 2]?.(batchOf(`${name}${round}`, 2_000), signal)),
+    );
+  const tags = linesIn(path)
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line).Tag);
+  assert.equal(new Set(tags).size, 24_000);
+  folder.remove();
+});
+
+test('what a crash left of a line is no part of the next', async () => {
+  const folder = temporaryFolder('log-writers');
+  const path = join(folder.path, 'all.jsonl');
+  appendFileSync(path, '{"half":');
+  await writerTo(path)(batchOf('a', 1), signal);
+  const [half, line = ''] = linesIn(path);
+  assert.equal(half, '{"half":');
+  assert.equal(JSON.parse(line).Tag, 'a-0');
+  folder.remove();
+});
