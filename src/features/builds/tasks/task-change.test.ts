@@ -222,6 +222,7 @@ forEachDatabase((_, open) => {
       sampleTask('app', { trigger: { baseImageTrigger: called } }),
       /leave updateTriggerEndpoint out/,
     );
+    await refused('bad1-task', sampleTask('app', { logTemplate: 'logs:{{.Run.ID}}' }), /leave the log template out/);
     await refused('bad1-task', sampleTask('app', { agentPoolName: 'nowhere' }), /no agent pool 'nowhere'/);
     await refused('bad', sampleTask('app'), /5 to 50/);
   });

@@ -38,6 +38,7 @@ export function validateTask({ desired, existing }: Validation): Desired {
   refuseSources(task);
   refuseVaults(task);
   refuseEndpoint(task);
+  refuseLogTemplate(task);
   const { sealed = null } = isMerge ? wanted : {};
   const identity = isMerge ? patchedIdentity(desired.identity, existing?.identity) : desired.identity;
   return { ...desired, sku: undefined, identity, properties: tidy({ ...task, sealed }) };
@@ -131,6 +132,14 @@ function refuseEndpoint({ trigger }: StoredTask): void {
   throw invalid(
     'properties.trigger.baseImageTrigger.updateTriggerEndpoint',
     'Tasks call no addresses here: leave updateTriggerEndpoint out, and have pushes told with az acr webhook create.',
+  );
+}
+
+function refuseLogTemplate({ logTemplate }: StoredTask): void {
+  if (!logTemplate) return;
+  throw invalid(
+    'properties.logTemplate',
+    'Logs are kept with their runs here, not as artifacts of a repository: leave the log template out.',
   );
 }
 

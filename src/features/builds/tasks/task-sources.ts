@@ -144,22 +144,17 @@ export async function findSourceOfHook(
   return row && sourceOf(sealer, row);
 }
 
-/** Those whose repository is to be looked at. */
-export async function listDueSources(
-  { sealer }: Pick<SourceParts, 'sealer'>,
-  queries: Queries,
-  nowMicros: number,
-  limit: number,
-): Promise<TaskSource[]> {
+/** The hook ids of those whose repository is to be looked at: one that cannot be opened keeps no other waiting. */
+export async function listDueHooks(queries: Queries, nowMicros: number, limit: number): Promise<string[]> {
   const rows = await queries
     .selectFrom('task_sources')
-    .selectAll()
+    .select('hook_id')
     .where('poll_at', '<=', nowMicros)
     .where('state', '=', 'active')
     .orderBy('poll_at')
     .limit(limit)
     .execute();
-  return rows.map((row) => sourceOf(sealer, row));
+  return rows.map((row) => row.hook_id);
 }
 
 /** The commit that a branch has now. */
@@ -168,10 +163,10 @@ export async function noteHead(tx: Transaction, source: TaskSource, branch: stri
   await tx.updateTable('task_sources').set({ heads }).where('hook_id', '=', source.hookId).execute();
 }
 
-/** After a look at the repository: undefined heads where it could not be asked. */
+/** After a look at the repository: undefined heads where it has to be looked at again. */
 export async function noteLook(
   tx: Transaction,
-  { hookId }: TaskSource,
+  hookId: string,
   look: {
     readonly heads?: Readonly<Record<string, string>>;
     readonly problem: string | null;

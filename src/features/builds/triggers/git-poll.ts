@@ -1,8 +1,11 @@
 import type { JobKind } from '../../../platform/jobs/jobs.ts';
+import { SealError } from '../../../platform/keys/sealer.ts';
 import type { Outbound } from '../../../platform/outbound/outbound.ts';
 import { findByUid } from '../../resources/resource-store.ts';
+import { reasonOf } from '../run-order.ts';
 import { storedTaskOf } from '../tasks/task.ts';
-import { listDueSources, noteLook, type TaskSource } from '../tasks/task-sources.ts';
+import { isFaultOfTask } from '../tasks/task-fault.ts';
+import { findSourceOfHook, listDueHooks, noteLook, type TaskSource } from '../tasks/task-sources.ts';
 import { RemoteError, type RemoteHeads, readHeads } from './git-remote.ts';
 import { type GitSources, type GitSourcesParts, isDefaultWanted, wantedBranch } from './git-sources.ts';
 
@@ -35,23 +38,44 @@ export function gitPollJob(parts: GitPollParts): JobKind {
 
 /** Those whose time it is, some of them at once. The first look at a repository starts nothing: it is what later ones are compared with. */
 export async function lookAtRepositories(parts: GitPollParts): Promise<void> {
-  const due = await listDueSources(parts, parts.database.read, parts.clock.nowMicros(), page);
-  await Promise.all(due.map((source) => lookAt(parts, source)));
+  const due = await listDueHooks(parts.database.read, parts.clock.nowMicros(), page);
+  await Promise.all(due.map((hookId) => lookOrPutOff(parts, hookId)));
 }
 
-async function lookAt(parts: GitPollParts, source: TaskSource): Promise<void> {
-  const { database, outbound, clock, gitPollMs, log } = parts;
-  const isCalled = source.providerHook !== undefined;
-  const nextAtMicros = clock.nowMicros() + gitPollMs * (isCalled ? rarely : 1) * 1_000;
+/** What cannot be looked at, or whose task cannot be run, is put off as any other: it would have no end of turns before the rest. */
+async function lookOrPutOff(parts: GitPollParts, hookId: string): Promise<void> {
+  const { database, log } = parts;
   try {
-    const heads = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
-    await tell(parts, source, heads);
-    await database.transaction((tx) => noteLook(tx, source, { heads: heads.branches, problem: null, nextAtMicros }));
+    await lookAt(parts, hookId);
   } catch (error) {
-    if (!(error instanceof RemoteError)) throw error;
-    log.info('repository of a task cannot be looked at', { taskUid: source.taskUid, error: error.message });
-    await database.transaction((tx) => noteLook(tx, source, { problem: error.message, nextAtMicros }));
+    const problem = problemOf(error);
+    if (problem === undefined) throw error;
+    log.info('repository of a task cannot be looked at, or starts nothing', { hookId, error: problem });
+    const nextAtMicros = nextLook(parts);
+    await database.transaction((tx) => noteLook(tx, hookId, { problem, nextAtMicros }));
   }
+}
+
+async function lookAt(parts: GitPollParts, hookId: string): Promise<void> {
+  const { database, outbound } = parts;
+  const source = await findSourceOfHook(parts, database.read, hookId);
+  if (source === undefined) return;
+  const nextAtMicros = nextLook(parts, source.providerHook === undefined ? 1 : rarely);
+  const heads = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
+  await tell(parts, source, heads);
+  await database.transaction((tx) => noteLook(tx, hookId, { heads: heads.branches, problem: null, nextAtMicros }));
+}
+
+function nextLook({ clock, gitPollMs }: GitPollParts, times = 1): number {
+  return clock.nowMicros() + gitPollMs * times * 1_000;
+}
+
+/** For whoever set the task up; undefined for faults that are not of the repository or the task. */
+function problemOf(error: unknown): string | undefined {
+  if (error instanceof RemoteError) return error.message;
+  if (error instanceof SealError)
+    return 'a secret of the task cannot be opened: is the key that it was sealed with there?';
+  return isFaultOfTask(error) ? `the task cannot be run: ${reasonOf(error)}` : undefined;
 }
 
 /** The wanted branch, where it has another commit than at the last look. */

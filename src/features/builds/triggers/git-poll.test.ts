@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { before, test } from 'node:test';
+import { forEachDatabase } from '../../../../test/support/databases.ts';
+import { type SampleProcess, sampleAccess, sampleProcess } from '../../../../test/support/sample-access.ts';
+import { sampleTask, sampleTasks } from '../../../../test/support/sample-tasks.ts';
+import type { Database } from '../../../platform/database/database.ts';
+import { HeldClock } from '../../../platform/held-clock.ts';
+import { createLog } from '../../../platform/log.ts';
+import { systemIds as ids } from '../../../platform/system-ids.ts';
+import { listSources } from '../tasks/task-sources.ts';
+import { lookAtRepositories } from './git-poll.ts';
+import { GitSources } from './git-sources.ts';
+
+const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const line = (text: string) => `${(text.length + 4).toString(16).padStart(4, '0')}${text}`;
+/** As many as one look takes. */
+const page = 32;
+
+forEachDatabase((_, open) => {
+  const clock = new HeldClock();
+  let commit = 'a'.repeat(40);
+  let database: Database;
+  let here: SampleProcess;
+  let tasks: Awaited<ReturnType<typeof sampleTasks>>;
+  let look: () => Promise<void>;
+
+  before(async () => {
+    database = await open();
+    const sample = await sampleAccess(database);
+    here = await sampleProcess(database, sample.tenantUid, clock);
+    tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
+    const parts = { ...here, ...here.account, ...tasks, database, clock, ids, log };
+    const gitSources = new GitSources(parts);
+    /** Git hosts all of whose repositories have one branch. */
+    const call = async () => ({
+      status: 200,
+      url: 'https://git.example/',
+      headers: new Map<string, string>(),
+      body: (async function* () {
+        yield Buffer.from(`${line('# service=git-upload-pack\n')}0000${line(`${commit} refs/heads/main\n`)}0000`);
+      })(),
+      discard: async () => {},
+    });
+    look = async () => {
+      clock.advance(301_000);
+      await lookAtRepositories({ ...parts, outbound: { call }, gitSources, gitPollMs: 300_000 });
+      // The rest of a look that was more than one page.
+      clock.advance(5_000);
+      await lookAtRepositories({ ...parts, outbound: { call }, gitSources, gitPollMs: 300_000 });
+    };
+  });
+
+  const withSources = (name: string, count: number) =>
+    sampleTask(name, {
+      trigger: {
+        sourceTriggers: Array.from({ length: count }, (_each, index) => ({
+          name: `source-${index}`,
+          sourceTriggerEvents: ['commit'],
+          sourceRepository: { repositoryUrl: `https://git.example/${name}-${index}.git`, branch: 'main' },
+        })),
+      },
+    });
+  const countRuns = async (name: string) => (await tasks.list()).filter(({ taskName }) => taskName === name).length;
+
+  test('repositories of tasks that cannot be run, or opened, keep no other from being looked at', async () => {
+    const bad = [];
+    for (let index = 0; index < page / 8; index += 1)
+      bad.push(await tasks.put(`bad-task-${index}`, withSources(`bad-task-${index}`, 8)));
+    const [first = assert.fail(), unreadable = assert.fail()] = bad;
+    await look();
+    clock.advance(1_000);
+    await tasks.put('good-task', withSources('good-task', 1));
+    await look();
+    for (const { uid, properties } of bad) {
+      // As a task may have been written once that is refused now.
+      const broken = JSON.stringify({ ...properties, logTemplate: 'logs:x' });
+      await database.transaction((tx) =>
+        tx.updateTable('resources').set({ properties: broken }).where('uid', '=', uid).execute(),
+      );
+    }
+    const sealed_secret = Buffer.from('not sealed');
+    await database.transaction((tx) =>
+      tx.updateTable('task_sources').set({ sealed_secret }).where('task_uid', '=', unreadable.uid).execute(),
+    );
+    commit = 'b'.repeat(40);
+    await look();
+    await look();
+    assert.equal(await countRuns('good-task'), 1);
+    const [source] = await listSources(here.account, database.read, first.uid);
+    assert.match(source?.problem ?? '', /cannot be run: .*log template/);
+    const rows = await database.read
+      .selectFrom('task_sources')
+      .select('problem')
+      .where('task_uid', '=', unreadable.uid)
+      .execute();
+    for (const { problem } of rows) assert.match(problem ?? '', /cannot be opened/);
+    // Once it can be run, the next look starts it by the commit that was missed.
+    const { properties } = first;
+    await database.transaction((tx) =>
+      tx
+        .updateTable('resources')
+        .set({ properties: JSON.stringify(properties) })
+        .where('uid', '=', first.uid)
+        .execute(),
+    );
+    await look();
+    assert(await countRuns('bad-task-0'));
+  });
+});
