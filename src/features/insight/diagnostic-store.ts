@@ -1,7 +1,8 @@
 import type { Selectable } from 'kysely';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { lockedForShare } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
-import { listAccessStreams } from './access-streams.ts';
+import { type AccessStream, listAccessStreams } from './access-streams.ts';
 import type { LogCategory } from './diagnostic-setting.ts';
 
 export type DiagnosticRow = Selectable<Schema['diagnostic_settings']>;
@@ -43,7 +44,7 @@ export async function writeDiagnostic(tx: Transaction, write: DiagnosticWrite): 
 
 /** Moves a setting to where all logs stand now: it is sent nothing that is over. */
 export async function skipLogsToHead(tx: Transaction, uid: string, registryUid: string): Promise<void> {
-  for (const head of await logHeads(tx, registryUid))
+  for (const head of await logHeads(tx, registryUid, await listAccessStreams(tx)))
     await tx
       .insertInto('diagnostic_cursors')
       .values({ setting_uid: uid, ...head })
@@ -54,8 +55,9 @@ export async function skipLogsToHead(tx: Transaction, uid: string, registryUid: 
 }
 
 export async function removeDiagnostic(tx: Transaction, uid: string): Promise<void> {
-  await tx.deleteFrom('diagnostic_cursors').where('setting_uid', '=', uid).execute();
+  // First the setting: a sender that moves a cursor has locked it.
   await tx.deleteFrom('diagnostic_settings').where('uid', '=', uid).execute();
+  await tx.deleteFrom('diagnostic_cursors').where('setting_uid', '=', uid).execute();
 }
 
 export async function findDiagnostic(queries: Queries, uid: string): Promise<DiagnosticRow | undefined> {
@@ -63,21 +65,25 @@ export async function findDiagnostic(queries: Queries, uid: string): Promise<Dia
 }
 
 /** Those that may be sent something now. */
-export async function listDueDiagnostics(queries: Queries, nowMicros: number): Promise<string[]> {
-  const rows = await queries
+export async function listDueDiagnostics(queries: Queries, nowMicros: number): Promise<DiagnosticRow[]> {
+  return await queries
     .selectFrom('diagnostic_settings')
-    .select('uid')
+    .selectAll()
     .where('is_enabled', '=', 1)
     .where('retry_at', '<=', nowMicros)
+    .orderBy('uid')
     .execute();
-  return rows.map(({ uid }) => uid);
 }
 
 /** Where the setting goes on in each stream that it is behind in. */
-export async function logsBehind(queries: Queries, { uid, registry_uid }: DiagnosticRow): Promise<DiagnosticCursor[]> {
+export async function logsBehind(
+  queries: Queries,
+  { uid, registry_uid }: DiagnosticRow,
+  accesses: readonly AccessStream[],
+): Promise<DiagnosticCursor[]> {
   const rows = await queries.selectFrom('diagnostic_cursors').selectAll().where('setting_uid', '=', uid).execute();
   const known = new Map(rows.map((row) => [`${row.source} ${row.stream} ${row.incarnation}`, row.seq]));
-  return (await logHeads(queries, registry_uid)).flatMap((head) => {
+  return (await logHeads(queries, registry_uid, accesses)).flatMap((head) => {
     const seq = known.get(`${head.source} ${head.stream} ${head.incarnation}`) ?? 0;
     return seq < head.seq ? [{ ...head, seq }] : [];
   });
@@ -92,7 +98,10 @@ export async function moveLogCursor(
 ): Promise<boolean> {
   const { source, stream, incarnation } = from;
   return await database.transaction(async (tx) => {
-    if ((await findDiagnostic(tx, row.uid))?.changed_at !== row.changed_at) return false;
+    // Whoever removes it waits, and then finds the cursor.
+    const stands = tx.selectFrom('diagnostic_settings').select('changed_at').where('uid', '=', row.uid);
+    const now = await lockedForShare(database.kind, stands).executeTakeFirst();
+    if (now?.changed_at !== row.changed_at) return false;
     const moved = await tx
       .insertInto('diagnostic_cursors')
       .values({ setting_uid: row.uid, source, stream, incarnation, seq })
@@ -121,7 +130,11 @@ export async function noteAttempt(
 }
 
 /** The streams of a registry's journal, and all of the access log, which has every registry's. */
-async function logHeads(queries: Queries, registryUid: string): Promise<DiagnosticCursor[]> {
+async function logHeads(
+  queries: Queries,
+  registryUid: string,
+  accesses: readonly AccessStream[],
+): Promise<DiagnosticCursor[]> {
   const start = `registry/${registryUid}/`;
   const journal = await queries
     .selectFrom('journal_heads')
@@ -130,7 +143,6 @@ async function logHeads(queries: Queries, registryUid: string): Promise<Diagnost
     // '0' is the character after '/'.
     .where('stream', '<', `${start.slice(0, -1)}0`)
     .execute();
-  const accesses = await listAccessStreams(queries);
   return [
     ...journal.map((head) => ({ source: 'journal', ...head }) as const),
     ...accesses.map((head) => ({ source: 'access', incarnation: '', ...head }) as const),

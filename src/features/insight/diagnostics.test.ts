@@ -15,7 +15,7 @@ import { auditRowSchema } from '../../wire/events/audit-schema.ts';
 import type { LogCategory } from './diagnostic-setting.ts';
 import { skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
 import { Diagnostics } from './diagnostics.ts';
-import { type LogBatch, type LogWriter, logWriters } from './log-writers.ts';
+import { type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -104,10 +104,10 @@ forEachDatabase((_, open) => {
     await here.set('contents');
     await here.change('one');
     const [isHeld, isFree] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-    const slow = async (batch: LogBatch, ...rest: [AbortSignal]) => {
+    const slow = async (batch: LogBatch, sending: LogSending) => {
       isHeld.resolve();
       await isFree.promise;
-      await here.lake?.(batch, ...rest);
+      await here.lake?.(batch, sending);
     };
     const stalled = here.diagnostics(new Map([['lake', slow]])).send('contents', job);
     await Promise.race([isHeld.promise, stalled]);
@@ -130,6 +130,26 @@ forEachDatabase((_, open) => {
     await here.diagnostics().send('contents', job);
     assert.equal(here.names().length, 1);
     assert.deepEqual(here.rows(), ['Pull one', 'Pull two']);
+    await here.close();
+  });
+
+  test('only settings that are behind are planned', async () => {
+    const here = await installation();
+    const plan = async () => {
+      here.jobs.length = 0;
+      await here
+        .diagnostics()
+        .planKind()
+        .run({ ...job, payload: {}, attempt: 1 });
+      return here.jobs;
+    };
+    await here.change('before');
+    await here.set('contents');
+    assert.deepEqual(await plan(), []);
+    await here.change('after');
+    assert.deepEqual(await plan(), ['contents']);
+    await here.diagnostics().send('contents', job);
+    assert.deepEqual(await plan(), []);
     await here.close();
   });
 });

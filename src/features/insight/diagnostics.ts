@@ -5,6 +5,7 @@ import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
 import type { AuditRow } from '../../wire/events/audit-schema.ts';
+import { listAccessStreams } from './access-streams.ts';
 import { recordsOfBatch } from './audit-index.ts';
 import { type AuditRecord, recordOfEvent } from './audit-record.ts';
 import { type AuditRowParts, auditRowOf } from './audit-row.ts';
@@ -17,7 +18,7 @@ import {
   moveLogCursor,
   noteAttempt,
 } from './diagnostic-store.ts';
-import type { LogWriter } from './log-writers.ts';
+import type { LogSending, LogWriter } from './log-writers.ts';
 import { withNames } from './principal-names.ts';
 
 export type DiagnosticsParts = AuditRowParts & {
@@ -55,14 +56,18 @@ export class Diagnostics {
     this.#parts = parts;
   }
 
-  /** Looks who is to be sent something. */
+  /** Looks who is to be sent something. The heads of the access log are the same for all. */
   planKind(): JobKind {
     const run = async () => {
       const { database, clock, jobs } = this.#parts;
-      const due = await listDueDiagnostics(database.read, clock.nowMicros());
-      if (due.length === 0) return;
+      const behind: string[] = [];
+      const accesses = await listAccessStreams(database.read);
+      for (const row of await listDueDiagnostics(database.read, clock.nowMicros()))
+        if (row.failures > 0 || (await logsBehind(database.read, row, accesses)).length > 0) behind.push(row.uid);
+      if (behind.length === 0) return;
       await database.transaction(async (tx) => {
-        for (const settingUid of due) await jobs.add(tx, { kind: sendJob, key: settingUid, payload: { settingUid } });
+        for (const settingUid of behind)
+          await jobs.add(tx, { kind: sendJob, key: settingUid, payload: { settingUid } });
       });
     };
     return { kind: 'diagnostics.plan', run, leaseMs: 30_000, maxAttempts: 10, everyMs: planEveryMs };
@@ -74,12 +79,12 @@ export class Diagnostics {
     return { kind: sendJob, run, leaseMs, maxAttempts };
   }
 
-  async send(settingUid: string, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  async send(settingUid: string, job: LogSending): Promise<void> {
     const { database, clock, log } = this.#parts;
     const row = await findDiagnostic(database.read, settingUid);
     if (row === undefined || row.is_enabled === 0) return;
     try {
-      for (const cursor of await logsBehind(database.read, row))
+      for (const cursor of await logsBehind(database.read, row, await listAccessStreams(database.read)))
         if (!(await this.#sendStream(row, cursor, job))) return;
       if (row.failures > 0) await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, lastError: '' });
     } catch (error) {
@@ -93,22 +98,18 @@ export class Diagnostics {
   }
 
   /** False when the setting is no more what it was. */
-  async #sendStream(
-    row: DiagnosticRow,
-    start: DiagnosticCursor,
-    { signal, renew }: Pick<JobRun, 'signal' | 'renew'>,
-  ): Promise<boolean> {
+  async #sendStream(row: DiagnosticRow, start: DiagnosticCursor, job: LogSending): Promise<boolean> {
     const write = this.#parts.writers.get(row.destination);
     if (write === undefined) throw new Error(`the settings have no log destination ${row.destination} any more`);
     const categories = z.array(z.string()).parse(JSON.parse(row.categories));
     for (let cursor = start; ; ) {
-      signal.throwIfAborted();
+      job.signal.throwIfAborted();
       const { rows, seq } = await this.#gather(row, categories, cursor);
       if (seq === cursor.seq) return true;
-      if (rows.length > 0) await write({ name: nameOf(row, cursor, seq), rows }, signal);
+      if (rows.length > 0) await write({ name: nameOf(row, cursor, seq), rows }, job);
       if (!(await moveLogCursor(this.#parts.database, row, cursor, seq))) return false;
       cursor = { ...cursor, seq };
-      await renew();
+      await job.renew();
     }
   }
 

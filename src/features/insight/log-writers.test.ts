@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { z } from 'zod';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
-import type { AuditRow } from '../../wire/events/audit-schema.ts';
+import type { OutboundRequest } from '../../platform/outbound/outbound.ts';
+import { type AuditRow, auditRowSchema } from '../../wire/events/audit-schema.ts';
 import { recordOfAccess } from './audit-record.ts';
 import { auditRowOf } from './audit-row.ts';
 import { type LogBatch, logWriters } from './log-writers.ts';
 
-const signal = new AbortController().signal;
+const sending = { signal: new AbortController().signal, renew: async () => {} };
+
+const recordsSchema = z.object({ records: z.array(auditRowSchema) });
 
 function rowOf(tag: string): AuditRow {
   const line = JSON.stringify({ at: 1, kind: 'pull', repository: 'app', tag, userAgent: 'x'.repeat(300) });
@@ -40,7 +45,7 @@ test('what several write to one file at once stays whole lines', async () => {
   const writers = [writerTo(path), writerTo(path)];
   for (let round = 0; round < 3; round += 1)
     await Promise.all(
-      ['a', 'b', 'c', 'd'].map((name, at) => writers[at % 2]?.(batchOf(`${name}${round}`, 2_000), signal)),
+      ['a', 'b', 'c', 'd'].map((name, at) => writers[at % 2]?.(batchOf(`${name}${round}`, 2_000), sending)),
     );
   const tags = linesIn(path)
     .filter((line) => line !== '')
@@ -53,9 +58,31 @@ test('what a crash left of a line is no part of the next', async () => {
   const folder = temporaryFolder('log-writers');
   const path = join(folder.path, 'all.jsonl');
   appendFileSync(path, '{"half":');
-  await writerTo(path)(batchOf('a', 1), signal);
+  await writerTo(path)(batchOf('a', 1), sending);
   const [half, line = ''] = linesIn(path);
   assert.equal(half, '{"half":');
   assert.equal(JSON.parse(line).Tag, 'a-0');
   folder.remove();
+});
+
+test('an address gets as much at once as it takes', async () => {
+  const sizes: number[] = [];
+  const tags: string[] = [];
+  const call = async ({ url, body = '' }: OutboundRequest) => {
+    assert(typeof body === 'string');
+    const { records } = recordsSchema.parse(JSON.parse(body));
+    const status = records.length > 200 ? 413 : 204;
+    sizes.push(records.length);
+    if (status === 204) tags.push(...records.map(({ Tag }) => Tag));
+    return { url, status, headers: new Map(), body: Readable.from([]), discard: async () => {} };
+  };
+  const notesAt = () => assert.fail('no store');
+  const destination = { name: 'siem', kind: 'http', url: 'https://siem.example/' } as const;
+  const batch = batchOf('a', 1_200);
+  await logWriters({ outbound: { call }, tokens: new Map(), notesAt }, [destination]).get('siem')?.(batch, sending);
+  assert(sizes.every((size) => size <= 500));
+  assert.deepEqual(
+    tags,
+    batch.rows.map(({ Tag }) => Tag),
+  );
 });

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreAddress } from '../../platform/blob-store/store-address.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { makeFolder } from '../../platform/make-folder.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
 import type { AuditRow } from '../../wire/events/audit-schema.ts';
@@ -11,8 +12,11 @@ import type { LogDestination } from './log-destination.ts';
 /** Lines that belong together. What has the same name has the same lines: a store may put one in the place of the other. */
 export type LogBatch = { readonly name: string; readonly rows: readonly AuditRow[] };
 
+/** `renew` is called while a batch takes long. */
+export type LogSending = Pick<JobRun, 'signal' | 'renew'>;
+
 /** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason. */
-export type LogWriter = (batch: LogBatch, signal: AbortSignal) => Promise<void>;
+export type LogWriter = (batch: LogBatch, sending: LogSending) => Promise<void>;
 
 export type LogWriterParts = {
   readonly outbound: Pick<Outbound, 'call'>;
@@ -21,6 +25,8 @@ export type LogWriterParts = {
 };
 
 const answerTimeoutMs = 30_000;
+const bytesPerPost = 900_000;
+const linesPerPost = 500;
 const bytesPerWrite = 65_536;
 const halfLineMs = 50;
 
@@ -39,7 +45,7 @@ function writerTo({ outbound, tokens, notesAt }: LogWriterParts, destination: Lo
     case 'http': {
       const token = tokens.get(destination.name);
       const credentials = token === undefined ? {} : { authorization: `Bearer ${token}` };
-      return async ({ rows }, signal) => await post(outbound, { url: destination.url, credentials, rows, signal });
+      return async ({ rows }, sending) => await postAll({ outbound, url: destination.url, credentials, sending }, rows);
     }
     case 'store': {
       const notes = notesAt(destination.address);
@@ -106,26 +112,41 @@ function groupsOf(lines: readonly string[], most: { readonly bytes: number; read
   return groups;
 }
 
-type Post = {
+type Posting = {
+  readonly outbound: Pick<Outbound, 'call'>;
   readonly url: string;
   readonly credentials: Readonly<Record<string, string>>;
-  readonly rows: readonly AuditRow[];
-  readonly signal: AbortSignal;
+  readonly sending: LogSending;
 };
 
-/** As Azure Monitor's collectors take records. */
-async function post(outbound: Pick<Outbound, 'call'>, { url, credentials, rows, signal }: Post): Promise<void> {
+/** As Azure Monitor's collectors take records: a megabyte at once. Whoever takes less says so, and is sent less. */
+async function postAll(posting: Posting, rows: readonly AuditRow[]): Promise<void> {
+  const waiting = groupsOf(
+    rows.map((row) => JSON.stringify(row)),
+    { bytes: bytesPerPost, lines: linesPerPost },
+  );
+  for (let lines = waiting.shift(); lines !== undefined; lines = waiting.shift()) {
+    const status = await post(posting, lines);
+    if (status === 413 && lines.length > 1) {
+      const middle = Math.ceil(lines.length / 2);
+      waiting.unshift(lines.slice(0, middle), lines.slice(middle));
+    } else if (status < 200 || status >= 300) throw new Error(`the destination answered ${status}`);
+    await posting.sending.renew();
+  }
+}
+
+async function post({ outbound, url, credentials, sending }: Posting, lines: readonly string[]): Promise<number> {
   const answer = await outbound.call({
     url,
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     credentials,
-    body: JSON.stringify({ records: rows }),
+    body: `{"records":[${lines.join(',')}]}`,
     maxBytes: Number.MAX_SAFE_INTEGER,
     timeoutMs: answerTimeoutMs,
     maxRedirects: 0,
-    signal,
+    signal: sending.signal,
   });
   await answer.discard();
-  if (answer.status < 200 || answer.status >= 300) throw new Error(`the destination answered ${answer.status}`);
+  return answer.status;
 }
