@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { AuditFinding, AuditQuery, AuditRow } from '../wire/events/audit-schema.ts';
 import { type Command, type CommandContext, exitCodes, type Given, jsonOption, type Option } from './command.ts';
 import { table } from './table.ts';
@@ -91,7 +92,7 @@ async function* rowsOf(context: CommandContext, given: Given): AsyncGenerator<Au
 
 function cellsOf(row: AuditRow): string[] {
   const reference = row.Tag === '' ? row.Digest.slice(0, 19) : row.Tag;
-  const what = [row.Repository, reference].filter((each) => each !== '').join(':');
+  const what = [row.Repository, reference].filter((each) => each !== '').join(':') || runTextOf(row);
   const times = row.Times > 1 ? ` (${row.Times} times)` : '';
   return [
     row.TimeGenerated.slice(0, 19),
@@ -101,4 +102,12 @@ function cellsOf(row: AuditRow): string[] {
     row.CallerIpAddress,
     `${what}${row.Reason === '' ? '' : ` ${row.Reason}`}${times}`.trim(),
   ];
+}
+
+const runSchema = z.object({ runId: z.string(), status: z.string() });
+
+/** Which run of a build, and how it then stood. */
+function runTextOf({ OperationName, Detail }: AuditRow): string {
+  const run = OperationName.startsWith('run.') ? runSchema.safeParse(Detail).data : undefined;
+  return run === undefined ? '' : `run ${run.runId} ${run.status}`;
 }

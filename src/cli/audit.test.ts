@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { z } from 'zod';
+import { armCaller } from '../../test/support/arm-caller.ts';
+import { startBerth } from '../../test/support/berth-server.ts';
+import { run } from '../../test/support/run.ts';
+
+test('lines about a run of a build name it', async () => {
+  await using server = await startBerth({ settings: { builds: 'off' } });
+  const arm = await armCaller(server);
+  const encodedTaskContent = Buffer.from('steps: []').toString('base64');
+  const made = await arm.post('scheduleRun', { type: 'EncodedTaskRunRequest', encodedTaskContent });
+  const { name } = z.looseObject({ name: z.string() }).parse(made);
+  await arm.post(`runs/${name}/cancel`);
+  const program = join(import.meta.dirname, '../../bin/berth');
+  const list = ['audit', 'list', '--registry', 'local', '--data', server.dataFolder];
+  const { stdout } = await run(program, [...list, '--operation', 'run.finished']);
+  assert.match(stdout, new RegExp(`run\\.finished .* run ${name} Canceled$`, 'm'));
+  assert.match(
+    (await run(program, [...list, '--operation', 'run.queued'])).stdout,
+    new RegExp(`run ${name} Queued$`, 'm'),
+  );
+});
