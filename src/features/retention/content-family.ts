@@ -1,5 +1,6 @@
 import { cosignSubject } from '../content/cosign-tags.ts';
 import type { ManifestFacts, TagFacts } from './purge-selection.ts';
+import { forEach, mapped, type Sliced } from './sliced.ts';
 
 /** How the manifests of a repository belong together. */
 export type Family = {
@@ -10,22 +11,27 @@ export type Family = {
   readonly subjects: ReadonlyMap<string, ReadonlySet<string>>;
 };
 
-export function familyOf(manifests: readonly ManifestFacts[], tags: readonly TagFacts[]): Family {
-  const byDigest = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
+export function* familyOf(manifests: readonly ManifestFacts[], tags: readonly TagFacts[]): Sliced<Family> {
+  const byDigest = new Map<string, ManifestFacts>();
+  yield* forEach(manifests, (manifest) => byDigest.set(manifest.digest, manifest));
   const referrers = new Map<string, Set<ManifestFacts>>();
   const subjects = new Map<string, Set<string>>();
   const add = (subject: string, manifest: ManifestFacts): void => {
     setIn(referrers, subject).add(manifest);
     if (byDigest.has(subject)) setIn(subjects, manifest.digest).add(subject);
   };
-  for (const manifest of manifests) if (manifest.subject !== undefined) add(manifest.subject, manifest);
-  for (const { name, digest } of tags) {
+  yield* forEach(manifests, (manifest) => {
+    if (manifest.subject !== undefined) add(manifest.subject, manifest);
+  });
+  yield* forEach(tags, ({ name, digest }) => {
     const subject = cosignSubject(name);
     const manifest = byDigest.get(digest);
     if (subject !== undefined && subject !== digest && manifest !== undefined && byDigest.has(subject))
       add(subject, manifest);
-  }
-  return { byDigest, subjects, referrers: new Map([...referrers].map(([subject, some]) => [subject, [...some]])) };
+  });
+  const listed = new Map<string, readonly ManifestFacts[]>();
+  yield* forEach(referrers, ([subject, some]) => listed.set(subject, [...some]));
+  return { byDigest, subjects, referrers: listed };
 }
 
 function setIn<T>(sets: Map<string, Set<T>>, key: string): Set<T> {
@@ -47,29 +53,35 @@ export function isLooseReferrer({ subject }: ManifestFacts, { byDigest }: Family
   return subject !== undefined && !byDigest.has(subject);
 }
 
-/** Adds a manifest with what it lists and what refers to it, however deep. */
-export function keepFamily(root: ManifestFacts, family: Family, kept: Set<string>): void {
-  const waiting = [root];
-  for (let manifest = waiting.pop(); manifest !== undefined; manifest = waiting.pop()) {
-    if (kept.has(manifest.digest)) continue;
+/** Adds manifests with what they list and what refers to them, however deep. */
+export function* keepFamilies(roots: readonly ManifestFacts[], family: Family, kept: Set<string>): Sliced<void> {
+  const waiting = [...roots];
+  yield* forEach(drained(waiting), (manifest) => {
+    if (kept.has(manifest.digest)) return;
     kept.add(manifest.digest);
     for (const child of manifest.children) {
       const found = family.byDigest.get(child);
       if (found !== undefined) waiting.push(found);
     }
     for (const referrer of family.referrers.get(manifest.digest) ?? []) waiting.push(referrer);
-  }
+  });
+}
+
+/** The last one first, also of those that are added meanwhile. */
+function* drained<T>(waiting: T[]): Generator<T> {
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) yield next;
 }
 
 /** Those that leave, and what refers to them and is held by nothing else, whatever its age. */
-export function withReferrers(
+export function* withReferrers(
   leaving: readonly ManifestFacts[],
   { referrers, subjects }: Family,
   isHeld: (manifest: ManifestFacts) => boolean,
-): ReadonlySet<ManifestFacts> {
-  const all = new Map(leaving.map((manifest) => [manifest.digest, manifest]));
+): Sliced<readonly ManifestFacts[]> {
+  const all = new Map<string, ManifestFacts>();
+  yield* forEach(leaving, (manifest) => all.set(manifest.digest, manifest));
   const waiting = [...leaving];
-  for (let manifest = waiting.pop(); manifest !== undefined; manifest = waiting.pop()) {
+  yield* forEach(drained(waiting), (manifest) => {
     for (const referrer of referrers.get(manifest.digest) ?? []) {
       const { digest } = referrer;
       if (all.has(digest) || isHeld(referrer)) continue;
@@ -77,24 +89,26 @@ export function withReferrers(
       all.set(digest, referrer);
       waiting.push(referrer);
     }
-  }
-  return new Set(all.values());
+  });
+  return [...all.values()];
 }
 
 /** An index is deleted before what it lists, which is refused otherwise. */
-export function parentsFirst(manifests: readonly ManifestFacts[]): ManifestFacts[] {
-  const left = new Map(manifests.map((manifest) => [manifest.digest, manifest]));
+export function* parentsFirst(manifests: readonly ManifestFacts[]): Sliced<ManifestFacts[]> {
+  const left = new Map<string, ManifestFacts>();
+  yield* forEach(manifests, (manifest) => left.set(manifest.digest, manifest));
   const parents = new Map<string, number>();
-  for (const { children } of manifests)
+  yield* forEach(manifests, ({ children }) => {
     for (const child of new Set(children)) if (left.has(child)) parents.set(child, (parents.get(child) ?? 0) + 1);
-  const ready = manifests.filter(({ digest }) => !parents.has(digest));
-  for (const manifest of ready) {
+  });
+  const ready = yield* mapped(manifests, (manifest) => (parents.has(manifest.digest) ? undefined : manifest));
+  yield* forEach(ready, (manifest) => {
     for (const child of new Set(manifest.children)) {
       const count = (parents.get(child) ?? 0) - 1;
       parents.set(child, count);
       const found = left.get(child);
       if (count === 0 && found !== undefined) ready.push(found);
     }
-  }
+  });
   return ready;
 }

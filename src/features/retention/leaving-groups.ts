@@ -1,6 +1,7 @@
 import { cosignSubject } from '../content/cosign-tags.ts';
 import type { Family } from './content-family.ts';
 import type { Leaving, LeavingGroup, LeavingManifest, LeavingTag, ManifestFacts, TagFacts } from './purge-selection.ts';
+import { forEach, mapped, type Sliced } from './sliced.ts';
 
 export type GroupingParts = {
   readonly manifests: readonly ManifestFacts[];
@@ -16,14 +17,15 @@ export type GroupingParts = {
  * Plays through what deletions do with manifests in this order: each takes along what refers to it and is held by nothing
  * else then, as `Deletion.referrers` says, so that a preview lists what a run takes, step by step.
  */
-export function groupsOf(ordered: readonly ManifestFacts[], parts: GroupingParts): LeavingGroup[] {
+export function* groupsOf(ordered: readonly ManifestFacts[], parts: GroupingParts): Sliced<LeavingGroup[]> {
   const play = new Play(parts);
+  yield* play.prepare();
   const { subjects } = parts.family;
   // An image before what refers to it: if it stays after all, so does that.
-  const images = ordered.filter(({ digest }) => !subjects.has(digest));
-  const groups = images.flatMap((manifest) => play.group(manifest) ?? []);
+  const images = yield* mapped(ordered, (manifest) => (subjects.has(manifest.digest) ? undefined : manifest));
+  const groups = yield* mapped(images, (manifest) => play.group(manifest));
   while (true) {
-    const more = ordered.flatMap((manifest) => play.group(manifest) ?? []);
+    const more = yield* mapped(ordered, (manifest) => play.group(manifest));
     if (more.length === 0) return groups;
     for (const group of more) groups.push(group);
   }
@@ -40,9 +42,15 @@ class Play {
 
   constructor(parts: GroupingParts) {
     this.#parts = parts;
-    for (const { children } of parts.manifests) for (const child of new Set(children)) add(this.#indexes, child, 1);
     this.#tagsOfSubject = Map.groupBy(parts.cosignTags, ({ name }) => cosignSubject(name) ?? '');
     for (const { digest } of parts.cosignTags) add(this.#cosignTags, digest, 1);
+  }
+
+  /** Goes first. */
+  *prepare(): Sliced<void> {
+    yield* forEach(this.#parts.manifests, ({ children }) => {
+      for (const child of new Set(children)) add(this.#indexes, child, 1);
+    });
   }
 
   /** Undefined for what is gone already, or goes with something later. */

@@ -4,6 +4,7 @@ import { type LifecycleRuleBody, lifecycleRulesSchema } from '../../wire/admin/l
 import { lifecycleRuleOf } from './lifecycle-rule.ts';
 import { selectLifecycle } from './lifecycle-selection.ts';
 import type { ManifestFacts, RepositoryFacts, TagFacts } from './purge-selection.ts';
+import { atOnce, breathing } from './sliced.ts';
 
 const dayMicros = 86_400_000_000;
 const nowMicros = 1_000 * dayMicros;
@@ -32,7 +33,7 @@ const old = (days: number, more: object = {}) => ({
 function outcome(facts: RepositoryFacts, rules: readonly object[], since = 0): string {
   const parsed: LifecycleRuleBody[] = lifecycleRulesSchema.parse(rules);
   const at = { ...moment, pullsSinceMicros: since };
-  const { leaving, kept } = selectLifecycle(facts, 'team/app', parsed.map(lifecycleRuleOf), at);
+  const { leaving, kept } = atOnce(selectLifecycle(facts, 'team/app', parsed.map(lifecycleRuleOf), at));
   return [
     ...leaving.tags.map((each) => `-${each.tag.name} by ${each.rule}`),
     ...leaving.groups.map((group) => `-@${nameOf(group.manifest.digest)} by ${group.rule}`),
@@ -143,3 +144,24 @@ const rows: readonly [string, string, string][] = [
 for (const [label, actual, expected] of rows) {
   test(`lifecycle: ${label}`, () => assert.equal(actual, expected));
 }
+
+test('lifecycle: choosing among 100,000 tags lets others go on', async () => {
+  const many = Array.from({ length: 100_000 }, (_, index) => `v${index}`);
+  const facts = {
+    tags: many.map((name, index) => tag(name, index / 1_000)),
+    manifests: many.map((name, index) => manifest(name, index / 1_000)),
+  };
+  const rules = lifecycleRulesSchema.parse([{ name: 'last', action: 'keepLast', count: 10 }, old(30)]);
+  const waits: number[] = [];
+  let sinceMs = performance.now();
+  const watch = setInterval(() => {
+    waits.push(performance.now() - sinceMs);
+    sinceMs = performance.now();
+  }, 1);
+  const { leaving, kept } = await breathing(selectLifecycle(facts, 'app', rules.map(lifecycleRuleOf), moment));
+  clearInterval(watch);
+  const took = waits.reduce((sum, ms) => sum + ms, 0);
+  assert.deepEqual([leaving.tags.length, leaving.groups.length, kept.length], [69_999, 69_999, 0]);
+  const longest = Math.max(...waits);
+  assert(waits.length > 20 && longest < took / 4, `${longest} ms of ${took} ms in ${waits.length} turns`);
+});

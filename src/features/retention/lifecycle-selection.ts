@@ -9,6 +9,7 @@ import {
   select,
   type TagFacts,
 } from './purge-selection.ts';
+import { forEach, mapped, type Sliced, sorted } from './sliced.ts';
 
 export type LifecycleMoment = {
   readonly nowMicros: number;
@@ -31,25 +32,26 @@ export type LifecycleSelection = { readonly leaving: PurgeSelection; readonly ke
  * What lifecycle rules take of one repository: what some rule deletes and no rule keeps, in whatever order the rules stand.
  * Locks and tags that are written once keep what they are on; what belongs together stays together. Pure.
  */
-export function selectLifecycle(
+export function* selectLifecycle(
   repository: RepositoryFacts,
   name: string,
   rules: readonly LifecycleRule[],
   moment: LifecycleMoment,
-): LifecycleSelection {
+): Sliced<LifecycleSelection> {
   const nothing = { leaving: { tags: [], groups: [] }, kept: [] };
   if (repository.isLocked === true) return nothing;
   const ofRepository = rules.filter((rule) => rule.matchesRepository(name));
   if (!ofRepository.some(({ action }) => action.kind === 'deleteOlder')) return nothing;
   const decisions = new Decisions(repository, ofRepository, moment);
-  const leaving = select(repository, {
-    leavingTags: (tags) => tags.flatMap((tag) => decisions.leavingTag(tag) ?? []),
+  yield* decisions.prepare();
+  const leaving = yield* select(repository, {
+    leavingTags: (tags) => mapped(tags, (tag) => decisions.leavingTag(tag)),
     takesManifest: (manifest) => decisions.leavingManifest(manifest),
     freshSinceMicros: moment.freshSinceMicros,
     keepManifests: 0,
     includesLocked: false,
   });
-  return { leaving, kept: decisions.kept() };
+  return { leaving, kept: yield* decisions.kept() };
 }
 
 class Decisions {
@@ -57,32 +59,36 @@ class Decisions {
   readonly #rules: readonly LifecycleRule[];
   readonly #moment: LifecycleMoment;
   /** By rule: the names of its newest tags. */
-  readonly #newest: ReadonlyMap<LifecycleRule, ReadonlySet<string>>;
-  readonly #pulledAt: ReadonlyMap<string, number>;
-  readonly #tagged: ReadonlySet<string>;
-  readonly #byDigest: ReadonlyMap<string, ManifestFacts>;
+  readonly #newest = new Map<LifecycleRule, ReadonlySet<string>>();
+  readonly #pulledAt = new Map<string, number>();
+  readonly #tagged = new Set<string>();
+  readonly #byDigest = new Map<string, ManifestFacts>();
 
   constructor(repository: RepositoryFacts, rules: readonly LifecycleRule[], moment: LifecycleMoment) {
     this.#repository = repository;
     this.#rules = rules;
     this.#moment = moment;
-    this.#byDigest = new Map(repository.manifests.map((manifest) => [manifest.digest, manifest]));
-    const byAge = repository.tags
-      .filter((tag) => !belongsToImage(tag, this.#byDigest))
-      .toSorted((a, b) => b.changedAtMicros - a.changedAtMicros || (a.name < b.name ? -1 : 1));
-    this.#newest = new Map(
-      rules.map((rule) => {
-        const count = rule.action.kind === 'keepLast' ? rule.action.count : 0;
-        const matching = byAge.filter(({ name }) => rule.matchesTag(name));
-        return [rule, new Set(matching.slice(0, count).map(({ name }) => name))] as const;
-      }),
+  }
+
+  /** Goes first. */
+  *prepare(): Sliced<void> {
+    const { tags, manifests } = this.#repository;
+    yield* forEach(manifests, (manifest) => {
+      const { digest, pulledAtMicros } = manifest;
+      this.#byDigest.set(digest, manifest);
+      if (pulledAtMicros !== undefined) this.#pulledAt.set(digest, pulledAtMicros);
+    });
+    yield* forEach(tags, ({ digest }) => this.#tagged.add(digest));
+    const ordinary = yield* mapped(tags, (tag) => (belongsToImage(tag, this.#byDigest) ? undefined : tag));
+    const byAge = yield* sorted(
+      ordinary,
+      (a, b) => b.changedAtMicros - a.changedAtMicros || (a.name < b.name ? -1 : 1),
     );
-    this.#pulledAt = new Map(
-      repository.manifests.flatMap(({ digest, pulledAtMicros }) =>
-        pulledAtMicros === undefined ? [] : [[digest, pulledAtMicros] as const],
-      ),
-    );
-    this.#tagged = new Set(repository.tags.map(({ digest }) => digest));
+    for (const rule of this.#rules) {
+      if (rule.action.kind !== 'keepLast') continue;
+      const matching = yield* mapped(byAge, ({ name }) => (rule.matchesTag(name) ? name : undefined));
+      this.#newest.set(rule, new Set(matching.slice(0, rule.action.count)));
+    }
   }
 
   leavingTag(tag: TagFacts): LeavingTag | undefined {
@@ -99,20 +105,20 @@ class Decisions {
   }
 
   /** What rules would delete, were it not for other rules or locks. */
-  kept(): Kept[] {
-    const tags = this.#repository.tags.flatMap((tag) => {
-      if (belongsToImage(tag, this.#byDigest) || this.#deletingTag(tag) === undefined) return [];
+  *kept(): Sliced<Kept[]> {
+    const tags = yield* mapped(this.#repository.tags, (tag): Kept | undefined => {
+      if (belongsToImage(tag, this.#byDigest) || this.#deletingTag(tag) === undefined) return undefined;
       const keeping = keptByItself(tag) ?? this.#keepingTag(tag);
-      return keeping === undefined ? [] : [{ tag: tag.name, digest: tag.digest, ...withRule(keeping) }];
+      return keeping && { tag: tag.name, digest: tag.digest, ...withRule(keeping) };
     });
-    const manifests = this.#repository.manifests.flatMap((manifest) => {
+    const manifests = yield* mapped(this.#repository.manifests, (manifest): Kept | undefined => {
       const { digest } = manifest;
       const isOther = this.#tagged.has(digest) || manifest.subject !== undefined;
-      if (isOther || this.#deletingManifest(manifest) === undefined) return [];
+      if (isOther || this.#deletingManifest(manifest) === undefined) return undefined;
       const keeping = keptByItself(manifest) ?? this.#keepingManifest(manifest);
-      return keeping === undefined ? [] : [{ tag: undefined, digest, ...withRule(keeping) }];
+      return keeping && { tag: undefined, digest, ...withRule(keeping) };
     });
-    return [...tags, ...manifests];
+    return tags.concat(manifests);
   }
 
   #deletingTag(tag: TagFacts): Leaving | undefined {

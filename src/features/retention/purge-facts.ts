@@ -1,3 +1,4 @@
+import { setImmediate as breathe } from 'node:timers/promises';
 import type { Queries } from '../../platform/database/database.ts';
 import { deletionLocks, lockBits } from '../content/attributes.ts';
 import { type ImmutableTags, immutableTagsOf } from '../content/immutable-tags.ts';
@@ -124,6 +125,7 @@ async function readChildren(
 /** Calls `read` with the last name of the page before, '' at first, until a page is not full. */
 async function inPages(pause: () => Promise<void>, read: (last: string) => Promise<readonly string[]>): Promise<void> {
   for (let last: string | undefined = ''; last !== undefined; ) {
+    await breathe();
     await pause();
     const names: readonly string[] = await read(last);
     last = names.length < page ? undefined : names.at(-1);

@@ -8,6 +8,7 @@ import {
   selectPurge,
   type TagFacts,
 } from './purge-selection.ts';
+import { atOnce } from './sliced.ts';
 
 const hex = (name: string) => Buffer.from(name.padEnd(32, '.')).toString('hex');
 const digestOf = (name: string) => `sha256:${hex(name)}`;
@@ -38,7 +39,7 @@ const rule: PurgeRule = {
 };
 
 function taken(tags: readonly TagFacts[], manifests: readonly ManifestFacts[], more: Partial<PurgeRule> = {}): string {
-  const selection = selectPurge({ tags, manifests }, { ...rule, ...more });
+  const selection = atOnce(selectPurge({ tags, manifests }, { ...rule, ...more }));
   const names = new Map(
     manifests.map(({ digest }) => [digest, Buffer.from(digest.slice(7), 'hex').toString().replace(/\.+$/, '')]),
   );
@@ -210,8 +211,8 @@ test('purge: an image to which 150,000 others refer leaves with them, and keeps 
     manifest(`r${index}`, 9, { subject: digestOf('app') }),
   );
   const all = [manifest('app', 9), ...referrers];
-  const kept = selectPurge({ tags: [tag('v1', 'app', -1)], manifests: all }, rule);
+  const kept = atOnce(selectPurge({ tags: [tag('v1', 'app', -1)], manifests: all }, rule));
   assert.deepEqual(kept.groups, []);
-  const { groups } = selectPurge({ tags: [], manifests: all }, rule);
+  const { groups } = atOnce(selectPurge({ tags: [], manifests: all }, rule));
   assert.deepEqual([groups.length, groups[0]?.followers.length], [1, referrers.length]);
 });

@@ -3,11 +3,12 @@ import {
   type Family,
   familyOf,
   isLooseReferrer,
-  keepFamily,
+  keepFamilies,
   parentsFirst,
   withReferrers,
 } from './content-family.ts';
 import { groupsOf } from './leaving-groups.ts';
+import { forEach, mapped, type Sliced, sorted } from './sliced.ts';
 
 /** A tag as a purge looks at it. Times are microseconds. */
 export type TagFacts = {
@@ -79,7 +80,7 @@ export type PurgeSelection = {
 /** What rules say of one repository; what belongs together stays together whatever they say. */
 export type SelectionRule = {
   /** Of tags that nothing else keeps, newest first: which of them leave. */
-  readonly leavingTags: (tags: readonly TagFacts[]) => readonly LeavingTag[];
+  readonly leavingTags: (tags: readonly TagFacts[]) => Sliced<readonly LeavingTag[]>;
   /** Why a manifest may leave once it has no tag; undefined when it stays. */
   readonly takesManifest: (manifest: ManifestFacts) => Leaving | undefined;
   readonly freshSinceMicros: number;
@@ -93,16 +94,20 @@ export type SelectionRule = {
  * included, keeps all its children; an image that stays keeps its signatures and SBOMs, also those under cosign's tags.
  * Pure: a dry run and a run on the same content take the same. Source: ACR Tasks reference, "acr purge".
  */
-export function selectPurge(repository: RepositoryFacts, rule: PurgeRule): PurgeSelection {
+export function* selectPurge(repository: RepositoryFacts, rule: PurgeRule): Sliced<PurgeSelection> {
   const { matchesTag, beforeMicros, keep } = rule;
-  return select(repository, {
+  return yield* select(repository, {
     ...rule,
     keepManifests: keep,
-    leavingTags: (tags) =>
-      tags
-        .filter((tag) => tag.changedAtMicros < beforeMicros && matchesTag?.(tag.name) === true)
-        .slice(keep)
-        .map((tag) => ({ tag, reason: `matches and is old enough${suffixOf(tag, keep)}` })),
+    leavingTags: function* (tags) {
+      const matching = yield* mapped(tags, (tag) =>
+        tag.changedAtMicros < beforeMicros && matchesTag?.(tag.name) === true ? tag : undefined,
+      );
+      return yield* mapped(matching.slice(keep), (tag) => ({
+        tag,
+        reason: `matches and is old enough${suffixOf(tag, keep)}`,
+      }));
+    },
     takesManifest: (manifest) =>
       rule.takesUntagged && manifest.changedAtMicros < beforeMicros
         ? { reason: `without a tag and old enough${suffixOf(manifest, keep)}` }
@@ -115,25 +120,26 @@ function suffixOf({ isLocked }: { readonly isLocked: boolean }, keep: number): s
 }
 
 /** The one way from rules to what leaves. Pure. */
-export function select({ tags, manifests }: RepositoryFacts, rule: SelectionRule): PurgeSelection {
-  const family = familyOf(manifests, tags);
+export function* select({ tags, manifests }: RepositoryFacts, rule: SelectionRule): Sliced<PurgeSelection> {
+  const family = yield* familyOf(manifests, tags);
   const mayLeave = (tag: TagFacts) => tag.isImmutable !== true && (rule.includesLocked || !tag.isLocked);
-  const [ofImages, ordinary] = [true, false].map((is) =>
-    tags.filter((tag) => belongsToImage(tag, family.byDigest) === is),
-  );
-  const leavingTags = rule.leavingTags((ordinary ?? []).filter(mayLeave).toSorted(newestFirst));
-  const gone = new Set(leavingTags.map(({ tag }) => tag.name));
+  const ofImages: TagFacts[] = [];
+  const ordinary: TagFacts[] = [];
+  yield* forEach(tags, (tag) => (belongsToImage(tag, family.byDigest) ? ofImages : ordinary).push(tag));
+  const free = yield* mapped(ordinary, (tag) => (mayLeave(tag) ? tag : undefined));
+  const leavingTags = yield* rule.leavingTags(yield* sorted(free, newestFirst));
+  const gone = new Set<string>();
+  yield* forEach(leavingTags, ({ tag }) => gone.add(tag.name));
   // A signature is not held by cosign's tag on it, but by its image; nor is an image by its own signatures.
-  const tagged = new Set([
-    ...(ordinary ?? []).filter(({ name }) => !gone.has(name)).map(({ digest }) => digest),
-    ...(ofImages ?? []).filter((tag) => !mayLeave(tag)).map(({ digest }) => digest),
-  ]);
-  const leaving = leavingManifests({ tags, manifests }, { family, tagged, rule });
-  const groups = groupsOf(leaving, {
+  const tagged = new Set<string>();
+  yield* forEach(ordinary, ({ name, digest }) => gone.has(name) || tagged.add(digest));
+  yield* forEach(ofImages, (tag) => mayLeave(tag) || tagged.add(tag.digest));
+  const leaving = yield* leavingManifests({ tags, manifests }, { family, tagged, rule });
+  const groups = yield* groupsOf(leaving, {
     manifests,
     family,
     tagged,
-    cosignTags: (ofImages ?? []).filter(mayLeave),
+    cosignTags: ofImages.filter(mayLeave),
     reasonOf: rule.takesManifest,
   });
   return { tags: leavingTags, groups };
@@ -141,8 +147,12 @@ export function select({ tags, manifests }: RepositoryFacts, rule: SelectionRule
 
 type Tagged = { readonly family: Family; readonly tagged: ReadonlySet<string>; readonly rule: SelectionRule };
 
-function leavingManifests({ tags, manifests }: RepositoryFacts, { family, tagged, rule }: Tagged): ManifestFacts[] {
-  const hadTag = new Set(tags.map(({ digest }) => digest));
+function* leavingManifests(
+  { tags, manifests }: RepositoryFacts,
+  { family, tagged, rule }: Tagged,
+): Sliced<ManifestFacts[]> {
+  const hadTag = new Set<string>();
+  yield* forEach(tags, ({ digest }) => hadTag.add(digest));
   const isFresh = ({ digest, changedAtMicros }: ManifestFacts) =>
     !hadTag.has(digest) && changedAtMicros >= rule.freshSinceMicros;
   const stays = (manifest: ManifestFacts) =>
@@ -150,19 +160,22 @@ function leavingManifests({ tags, manifests }: RepositoryFacts, { family, tagged
     (manifest.isLocked && !rule.includesLocked) ||
     rule.takesManifest(manifest) === undefined ||
     isFresh(manifest);
-  const kept = new Set<string>();
-  for (const manifest of manifests)
-    if (stays(manifest) || isLooseReferrer(manifest, family)) keepFamily(manifest, family, kept);
-  const candidates = manifests.filter(({ digest }) => !kept.has(digest)).toSorted(newestFirst);
-  for (const manifest of candidates.slice(0, rule.keepManifests)) keepFamily(manifest, family, kept);
-  const parts = new Set(manifests.flatMap(({ children }) => children));
-  const isHeld = (each: ManifestFacts) => tagged.has(each.digest) || each.isLocked || parts.has(each.digest);
-  const leaving = withReferrers(
-    candidates.filter(({ digest }) => !kept.has(digest)),
-    family,
-    isHeld,
+  const staying = yield* mapped(manifests, (manifest) =>
+    stays(manifest) || isLooseReferrer(manifest, family) ? manifest : undefined,
   );
-  return parentsFirst([...leaving]);
+  const kept = new Set<string>();
+  yield* keepFamilies(staying, family, kept);
+  const isKept = ({ digest }: ManifestFacts) => kept.has(digest);
+  const free = yield* mapped(manifests, (manifest) => (isKept(manifest) ? undefined : manifest));
+  const candidates = yield* sorted(free, newestFirst);
+  yield* keepFamilies(candidates.slice(0, rule.keepManifests), family, kept);
+  const parts = new Set<string>();
+  yield* forEach(manifests, ({ children }) => {
+    for (const child of children) parts.add(child);
+  });
+  const isHeld = (each: ManifestFacts) => tagged.has(each.digest) || each.isLocked || parts.has(each.digest);
+  const left = yield* mapped(candidates, (manifest) => (isKept(manifest) ? undefined : manifest));
+  return yield* parentsFirst(yield* withReferrers(left, family, isHeld));
 }
 
 function newestFirst(a: TagFacts | ManifestFacts, b: TagFacts | ManifestFacts): number {

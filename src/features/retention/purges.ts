@@ -1,3 +1,4 @@
+import { setImmediate as breathe } from 'node:timers/promises';
 import { BerthError } from '../../core/errors.ts';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -9,6 +10,7 @@ import type { Kept } from './lifecycle-selection.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
 import type { PurgeFilter } from './purge-filter.ts';
 import { type PurgeRule, type PurgeSelection, type RepositoryFacts, selectPurge } from './purge-selection.ts';
+import { breathing, type Sliced } from './sliced.ts';
 import { type PurgeItem, previewSelection, type Taking, takeSelection } from './take-selection.ts';
 
 export type PurgeParts = {
@@ -45,10 +47,9 @@ export function purge(parts: PurgeParts, authority: Authority, request: PurgeReq
   return sweepRepositories(parts, authority, {
     ...request,
     takesRepository: (name) => filters.length === 0 || filters.some((filter) => filter.matchesRepository(name)),
-    select: (facts, repository) => ({
-      leaving: selectPurge(facts, ruleOf(request, repository, parts.clock.nowMicros())),
-      kept: [],
-    }),
+    select: function* (facts, repository) {
+      return { leaving: yield* selectPurge(facts, ruleOf(request, repository, parts.clock.nowMicros())), kept: [] };
+    },
   });
 }
 
@@ -59,7 +60,7 @@ export type Sweep = {
   readonly select: (
     facts: RepositoryFacts,
     repository: string,
-  ) => { readonly leaving: PurgeSelection; readonly kept: readonly Kept[] };
+  ) => Sliced<{ readonly leaving: PurgeSelection; readonly kept: readonly Kept[] }>;
   readonly includesLocked: boolean;
   readonly isDryRun: boolean;
   readonly signal: AbortSignal;
@@ -72,6 +73,9 @@ export type Sweep = {
   /** Told of a repository that cannot be looked at to its end; the others go on. Without it that is thrown at the end. */
   readonly failed?: (repository: string, error: unknown) => void;
 };
+
+/** Of what is told without asking the database. */
+const itemsPerTurn = 500;
 
 /** What is wrong with more than the repository that is looked at. */
 const general: ReadonlySet<string> = new Set([
@@ -123,8 +127,11 @@ async function* sweepRepository(
   await pause();
   const place = { registryUid, repository: parseRepositoryName(name) };
   const facts = await readRepositoryFacts(database.read, uid, pause);
-  const { leaving, kept } = sweep.select(facts, name);
-  for (const item of kept) yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
+  const { leaving, kept } = await breathing(sweep.select(facts, name));
+  for (const [index, item] of kept.entries()) {
+    if (index % itemsPerTurn === 0) await breathe();
+    yield { ...item, repository: name, outcome: 'kept', why: undefined, freedBytes: 0 };
+  }
   const options = { ignoresLocks: includesLocked };
   const taking = { deletions, place, authority, signal, pause, record, options };
   yield* sweep.isDryRun ? previewSelection(place, uid, leaving, freed) : takeSelection(taking, leaving);

@@ -1,3 +1,4 @@
+import { setImmediate as breathe } from 'node:timers/promises';
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
@@ -44,9 +45,13 @@ export async function* previewSelection(
   const item = (about: Omit<PurgeItem, 'repository' | 'outcome' | 'why'>): PurgeItem => {
     return { repository, ...about, outcome: 'wouldDelete', why: undefined };
   };
-  for (const tag of tags) yield item({ ...ofTag(tag), freedBytes: 0 });
+  for (const [index, tag] of tags.entries()) {
+    if (index % tagsPerTurn === 0) await breathe();
+    yield item({ ...ofTag(tag), freedBytes: 0 });
+  }
   for (let start = 0; start < groups.length; start += groupsAtOnce) {
     const some = groups.slice(start, start + groupsAtOnce);
+    await breathe();
     const bytes = await freed.ofGroups(repositoryUid, some.map(digestsOf));
     for (const [index, group] of some.entries()) {
       yield item({ ...ofManifest(group), freedBytes: bytes[index] ?? 0 });
@@ -176,5 +181,6 @@ function digestsOf({ manifest, followers }: LeavingGroup): readonly string[] {
 }
 
 const groupsAtOnce = 100;
+const tagsPerTurn = 500;
 const unknown: ReadonlySet<string> = new Set(['nameUnknown', 'tagUnknown', 'manifestUnknown']);
 const kept: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
