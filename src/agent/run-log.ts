@@ -9,11 +9,13 @@ export type ProgramOutput = {
   readonly end: () => Promise<void>;
 };
 
+/** What our own lines may take beyond the limit. */
+const ownBytes = 1024 * 1024;
 const tooLong = 'The log is longer than its limit; what follows is left out.\n';
 
 /**
  * The log of a run. Lines of ours begin with the time in UTC; output of programs is as they print it. Secrets are hidden,
- * and beyond its limit it says so and keeps only our own lines. Source: ACR tasks, 1.7.
+ * and beyond its limit it says so and keeps only our own lines, up to 1 MiB of them. Source: ACR tasks, 1.7.
  */
 export class RunLog {
   readonly #sink: LogSink;
@@ -34,7 +36,7 @@ export class RunLog {
 
   /** One more text that must not be seen from now on. */
   hide(secret: string): void {
-    this.#secrets.push(secret);
+    if (!this.#secrets.includes(secret)) this.#secrets.push(secret);
   }
 
   /** A line of the agent's own. */
@@ -78,6 +80,7 @@ export class RunLog {
   #write(text: string, isOurs: boolean): void {
     if (text === '') return;
     const bytes = new TextEncoder().encode(text);
+    if (isOurs && this.#bytes + bytes.byteLength > this.#maxBytes + ownBytes) return;
     if (!isOurs && this.#isFull) return;
     if (!isOurs && this.#bytes + bytes.byteLength > this.#maxBytes) {
       this.#isFull = true;

@@ -7,6 +7,8 @@ import { buildStep } from './build-step.ts';
 import { cmdStep } from './cmd-step.ts';
 import { pushStep } from './push-step.ts';
 
+const maxErrors = 10;
+
 /** How long each step took, in the order in which they ended. */
 export type StepTimes = ReadonlyMap<string, number>;
 
@@ -92,16 +94,18 @@ async function withinTimeout(
   }
 }
 
-/** All repetitions are done, and the errors are told together. */
+/** All repetitions are done, and the first errors are told together. */
 async function repeated(room: RunRoom, step: TaskStep, signal: AbortSignal): Promise<void> {
   const errors: string[] = [];
   for (let number = 0; number <= step.repeat; number += 1) {
+    // A step may fail before it waits for anything: limits of time and heartbeats get their turn.
+    await room.clock.sleep(0, signal);
     try {
       await retried(room, step, signal);
     } catch (cause) {
       signal.throwIfAborted();
       if (step.repeat === 0) throw cause;
-      errors.push(stepReason(cause));
+      if (errors.length < maxErrors) errors.push(stepReason(cause));
     }
   }
   if (errors.length > 0) throw new RunFailure(errors.join('; '));

@@ -86,6 +86,12 @@ describe('a task file', () => {
     const task = parse(`volumes:\n  - name: v\n    secret:\n      f: ${btoa('a b')}\nsteps:\n  - cmd: x\n`);
     assert.equal(new TextDecoder().decode(task.volumes[0]?.files.get('f')), 'a b');
   });
+  test('a wait is no longer than a run', () => {
+    const [step] = parse(
+      steps('  - cmd: x\n    timeout: 9000000\n    startDelay: 9000000\n    retryDelay: 9000000'),
+    ).steps;
+    assert.deepEqual([step?.timeout, step?.startDelay, step?.retryDelay], [28_800, 28_800, 28_800]);
+  });
   test('unknown keys are left out', () =>
     assert.equal(parse('hello: 1\nsteps:\n  - cmd: x\n    hello: 2').steps.length, 1));
 
@@ -102,6 +108,8 @@ describe('a task file', () => {
     ['a secret that is not base64', 'volumes:\n  - name: v\n    secret: {f: "***"}\nsteps: []'],
     ['a file name that leaves', 'volumes:\n  - name: v\n    secret: {"..": "YQ=="}\nsteps: []'],
     ['a folder that leaves', steps('  - cmd: x\n    workingDirectory: ../..')],
+    ['a step without end', steps('  - cmd: x\n    repeat: 2000000000')],
+    ['tries without end', steps('  - cmd: x\n    retries: 1001')],
     ['a list', '- a'],
     ['broken YAML', 'steps: [a'],
     [

@@ -9,6 +9,9 @@ const defaultVersion = 'v1.0.0';
 const versions = ['1.0-preview-1', 'v1.0.0', 'v1.1.0'];
 const defaultStepTimeout = 600;
 const defaultRetryDelay = 5;
+const maxTimes = 1_000;
+/** No run takes longer, so longer waits and limits are this. */
+const maxSeconds = 28_800;
 
 /** A text as people write it in YAML: a number or a truth value counts as its text. */
 const text = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -16,6 +19,7 @@ const truth = z
   .union([z.boolean(), z.enum(['true', 'false', 'yes', 'no', 'on', 'off'])])
   .transform((value) => value === true || value === 'true' || value === 'yes' || value === 'on');
 const count = z.coerce.number().int();
+const times = count.max(maxTimes);
 const texts = z.array(text);
 
 const volumeMountSchema = z.object({ name: text, mountPath: text });
@@ -42,10 +46,10 @@ const stepSchema = z.object({
   keep: truth.nullish(),
   pull: truth.nullish(),
   ignoreErrors: truth.nullish(),
-  retries: count.nullish(),
+  retries: times.nullish(),
   retryDelay: count.nullish(),
   retryOnErrors: texts.nullish(),
-  repeat: count.nullish(),
+  repeat: times.nullish(),
   cache: text.nullish(),
 });
 const taskSchema = z.object({
@@ -153,8 +157,8 @@ function stepOf(step: StepInput, index: number, task: TaskInput, networks: reado
     id,
     when: whenOf(id, step.when ?? []),
     work: workOf(id, step),
-    timeout: positive(step.timeout) ?? positive(task.stepTimeout) ?? defaultStepTimeout,
-    startDelay: positive(step.startDelay) ?? 0,
+    timeout: seconds(step.timeout) ?? seconds(task.stepTimeout) ?? defaultStepTimeout,
+    startDelay: seconds(step.startDelay) ?? 0,
     env: envOf(id, step.env ?? [], task.env ?? []),
     workingDirectory: step.disableWorkingDirectoryOverride
       ? undefined
@@ -169,14 +173,14 @@ function stepOf(step: StepInput, index: number, task: TaskInput, networks: reado
     pulls: step.pull ?? false,
     ignoresErrors: step.ignoreErrors ?? false,
     retries: Math.max(0, step.retries ?? 0),
-    retryDelay: positive(step.retryDelay) ?? defaultRetryDelay,
+    retryDelay: seconds(step.retryDelay) ?? defaultRetryDelay,
     retryOnErrors: step.retryOnErrors ?? [],
     repeat: Math.max(0, step.repeat ?? 0),
   };
 }
 
-function positive(value: number | null | undefined): number | undefined {
-  return value !== null && value !== undefined && value > 0 ? value : undefined;
+function seconds(value: number | null | undefined): number | undefined {
+  return value !== null && value !== undefined && value > 0 ? Math.min(value, maxSeconds) : undefined;
 }
 
 function workOf(id: string, { build, push, cmd, cache }: StepInput): StepWork {

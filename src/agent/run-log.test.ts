@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../platform/system-clock.ts';
+import { RunLog } from './run-log.ts';
+
+function logOf(maxBytes: number, masked: readonly string[] = []): { log: RunLog; text: () => Promise<string> } {
+  const pieces: Uint8Array[] = [];
+  const sink = async (bytes: Uint8Array) => {
+    pieces.push(bytes);
+  };
+  const log = new RunLog({ sink, clock: systemClock, maxBytes, masked });
+  return {
+    log,
+    text: async () => {
+      await log.flush();
+      return Buffer.concat(pieces).toString();
+    },
+  };
+}
+
+test('our own lines are kept beyond the limit, but not without end', async () => {
+  const { log, text } = logOf(100);
+  const output = log.output();
+  await output.add(new TextEncoder().encode('x'.repeat(200)));
+  log.say('one of ours');
+  assert.match(await text(), /longer than its limit[\s\S]*one of ours/);
+  for (let count = 0; count < 300; count += 1) log.say('y'.repeat(10_000));
+  assert.ok((await text()).length < 1024 * 1024 + 1000);
+});

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createAgentClient } from '../client/agent-client.ts';
+import { createLog } from '../platform/log.ts';
+import { createAddressCheck } from '../platform/outbound/address-check.ts';
+import { createOutbound } from '../platform/outbound/outbound.ts';
+import { systemClock } from '../platform/system-clock.ts';
+import type { RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
+import type { Cell } from './executors/cell.ts';
+import { RunLog } from './run-log.ts';
+import { RunStop, runOrder } from './run-order.ts';
+
+/** A room in which every program ends well and prints nothing. */
+const room: Cell = {
+  folder: '/mnt',
+  address: '10.88.0.1',
+  run: async () => 0,
+  read: async () => '',
+  listen: async () => ({ close: () => undefined }),
+  cpuSeconds: async () => undefined,
+  close: async () => undefined,
+};
+const fetching: typeof fetch = () => Promise.reject(new Error('the server is not asked'));
+const parts = {
+  client: createAgentClient({ origin: 'http://127.0.0.1', token: 'x', fetch: fetching, timeoutMs: 1000 }),
+  clock: systemClock,
+  outbound: createOutbound({ allow: [], hosts: new Map(), clock: systemClock }),
+  proxyRules: { isAllowed: createAddressCheck([]), hosts: new Map() },
+  agentLog: createLog({ sink: { write: () => undefined, dropped: () => 0 }, format: 'json', level: 'error' }),
+  openCell: async () => room,
+  guid: () => 'guid',
+};
+const variables = {
+  ...{ ID: 'ca1', Registry: 'r.example', RegistryName: 'r', Date: '', OS: 'linux', Architecture: 'amd64' },
+  ...{ Commit: '', Branch: '', Repository: '', GitTag: '', TriggeredBy: '', TaskName: '' },
+};
+
+function orderOf(content: string, secret: string): RunOrder {
+  return {
+    ...{ lease: 'lease', leaseSeconds: 30, runId: 'ca1', attempt: 1, logOffset: 0, timeoutSeconds: 300 },
+    work: { kind: 'encodedTask', content, values: [{ name: 'secret', value: secret, isSecret: true }] },
+    source: { kind: 'none' },
+    platforms: [{ os: 'linux', architecture: 'amd64' }],
+    variables,
+    credentials: [],
+    registryUrl: 'https://127.0.0.1:443',
+    hasNetwork: false,
+    limits: { cpus: 1, memoryMiB: 1, diskMiB: 1, processes: 1, logBytes: 1_000_000 },
+    masked: [secret],
+  };
+}
+
+async function done(
+  content: string,
+  { secret = 'no-secret', signal = new AbortController().signal } = {},
+): Promise<{ readonly result: RunResult; readonly text: string }> {
+  const lines: Uint8Array[] = [];
+  const sink = async (bytes: Uint8Array) => {
+    lines.push(bytes);
+  };
+  const log = new RunLog({ sink, clock: systemClock, maxBytes: 1_000_000, masked: [secret] });
+  const result = await runOrder(parts, orderOf(content, secret), log, signal);
+  await log.flush();
+  return { result, text: Buffer.concat(lines).toString() };
+}
+
+test('a step that fails again and again without waiting is ended by the time limit of its run', async () => {
+  const ender = new AbortController();
+  setTimeout(() => ender.abort(new RunStop('Timeout')), 20);
+  const task = 'steps:\n  - cmd: docker nosuch\n    repeat: 1000\n';
+  assert.equal((await done(task, { signal: ender.signal })).result.status, 'Timeout');
+});
+test('the first errors of a step that is repeated are told', async () => {
+  const { result } = await done('steps:\n  - cmd: docker nosuch\n    repeat: 100\n');
+  assert.equal(result.status, 'Failed');
+  assert.equal(result.message?.match(/docker nosuch/g)?.length, 10);
+});
