@@ -5,6 +5,7 @@ import { Diagnostics } from './features/insight/diagnostics.ts';
 import { createLoadSampler } from './features/insight/load-sample.ts';
 import { logWriters } from './features/insight/log-writers.ts';
 import type { RegistryMetrics } from './features/insight/registry-metrics.ts';
+import { retentionWithUnsent } from './features/insight/unsent-accesses.ts';
 import { openBlobStore } from './open-blob-store.ts';
 import type { Data } from './open-data.ts';
 import type { StoreAddress } from './platform/blob-store/store-address.ts';
@@ -53,7 +54,19 @@ export function auditArchiveJobs(
   archive: StoreNotes | undefined,
 ): JobKind[] {
   if (retentionMs === undefined) return [];
-  return [new AuditArchive({ ...data, ...data.installation, retentionMs, archive }).jobKind()];
+  const parts = { ...data, ...data.installation, archive };
+  const run: JobKind['run'] = async (job) => {
+    const retention = await retentionWithUnsent(data, retentionMs);
+    // Read anew for each piece: the older what waits becomes, the longer it stays.
+    const held = {
+      ...parts,
+      get retentionMs() {
+        return retention();
+      },
+    };
+    await new AuditArchive(held).run(job);
+  };
+  return [{ ...new AuditArchive({ ...parts, retentionMs }).jobKind(), run }];
 }
 
 /** What a store beside the one of the blobs keeps; it is opened as that one is, with the same credentials. */
