@@ -14,6 +14,8 @@ const retryAfterSeconds = 5;
 const primaryBytes = 80 * 1024 * 1024;
 /** Asked by those who watch the server. */
 const ownPaths = new Set(['/healthz', '/readyz', '/metrics']);
+/** Followers of events, and agents that ask for work: they wait for minutes or hours. */
+const waitingPaths = new Set(['/events', '/agent/v1/lease']);
 
 export type MemoryGuard = {
   /** Whether the process is close to its limit. */
@@ -58,20 +60,26 @@ export function memoryGuard(
 }
 
 /**
- * Refuses requests with 503 while memory is short and others are worked on: clients come again, and another server may have room;
- * a server that the system ends for its memory would break all of them.
+ * Refuses requests with 503 while memory is short and others, let in since it is, are worked on: clients come again, and another server
+ * may have room; a server that the system ends for its memory would break all of them. What was open before does not count: it may
+ * stay for hours. Those who only wait count by themselves, for the same reason.
  */
 export function sheddingLoad(answer: RequestListener, guard: MemoryGuard, clock: Clock): RequestListener {
-  let atOnce = 0;
+  const atOnce = new Map<string, number>();
+  const add = (kind: string, by: 1 | -1) => atOnce.set(kind, (atOnce.get(kind) ?? 0) + by);
   return (incoming, outgoing) => {
-    if (atOnce >= alwaysAtOnce && guard.isShort() && !ownPaths.has(incoming.url ?? '')) {
+    const path = incoming.url?.split('?', 1)[0] ?? '';
+    if (ownPaths.has(path) || !guard.isShort()) {
+      answer(incoming, outgoing);
+      return;
+    }
+    const kind = waitingPaths.has(path) ? path : 'work';
+    if ((atOnce.get(kind) ?? 0) >= alwaysAtOnce) {
       void refuse(incoming, outgoing, clock);
       return;
     }
-    atOnce += 1;
-    outgoing.once('close', () => {
-      atOnce -= 1;
-    });
+    add(kind, 1);
+    outgoing.once('close', () => add(kind, -1));
     answer(incoming, outgoing);
   };
 }
