@@ -17,8 +17,8 @@ import {
 import { backup } from './operate/backup.ts';
 import type { BackupPlace } from './operate/backup-place.ts';
 import { backupPaths, folderBackups } from './operate/folder-backups.ts';
+import { withMigrated } from './operate/migrated-snapshot.ts';
 import { restore } from './operate/restore.ts';
-import { openSqliteSource } from './operate/sqlite-rows.ts';
 import { storeBackups } from './operate/store-backups.ts';
 import { parseStoreAddress } from './platform/blob-store/store-address.ts';
 import { makeFolder } from './platform/make-folder.ts';
@@ -77,14 +77,11 @@ export async function runRestore(
   const sink = await openSink(settings);
   opened.defer(() => sink.close());
   const store = openStore(settings, opened);
-  const account = await place.open(name, async (file) => {
-    const rows = openSqliteSource(file);
-    try {
-      return await restore({ rows, backupStore: place.blobs, present, sink, store, ids, progress: progressTo(print) });
-    } finally {
-      await rows.close();
-    }
-  });
+  const account = await place.open(name, (file) =>
+    withMigrated(file, sink, { clock, ids }, (rows) =>
+      restore({ rows, backupStore: place.blobs, present, sink, store, ids, progress: progressTo(print) }),
+    ),
+  );
   print(`restored ${name}: ${account.rows} rows`);
   return tellBlobs(account.blobs, print);
 }
