@@ -5,15 +5,20 @@ export type JoinedNetwork = { readonly namespace: string; readonly hostsFile: st
 
 const maxContainers = 4_000;
 
-/** Makes a network of its own for a container, joined to the cell's bridge. $1 name, $2 link, $3 address, $4 bridge's address. */
+/**
+ * Makes a network of its own for a container, joined to the cell's bridge. $1 name, $2 link, $3 address, $4 bridge's address.
+ * Not by `ip -n`, which takes /sys away before it mounts another: the kernel lets nobody mount one who has none.
+ */
 const joinScript = `
 ip netns add "$1"
 ip link add "$2" type veth peer name eth0 netns "$1"
 ip link set "$2" master bridge0 up
-ip -n "$1" address add "$3/16" dev eth0
-ip -n "$1" link set eth0 up
-ip -n "$1" link set lo up
-ip -n "$1" route add default via "$4"
+in_it() { nsenter --net="/run/netns/$name" ip "$@"; }
+name=$1
+in_it address add "$3/16" dev eth0
+in_it link set eth0 up
+in_it link set lo up
+in_it route add default via "$4"
 `;
 
 /** Containers of one run reach each other by the ids of their steps, those that come later too: they read one file. */
