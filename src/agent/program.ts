@@ -15,6 +15,8 @@ export type ProgramOptions = {
   /** Ends the program: SIGTERM, SIGKILL after the grace. */
   readonly signal?: AbortSignal;
   readonly graceMs?: number;
+  /** A descriptor of ours that the program has as its descriptor 3. */
+  readonly openFile?: number;
 };
 
 const defaultGraceMs = 5_000;
@@ -44,8 +46,10 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   const child = spawn(command, args, {
     env: { ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe', ...(options.openFile === undefined ? [] : [options.openFile])],
   });
+  const { stdin, stdout, stderr } = child;
+  if (stdin === null || stdout === null || stderr === null) throw new TypeError('a program has three pipes');
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', (cause) => reject(new ProgramError(command, 127, cause.message)));
     child.once('close', (code, ending) => resolve(code ?? (ending === 'SIGKILL' ? 137 : 143)));
@@ -56,17 +60,17 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     killer = setTimeout(() => {
       child.kill('SIGKILL');
       // What it started may hold its output open; nobody waits for that.
-      child.stdout.destroy();
-      child.stderr.destroy();
+      stdout.destroy();
+      stderr.destroy();
     }, options.graceMs ?? defaultGraceMs);
   };
   signal?.addEventListener('abort', end, { once: true });
   try {
     const [code] = await Promise.all([
       ended,
-      drain(child.stdout, options.onStdout ?? options.onOutput, signal),
-      drain(child.stderr, options.onOutput, signal),
-      feed(child.stdin, options.input),
+      drain(stdout, options.onStdout ?? options.onOutput, signal),
+      drain(stderr, options.onOutput, signal),
+      feed(stdin, options.input),
     ]);
     signal?.throwIfAborted();
     return code;

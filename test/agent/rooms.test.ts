@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
 import { parseLocation } from '../../src/agent/context/location.ts';
-import type { Cell } from '../../src/agent/executors/cell.ts';
+import { createBuildah } from '../../src/agent/executors/buildah.ts';
+import { type Cell, givenFile } from '../../src/agent/executors/cell.ts';
 import { createOutboundProxy } from '../../src/agent/executors/outbound-proxy.ts';
 import { sweepLeftovers } from '../../src/agent/executors/sweep.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
@@ -66,6 +67,31 @@ describe('a room', () => {
     );
     assert.match(await shell('cat /etc/passwd'), /^root:[^\n]*\nnobody:[^\n]*\n$/);
     assert.equal((await shell('readlink /proc/1/root /proc/self/cwd')).trim(), '/\n/mnt');
+  });
+  test('what is given to a program is read by it, and is no file of the room', async () => {
+    const given = `given-${process.pid}`;
+    assert.equal(await cell.read(['cat', givenFile], { given }), given);
+    const stopper = new AbortController();
+    const running = cell.run(['sleep', '654'], { given, signal: stopper.signal });
+    await waitFor('it runs', 5_000, async () => (await cell.run(['pgrep', '-f', 'sleep 654'])) === 0);
+    assert.equal(await shell(`grep -rl ${given} /mnt /run /dev/shm /etc 2> /dev/null || true`), '');
+    stopper.abort(new Error('enough'));
+    await assert.rejects(running, /enough/);
+  });
+  test('a builder without credentials looks for images as well', async () => {
+    let said = '';
+    const output = {
+      add: async (chunk: Uint8Array) => {
+        said += Buffer.from(chunk).toString();
+      },
+      end: async () => {},
+    };
+    const pulled = createBuildah({ cell, env: {} }).pull('127.0.0.1:1/none', {
+      output,
+      signal: AbortSignal.timeout(20_000),
+    });
+    await assert.rejects(pulled);
+    assert.match(said, /connection refused/);
   });
   test('a full disk is full for it alone', async () => {
     assert.match(

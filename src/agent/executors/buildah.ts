@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { formatImageName, parseImageName, withHub, withTag } from '../../wire/tasks/image-name.ts';
 import { Capture, ProgramError } from '../program.ts';
-import type { Cell } from './cell.ts';
+import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
 
@@ -22,11 +22,14 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
   const { folder } = cell;
   const storage = ['--root', `${folder}/storage`, '--runroot', `${folder}/runroot`, '--storage-driver', 'overlay'];
   const words = (verb: string, ...rest: readonly string[]) => ['buildah', ...storage, verb, ...rest];
-  const programEnv = { ...env, REGISTRY_AUTH_FILE: `${folder}/root/auth.json`, BUILDAH_FORMAT: 'docker' };
+  const programEnv = { ...env, REGISTRY_AUTH_FILE: givenFile, BUILDAH_FORMAT: 'docker' };
+  const logins = new Map<string, { readonly auth: string }>();
+  /** Credentials are no file of the cell: steps are hostile, and builders have let them read the cell's files. */
+  const program = () => ({ env: programEnv, given: JSON.stringify({ auths: Object.fromEntries(logins) }) });
   const show = async (line: readonly string[], { output, signal }: ExecutorOptions, input?: Uint8Array) => {
     const end = new Capture();
     const code = await cell.run(line, {
-      env: programEnv,
+      ...program(),
       signal,
       onOutput: (chunk) => {
         end.add(chunk);
@@ -38,18 +41,17 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     if (code !== 0) throw new ProgramError(line[0] ?? '', code, '');
   };
   const read = (line: readonly string[], signal?: AbortSignal) =>
-    cell.read(line, { env: programEnv, ...(signal === undefined ? {} : { signal }) });
+    cell.read(line, { ...program(), ...(signal === undefined ? {} : { signal }) });
   const network = createContainerNetwork(cell);
   let containers = 0;
 
   return {
     signIn: async (server, username, password, { signal }) => {
       const input = new TextEncoder().encode(password);
-      await cell.read(words('login', '--username', username, '--password-stdin', '--', server), {
-        env: programEnv,
-        signal,
-        input,
-      });
+      const line = words('login', '--username', username, '--password-stdin', '--', server);
+      const loginEnv = { ...env, REGISTRY_AUTH_FILE: '/dev/shm/auth.json' };
+      await cell.read([...hidingWords, ...line], { env: loginEnv, signal, input });
+      logins.set(hostOf(server), { auth: Buffer.from(`${username}:${password}`).toString('base64') });
     },
     build: async (build, options) => {
       await show(words('build', ...buildWords(build)), options);
@@ -64,11 +66,12 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     pull: (image, options) => show(words('pull', '--', image), options),
     push: async (image, options) => {
       const digestFile = `${folder}/tmp/digest`;
-      const isIndex = (await cell.run(words('manifest', 'inspect', '--', image), { env: programEnv })) === 0;
+      const isIndex =
+        (await cell.run(words('manifest', 'inspect', '--', image), { ...program(), signal: options.signal })) === 0;
       const verb = isIndex ? ['manifest', 'push', '--all'] : ['push'];
       const [first = '', ...more] = verb;
       await show(words(first, ...more, '--digestfile', digestFile, '--', image, `docker://${image}`), options);
-      return (await cell.read(['cat', '--', digestFile])).trim();
+      return (await cell.read(['cat', '--', digestFile], { signal: options.signal })).trim();
     },
     createIndex: async (name, images, { signal }) => {
       await read(words('manifest', 'create', '--', name, ...images), signal);
@@ -118,6 +121,14 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     };
     return { exited, stop };
   }
+}
+
+/** Its `/dev/shm` is seen by the program alone, and gone with it. */
+const hidingWords = ['unshare', '--mount', '--', 'sh', '-ec', 'mount -t tmpfs tmpfs /dev/shm; exec "$@"', 'sh'];
+
+/** Of a server as people write it; buildah keeps credentials by host. */
+function hostOf(server: string): string {
+  return server.replace(/^https?:\/\//, '').split('/')[0] ?? '';
 }
 
 function buildWords(build: ImageBuild): string[] {

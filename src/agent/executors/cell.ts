@@ -9,10 +9,15 @@ export type CellLimits = {
   readonly processes: number;
 };
 
-export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd'> & {
+/** Where a program in a cell reads what was given to it alone. */
+export const givenFile = '/proc/self/fd/3';
+
+export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd' | 'openFile'> & {
   readonly env?: Readonly<Record<string, string>>;
   /** Absolute, as programs in the cell see it; the cell's folder unless given. */
   readonly cwd?: string;
+  /** The program reads it from `givenFile`. It has no name in any mount: what else runs in the cell does not find it. */
+  readonly given?: string;
 };
 
 /** Listens inside the cell's network; each connection is answered by us, outside. */

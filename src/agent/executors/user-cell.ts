@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { ProgramError, readProgram, runProgram } from '../program.ts';
+import { ProgramError, type ProgramOptions, readProgram, runProgram } from '../program.ts';
 import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
 import { ownerFile, ownMark } from './sweep.ts';
@@ -122,7 +123,7 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
     holder = spawnHolder(disk, cgroup);
     const first = await firstProcessOf(holder);
     await mapUsers(first, options.firstUserId);
-    const cell = cellOf(first, cgroup, { doors, close });
+    const cell = cellOf(first, cgroup, { home, doors, close });
     await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
     return cell;
   } catch (cause) {
@@ -194,7 +195,7 @@ async function endHolder(holder: ChildProcess | undefined): Promise<void> {
 function cellOf(
   first: number,
   cgroup: Cgroup,
-  { doors, close }: { readonly doors: Set<CellDoor>; readonly close: () => Promise<void> },
+  { home, doors, close }: { readonly home: string; readonly doors: Set<CellDoor>; readonly close: () => Promise<void> },
 ): Cell {
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
@@ -203,14 +204,22 @@ function cellOf(
     // Ends with nsenter, which is all that we can send a signal to.
     ...['setpriv', '--pdeathsig', 'TERM', '--', 'env', '-C', cwd, ...words],
   ];
-  const programOf = ({ cwd: _, env, ...program }: CellProgram) => ({ ...program, env: { ...cellEnvironment, ...env } });
+  const within = async <Result>(
+    { cwd = folder, env, given, ...program }: CellProgram,
+    work: (options: ProgramOptions, cwd: string) => Promise<Result>,
+  ): Promise<Result> => {
+    const options = { ...program, env: { ...cellEnvironment, ...env } };
+    if (given === undefined) return await work(options, cwd);
+    await using file = await namelessFile(home, given);
+    return await work({ ...options, openFile: file.fd }, cwd);
+  };
   return {
     folder,
     address,
-    run: (words, program = {}) => runProgram(enter(words, program.cwd ?? folder), programOf(program)),
+    run: (words, program = {}) => within(program, (options, cwd) => runProgram(enter(words, cwd), options)),
     read: async (words, program = {}) => {
       try {
-        return await readProgram(enter(words, program.cwd ?? folder), programOf(program));
+        return await within(program, (options, cwd) => readProgram(enter(words, cwd), options));
       } catch (cause) {
         // It went in through others; what failed is this one.
         throw cause instanceof ProgramError ? new ProgramError(words[0] ?? '', cause.exitCode, cause.output) : cause;
@@ -224,6 +233,16 @@ function cellOf(
     cpuSeconds: cgroup.cpuSeconds,
     close,
   };
+}
+
+/** Whoever has it open may read it; nobody else finds it. */
+async function namelessFile(home: string, text: string): Promise<FileHandle> {
+  const path = join(home, randomUUID());
+  await writeFile(path, text, { mode: 0o600, flag: 'wx' });
+  const file = await open(path, 'r');
+  await rm(path);
+  await file.chmod(0o444);
+  return file;
 }
 
 /** Listens, hands its socket over and ends: what accepts connections is our own process, outside the cell. */
