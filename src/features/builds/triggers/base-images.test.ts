@@ -263,10 +263,10 @@ forEachDatabase((_, open) => {
       ['bad-three', 'good-one'],
     ] as const)
       await learnt(name, base);
-    for (const name of ['bad-one', 'bad-three']) await breakTask(name);
     const uids = await Promise.all(
       ['bad-one', 'good-one'].map(async (name) => (await tasks.patch(name, (stored) => stored)).uid),
     );
+    for (const name of ['bad-one', 'bad-three']) await breakTask(name);
     assert.equal((await rebuilds.begin(sample.registryUid, uids)).length, 5);
     const [run] = await runsOf('good-one');
     await tasks.finish(run?.runId ?? '', builtOn(made('good-one'), image('root-bad')));
