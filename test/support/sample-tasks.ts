@@ -55,16 +55,20 @@ export async function sampleTasks(parts: Parts) {
   const removals = new Removals({ ...engine, types: resourceTypes([type]) });
   const runs = new Runs({ ...engine, maxQueued: 1_000 });
   const named = (name: string) => childName(registry, type.type, name);
-  const write = async (name: string, desire: (existing: Resource | undefined) => JsonObject): Promise<Resource> => {
+  const write = async (
+    name: string,
+    desire: (existing: Resource | undefined) => JsonObject,
+    { by = author, identity }: { readonly by?: Author; readonly identity?: JsonObject } = {},
+  ): Promise<Resource> => {
     const { resource } = await resources.write({
       type,
       name: named(name),
-      author,
+      author: by,
       desire: (existing) => ({
         location: 'local',
         tags: {},
         sku: undefined,
-        identity: existing?.identity,
+        identity: identity ?? existing?.identity,
         properties: desire(existing),
       }),
     });
@@ -74,10 +78,11 @@ export async function sampleTasks(parts: Parts) {
     type,
     runs,
     engine,
-    put: (name: string, properties: JsonObject) => write(name, () => properties),
+    put: (name: string, properties: JsonObject, how?: Parameters<typeof write>[2]) =>
+      write(name, () => properties, how),
     /** Gives the whole properties as a merge makes them of those that are stored. */
-    patch: (name: string, merge: (stored: JsonObject) => JsonObject) =>
-      write(name, (existing) => merge(existing?.properties ?? {})),
+    patch: (name: string, merge: (stored: JsonObject) => JsonObject, how?: Parameters<typeof write>[2]) =>
+      write(name, (existing) => merge(existing?.properties ?? {}), how),
     remove: (name: string) => removals.begin({ id: named(name).id, author }),
     list: () => runs.list(registryUid, () => true, 1_000),
     /** As if an agent had taken it and said how it went. */

@@ -176,13 +176,96 @@ forEachDatabase((_, open) => {
     assert.equal(other.work.dockerFile, 'Other');
     assert.deepEqual(
       other.work.arguments.map(({ value }) => value),
-      ['hunter2', 'green'],
+      ['green'],
+      'secrets are for files of the host of the task',
     );
+    assert.deepEqual(other.customRegistries, []);
     assert.equal(other.source.accessToken, undefined, 'the token is for the host of the task');
     assert.partialDeepStrictEqual(other.authority, { principalId: 'caller' });
     assert.deepEqual(newTaskRun({ ...asked, isByRepository: true }).authority, { kind: 'none' });
     const none = { ...asked.task, credentials: { sourceRegistry: { loginMode: 'None' as const } } };
     assert.deepEqual(newTaskRun({ ...asked, task: none, isByRepository: false }).authority, { kind: 'none' });
+  });
+
+  test('other files have the rights of whoever names them, never the identity of the task', async () => {
+    const own = { userName: { value: 'bob' }, password: { value: 'registryPassword' } };
+    const resource = await tasks.put(
+      'identity-task',
+      mergeJson(secretTask(), {
+        credentials: {
+          sourceRegistry: { identity: '[system]' },
+          customRegistries: { 'third.example': { identity: '[system]' }, 'other.example': own },
+        },
+      }),
+      { identity: { type: 'SystemAssigned' } },
+    );
+    const run = (contextPath?: string, isByRepository = false) =>
+      newTaskRun({
+        registryUid: 'r',
+        resource,
+        task: details(resource),
+        isByRepository,
+        trigger: { kind: 'manual' },
+        caller: { uid: 'caller', name: 'Carla', kind: 'User' },
+        overrides: { contextPath },
+      });
+    const facts = ({ authority, customRegistries, work }: ReturnType<typeof run>) => [
+      authority.kind === 'none' ? 'none' : authority.principalType,
+      customRegistries.map(({ server }) => server).toSorted(),
+      work.kind === 'dockerBuild' && work.arguments.map(({ name }) => name),
+    ];
+    const whole = ['ServicePrincipal', ['other.example', 'third.example'], ['PASSWORD', 'COLOR']];
+    assert.deepEqual(facts(run()), whole);
+    assert.deepEqual(facts(run('https://git.example/team/app.git#main')), whole, 'the files of the task by name');
+    assert.deepEqual(facts(run('https://evil.example/x.git')), ['User', [], ['COLOR']]);
+    const sameHost = facts(run('https://git.example/team/app.git#other'));
+    assert.deepEqual(sameHost, ['User', ['other.example'], ['PASSWORD', 'COLOR']]);
+    assert.deepEqual(facts(run('https://evil.example/x.git', true)), ['none', [], ['COLOR']]);
+  });
+
+  test('whoever changed last what a task does lends it their rights, and nobody who changed the rest', async () => {
+    const [carla, otto] = (['carla', 'otto'] as const).map((uid) => ({ uid, name: uid, kind: 'User' }) as const);
+    const rightsOf = (resource: Resource) => {
+      const { authority } = newTaskRun({
+        registryUid: 'r',
+        resource,
+        task: details(resource),
+        isByRepository: false,
+        trigger: { kind: 'manual' },
+      });
+      return authority.kind === 'principal' && authority.principalId;
+    };
+    const change = async (by: typeof carla, patch: JsonObject, identity?: JsonObject) =>
+      rightsOf(
+        await tasks.patch('lent-task', (stored) => mergeJson(stored, patch), {
+          ...(by && { by }),
+          ...(identity && { identity }),
+        }),
+      );
+    const source = (more: JsonObject) => ({
+      trigger: { sourceTriggers: [{ name: 'source', sourceRepository: more }] },
+    });
+    assert.equal(rightsOf(await tasks.put('lent-task', secretTask(), carla && { by: carla })), 'carla');
+    assert.equal(await change(otto, { trigger: { timerTriggers: [{ name: 't1', schedule: '0 5 * * *' }] } }), 'carla');
+    assert.equal(
+      await change(otto, { timeout: 900, step: { type: 'Docker', noCache: false }, credentials: {} }),
+      'carla',
+    );
+    assert.equal(
+      rightsOf(await tasks.put('lent-task', { ...secretTask(), timeout: 600 }, otto && { by: otto })),
+      'carla',
+    );
+    assert.equal(await change(otto, { step: { type: 'Docker', dockerFilePath: 'Other' } }), 'otto');
+    const password = { password: { type: 'Opaque', value: 'changed' } };
+    assert.equal(await change(carla, { credentials: { customRegistries: { 'other.example': password } } }), 'carla');
+    assert.equal(await change(otto, source({ branch: 'side' })), 'otto');
+    assert.equal(await change(carla, {}, { type: 'SystemAssigned' }), 'carla');
+    assert.equal(
+      await change(otto, { stepAuthor: { uid: 'owner', name: 'Olivia', kind: 'User' }, status: 'Disabled' }),
+      'carla',
+    );
+    const shown = tasks.type.properties(await tasks.patch('lent-task', (stored) => stored), '');
+    assert.equal(shown.stepAuthor, undefined);
   });
 
   test('what is wrong is refused and named', async () => {

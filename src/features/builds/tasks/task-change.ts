@@ -10,6 +10,7 @@ import {
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Change, Writing } from '../../resources/resource-type.ts';
 import { refuseUnknownPool } from './agent-pool.ts';
+import { settleStepAuthor } from './step-author.ts';
 import { storedTaskOf } from './task.ts';
 import { openTask, sealSecrets, type TaskSecretParts } from './task-secrets.ts';
 import { leaveSources, writeSources } from './task-sources.ts';
@@ -26,12 +27,14 @@ export type TaskChangeParts = TaskSecretParts & {
 /** The job that has the providers of a task's repositories call, or call no more; its key is the task's uid. */
 export const providerHooksJob = 'builds.hooks';
 
-/** Hides the secrets of a task, and settles who it is. */
+/** Hides the secrets of a task, and settles who it is and whose rights it has. */
 export async function settleTask(parts: TaskChangeParts, tx: Transaction, change: Change): Promise<Desired> {
   const { resource, previous } = change;
   await refuseUnknownPool(tx, resource, storedTaskOf(resource).agentPoolName);
   const identity = await settleRegistryIdentity(parts, tx, change);
-  return { ...resource, identity, properties: sealSecrets(parts, resource, previous) };
+  const properties = sealSecrets(parts, resource, previous);
+  const stepAuthor = settleStepAuthor(parts, change, { identity, properties });
+  return { ...resource, identity, properties: { ...properties, stepAuthor } };
 }
 
 /** Brings what starts a task in line with what it says, in the transaction that writes it. */

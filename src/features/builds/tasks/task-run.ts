@@ -6,7 +6,7 @@ import { refuse } from '../../resources/refuse.ts';
 import type { Author, Resource } from '../../resources/resource.ts';
 import { isUploadPath } from '../quick-run.ts';
 import type { CustomRegistry, NewRun, RunAuthority, RunTrigger } from '../run.ts';
-import { contextOf, isSameOrigin, type StoredTask } from './task.ts';
+import { contextOf, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
 
 /** What one run has otherwise than its task says. Source: ACR tasks, 4.5. */
 export type TaskOverrides = {
@@ -47,7 +47,8 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
       message: `The task '${resource.name}' has no step, so it cannot be run. Give it one with az acr task update.`,
       target: resource.id,
     });
-  const work = workOf(step, overrides);
+  const context = contextAsked(task, overrides);
+  const work = workOf(context.hasSecrets ? step : withoutSecretValues(step), overrides);
   const agentPoolName = overrides.agentPoolName ?? task.agentPoolName ?? undefined;
   const logTemplate = overrides.logTemplate ?? task.logTemplate ?? undefined;
   const { os = 'linux', architecture = 'amd64', variant } = platform ?? {};
@@ -55,13 +56,13 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
     registryUid,
     runType: work.kind === 'dockerBuild' ? 'AutoBuild' : 'AutoRun',
     work,
-    ...sourceOf(task, step, overrides, trigger),
+    ...sourceOf(task, step, context, trigger),
     platforms: [{ os, architecture, ...(variant ? { variant } : {}) }],
     timeoutSeconds: timeout,
     cpus: agentConfiguration?.cpu ?? defaultCpus,
     ...(agentPoolName ? { agentPoolName } : {}),
-    authority: authorityOf(asked),
-    customRegistries: customRegistriesOf(resource, task),
+    authority: authorityOf(asked, context),
+    customRegistries: customRegistriesOf(resource, task).flatMap((each) => lentTo(context, each)),
     isArchiveEnabled: overrides.isArchiveEnabled ?? false,
     ...(logTemplate ? { logTemplate } : {}),
     task: { uid: resource.uid, name: resource.name },
@@ -71,7 +72,37 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
   };
 }
 
-function workOf(step: TaskStep, overrides: TaskOverrides): RunWork {
+/** Where the files of a run come from, and what of its task they may have. */
+type ContextAsked = {
+  readonly location: string | undefined;
+  /** Files that the caller names: what they do is the caller's doing, and not that of the task's author. */
+  readonly isOther: boolean;
+  /** What was given for the server that the task names goes to files of that server alone. */
+  readonly hasSecrets: boolean;
+};
+
+function contextAsked(task: StoredTask, { contextPath }: TaskOverrides): ContextAsked {
+  const own = contextOf(task);
+  const location = contextPath === undefined ? own : contextOf({ step: task.step && { ...task.step, contextPath } });
+  const isOther = location !== own;
+  return { location, isOther, hasSecrets: !isOther || isSameOrigin(own, location) };
+}
+
+function withoutSecretValues(step: TaskStep): TaskStep {
+  const shown = (values: StepValues) => values?.filter(({ isSecret }) => !isSecret);
+  return step.type === 'Docker'
+    ? { ...step, arguments: shown(step.arguments) }
+    : { ...step, values: shown(step.values) };
+}
+
+/** Other files have the passwords of a task at most, and never its identity. */
+function lentTo({ isOther, hasSecrets }: ContextAsked, registry: CustomRegistry): CustomRegistry[] {
+  if (!isOther) return [registry];
+  const { server, username, password } = registry;
+  return hasSecrets && username !== undefined && password !== undefined ? [{ server, username, password }] : [];
+}
+
+export function workOf(step: TaskStep, overrides: TaskOverrides): RunWork {
   switch (step.type) {
     case 'Docker': {
       const target = overrides.target ?? step.target ?? undefined;
@@ -121,18 +152,12 @@ function decoded(base64: string): string {
 function sourceOf(
   task: StoredTask,
   step: TaskStep,
-  overrides: TaskOverrides,
+  { location, hasSecrets }: ContextAsked,
   trigger: RunTrigger,
 ): Pick<NewRun, 'source' | 'contextPath'> {
-  const own = contextOf(task);
-  const location =
-    overrides.contextPath === undefined ? own : contextOf({ step: { ...step, contextPath: overrides.contextPath } });
   if (location === undefined) return { source: { kind: 'none' } };
   if (isUploadPath(location)) return { source: { kind: 'upload' }, contextPath: location };
-  // The token of the task is for the server that the task names.
-  const accessToken = isSameOrigin(own, location)
-    ? (step.contextAccessToken ?? sourceToken(task, location))
-    : undefined;
+  const accessToken = hasSecrets ? (step.contextAccessToken ?? sourceToken(task, location)) : undefined;
   return {
     source: {
       kind: 'remote',
@@ -151,18 +176,23 @@ function sourceToken({ trigger }: StoredTask, location: string): string | undefi
 }
 
 /**
- * With whose rights a run of a task reaches its registry: those of its identity where it names one, nobody's where it says
- * `None`, else those of whoever wrote the task last, or of the caller who has it work on other files: nobody gets more by a
- * task than they have.
+ * With whose rights a run of a task reaches its registry: nobody's where the task says `None`, those of the caller who has it
+ * work on other files, else those of its identity where it names one, else those of whoever wrote what it does: nobody gets
+ * more by a task than they have.
  */
-function authorityOf({ resource, task: { credentials }, isByRepository, caller, overrides }: TaskRunOf): RunAuthority {
+function authorityOf(
+  { resource, task: { credentials }, isByRepository, caller }: TaskRunOf,
+  { isOther }: ContextAsked,
+): RunAuthority {
   const { loginMode, identity } = credentials?.sourceRegistry ?? {};
   const named = identity?.toLowerCase();
   if (loginMode === 'None' || named === 'none') return { kind: 'none' };
-  const own = identity ? principalOf(resource, identity) : undefined;
+  const own = identity && !isOther ? principalOf(resource, identity) : undefined;
   if (own !== undefined) return { kind: 'principal', principalId: own, principalType: 'ServicePrincipal' };
   if (isByRepository && named !== '[caller]') return { kind: 'none' };
-  const { uid, kind } = (overrides?.contextPath === undefined ? undefined : caller) ?? resource.changedBy;
+  const lender = isOther ? caller : stepAuthorOf(resource);
+  if (lender === undefined) return { kind: 'none' };
+  const { uid, kind } = lender;
   return { kind: 'principal', principalId: uid, principalType: kind === 'User' ? 'User' : 'ServicePrincipal' };
 }
 
@@ -181,7 +211,7 @@ function uidIn(objectId: unknown): string | undefined {
   return typeof objectId === 'string' ? uidOfObjectId(objectId) : undefined;
 }
 
-function customRegistriesOf(resource: Resource, { credentials }: StoredTask): CustomRegistry[] {
+export function customRegistriesOf(resource: Resource, { credentials }: StoredTask): CustomRegistry[] {
   return Object.entries(credentials?.customRegistries ?? {}).map(([server, { userName, password, identity }]) => {
     const principalUid = identity ? principalOf(resource, identity) : undefined;
     return {

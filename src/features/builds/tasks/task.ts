@@ -1,7 +1,8 @@
+import { z } from 'zod';
 import { isJsonObject, type Json, type JsonObject } from '../../../wire/arm/json.ts';
 import { type TaskProperties, taskPropertiesSchema } from '../../../wire/arm/task-schema.ts';
 import { plainJson } from '../../registries/registry-rules.ts';
-import type { Resource } from '../../resources/resource.ts';
+import type { Author, Resource } from '../../resources/resource.ts';
 
 export const taskType = 'Microsoft.ContainerRegistry/registries/tasks';
 
@@ -11,6 +12,14 @@ export type StoredTask = TaskProperties;
 
 export function storedTaskOf({ properties }: Pick<Resource, 'properties'>): StoredTask {
   return storedTaskSchema.parse(properties);
+}
+
+const authorSchema = z.object({ uid: z.string(), name: z.string(), kind: z.enum(['User', 'Application']) });
+
+/** Who lends a stored task their rights. It is kept beside `sealed`, and shown to nobody. */
+export function stepAuthorOf({ properties, changedBy }: Pick<Resource, 'properties' | 'changedBy'>): Author {
+  const { stepAuthor } = properties;
+  return stepAuthor === undefined ? changedBy : authorSchema.parse(stepAuthor);
 }
 
 /** Whether its triggers queue runs. */
