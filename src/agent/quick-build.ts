@@ -1,7 +1,7 @@
 import type { RunVariables } from '../wire/builds/agent-protocol.ts';
 import type { DockerBuild, RunPlatform } from '../wire/builds/run-work.ts';
 import type { Task, TaskStep } from '../wire/tasks/task-file.ts';
-import { renderRunText } from '../wire/tasks/task-text.ts';
+import { runTextRenderer } from '../wire/tasks/task-text.ts';
 
 /** Source: ACR tasks, 1.5. */
 const [buildSeconds, pushSeconds] = [28_800, 3_600];
@@ -28,7 +28,7 @@ const plainStep = {
 
 /** A quick build as a task of two steps: build, then push. Its texts are templates. Source: ACR tasks, 1.5. */
 export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: readonly RunPlatform[], now: Date): Task {
-  const fill = (text: string) => renderRunText(text, run, now);
+  const fill = runTextRenderer(run, now);
   const tags = work.imageNames.map(fill);
   const build: TaskStep = {
     ...plainStep,

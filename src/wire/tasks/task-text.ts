@@ -5,6 +5,7 @@ import type { NamedValue } from '../builds/run-work.ts';
 import { expandAliases, predefinedAliases, requireAliasName, requireDirective } from './task-aliases.ts';
 import { TaskError } from './task-error.ts';
 import { renderTemplate } from './template.ts';
+import { TemplateBudget } from './template-budget.ts';
 import { type TemplateValue, templateValueOf } from './template-value.ts';
 
 const maxTaskLength = 1024 * 1024;
@@ -35,8 +36,10 @@ export function prepareTaskText(input: TaskTextInput): TaskText {
   if (input.text.length > maxTaskLength) throw new TaskError('the task is larger than 1 MiB');
   const text = withoutComments(input.text);
   const data = templateDataOf(input);
-  const { yaml, aliases } = hasAliases(text) ? withAliases(text, input, data) : { yaml: text, aliases: new Map() };
-  const rendered = renderTemplate(yaml, data, { now: input.now });
+  const surroundings = { now: input.now, budget: new TemplateBudget() };
+  const fill = (template: string) => renderTemplate(template, data, surroundings);
+  const { yaml, aliases } = hasAliases(text) ? withAliases(text, input, fill) : { yaml: text, aliases: new Map() };
+  const rendered = fill(yaml);
   if (rendered.trim() === '') throw new TaskError('rendered template was empty');
   return { yaml: rendered, aliases };
 }
@@ -47,9 +50,10 @@ export function aliasSourcesOf(text: string): readonly string[] {
   return hasAliases(plain) ? (aliasBlockOf(cutAliasBlock(plain).block).src ?? []) : [];
 }
 
-/** Templates of a quick build: only the run is known. Source: ACR tasks, 2.9. */
-export function renderRunText(text: string, run: RunVariables, now: Date): string {
-  return renderTemplate(text, templateValueOf({ Run: run, Build: { ID: run.ID } }), { now });
+/** Fills the templates of a quick build, which share a budget: only the run is known. Source: ACR tasks, 2.9. */
+export function runTextRenderer(run: RunVariables, now: Date): (text: string) => string {
+  const surroundings = { now, budget: new TemplateBudget() };
+  return (text) => renderTemplate(text, templateValueOf({ Run: run, Build: { ID: run.ID } }), surroundings);
 }
 
 /** Reads YAML as a plain value; a key that is there twice counts as it stands last. Throws TaskError. */
@@ -93,9 +97,9 @@ function valuesOf(value: unknown): Record<string, unknown> {
   return parsed.data ?? {};
 }
 
-function withAliases(text: string, input: TaskTextInput, data: TemplateValue): TaskText {
+function withAliases(text: string, input: TaskTextInput, fill: (template: string) => string): TaskText {
   const { block, rest } = cutAliasBlock(text);
-  const { values, src, directive } = aliasBlockOf(renderTemplate(block, data, { now: input.now }));
+  const { values, src, directive } = aliasBlockOf(fill(block));
   const aliases = new Map(predefinedAliases);
   for (const source of src ?? []) addAliases(aliases, aliasMapOf(source, input.aliasSources.get(source)));
   addAliases(aliases, values ?? {});

@@ -10,6 +10,9 @@ type TemplateFunction = (inputs: Inputs, surroundings: FunctionSurroundings) => 
 
 const maxTextLength = 4 * 1024 * 1024;
 const maxItems = 100_000;
+/** Looking for long texts in long texts takes their product in the worst case. */
+const maxSoughtLength = 256;
+const maxLayoutLength = 1_000;
 
 /** A function by its name. Throws TaskError for one that templates do not have. */
 export function templateFunction(name: string): TemplateFunction {
@@ -17,6 +20,31 @@ export function templateFunction(name: string): TemplateFunction {
   if (found === undefined) throw new TaskError(`templates have no function ${name.slice(0, 50)}`);
   return found;
 }
+
+/** Whether a function makes no text and looks into no list or map beyond its items: what these hold does not count for it. */
+export function isPlainFunction(name: string): boolean {
+  return plainFunctions.has(name);
+}
+
+const plainFunctions = new Set([
+  ...[
+    'and',
+    'or',
+    'not',
+    'len',
+    'index',
+    'default',
+    'empty',
+    'coalesce',
+    'ternary',
+    'required',
+    'list',
+    'first',
+    'last',
+  ],
+  ...['rest', 'initial', 'append', 'prepend', 'concat', 'reverse', 'compact', 'dict', 'get', 'set', 'hasKey', 'keys'],
+  ...['values', 'pick', 'omit', 'merge'],
+]);
 
 const text = (inputs: Inputs, index: number) => textOf(inputs[index]);
 const last = (inputs: Inputs) => textOf(inputs.at(-1));
@@ -29,6 +57,11 @@ function number(inputs: Inputs, index: number): number {
 
 const integer = (inputs: Inputs, index: number) => Math.trunc(number(inputs, index));
 
+function keyOf(value: TemplateValue): string {
+  if (isList(value) || isMap(value)) throw new TaskError('a template looks something up by a list or a map');
+  return textOf(value);
+}
+
 function list(value: TemplateValue): readonly TemplateValue[] {
   if (isList(value)) return value;
   return value === undefined ? [] : [value];
@@ -39,8 +72,43 @@ function map(value: TemplateValue): ReadonlyMap<string, TemplateValue> {
 }
 
 function bounded(value: string): string {
-  if (value.length > maxTextLength) throw new TaskError('a template makes a text that is too long');
+  requireLength(value.length);
   return value;
+}
+
+function requireLength(length: number): void {
+  if (length > maxTextLength) throw new TaskError('a template makes a text that is too long');
+}
+
+function sought(value: string): string {
+  if (value.length > maxSoughtLength)
+    throw new TaskError(`a template looks for more than ${maxSoughtLength} characters`);
+  return value;
+}
+
+/** How often a text is in another, as it is replaced. */
+function countOf(value: string, part: string): number {
+  if (part === '') return value.length + 1;
+  let count = 0;
+  for (let at = value.indexOf(part); at >= 0; at = value.indexOf(part, at + part.length)) count += 1;
+  return count;
+}
+
+function replaced(value: string, old: string, by: string): string {
+  requireLength(value.length + countOf(value, sought(old)) * (by.length - old.length));
+  return value.replaceAll(old, () => by);
+}
+
+function joined(values: readonly TemplateValue[], between: string): string {
+  const texts = values.map(textOf);
+  requireLength(texts.reduce((length, { length: more }) => length + more, between.length * texts.length));
+  return texts.join(between);
+}
+
+function split(value: string, at: string): readonly string[] {
+  const parts = value.split(sought(at), maxItems + 1);
+  if (parts.length > maxItems) throw new TaskError('a template makes a list that is too long');
+  return parts;
 }
 
 function boundedList(value: readonly TemplateValue[]): readonly TemplateValue[] {
@@ -63,19 +131,33 @@ function compare(a: TemplateValue, b: TemplateValue): number {
   return left < right ? -1 : left > right ? 1 : 0;
 }
 
-function isEqual(a: TemplateValue, b: TemplateValue): boolean {
-  return JSON.stringify(jsonOf(a)) === JSON.stringify(jsonOf(b));
+/** The same for values that are equal. */
+function identityOf(value: TemplateValue): string {
+  return JSON.stringify(jsonOf(value));
+}
+
+function isOneOf(value: TemplateValue, others: readonly TemplateValue[]): boolean {
+  const identity = identityOf(value);
+  return others.some((other) => identityOf(other) === identity);
+}
+
+function excluding(values: readonly TemplateValue[], items: readonly TemplateValue[]): readonly TemplateValue[] {
+  const identities = new Set(items.map(identityOf));
+  return values.filter((value) => !identities.has(identityOf(value)));
 }
 
 /** Source: Go's fmt, "Printing": the verbs that tasks use. */
 function printf(inputs: Inputs): string {
   let next = 1;
+  let length = 0;
   return bounded(
     text(inputs, 0).replaceAll(/%(?:%|([-0]?)(\d{0,3})([svdqtfx]))/g, (verb, flag = '', width = '', kind = '') => {
       if (verb === '%%') return '%';
       const value = inputs[next];
       next += 1;
       const plain = kind === 'q' ? JSON.stringify(textOf(value)) : kind === 'x' ? hex(value) : textOf(value);
+      length += Math.max(plain.length, Number(width));
+      requireLength(length);
       if (flag === '-') return plain.padEnd(Number(width));
       return plain.padStart(Number(width), flag === '0' ? '0' : ' ');
     }),
@@ -88,13 +170,13 @@ function hex(value: TemplateValue): string {
 
 function indent(count: number, value: string): string {
   const space = ' '.repeat(Math.max(0, Math.min(count, 1000)));
-  return bounded(`${space}${value.replaceAll('\n', `\n${space}`)}`);
+  return `${space}${replaced(value, '\n', `\n${space}`)}`;
 }
 
 function index(inputs: Inputs): TemplateValue {
   return inputs.slice(1).reduce<TemplateValue>((value, key) => {
-    if (isMap(value)) return value.get(textOf(key));
-    return isList(value) ? value[Number(textOf(key))] : undefined;
+    if (isMap(value)) return value.get(keyOf(key));
+    return isList(value) ? value[Number(keyOf(key))] : undefined;
   }, inputs[0]);
 }
 
@@ -106,17 +188,17 @@ function slice(inputs: Inputs): TemplateValue {
 
 function dict(inputs: Inputs): TemplateValue {
   const made = new Map<string, TemplateValue>();
-  for (let at = 0; at < inputs.length; at += 2) made.set(text(inputs, at), inputs[at + 1]);
+  for (let at = 0; at < inputs.length; at += 2) made.set(keyOf(inputs[at]), inputs[at + 1]);
   return made;
 }
 
 function picked(inputs: Inputs, isKept: (isNamed: boolean) => boolean): TemplateValue {
-  const names = new Set(inputs.slice(1).map(textOf));
+  const names = new Set(inputs.slice(1).map(keyOf));
   return new Map([...map(inputs[0])].filter(([key]) => isKept(names.has(key))));
 }
 
 function unique(value: readonly TemplateValue[]): readonly TemplateValue[] {
-  const seen = new Map(value.map((item) => [JSON.stringify(jsonOf(item)), item]));
+  const seen = new Map(value.map((item) => [identityOf(item), item]));
   return [...seen.values()];
 }
 
@@ -125,9 +207,10 @@ function title(value: string): string {
 }
 
 function trimmed(value: string, signs: string): string {
+  const cut = new Set(signs.split(''));
   let [start, end] = [0, value.length];
-  while (start < end && signs.includes(value.charAt(start))) start += 1;
-  while (end > start && signs.includes(value.charAt(end - 1))) end -= 1;
+  while (start < end && cut.has(value.charAt(start))) start += 1;
+  while (end > start && cut.has(value.charAt(end - 1))) end -= 1;
   return value.slice(start, end);
 }
 
@@ -162,8 +245,8 @@ const functions: ReadonlyMap<string, TemplateFunction> = new Map<string, Templat
   ['and', (inputs) => inputs.find((value) => !isTruthy(value)) ?? (inputs.every(isTruthy) ? inputs.at(-1) : undefined)],
   ['or', (inputs) => inputs.find(isTruthy) ?? inputs.at(-1)],
   ['not', ([value]) => !isTruthy(value)],
-  ['eq', ([value, ...others]) => others.some((other) => isEqual(value, other))],
-  ['ne', ([a, b]) => !isEqual(a, b)],
+  ['eq', ([value, ...others]) => isOneOf(value, others)],
+  ['ne', ([a, b]) => identityOf(a) !== identityOf(b)],
   ['lt', ([a, b]) => compare(a, b) < 0],
   ['le', ([a, b]) => compare(a, b) <= 0],
   ['gt', ([a, b]) => compare(a, b) > 0],
@@ -171,10 +254,10 @@ const functions: ReadonlyMap<string, TemplateFunction> = new Map<string, Templat
   ['len', ([value]) => (isMap(value) ? value.size : isList(value) ? value.length : textOf(value).length)],
   ['index', index],
   ['slice', slice],
-  ['print', (inputs) => bounded(inputs.map(textOf).join(''))],
-  ['println', (inputs) => bounded(`${inputs.map(textOf).join(' ')}\n`)],
+  ['print', (inputs) => joined(inputs, '')],
+  ['println', (inputs) => `${joined(inputs, ' ')}\n`],
   ['printf', printf],
-  ['urlquery', (inputs) => encodeURIComponent(inputs.map(textOf).join(''))],
+  ['urlquery', (inputs) => bounded(encodeURIComponent(joined(inputs, '')))],
   ['lower', (inputs) => last(inputs).toLowerCase()],
   ['upper', (inputs) => last(inputs).toUpperCase()],
   ['title', (inputs) => title(last(inputs))],
@@ -186,27 +269,19 @@ const functions: ReadonlyMap<string, TemplateFunction> = new Map<string, Templat
   ['nospace', (inputs) => last(inputs).replaceAll(/\s/g, '')],
   ['trunc', (inputs) => truncated(integer(inputs, 0), text(inputs, 1))],
   ['substr', (inputs) => text(inputs, 2).slice(integer(inputs, 0), integer(inputs, 1))],
-  ['contains', (inputs) => text(inputs, 1).includes(text(inputs, 0))],
+  ['contains', (inputs) => text(inputs, 1).includes(sought(text(inputs, 0)))],
   ['hasPrefix', (inputs) => text(inputs, 1).startsWith(text(inputs, 0))],
   ['hasSuffix', (inputs) => text(inputs, 1).endsWith(text(inputs, 0))],
-  ['replace', (inputs) => bounded(text(inputs, 2).replaceAll(text(inputs, 0), () => text(inputs, 1)))],
-  ['quote', (inputs) => inputs.map((value) => JSON.stringify(textOf(value))).join(' ')],
-  ['squote', (inputs) => inputs.map((value) => `'${textOf(value)}'`).join(' ')],
-  ['cat', (inputs) => bounded(inputs.map(textOf).join(' '))],
+  ['replace', (inputs) => replaced(text(inputs, 2), text(inputs, 0), text(inputs, 1))],
+  ['quote', (inputs) => bounded(inputs.map((value) => JSON.stringify(textOf(value))).join(' '))],
+  ['squote', (inputs) => bounded(inputs.map((value) => `'${textOf(value)}'`).join(' '))],
+  ['cat', (inputs) => joined(inputs, ' ')],
   ['indent', (inputs) => indent(integer(inputs, 0), text(inputs, 1))],
   ['nindent', (inputs) => `\n${indent(integer(inputs, 0), text(inputs, 1))}`],
   ['repeat', (inputs) => repeated(integer(inputs, 0), text(inputs, 1))],
-  [
-    'split',
-    (inputs) =>
-      new Map(
-        text(inputs, 1)
-          .split(text(inputs, 0))
-          .map((part, at) => [`_${at}`, part]),
-      ),
-  ],
-  ['splitList', (inputs) => boundedList(text(inputs, 1).split(text(inputs, 0)))],
-  ['join', (inputs) => bounded(list(inputs[1]).map(textOf).join(text(inputs, 0)))],
+  ['split', (inputs) => new Map(split(text(inputs, 1), text(inputs, 0)).map((part, at) => [`_${at}`, part]))],
+  ['splitList', (inputs) => split(text(inputs, 1), text(inputs, 0))],
+  ['join', (inputs) => joined(list(inputs[1]), text(inputs, 0))],
   ['sortAlpha', ([value]) => list(value).map(textOf).sort()],
   ['default', ([fallback, value]) => (isTruthy(value) ? value : fallback)],
   ['empty', ([value]) => !isTruthy(value)],
@@ -244,14 +319,14 @@ const functions: ReadonlyMap<string, TemplateFunction> = new Map<string, Templat
   ['reverse', ([value]) => list(value).toReversed()],
   ['uniq', ([value]) => unique(list(value))],
   ['compact', ([value]) => list(value).filter(isTruthy)],
-  ['has', ([item, value]) => list(value).some((other) => isEqual(item, other))],
-  ['without', ([value, ...items]) => list(value).filter((item) => !items.some((other) => isEqual(item, other)))],
+  ['has', ([item, value]) => isOneOf(item, list(value))],
+  ['without', ([value, ...items]) => excluding(list(value), items)],
   ['until', (inputs) => range(0, integer(inputs, 0), 1)],
   ['untilStep', (inputs) => range(integer(inputs, 0), integer(inputs, 1), Math.max(1, integer(inputs, 2)))],
   ['dict', dict],
-  ['get', ([value, key]) => map(value).get(textOf(key)) ?? ''],
-  ['set', ([value, key, item]) => new Map([...map(value), [textOf(key), item]])],
-  ['hasKey', ([value, key]) => map(value).has(textOf(key))],
+  ['get', ([value, key]) => map(value).get(keyOf(key)) ?? ''],
+  ['set', ([value, key, item]) => new Map([...map(value), [keyOf(key), item]])],
+  ['hasKey', ([value, key]) => map(value).has(keyOf(key))],
   ['keys', ([value]) => [...map(value).keys()]],
   ['values', ([value]) => [...map(value).values()]],
   ['pick', (inputs) => picked(inputs, (isNamed) => isNamed)],
@@ -260,9 +335,15 @@ const functions: ReadonlyMap<string, TemplateFunction> = new Map<string, Templat
   ['b64enc', (inputs) => new TextEncoder().encode(last(inputs)).toBase64()],
   ['b64dec', (inputs) => base64Text(last(inputs))],
   ['now', (_, { now }) => now],
-  ['date', (inputs, { now }) => formatGoDate(text(inputs, 0), inputs[1] instanceof Date ? inputs[1] : now)],
+  ['date', (inputs, { now }) => formatGoDate(layout(inputs), inputs[1] instanceof Date ? inputs[1] : now)],
   ['unixEpoch', ([value], { now }) => String(Math.floor((value instanceof Date ? value : now).getTime() / 1000))],
 ]);
+
+function layout(inputs: Inputs): string {
+  const written = text(inputs, 0);
+  if (written.length > maxLayoutLength) throw new TaskError('a template has a layout of dates that is too long');
+  return written;
+}
 
 function without(value: string, part: string, side: 'start' | 'end'): string {
   if (side === 'start') return value.startsWith(part) ? value.slice(part.length) : value;

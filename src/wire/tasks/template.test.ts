@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { TaskError } from './task-error.ts';
 import { renderTemplate } from './template.ts';
+import { TemplateBudget } from './template-budget.ts';
 import { templateValueOf } from './template-value.ts';
 
 const data = templateValueOf({
@@ -9,7 +10,7 @@ const data = templateValueOf({
   Values: { name: 'app', list: ['a', 'b'], nested: { deep: 'x' }, evil: '{{.Run.ID}}', zero: 0 },
 });
 const now = new Date('2026-11-21T16:05:09.123Z');
-const render = (text: string) => renderTemplate(text, data, { now });
+const render = (text: string) => renderTemplate(text, data, { now, budget: new TemplateBudget() });
 
 const good: readonly [string, string][] = [
   ['plain $x text', 'plain $x text'],
@@ -52,6 +53,26 @@ const bad: readonly [string, string][] = [
   ['a template definition', '{{define "x"}}{{end}}'],
   ['a variable that nobody made', '{{$y}}'],
   ['a text without end', '{{repeat 100000000 "x"}}'],
+  [
+    'many long texts',
+    '{{$m := dict}}{{range until 2000}}{{$m = set $m (toString .) (repeat 4000000 "a" | upper)}}{{end}}',
+  ],
+  ['many long quoted texts', '{{$x := repeat 4000000 "a"}}{{range until 50}}{{$y := quote $x}}{{end}}'],
+  ['a text that grows with each escape', '{{repeat 4000000 "%" | urlquery | urlquery | urlquery}}'],
+  ['a list of one long text', '{{$x := repeat 4000000 "a"}}{{list $x $x $x $x $x $x | toString}}'],
+  ['a list that doubles', '{{$x := list 1}}{{range until 100}}{{$x = list $x $x}}{{end}}{{$x}}'],
+  ['a list in a list in a list', '{{$x := list 1}}{{range until 20000}}{{$x = list $x}}{{end}}{{$x}}'],
+  ['long texts between the parts of a list', '{{join (repeat 1000000 "a") (until 90000)}}'],
+  ['long texts between the signs of another', '{{replace "" (repeat 1000000 "a") (repeat 1000000 "a")}}'],
+  ['wide columns', '{{printf (repeat 100000 "%999s")}}'],
+  ['deep indents of many lines', '{{indent 1000 (repeat 1000000 "\\n")}}'],
+  ['a long text that is sought', '{{contains (repeat 1000000 "a") (repeat 2000000 "a")}}'],
+  ['a text in very many parts', '{{$x := split "" (repeat 4000000 "a")}}'],
+  [
+    'a long text that is compared with each item',
+    '{{has (repeat 4000000 "a") (list (repeat 4000000 "a") (repeat 4000000 "b"))}}',
+  ],
+  ['a list as a key', '{{get .Values (until 10)}}'],
   ['a list without end', '{{until 100000000}}'],
   ['work without end', '{{range until 90000}}{{range until 90000}}{{.}}{{end}}{{end}}'],
   ['division by zero', '{{div 1 0}}'],
@@ -64,6 +85,14 @@ describe('templates', () => {
   for (const [text, rendered] of good) {
     test(`${text} gives ${JSON.stringify(rendered)}`, () => assert.equal(render(text), rendered));
   }
+  test('a map that is made in a loop', () =>
+    assert.equal(render('{{$m := dict}}{{range until 500}}{{$m = set $m (toString .) .}}{{end}}{{len $m}}'), '500'));
+  test('all templates of a run share what they may make', () => {
+    const surroundings = { now, budget: new TemplateBudget() };
+    const one = () => renderTemplate('{{repeat 3000000 "a"}}', data, surroundings);
+    one();
+    assert.throws(() => [one(), one()], TaskError);
+  });
   for (const [label, text] of bad) {
     test(`${label} is refused`, () => assert.throws(() => render(text), TaskError));
   }

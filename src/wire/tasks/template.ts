@@ -1,17 +1,20 @@
 import { TaskError } from './task-error.ts';
-import { type FunctionSurroundings, templateFunction } from './template-functions.ts';
+import type { TemplateBudget } from './template-budget.ts';
+import { type FunctionSurroundings, isPlainFunction, templateFunction } from './template-functions.ts';
 import { type Expression, parseTemplate, type TemplateNode } from './template-syntax.ts';
 import { isList, isMap, isTruthy, type TemplateValue, textOf } from './template-value.ts';
 
 const maxOutputLength = 4 * 1024 * 1024;
-const maxSteps = 200_000;
+
+/** The budget is that of all templates of a run. */
+export type RenderSurroundings = FunctionSurroundings & { readonly budget: TemplateBudget };
 
 /**
  * Fills a template of a task: fields, variables, `if`, `with`, `range`, pipelines and the usual Sprig functions. What is
- * missing is empty text. No code runs: functions are those of `template-functions.ts`, steps and output are bounded.
+ * missing is empty text. No code runs: functions are those of `template-functions.ts`, steps and all that is made are bounded.
  * Throws TaskError. Source: ACR tasks, 2.9; security rule 22.
  */
-export function renderTemplate(text: string, data: TemplateValue, surroundings: FunctionSurroundings): string {
+export function renderTemplate(text: string, data: TemplateValue, surroundings: RenderSurroundings): string {
   const output = new Output();
   const scope = new Scope(undefined, new Map([['', data]]));
   new Renderer(output, surroundings).nodes(parseTemplate(text), data, scope);
@@ -66,12 +69,13 @@ class Scope {
 
 class Renderer {
   readonly #output: Output;
-  readonly #surroundings: FunctionSurroundings;
-  #steps = 0;
+  readonly #surroundings: RenderSurroundings;
+  readonly #budget: TemplateBudget;
 
-  constructor(output: Output, surroundings: FunctionSurroundings) {
+  constructor(output: Output, surroundings: RenderSurroundings) {
     this.#output = output;
     this.#surroundings = surroundings;
+    this.#budget = surroundings.budget;
   }
 
   nodes(nodes: readonly TemplateNode[], dot: TemplateValue, scope: Scope): void {
@@ -79,14 +83,14 @@ class Renderer {
   }
 
   #node(node: TemplateNode, dot: TemplateValue, scope: Scope): void {
-    this.#count();
+    this.#budget.step();
     if (node.kind === 'text') {
-      this.#output.add(node.text);
+      this.#print(node.text);
       return;
     }
     const value = this.#value(node.value, dot, scope);
     const inner = () => new Scope(scope, new Map());
-    if (node.kind === 'print') this.#output.add(textOf(value));
+    if (node.kind === 'print') this.#print(value);
     else if (node.kind === 'assign') assign(scope, node.name, value, node.isNew);
     else if (node.kind === 'range') this.#range(node, value, dot, scope);
     else if (isTruthy(value)) this.nodes(node.then, node.kind === 'with' ? value : dot, inner());
@@ -100,7 +104,7 @@ class Renderer {
   }
 
   #rangeScope(names: readonly string[], key: TemplateValue, item: TemplateValue, scope: Scope): Scope {
-    this.#count();
+    this.#budget.step();
     const [first, second] = names;
     const values = new Map<string, TemplateValue>();
     if (second !== undefined) values.set(second, item);
@@ -109,7 +113,7 @@ class Renderer {
   }
 
   #value(expression: Expression, dot: TemplateValue, scope: Scope): TemplateValue {
-    this.#count();
+    this.#budget.step();
     switch (expression.kind) {
       case 'literal':
         return expression.value;
@@ -124,14 +128,27 @@ class Renderer {
       }
       case 'call': {
         const inputs = expression.inputs.map((input) => this.#value(input, dot, scope));
-        return templateFunction(expression.name)(inputs, this.#surroundings);
+        return this.#call(expression.name, inputs);
       }
     }
   }
 
-  #count(): void {
-    this.#steps += 1;
-    if (this.#steps > maxSteps) throw new TaskError('a template takes too many steps');
+  #call(name: string, inputs: readonly TemplateValue[]): TemplateValue {
+    const budget = this.#budget;
+    const isPlain = isPlainFunction(name);
+    for (const input of inputs) {
+      if (isPlain) budget.take(input);
+      else budget.takeAll(input);
+    }
+    const made = templateFunction(name)(inputs, this.#surroundings);
+    if (isPlain) budget.take(made);
+    else budget.takeAll(made);
+    return made;
+  }
+
+  #print(value: TemplateValue): void {
+    this.#budget.takeAll(value);
+    this.#output.add(textOf(value));
   }
 }
 
