@@ -79,7 +79,7 @@ export function createArm(parts: CreateArmParts): Arm {
     federatedCredentialType(parts),
     registryWebhookType(parts),
     ...(parts.outbound === undefined ? [] : [registryEventSubscriptionType({ ...parts, outbound: parts.outbound })]),
-    registryDiagnosticSettingType({ logDestinations: parts.logDestinations ?? [] }),
+    registryDiagnosticSettingType({ ...parts, logDestinations: parts.logDestinations ?? [] }),
     scopeMapArmType(parts),
     repositoryTokenArmType(parts),
     registryTaskType(parts),

@@ -10,17 +10,22 @@ import { refuse } from '../../features/resources/refuse.ts';
 import { idKey, type Resource } from '../../features/resources/resource.ts';
 import { findResource } from '../../features/resources/resource-store.ts';
 import { missing } from '../../features/resources/resources.ts';
-import type { Transaction } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import { isJsonObject, type JsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
+import { refuseMoreAttached } from './attached-limit.ts';
 
 export type DiagnosticSettingParts = {
+  readonly database: Pick<Database, 'kind'>;
   /** Names of the destinations in the settings. */
   readonly logDestinations: readonly string[];
 };
 
+/** As Azure has it: each of them reads the logs from where it stands. */
+const mostSettings = 5;
+
 /** Where the logs of a registry are sent. Source: Microsoft.Insights/diagnosticSettings; recorded from az 2.45 and 2.91. */
-export function registryDiagnosticSettingType({ logDestinations }: DiagnosticSettingParts): ArmType {
+export function registryDiagnosticSettingType({ database, logDestinations }: DiagnosticSettingParts): ArmType {
   return {
     type: diagnosticSettingType,
     level: 'extension',
@@ -35,6 +40,13 @@ export function registryDiagnosticSettingType({ logDestinations }: DiagnosticSet
       });
     },
     validate: (validation) => validateDiagnosticSetting(validation, logDestinations),
+    settle: async (tx, { resource, previous }) => {
+      if (previous === undefined) {
+        const registry = await registryOf(tx, resource);
+        await refuseMoreAttached(tx, { database, registry, resource, most: mostSettings });
+      }
+      return resource;
+    },
     apply: async ({ tx }, { resource, previous }) => {
       const registry = await registryOf(tx, resource);
       const categories = categoriesOf(resource.properties);

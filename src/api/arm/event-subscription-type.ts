@@ -23,6 +23,7 @@ import type { Database, Queries, Transaction } from '../../platform/database/dat
 import type { Jobs } from '../../platform/jobs/jobs.ts';
 import { isJsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
+import { refuseMoreAttached } from './attached-limit.ts';
 
 export type EventSubscriptionParts = TargetParts &
   HandshakeParts & {
@@ -30,6 +31,9 @@ export type EventSubscriptionParts = TargetParts &
     readonly jobs: Pick<Jobs, 'add'>;
     readonly loginServerOf: LoginServerOf;
   };
+
+/** Each of them is told every event by itself. */
+const mostSubscriptions = 100;
 
 /** Whom a registry tells in the forms of Event Grid and CloudEvents. Source: Microsoft.EventGrid/eventSubscriptions. */
 export function registryEventSubscriptionType(parts: EventSubscriptionParts): ArmType {
@@ -49,7 +53,10 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
     },
     validate: validateSubscription,
     settle: async (tx, { resource, previous }) => {
-      if (previous === undefined) await registryOf(tx, resource);
+      if (previous === undefined) {
+        const registry = await registryOf(tx, resource);
+        await refuseMoreAttached(tx, { ...parts, registry, resource, most: mostSubscriptions });
+      }
       const { uid, properties, ...desired } = resource;
       return { ...desired, properties: sealProperties(parts, uid, properties, previous?.properties) };
     },
