@@ -73,7 +73,10 @@ export class UsageReports {
       throw new BerthError('manifestUnknown', { repository: place.repository, ...named });
     }
     const seeds = await withSignatures(this.#queries, uid, digest);
-    return await this.#usage(place, authority, { repositoryUid: uid, chosen: withReferrers(uid, seeds) });
+    return await this.#usage(place, authority, {
+      repositoryUid: uid,
+      chosen: withReferrers(this.#parts.database.kind, uid, seeds),
+    });
   }
 
   async #usage(
@@ -144,8 +147,14 @@ function requireWholeRegistry(authority: Authority): void {
 }
 
 /** Manifests and what goes with them: the rule of `Deletion.referrers`, but for cosign's tags. */
-function withReferrers(repositoryUid: string, seeds: readonly string[]): Expression<string> {
-  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest in (${sql.join(seeds)})
+function withReferrers(kind: Database['kind'], repositoryUid: string, seeds: readonly string[]): Expression<string> {
+  // One parameter, however many they are.
+  const list = JSON.stringify(seeds);
+  const listed =
+    kind === 'sqlite'
+      ? sql`select value from json_each(${list})`
+      : sql`select jsonb_array_elements_text(cast(${list} as jsonb))`;
+  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest in (${listed})
     union
     select m.digest from chosen c join manifests m on m.repository_uid = ${repositoryUid} and m.subject_digest = c.digest
     where (m.locks & ${sql.lit(deletionLocks)}) = 0

@@ -28,6 +28,8 @@ import type { StorageLimits } from './storage-use.ts';
 import { UsageReports } from './usage-reports.ts';
 
 const me = fullAuthority('me');
+/** More than a statement of SQLite has parameters, where there is time. */
+const many = process.env.BERTH_TEST_LONG === '1' ? 33_000 : 1_000;
 
 forEachDatabase((_, open) => {
   let bench: ContentBench;
@@ -156,6 +158,50 @@ forEachDatabase((_, open) => {
     const before = await used();
     await deletions.manifest(place, me, image.digest);
     assert.equal(before - (await used()), heldAloneBytes);
+  });
+
+  test(`an image under whose referrers lie ${many} signatures is told as any other`, async () => {
+    const place = fresh();
+    const image = await pushed(place, [sampleBlob('signed often', 10)]);
+    const { uid } = await bench.database.read
+      .selectFrom('repositories')
+      .where('name', '=', place.repository)
+      .select('uid')
+      .executeTakeFirstOrThrow();
+    const digestOf = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+    const common = { repository_uid: uid, created_at: 1, changed_at: 1 };
+    const manifest = {
+      ...common,
+      media_type: 'text',
+      artifact_type: null,
+      annotations: null,
+      size: 1,
+      body: Buffer.of(1),
+    };
+    const atOnce = 1_000;
+    for (let start = 0; start < many; start += atOnce)
+      await bench.database.transaction(async (tx) => {
+        const some = Array.from({ length: atOnce }, (_, index) => start + index);
+        const referrers = some.map((n) => ({ ...manifest, digest: digestOf(`r${n}`), subject_digest: image.digest }));
+        const signatures = some.map((n) => ({ ...manifest, digest: digestOf(`s${n}`), subject_digest: null }));
+        await tx.insertInto('manifests').values(referrers).execute();
+        await tx.insertInto('manifests').values(signatures).execute();
+        const tags = some.map((n) => ({
+          ...common,
+          hybrid_time: 1,
+          region: testRegion,
+          name: cosignTags(digestOf(`r${n}`))[0] ?? '',
+          digest: digestOf(`s${n}`),
+        }));
+        await tx.insertInto('tags').values(tags).execute();
+      });
+    const { manifests } = await reports.content(place, me, parseReference(image.digest));
+    assert.equal(manifests, 1 + 2 * many);
+    // Nobody has counted these rows.
+    await bench.database.transaction(async (tx) => {
+      await tx.deleteFrom('tags').where('repository_uid', '=', uid).execute();
+      await tx.deleteFrom('manifests').where('repository_uid', '=', uid).where('media_type', '=', 'text').execute();
+    });
   });
 
   test('a blob that comes after its manifest counts when it is here', async () => {
