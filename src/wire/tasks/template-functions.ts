@@ -27,21 +27,7 @@ export function isPlainFunction(name: string): boolean {
 }
 
 const plainFunctions = new Set([
-  ...[
-    'and',
-    'or',
-    'not',
-    'len',
-    'index',
-    'default',
-    'empty',
-    'coalesce',
-    'ternary',
-    'required',
-    'list',
-    'first',
-    'last',
-  ],
+  ...['and', 'or', 'not', 'len', 'index', 'default', 'empty', 'coalesce', 'ternary', 'list', 'first', 'last'],
   ...['rest', 'initial', 'append', 'prepend', 'concat', 'reverse', 'compact', 'dict', 'get', 'set', 'hasKey', 'keys'],
   ...['values', 'pick', 'omit', 'merge'],
 ]);

@@ -61,6 +61,7 @@ const bad: readonly [string, string][] = [
   ['a text that grows with each escape', '{{repeat 4000000 "%" | urlquery | urlquery | urlquery}}'],
   ['a list of one long text', '{{$x := repeat 4000000 "a"}}{{list $x $x $x $x $x $x | toString}}'],
   ['a list that doubles', '{{$x := list 1}}{{range until 100}}{{$x = list $x $x}}{{end}}{{$x}}'],
+  ['a message that doubles', '{{$x := list 1}}{{range until 100}}{{$x = list $x $x}}{{end}}{{required $x ""}}'],
   ['a list in a list in a list', '{{$x := list 1}}{{range until 20000}}{{$x = list $x}}{{end}}{{$x}}'],
   ['long texts between the parts of a list', '{{join (repeat 1000000 "a") (until 90000)}}'],
   ['long texts between the signs of another', '{{replace "" (repeat 1000000 "a") (repeat 1000000 "a")}}'],
