@@ -108,12 +108,18 @@ export type BuiltInCommand = z.infer<typeof builtInCommandSchema>;
 export const builtInLineSchema = z.union([z.object({ line: z.string() }), z.object({ exitCode: z.int() })]);
 export type BuiltInLine = z.infer<typeof builtInLineSchema>;
 
+/** What is kept of the lists and the text that an agent reports; a run that made more has ended all the same. */
+const [maxReported, maxMessageLength] = [1_000, 4_000];
+
 /** `Failed`: a step ended with an error; `Error`: the run could not be done. Source: ACR tasks, 3.1. */
 export const runResultSchema = z.object({
   status: z.enum(['Succeeded', 'Failed', 'Error', 'Timeout', 'Canceled']),
-  message: z.string().optional(),
-  images: z.array(outputImageSchema),
-  dependencies: z.array(imageDependenciesSchema),
+  message: z
+    .string()
+    .overwrite((text) => text.slice(0, maxMessageLength))
+    .optional(),
+  images: z.array(outputImageSchema).overwrite((list) => list.slice(0, maxReported)),
+  dependencies: z.array(imageDependenciesSchema).overwrite((list) => list.slice(0, maxReported)),
   cpuSeconds: z.number().nonnegative().optional(),
 });
 export type RunResult = z.infer<typeof runResultSchema>;

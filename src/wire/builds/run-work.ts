@@ -47,22 +47,29 @@ export const platformSchema = z.object({
 /** Several make one index of images. */
 export type RunPlatform = z.infer<typeof platformSchema>;
 
+/** Part of a name that an agent reports: no agent is trusted to report what can be kept, and found again by an index. */
+const reported = (maxLength: number) =>
+  z
+    .string()
+    .max(maxLength)
+    .regex(/^[!-~]*$/, 'only visible ASCII is in names');
+
 /** Source: ACR tasks, 3.1. */
 export const outputImageSchema = z.object({
-  registry: z.string(),
-  repository: z.string(),
-  tag: z.string(),
-  digest: z.string(),
+  registry: reported(300),
+  repository: reported(1_024),
+  tag: reported(128),
+  digest: reported(300),
 });
 export type OutputImage = z.infer<typeof outputImageSchema>;
 
 /** An image that another one stands on. `reference` is as the Dockerfile resolved it. */
 export const imageReferenceSchema = z.object({
-  registry: z.string(),
-  repository: z.string(),
-  tag: z.string().optional(),
-  digest: z.string().optional(),
-  reference: z.string(),
+  registry: reported(300),
+  repository: reported(1_024),
+  tag: reported(128).optional(),
+  digest: reported(300).optional(),
+  reference: reported(1_024),
 });
 export type ImageReference = z.infer<typeof imageReferenceSchema>;
 
@@ -70,7 +77,7 @@ export type ImageReference = z.infer<typeof imageReferenceSchema>;
 export const imageDependenciesSchema = z.object({
   image: imageReferenceSchema.optional(),
   runtime: imageReferenceSchema.optional(),
-  buildtime: z.array(imageReferenceSchema),
-  gitHead: z.string().optional(),
+  buildtime: z.array(imageReferenceSchema).max(1_000),
+  gitHead: reported(200).optional(),
 });
 export type ImageDependencies = z.infer<typeof imageDependenciesSchema>;

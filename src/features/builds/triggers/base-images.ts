@@ -29,6 +29,9 @@ export type BaseImagesParts = TaskSecretParts & {
   readonly runs: Pick<Runs, 'scheduleIn'>;
 };
 
+/** Of one task, that start it when they change; agents report what they like. */
+const maxBases = 1_000;
+
 /** What `run.finished` says of a run of a task. */
 export const finishedRunSchema = z.object({
   runId: z.string(),
@@ -78,7 +81,7 @@ export class BaseImages {
     const before = await listBases(tx, taskUid);
     await tx.deleteFrom('task_bases').where('task_uid', '=', taskUid).execute();
     const moved: MovedBase[] = [];
-    for (const reported of basesOf(run.dependencies)) {
+    for (const reported of basesOf(run.dependencies).slice(0, maxBases)) {
       const own = this.#ownRegistry(reported.host);
       const base = { ...reported, host: this.#hostOf(reported.host) };
       const now = own && (await currentTag(tx, own.uid, base));
