@@ -8,7 +8,7 @@ import { systemClock } from '../platform/system-clock.ts';
 import type { RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
 import type { Cell } from './executors/cell.ts';
 import { RunLog } from './run-log.ts';
-import { RunStop, runOrder } from './run-order.ts';
+import { type RunOrderParts, RunStop, runOrder } from './run-order.ts';
 
 /** A room in which every program ends well and prints nothing. */
 const room: Cell = {
@@ -52,14 +52,15 @@ function orderOf(content: string, secret: string): RunOrder {
 
 async function done(
   content: string,
-  { secret = 'no-secret', signal = new AbortController().signal } = {},
+  options: { readonly secret?: string; readonly signal?: AbortSignal; readonly more?: Partial<RunOrderParts> } = {},
 ): Promise<{ readonly result: RunResult; readonly text: string }> {
+  const { secret = 'no-secret', signal = new AbortController().signal, more = {} } = options;
   const lines: Uint8Array[] = [];
   const sink = async (bytes: Uint8Array) => {
     lines.push(bytes);
   };
   const log = new RunLog({ sink, clock: systemClock, maxBytes: 1_000_000, masked: [secret] });
-  const result = await runOrder(parts, orderOf(content, secret), log, signal);
+  const result = await runOrder({ ...parts, ...more }, orderOf(content, secret), log, signal);
   await log.flush();
   return { result, text: Buffer.concat(lines).toString() };
 }
@@ -69,6 +70,22 @@ test('a step that fails again and again without waiting is ended by the time lim
   setTimeout(() => ender.abort(new RunStop('Timeout')), 20);
   const task = 'steps:\n  - cmd: docker nosuch\n    repeat: 1000\n';
   assert.equal((await done(task, { signal: ender.signal })).result.status, 'Timeout');
+});
+test('a program that heeds no end ends with its room, and so does its run', async () => {
+  const ender = new AbortController();
+  const { promise: closed, reject } = Promise.withResolvers<never>();
+  const stuck: Cell = {
+    ...room,
+    read: async (words) => (words.includes('realpath') ? await closed : ''),
+    close: async () => reject(new Error('the room is closed')),
+  };
+  const clock = { ...systemClock, sleep: async () => undefined };
+  setTimeout(() => ender.abort(new RunStop('Canceled')), 20);
+  const { result } = await done('steps:\n  - build: .\n', {
+    signal: ender.signal,
+    more: { openCell: async () => stuck, clock },
+  });
+  assert.equal(result.status, 'Canceled');
 });
 test('the first errors of a step that is repeated are told', async () => {
   const { result } = await done('steps:\n  - cmd: docker nosuch\n    repeat: 100\n');

@@ -32,6 +32,8 @@ export type RunOrderParts = {
 
 const proxyPort = 3_128;
 const maxTaskBytes = 1024 * 1024;
+/** Programs are killed after 5 s. */
+const stopGraceMs = 10_000;
 
 /** Why a run ends before its steps do. */
 export class RunStop extends Error {
@@ -54,9 +56,11 @@ export async function runOrder(
   const began = parts.clock.monotonicMs();
   const made: MadeImages = { containers: new Map(), pushed: new Map(), built: [] };
   const seconds = () => Math.round((parts.clock.monotonicMs() - began) / 1000);
+  const ended = new AbortController();
   let cell: Cell | undefined;
   try {
     cell = await parts.openCell(hostsOf(order));
+    closeWhenStopped(cell, parts.clock, { stop: signal, ended: ended.signal });
     await workIn(parts, { order, cell, log, made, signal });
     log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
     return { status: 'Succeeded', ...(await resultOf(made, cell)) };
@@ -69,8 +73,27 @@ export async function runOrder(
     );
     return { ...result, ...(await resultOf(made, cell)) };
   } finally {
+    ended.abort();
     await cell?.close();
   }
+}
+
+/** What does not end when it is told to ends with the room in which it is: no run holds its slot for longer. */
+function closeWhenStopped(
+  cell: Cell,
+  clock: Clock,
+  { stop, ended }: { readonly stop: AbortSignal; readonly ended: AbortSignal },
+): void {
+  const close = () => {
+    clock
+      .sleep(stopGraceMs, ended)
+      .then(() => cell.close())
+      .catch(() => {
+        // The run has ended by itself; or it closes the room again, and tells.
+      });
+  };
+  if (stop.aborted) close();
+  else stop.addEventListener('abort', close, { once: true, signal: ended });
 }
 
 type Work = {

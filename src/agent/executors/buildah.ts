@@ -76,17 +76,17 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     createIndex: async (name, images, { signal }) => {
       await read(words('manifest', 'create', '--', name, ...images), signal);
     },
-    digestOf: async (image) => {
+    digestOf: async (image, signal) => {
       const name = formatImageName(withHub(parseImageName(withTag(image))));
-      const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'))));
+      const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'), signal)));
       return listed.data?.find(({ names }) => names?.includes(name))?.digest;
     },
     start: async (container, options) => {
       containers += 1;
       const name = `run-${containers}`;
       const from = ['--quiet', '--name', name, container.pulls ? '--pull-always' : '--pull', '--', container.image];
-      await read(words('from', ...from), options.signal);
-      const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.signal));
+      await read(words('from', ...from), options.starting);
+      const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
       line.push(
         ...(container.arguments.length > 0 || container.entryPoint !== undefined ? container.arguments : image.command),

@@ -55,8 +55,12 @@ export type Executor = {
   readonly pull: (image: string, options: ExecutorOptions) => Promise<void>;
   /** The digest under which the registry keeps it. */
   readonly push: (image: string, options: ExecutorOptions) => Promise<string>;
-  readonly start: (container: ContainerRun, options: ExecutorOptions) => Promise<RunningContainer>;
+  /** `starting` ends the wait for its image and its start, `signal` the container itself. */
+  readonly start: (
+    container: ContainerRun,
+    options: ExecutorOptions & { readonly starting: AbortSignal },
+  ) => Promise<RunningContainer>;
   /** The digest of an image that was pulled; undefined for one that has none here. */
-  readonly digestOf: (image: string) => Promise<string | undefined>;
+  readonly digestOf: (image: string, signal: AbortSignal) => Promise<string | undefined>;
   readonly createIndex: (name: string, images: readonly string[], options: ExecutorOptions) => Promise<void>;
 };

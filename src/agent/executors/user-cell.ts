@@ -108,11 +108,16 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
   let cgroup: Cgroup | undefined;
   let holder: ChildProcess | undefined;
   const doors = new Set<CellDoor>();
-  const close = async () => {
+  const closeAll = async () => {
     for (const door of doors) door.close();
     await endHolder(holder);
     await cgroup?.remove();
     await rm(home, { recursive: true, force: true, maxRetries: 5 });
+  };
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= closeAll();
+    return closing;
   };
   try {
     await mkdir(home, { recursive: true, mode: 0o700 });

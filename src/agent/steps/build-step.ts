@@ -29,7 +29,9 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
   const context = await pathInCell(room, step, options.context, 'context');
   const dockerfile = await dockerfileOf(room, step, context);
   log.say('Scanning for dependencies...');
-  const text = await room.cell.read(['head', '-c', String(maxDockerfileBytes), '--', dockerfile]);
+  const text = await room.cell.read(['head', '-c', String(maxDockerfileBytes), '--', dockerfile], {
+    signal: step.signal,
+  });
   const [platform = { os: 'linux', architecture: 'amd64' }] = platforms;
   const images = imagesOfDockerfile({ text, arguments: givenArguments(options), target: options.target, platform });
   log.say('Successfully scanned dependencies');
@@ -58,8 +60,8 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
     { output: log.output(), signal: step.signal },
   );
   log.say(`Successfully executed container: ${stepId}`);
-  const runtime = images.runtime === undefined ? undefined : await referenceOf(room, images.runtime);
-  const buildtime = await Promise.all(images.buildtime.map((image) => referenceOf(room, image)));
+  const runtime = images.runtime === undefined ? undefined : await referenceOf(room, images.runtime, step.signal);
+  const buildtime = await Promise.all(images.buildtime.map((image) => referenceOf(room, image, step.signal)));
   const gitHead = order.variables.Commit;
   room.made.built.push({
     stepId,
@@ -98,7 +100,12 @@ async function pathInCell(room: RunRoom, step: BuildStep, written: string, what:
   const path =
     below === undefined
       ? ''
-      : (await room.cell.read(['realpath', '-e', '--', `${room.workspace}${below}`]).catch(() => '')).trim();
+      : (
+          await room.cell
+            .read(['realpath', '-e', '--', `${room.workspace}${below}`], { signal: step.signal })
+            .catch(() => '')
+        ).trim();
+  step.signal.throwIfAborted();
   const isInside = path === room.workspace || path.startsWith(`${room.workspace}/`);
   if (!isInside) throw new RunFailure(`unable to prepare ${what}: "${written}" is not among the files of the run`);
   return path;
@@ -136,9 +143,9 @@ function cacheRepositoryOf(tags: readonly string[]): string | undefined {
   return `${registry ?? ''}/${repository}/berth-cache`;
 }
 
-async function referenceOf({ executor }: RunRoom, image: string): Promise<ImageReference> {
+async function referenceOf({ executor }: RunRoom, image: string, signal: AbortSignal): Promise<ImageReference> {
   const name = withHub(parseImageName(image));
-  const digest = name.digest ?? (await executor.digestOf(image));
+  const digest = name.digest ?? (await executor.digestOf(image, signal));
   const tag = name.tag ?? (name.digest === undefined ? 'latest' : undefined);
   return {
     registry: name.registry,

@@ -80,7 +80,7 @@ async function startContainer(
   starting: AbortSignal,
 ): Promise<RunningContainer> {
   try {
-    return await executor.start(container, { output: log.output(), signal: lifetime });
+    return await executor.start(container, { output: log.output(), signal: lifetime, starting });
   } catch (cause) {
     starting.throwIfAborted();
     const { repository } = parseImageName(container.image);
