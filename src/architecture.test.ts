@@ -81,8 +81,10 @@ function isAllowed({ from, to }: Import): boolean {
   const rule = allowed[folder];
   if (rule === undefined) return true;
   if (folder === 'features' && target === 'features') return isEarlierFeature(from, to);
-  if (folder === 'agent' && target === 'platform')
-    return agentPlatform.some((part) => to.startsWith(`platform/${part}`));
+  if (folder === 'agent' && target === 'platform') {
+    const ofTests = from.endsWith('.test.ts') && to.startsWith('platform/system-');
+    return ofTests || agentPlatform.some((part) => to.startsWith(`platform/${part}`));
+  }
   return folder === target || rule.includes(target);
 }
 
