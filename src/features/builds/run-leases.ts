@@ -107,7 +107,9 @@ export class RunLeases {
   /** What the agent says came of it; its log is whole by then. */
   async finish(lease: string, result: RunResult): Promise<void> {
     const { status, images, dependencies, message } = result;
-    const outcome = { images, dependencies, ...(message === undefined ? {} : { errorMessage: message }) };
+    // It may quote a command, and is shown to more people than the log.
+    const shown = message && Buffer.from(await this.#withoutSecrets(lease, Buffer.from(message))).toString();
+    const outcome = { images, dependencies, ...(shown === undefined ? {} : { errorMessage: shown }) };
     await this.#finish(lease, { status, outcome, isLogWhole: true }, result.cpuSeconds);
   }
 

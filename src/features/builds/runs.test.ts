@@ -220,7 +220,8 @@ forEachDatabase((_, open) => {
     assert.equal(await sample.logText(runId, { start: 4, end: 8 }), '***\r');
     await sample.leases.appendLog(lease, text.length, bytes(`\n${'x'.repeat(5_000)}`));
     await sample.leases.appendLog(lease, text.length + 5_001, bytes('never kept'));
-    await sample.leases.finish(lease, done);
+    await sample.leases.finish(lease, { ...done, status: 'Failed', message: `cmd ${secret.value} failed` });
+    assert.equal((await find(runId)).errorMessage, 'cmd *** failed');
     const before = await sample.logText(runId);
     assert.match(before ?? '', /what follows is left out\.\r\n$/);
     const row = () => database.read.selectFrom('runs').selectAll().where('run_id', '=', runId).executeTakeFirst();
