@@ -5,6 +5,7 @@ import { Capture, ProgramError } from '../program.ts';
 import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
+import { TailFilter } from './tail-filter.ts';
 
 export type BuildahOptions = {
   readonly cell: Cell;
@@ -13,10 +14,6 @@ export type BuildahOptions = {
 };
 
 const isolation = ['--isolation', 'oci', '--runtime', 'runc'];
-/** What buildah says last of a program that failed: the program has said it before. */
-const runtimeLine =
-  /(?:^|\n)(?:time="[^"]*" level=error msg="did not get container start message[^\n]*\n)?Error: while running runtime: exit status \d+\n?$/;
-
 /** Builds with buildah, OCI runtime runc, all of it inside the run's cell. Source: buildah(1); ACR tasks, 7.3. */
 export function createBuildah({ cell, env }: BuildahOptions): Executor {
   const { folder } = cell;
@@ -26,7 +23,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
   const logins = new Map<string, { readonly auth: string }>();
   /** Credentials are no file of the cell: steps are hostile, and builders have let them read the cell's files. */
   const program = () => ({ env: programEnv, given: JSON.stringify({ auths: Object.fromEntries(logins) }) });
-  const show = async (line: readonly string[], { output, signal }: ExecutorOptions, input?: Uint8Array) => {
+  const show = async (line: readonly string[], { output, signal }: ExecutorOptions) => {
     const end = new Capture();
     const code = await cell.run(line, {
       ...program(),
@@ -35,7 +32,6 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
         end.add(chunk);
         return output.add(chunk);
       },
-      ...(input === undefined ? {} : { input }),
     });
     await output.end();
     if (code !== 0) throw new ProgramError(line[0] ?? '', code, '');
@@ -101,7 +97,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
 
   function run(line: readonly string[], { output, signal }: ExecutorOptions): RunningContainer {
     const stopper = new AbortController();
-    const tail = new TailFilter(runtimeLine);
+    const tail = new TailFilter();
     const exited = cell
       .run(line, {
         env: programEnv,
@@ -204,28 +200,4 @@ const inspectSchema = z.object({
 function imageOf(text: string): { readonly entryPoint: readonly string[]; readonly command: readonly string[] } {
   const { config } = inspectSchema.parse(JSON.parse(text)).OCIv1;
   return { entryPoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [] };
-}
-
-/** Holds the last line of a stream back, and leaves it out at the end if it matches. */
-class TailFilter {
-  readonly #pattern: RegExp;
-  #held = '';
-
-  constructor(pattern: RegExp) {
-    this.#pattern = pattern;
-  }
-
-  add(chunk: Uint8Array): Uint8Array {
-    const text = `${this.#held}${Buffer.from(chunk).toString('latin1')}`;
-    const start = Math.max(text.lastIndexOf('\nError: while'), text.startsWith('Error: while') ? 0 : -1);
-    const at = start < 0 ? text.length : start;
-    this.#held = text.slice(at);
-    return Buffer.from(text.slice(0, at), 'latin1');
-  }
-
-  end(): Uint8Array {
-    const rest = this.#held.replace(this.#pattern, this.#held.startsWith('\n') ? '\n' : '');
-    this.#held = '';
-    return Buffer.from(rest, 'latin1');
-  }
 }
