@@ -39,6 +39,12 @@ export class RunLog {
     if (!this.#secrets.includes(secret)) this.#secrets.push(secret);
   }
 
+  /** A text that is shown elsewhere, without secrets. */
+  masked(text: string): string {
+    const mask = new SecretMask(this.#secrets);
+    return `${mask.add(text)}${mask.end()}`;
+  }
+
   /** A line of the agent's own. */
   say(text: string): void {
     const time = new Date(this.#clock.nowMicros() / 1000)
@@ -53,8 +59,7 @@ export class RunLog {
   plain(text: string): void {
     const start = this.#isAtLineStart ? '' : '\n';
     this.#isAtLineStart = true;
-    const mask = new SecretMask(this.#secrets);
-    this.#write(`${start}${mask.add(text)}${mask.end()}`, true);
+    this.#write(`${start}${this.masked(text)}`, true);
   }
 
   /** Where one program's output goes: a character or a secret that is cut meets its other half, whatever others print. */

@@ -87,6 +87,21 @@ test('a program that heeds no end ends with its room, and so does its run', asyn
   });
   assert.equal(result.status, 'Canceled');
 });
+const secret = "Sup3r'SecretPart2";
+for (const [label, task] of [
+  ['an open quote', 'steps:\n  - cmd: "img --password {{.Values.secret}}"\n'],
+
+  ['a step that says it', 'steps:\n  - cmd: docker "{{.Values.secret}}"\n'],
+  ['an environment', 'steps:\n  - cmd: x\n    env: ["{{.Values.secret}}"]\n'],
+  ['YAML that cannot be read', 'steps:\n  - cmd: {a: [b}: c {{.Values.secret}}\n'],
+  ['a template', 'steps:\n  - cmd: x\n{{fail (printf "no %s" .Values.secret)}}\n'],
+] as const) {
+  test(`what a failure says has no secret: ${label}`, async () => {
+    const { result, text } = await done(task, { secret });
+    assert.equal(result.status, 'Failed');
+    assert.doesNotMatch(`${result.message}${text}`, /Sup3r|SecretPart/);
+  });
+}
 test('the first errors of a step that is repeated are told', async () => {
   const { result } = await done('steps:\n  - cmd: docker nosuch\n    repeat: 100\n');
   assert.equal(result.status, 'Failed');

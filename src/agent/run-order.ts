@@ -31,6 +31,7 @@ export type RunOrderParts = {
 };
 
 const proxyPort = 3_128;
+const maxMessageLength = 4_000;
 const maxTaskBytes = 1024 * 1024;
 /** Programs are killed after 5 s. */
 const stopGraceMs = 10_000;
@@ -65,7 +66,9 @@ export async function runOrder(
     log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
     return { status: 'Succeeded', ...(await resultOf(made, cell)) };
   } catch (cause) {
-    const result = failureOf(cause, signal);
+    const failure = failureOf(cause, signal);
+    // It is told where the log is not: in lists, events and the audit log.
+    const result = { ...failure, message: log.masked(failure.message).slice(0, maxMessageLength) };
     if (result.status === 'Error') parts.agentLog.error('run could not be done', { runId: order.runId, error: cause });
     const isStopped = result.status === 'Timeout' || result.status === 'Canceled';
     log.say(

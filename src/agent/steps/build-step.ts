@@ -127,8 +127,7 @@ async function secretInCell(room: RunRoom, step: BuildStep, secret: string): Pro
   const parts = secret.split(',').map((part) => part.split('='));
   const id = parts.find(([name]) => name === 'id')?.[1];
   const source = parts.find(([name]) => name === 'src' || name === 'source')?.[1];
-  if (id === undefined || source === undefined)
-    throw new TaskError(`--secret needs id=NAME,src=PATH, not ${secret.slice(0, 60)}`);
+  if (id === undefined || source === undefined) throw new TaskError('--secret needs id=NAME,src=PATH');
   const mount = [...step.mounts].find(([path]) => source.startsWith(`${path}/`));
   const file = mount === undefined ? undefined : source.slice(mount[0].length + 1);
   if (mount !== undefined && file !== undefined && !file.includes('/')) return `id=${id},src=${mount[1]}/${file}`;

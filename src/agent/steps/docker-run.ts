@@ -42,7 +42,7 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
   const last = (name: string) => values.get(name)?.at(-1);
   const name = last('--name');
   if (name !== undefined && !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(name)) {
-    throw new TaskError(`${JSON.stringify(name.slice(0, 100))} is not a name for a container`);
+    throw new TaskError('docker run has a --name that no container can have');
   }
   return {
     name,

@@ -19,7 +19,9 @@ const digestPattern = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-zA-Z]{32,}$/;
  * Throws TaskError. Source: OCI distribution specification, "Pulling manifests"; Docker's reference grammar.
  */
 export function parseImageName(text: string): ImageName {
-  const fail = () => new TaskError(`${JSON.stringify(text.slice(0, 100))} is not an image name such as app:v1`);
+  // Whole or not at all: a piece of a secret would not be hidden.
+  const shown = text.length > 100 ? `a text of ${text.length} characters` : `"${text}"`;
+  const fail = () => new TaskError(`${shown} is not an image name such as app:v1`);
   if (text.length === 0 || text.length > maxLength) throw fail();
   const [named = '', digest, ...more] = text.split('@');
   const slash = named.indexOf('/');

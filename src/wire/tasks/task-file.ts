@@ -149,9 +149,7 @@ function versionOf(version: string | undefined): string {
 function stepOf(step: StepInput, index: number, task: TaskInput, networks: readonly string[]): TaskStep {
   const id = step.id ?? `acb_step_${index}`;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(id) || id === 'acb_root') {
-    throw new TaskError(
-      `the step id ${JSON.stringify(id.slice(0, 100))} is not letters, digits, dots, dashes and underscores`,
-    );
+    throw new TaskError(`the id of step ${index + 1} is not letters, digits, dots, dashes and underscores`);
   }
   return {
     id,
@@ -204,10 +202,11 @@ function whenOf(id: string, when: readonly string[]): readonly string[] | undefi
 function envOf(id: string, own: readonly string[], inherited: readonly string[]): readonly string[] {
   const entries = [...inherited.flatMap((entry) => entry.split(',')), ...own];
   const byName = new Map<string, string>();
-  for (const entry of entries) {
+  for (const [index, entry] of entries.entries()) {
     const [name = ''] = entry.split('=', 1);
     if (!entry.includes('=') || name.trim() === '') {
-      throw new TaskError(`step ${id}: ${JSON.stringify(entry.slice(0, 40))} in env is not NAME=value`);
+      // Nothing is quoted: a piece of a secret would not be hidden.
+      throw new TaskError(`step ${id}: entry ${index + 1} of env is not NAME=value`);
     }
     byName.set(name.trim(), entry.slice(name.length + 1));
   }

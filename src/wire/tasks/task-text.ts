@@ -1,4 +1,4 @@
-import { parseDocument } from 'yaml';
+import { LineCounter, parseDocument, YAMLError } from 'yaml';
 import { z } from 'zod';
 import type { RunVariables } from '../builds/agent-protocol.ts';
 import type { NamedValue } from '../builds/run-work.ts';
@@ -58,15 +58,23 @@ export function runTextRenderer(run: RunVariables, now: Date): (text: string) =>
 
 /** Reads YAML as a plain value; a key that is there twice counts as it stands last. Throws TaskError. */
 export function parseYaml(text: string, what: string): unknown {
+  const lineCounter = new LineCounter();
   try {
-    const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: true });
+    const document = parseDocument(text, { uniqueKeys: false, schema: 'core', prettyErrors: false, lineCounter });
     const [error] = document.errors;
     if (error !== undefined) throw error;
     return document.toJS({ maxAliasCount: maxYamlAliases });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new TaskError(`${what} is not YAML that can be read: ${reason}`, { cause });
+    throw new TaskError(`${what} is not YAML that can be read: ${yamlReason(cause, lineCounter)}`, { cause });
   }
+}
+
+/** What is wrong, and where. What the parser quotes after a colon goes: a piece of a secret would not be hidden. */
+function yamlReason(cause: unknown, lineCounter: LineCounter): string {
+  const [reason] = (cause instanceof Error ? cause.message : String(cause)).split(/[:\\]/, 1);
+  if (!(cause instanceof YAMLError)) return `${reason}`;
+  const { line, col } = lineCounter.linePos(cause.pos[0]);
+  return `${reason} at line ${line}, column ${col}`;
 }
 
 function withoutComments(text: string): string {

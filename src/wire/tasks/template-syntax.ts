@@ -72,7 +72,7 @@ function endOfAction(text: string, start: number): number {
     if (sign === '"' || sign === '`' || sign === "'") at = endOfQuote(text, at);
     else if (text.startsWith('}}', at)) return at;
   }
-  throw new TaskError(`a template's action is not closed: ${text.slice(start - 2, start + 40)}`);
+  throw new TaskError(`a template's action is not closed in line ${lineOf(text, start)}`);
 }
 
 function endOfQuote(text: string, start: number): number {
@@ -81,7 +81,12 @@ function endOfQuote(text: string, start: number): number {
     if (text.charAt(at) === '\\' && quote !== '`') at += 1;
     else if (text.charAt(at) === quote) return at;
   }
-  throw new TaskError(`a quote is not closed in a template: ${text.slice(start, start + 40)}`);
+  throw new TaskError(`a quote is not closed in a template in line ${lineOf(text, start)}`);
+}
+
+/** Errors say where and quote nothing: values of secrets are templates too, and a piece of one would not be hidden. */
+function lineOf(text: string, at: number): number {
+  return text.slice(0, at).split('\n').length;
 }
 
 type Stop = { readonly word: 'end' | 'else'; readonly rest: string };
@@ -154,7 +159,7 @@ class Parser {
     if (stop.word === 'end') return [];
     const [, word, rest = ''] = /^(if|with)\s+([\s\S]+)$/.exec(stop.rest) ?? [];
     if (word === 'if' || word === 'with') return [this.#branch(word, rest, depth + 1)];
-    if (stop.rest !== '') throw new TaskError(`a template has an unexpected {{else ${stop.rest.slice(0, 40)}}}`);
+    if (stop.rest !== '') throw new TaskError(`a template has an unexpected word after else`);
     const { nodes, stop: end } = this.#nodes(depth + 1);
     if (end?.word !== 'end') throw new TaskError(`a template's {{${kind}}} has no {{end}}`);
     return nodes;
@@ -178,7 +183,7 @@ function tokensOf(text: string): Token[] {
   while (tokenPattern.lastIndex < source.length) {
     const start = tokenPattern.lastIndex;
     const found = tokenPattern.exec(source);
-    if (found === null) throw new TaskError(`a template cannot be read at: ${source.slice(start, start + 40)}`);
+    if (found === null) throw new TaskError(`a template's action cannot be read at its character ${start + 1}`);
     const kinds = ['quoted', 'number', 'variable', 'field', 'name', 'sign'] as const;
     const index = found.slice(1).findIndex((group) => group !== undefined);
     const kind = kinds[index] ?? 'sign';
@@ -192,7 +197,7 @@ function parsePipeline(text: string): Expression {
   const tokens = tokensOf(text);
   const reader = new ExpressionReader(tokens);
   const value = reader.pipeline(0);
-  if (!reader.isAtEnd) throw new TaskError(`a template cannot be read: {{${text.slice(0, 60)}}}`);
+  if (!reader.isAtEnd) throw new TaskError("a template's action has more than one value");
   return value;
 }
 

@@ -31,6 +31,14 @@ describe('words of a command', () => {
   for (const [text, words] of good) {
     test(`${JSON.stringify(text)} is ${words.length} words`, () => assert.deepEqual(splitWords(text), words));
   }
+  test('what is refused is not quoted', () => {
+    for (const text of ["img --password Sup3r'SecretPart2 x", 'img --password=hunter2;ls']) {
+      assert.throws(
+        () => splitWords(text),
+        (error) => error instanceof TaskError && !/Secret|hunter/.test(error.message),
+      );
+    }
+  });
   for (const [label, text] of bad) {
     test(`${label} is refused with what to do`, () => assert.throws(() => splitWords(text), TaskError));
   }

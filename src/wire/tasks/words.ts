@@ -6,7 +6,7 @@ const shellSigns = new Set([';', '|', '&', '<', '>', '`']);
 /**
  * Splits a command into words as a POSIX shell does: quotes, backslashes, no more. Nothing is expanded: `$NAME` stays for a
  * shell inside the container. What only a shell could do (`;`, `|`, `&&`, redirections, `$(…)` outside quotes) is refused,
- * because these words go to a program as they are. Throws TaskError. Source: ACR tasks, 2.5 and 7.5.
+ * because these words go to a program as they are. Throws TaskError, which quotes nothing: a piece of a secret would not be hidden. Source: ACR tasks, 2.5 and 7.5.
  */
 export function splitWords(text: string): string[] {
   const words: string[] = [];
@@ -48,7 +48,7 @@ function readQuoted(text: string, start: number): { readonly text: string; reado
       at += 1;
     }
   }
-  throw new TaskError(`a quote is not closed in the command: ${text.slice(start, start + 40)}`);
+  throw new TaskError(`a quote is not closed in the command: ${quote} at character ${start + 1}`);
 }
 
 function requireNoShell(text: string, at: number): void {
@@ -56,7 +56,7 @@ function requireNoShell(text: string, at: number): void {
   if (!shellSigns.has(text.charAt(at)) && !isSubstitution) return;
   const sign = isSubstitution ? '$(' : text.charAt(at);
   throw new TaskError(
-    `the command needs a shell for "${sign}" in: ${text.slice(Math.max(0, at - 20), at + 20).trim()}. ` +
+    `the command needs a shell for "${sign}" at character ${at + 1}. ` +
       `Commands are run without one: quote it, or let the image's shell do it: IMAGE sh -c '…'`,
   );
 }
