@@ -73,6 +73,7 @@ async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimit
   if (isUnified()) {
     const set = (file: string, value: string) => writeFile(join(mount, parent, name, file), value);
     await set('memory.max', memory);
+    await ifThere(set('memory.swap.max', '0'));
     await set('pids.max', String(processes));
     await set('cpu.max', `${quota} ${periodMicros}`);
     return;
@@ -80,9 +81,19 @@ async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimit
   const set = (controller: string, file: string, value: string) =>
     writeFile(join(mount, controller, parent, name, file), value);
   await set('memory', 'memory.limit_in_bytes', memory);
+  // Memory and swap together; not less than memory alone.
+  await ifThere(set('memory', 'memory.memsw.limit_in_bytes', memory));
   await set('pids', 'pids.max', String(processes));
   await set('cpu', 'cpu.cfs_period_us', String(periodMicros));
   await set('cpu', 'cpu.cfs_quota_us', String(quota));
+}
+
+/** Kernels that do not count swap have no file for its limit. */
+async function ifThere(setting: Promise<void>): Promise<void> {
+  await setting.catch((cause: unknown) => {
+    const isMissing = cause instanceof Error && 'code' in cause && (cause.code === 'ENOENT' || cause.code === 'EACCES');
+    if (!isMissing) throw cause;
+  });
 }
 
 async function cpuSecondsOf(name: string): Promise<number | undefined> {
