@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
@@ -99,6 +101,14 @@ describe('a room', () => {
       /No space left[\s\S]*done/,
     );
   });
+  test('it has no more swap than memory', async () => {
+    const name = `room-${process.pid}-${count}`;
+    const files = [
+      `/sys/fs/cgroup/memory/berth-agent/${name}/memory.memsw.limit_in_bytes`,
+      `/sys/fs/cgroup/berth-agent/${name}/memory.swap.max`,
+    ].filter((file) => existsSync(file));
+    for (const file of files) assert.ok(Number(readFileSync(file, 'utf8')) <= limits.memoryMiB * 1024 * 1024, file);
+  });
   test('more processes than its limit are not made', async () => {
     const output = await shell('for i in $(seq 100); do sleep 5 & done 2>&1; true').catch((error: unknown) =>
       String(error),
@@ -172,6 +182,12 @@ function isRunning(commandLine: string): boolean {
   });
 }
 
+function portOf(server: Server): number {
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return address.port;
+}
+
 describe('git in a room', () => {
   const token = 'a-token-that-nobody-sees';
   let cell: Cell;
@@ -221,6 +237,21 @@ describe('git in a room', () => {
     await assert.rejects(fetched('', { accessToken: 'wrong-token-here' }), (error: Error) => {
       return error instanceof RunFailure && !error.message.includes('wrong-token-here');
     });
+  });
+  test('the token does not follow to where the repository has moved', async () => {
+    const asked: (string | undefined)[] = [];
+    const other = createServer((request, response) => {
+      asked.push(request.headers.authorization);
+      response.writeHead(404).end();
+    }).listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const mover = createServer((request, response) => {
+      response.writeHead(302, { location: `http://127.0.0.1:${portOf(other)}${request.url}` }).end();
+    }).listen(0, '127.0.0.1');
+    await once(mover, 'listening');
+    await assert.rejects(fetched('', { url: `http://127.0.0.1:${portOf(mover)}/app.git` }), RunFailure);
+    assert.deepEqual(asked, []);
+    for (const server of [other, mover]) server.close();
   });
   test('a folder that is not there is refused', async () => assert.rejects(fetched('#main:none'), RunFailure));
   test('an address that is not open is not reached', async () => {

@@ -19,7 +19,8 @@ export type GitHead = { readonly commit: string | undefined; readonly branch: st
 
 /**
  * Fetches a repository into the cell: the commit alone where the server allows, with its submodules. Only http and https,
- * whatever the repository says of submodules. The credential goes to the repository's origin alone, and is in no argument.
+ * whatever the repository says of submodules. The credential goes to the repository's origin alone, and is in no argument;
+ * with one, redirects are not followed, as git would take it along.
  * Throws RunFailure. Source: ACR tasks, 1.3; security rules 19 and 21.
  */
 export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead> {
@@ -28,9 +29,10 @@ export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead
   url.username = '';
   url.password = '';
   const clone = `${cell.folder}/clone`;
+  const redirects = ['-c', `http.followRedirects=${credential === undefined ? 'initial' : 'false'}`];
   const git = async (...words: readonly string[]) => {
     const program = { env: environmentOf(url, credential, context.proxyUrl), signal: context.signal };
-    return (await cell.read(['git', '-C', clone, ...settings, ...words], program)).trim();
+    return (await cell.read(['git', '-C', clone, ...settings, ...redirects, ...words], program)).trim();
   };
   try {
     await cell.read(['git', 'init', '--quiet', clone]);
@@ -52,7 +54,7 @@ type Git = (...words: readonly string[]) => Promise<string>;
 
 const settings = [
   ...['-c', 'protocol.allow=never', '-c', 'protocol.https.allow=always', '-c', 'protocol.http.allow=always'],
-  ...['-c', 'http.followRedirects=initial', '-c', 'core.hooksPath=/dev/null', '-c', 'advice.detachedHead=false'],
+  ...['-c', 'core.hooksPath=/dev/null', '-c', 'advice.detachedHead=false'],
   ...['-c', 'core.fsmonitor=false', '-c', 'credential.helper='],
 ];
 
