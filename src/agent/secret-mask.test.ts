@@ -22,3 +22,15 @@ test('lines of a secret are hidden one by one', () => {
   assert.equal(masked(['first-line\nsecond-line'], 'a first-line\nb second-line'), 'a ***\nb ***');
 });
 test('a short text is no secret', () => assert.equal(masked(['a', ''], 'banana'), 'banana'));
+test('a long secret, however it is cut, and what follows it', () => {
+  const long = `${'ab'.repeat(300)}c${'d'.repeat(400)}`;
+  for (let cut = 0; cut <= long.length; cut += 7) {
+    assert.equal(masked([long, 'short'], `x${long.slice(0, cut)}`, `${long.slice(cut)}y short`), 'x***y ***');
+  }
+});
+test('the time for long secrets grows with the text alone', () => {
+  const secrets = ['b', 'c', 'd'].map((letter) => `${'a'.repeat(20_000)}${letter}${'a'.repeat(20_000)}`);
+  const began = performance.now();
+  masked(secrets, 'a'.repeat(60_000), 'x', `${'a'.repeat(200)}b`.repeat(300), 'x'.repeat(60_000));
+  assert.ok(performance.now() - began < 1_000);
+});
