@@ -5,6 +5,7 @@ import { Capture, ProgramError } from '../program.ts';
 import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
+import { hideValues } from './hidden-values.ts';
 import { TailFilter } from './tail-filter.ts';
 
 export type BuildahOptions = {
@@ -23,10 +24,15 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
   const logins = new Map<string, { readonly auth: string }>();
   /** Credentials are no file of the cell: steps are hostile, and builders have let them read the cell's files. */
   const program = () => ({ env: programEnv, given: JSON.stringify({ auths: Object.fromEntries(logins) }) });
-  const show = async (line: readonly string[], { output, signal }: ExecutorOptions) => {
+  const show = async (
+    line: readonly string[],
+    { output, signal }: ExecutorOptions,
+    own: Readonly<Record<string, string>> = {},
+  ) => {
     const end = new Capture();
     const code = await cell.run(line, {
       ...program(),
+      env: { ...programEnv, ...own },
       signal,
       onOutput: (chunk) => {
         end.add(chunk);
@@ -50,7 +56,9 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       logins.set(hostOf(server), { auth: Buffer.from(`${username}:${password}`).toString('base64') });
     },
     build: async (build, options) => {
-      await show(words('build', ...buildWords(build)), options);
+      const given = [...build.arguments].flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
+      const hidden = hideValues('--build-arg', given);
+      await show([...hidden.before, ...words('build', ...hidden.words, ...buildWords(build))], options, hidden.env);
       const [first, ...others] = build.tags;
       if (build.platforms.length > 1 && first !== undefined) {
         for (const other of others) await read(words('tag', first, other), options.signal);
@@ -136,10 +144,7 @@ function buildWords(build: ImageBuild): string[] {
     ...['--network', 'host', '--format', 'docker', '--retry', '2', '--file', build.dockerfile],
     ...tags,
     ...platformWords(build.platforms.map(platformName)),
-    ...[...build.arguments].flatMap(([name, value]) => [
-      '--build-arg',
-      value === undefined ? name : `${name}=${value}`,
-    ]),
+    ...[...build.arguments].flatMap(([name, value]) => (value === undefined ? ['--build-arg', name] : [])),
     ...(build.target === undefined ? [] : ['--target', build.target]),
     ...build.labels.flatMap((label) => ['--label', label]),
     ...build.annotations.flatMap((annotation) => ['--annotation', annotation]),
