@@ -114,7 +114,8 @@ async function credentialsOf(
     const token = await runTokens.issue({
       registryUid: registry.uid,
       principalUid,
-      scopes: [{ type: 'repository', name: '*', actions: ['pull', 'push', 'delete', 'metadata_read'] }],
+      // Not to delete: what a build was made to run could empty the registry. Purges have a token of their own.
+      scopes: [{ type: 'repository', name: '*', actions: ['pull', 'push', 'metadata_read'] }],
       // Agents of named pools stand in networks of others.
       isTrustedService: of.pool.key === '',
       lifetimeSeconds: Math.min(86_400, of.timeoutSeconds + 300),
