@@ -23,7 +23,11 @@ export function createAuthorize(parts: AuthorizeParts): Authorize {
   return async (request) => {
     const { action, authorization, registry, circumstances } = request;
     if (action === 'connect' || action === 'administer') await parts.directory.refresh();
-    if (action === 'connect' && authorization === undefined && parts.callers.awaitsService(registry, circumstances))
+    if (
+      action === 'connect' &&
+      authorization === undefined &&
+      (await parts.callers.awaitsService(registry, circumstances))
+    )
       throw new BerthError('unauthorized', challengeDetail(request));
     const caller = await parts.callers.ofHeader(authorization, registry, circumstances);
     if (caller === undefined) throw refuseCredentials(parts.accessLog, request);

@@ -14,6 +14,7 @@ import { type Caller, type Identity, KnownCaller, type ShownToken, stranger } fr
 import type { Circumstances } from './decision.ts';
 import { admits, isLoopback } from './network-rules.ts';
 import type { ReadToken, RegistryTokens } from './registry-tokens.ts';
+import { hasRunToken } from './run-tokens.ts';
 import { tokenUserName } from './token-user-name.ts';
 
 const nobody = stranger();
@@ -86,12 +87,15 @@ export class Callers {
   }
 
   /**
-   * Whether only a service of the installation may come in from this machine. Clients ask where to sign in before they show
-   * anything, those of build agents too; what they bring then decides. From elsewhere that question is refused.
+   * Whether the agent of a run that goes on may be asking from this machine where to sign in, at a registry that lets in services
+   * alone. Clients ask that before they show anything; what they bring then decides. At other times, and from elsewhere, the
+   * question is refused.
    */
-  awaitsService(registry: Registry, from: Circumstances): boolean {
+  async awaitsService(registry: Registry, from: Circumstances): Promise<boolean> {
+    if (!isLoopback(from.address)) return false;
     if (this.#isAdmitted(registry, from, false) || !this.#isAdmitted(registry, from, true)) return false;
-    return isLoopback(from.address);
+    const { database, clock } = this.#parts;
+    return await hasRunToken(database.read, clock.nowMicros());
   }
 
   /** Rules that let someone in who was kept out are looked for at once. */

@@ -1,7 +1,7 @@
 import { BerthError } from '../../core/errors.ts';
 import { type AccessScope, formatScope } from '../../core/scope.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { type Journal, tenantStreamOf } from '../../platform/journal/journal.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
@@ -152,6 +152,18 @@ async function isPrincipal(tx: Transaction, uid: string, tenantUid: string, regi
 }
 
 /** Of runs that nobody ended. */
+/** Whether a run that may not have ended signs in somewhere. */
+export async function hasRunToken(queries: Queries, nowMicros: number): Promise<boolean> {
+  const row = await queries
+    .selectFrom('secrets')
+    .where('name', '=', 'run')
+    .where('expires_at', '>', nowMicros)
+    .select('uid')
+    .limit(1)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 async function dropExpired(tx: Transaction, principalUid: string, nowMicros: number): Promise<void> {
   await tx
     .deleteFrom('secrets')
