@@ -43,9 +43,9 @@ export const testGroups: readonly TestGroup[] = [
   program('format', 'format and lint', 2, ['biome', 'ci', '--colors=off', '--error-on-warnings', '.']),
   program('types', 'TypeScript', 2, ['tsc']),
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
-  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 9, ['src/**/*.test.ts'], 2),
+  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 12, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
-  files('faults', 'kills, full disks, damage, slow clients, many servers', 20, ['test/faults/*.test.ts'], 1),
+  files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/*.test.ts'], 1),
   files(
     'deploy',
     'the image, the Helm chart, the units, metrics with their dashboard and rules',
@@ -76,7 +76,7 @@ export const testGroups: readonly TestGroup[] = [
   azure(
     'az-both',
     'the Azure CLI in two releases: content, tokens, identities, webhooks, metrics, logs, health; roles with the newer one',
-    17,
+    25,
     [
       'az-check-health',
       'az-content',
@@ -91,10 +91,10 @@ export const testGroups: readonly TestGroup[] = [
       'federation',
     ],
   ),
-  files('agent', 'real builds: steps, git, limits, hostile code, kills', 8, ['test/agent/*.test.ts'], 1),
+  files('agent', 'real builds: steps, git, limits, hostile code, kills', 10, ['test/agent/*.test.ts'], 1),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
-  azure('az-task', 'tasks, timers, agent pools and task runs with the Azure CLI in two releases', 10, ['az-task']),
-  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 8, [
+  azure('az-task', 'tasks, timers, agent pools and task runs with the Azure CLI in two releases', 20, ['az-task']),
+  azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 15, [
     'az-build',
     'build-files',
     'run-purge',
