@@ -31,20 +31,27 @@ export function openMetrics(
 }
 
 /** Sends the logs of registries; a repeated job plans, and the runner of webhooks sends. */
-export function composeDiagnostics(
+export async function composeDiagnostics(
   settings: Settings,
   data: Data,
   { directory }: Features,
   { jobs, opened }: { readonly jobs: Jobs; readonly opened: AsyncDisposableStack },
-): Diagnostics {
+): Promise<Diagnostics> {
   const notesAt = (address: StoreAddress) => openNotes(settings, data, address, opened);
-  const writers = logWriters({ ...data, tokens: settings.logDestinationTokens, notesAt }, settings.logDestinations);
+  const writers = await logWriters(
+    { ...data, tokens: settings.logDestinationTokens, notesAt },
+    settings.logDestinations,
+  );
   return new Diagnostics({ ...data, ...data.installation, directory, jobs, writers });
 }
 
 /** Where old accesses are kept; undefined when nobody wants them. */
-export function openAuditArchive(settings: Settings, data: Data, opened: AsyncDisposableStack): StoreNotes | undefined {
-  return settings.auditArchive && openNotes(settings, data, settings.auditArchive, opened);
+export async function openAuditArchive(
+  settings: Settings,
+  data: Data,
+  opened: AsyncDisposableStack,
+): Promise<StoreNotes | undefined> {
+  return settings.auditArchive && (await openNotes(settings, data, settings.auditArchive, opened));
 }
 
 /** The job that takes old accesses out of the database, where they are not kept for ever. */
@@ -70,8 +77,13 @@ export function auditArchiveJobs(
 }
 
 /** What a store beside the one of the blobs keeps; it is opened as that one is, with the same credentials. */
-function openNotes(settings: Settings, data: Data, blobs: StoreAddress, opened: AsyncDisposableStack): StoreNotes {
-  const { notes, close } = openBlobStore({ ...settings, blobs, blobsRedirect: false }, data);
+async function openNotes(
+  settings: Settings,
+  data: Data,
+  blobs: StoreAddress,
+  opened: AsyncDisposableStack,
+): Promise<StoreNotes> {
+  const { notes, close } = await openBlobStore({ ...settings, blobs, blobsRedirect: false }, data);
   opened.defer(close);
   return notes;
 }

@@ -41,9 +41,9 @@ export async function runBackup(
       '--with-secrets is for a folder: keep master.key, certificates and bootstrap.json apart from the store',
     );
   const account = await backup({
-    place: openPlace(settings, { place: to, blobs: task.blobs }, opened),
+    place: await openPlace(settings, { place: to, blobs: task.blobs }, opened),
     openRows: () => openRows(settings),
-    store: openStore(settings, opened),
+    store: await openStore(settings, opened),
     keep,
     clock,
     ids,
@@ -63,7 +63,7 @@ export async function runRestore(
   { settings, print }: OfflineParts,
   opened: AsyncDisposableStack,
 ): Promise<boolean> {
-  const place = openPlace(settings, { place: task.from, blobs: task.blobs }, opened);
+  const place = await openPlace(settings, { place: task.from, blobs: task.blobs }, opened);
   // A wrong place is left as it is.
   await snapshotNamed(place, task);
   await readPlace(place, print, opened);
@@ -76,7 +76,7 @@ export async function runRestore(
   opened.defer(() => present.close());
   const sink = await openSink(settings);
   opened.defer(() => sink.close());
-  const store = openStore(settings, opened);
+  const store = await openStore(settings, opened);
   const account = await place.open(name, (file) =>
     withMigrated(file, sink, { clock, ids }, (rows) =>
       restore({ rows, backupStore: place.blobs, present, sink, store, ids, progress: progressTo(print) }),
@@ -109,16 +109,16 @@ function isObjectStore(place: string): boolean {
 }
 
 /** Where backups are: a folder, with its blobs in it or elsewhere, or an object store. */
-function openPlace(
+async function openPlace(
   settings: Settings,
   { place, blobs }: { readonly place: string; readonly blobs: string | undefined },
   opened: AsyncDisposableStack,
-): BackupPlace {
+): Promise<BackupPlace> {
   const isStore = isObjectStore(place);
   if (isStore && blobs !== undefined) throw new Error('an object store holds the blobs of its backups itself');
   const address = parseStoreAddress(isStore ? place : (blobs ?? backupPaths(place).blobs));
   const { backupKeyId = settings.blobsKeyId, backupKey = settings.blobsKey } = settings;
-  const { store, mark, notes } = openStoreOf(
+  const { store, mark, notes } = await openStoreOf(
     { ...settings, blobs: address, blobsKeyId: backupKeyId, blobsKey: backupKey },
     opened,
   );

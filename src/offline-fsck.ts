@@ -30,7 +30,7 @@ export async function runFsck(
   opened: AsyncDisposableStack,
 ): Promise<boolean> {
   if (repairs) lockIfEmbedded(settings, opened);
-  const { store, mark } = openStoreOf(settings, opened);
+  const { store, mark } = await openStoreOf(settings, opened);
   const isOwn = await isStoreOf(settings, mark);
   if (repairs && !isOwn)
     throw new Error(

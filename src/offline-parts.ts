@@ -43,13 +43,13 @@ export async function openSink(settings: Settings): Promise<RowSink> {
     : await openPostgresSink(settings.database);
 }
 
-export function openStore(settings: Settings, opened: AsyncDisposableStack): BlobStore {
-  return openStoreOf(settings, opened).store;
+export async function openStore(settings: Settings, opened: AsyncDisposableStack): Promise<BlobStore> {
+  return (await openStoreOf(settings, opened)).store;
 }
 
-export function openStoreOf(settings: Settings, opened: AsyncDisposableStack): OpenedStore {
+export async function openStoreOf(settings: Settings, opened: AsyncDisposableStack): Promise<OpenedStore> {
   // Nobody pulls from here, so nobody is sent elsewhere.
-  const store = openBlobStore(
+  const store = await openBlobStore(
     { ...settings, blobsRedirect: false },
     { clock, ids, failpoint: createFailpoints(undefined, clock) },
   );

@@ -67,8 +67,8 @@ async function runMove(
     openSource: () => openRows(source),
     openTarget: () => openRows(target),
     sink,
-    from: openStore(source, opened),
-    to: openStore(target, opened),
+    from: await openStore(source, opened),
+    to: await openStore(target, opened),
     progress: progressTo(print),
   });
   for (const [table, count] of account.rowsByTable) if (count > 0) print(`${table}: ${count} rows`);
@@ -83,7 +83,7 @@ async function runMove(
 async function runRebuild({ settings, print }: OfflineParts, opened: AsyncDisposableStack): Promise<boolean> {
   const log = createLog({ sink: createLineSink(process.stderr), format: 'pretty', level: 'warn' });
   // First, so that a wrong address makes no installation.
-  await requireInventory(openStoreOf(settings, opened).notes);
+  await requireInventory((await openStoreOf(settings, opened)).notes);
   const data = await openUnclaimed(settings, { log, opened, role: 'alone', link: undefined, failpoints: undefined });
   const account = await rebuild({
     ...data,

@@ -1,11 +1,11 @@
 import { identityHost } from './platform/blob-store/azure/managed-identity.ts';
-import { type AzureOptions, openAzureLinks, openAzureStore } from './platform/blob-store/azure/open-azure-store.ts';
+import type { AzureOptions } from './platform/blob-store/azure/open-azure-store.ts';
 import type { BlobLinks } from './platform/blob-store/blob-links.ts';
 import type { BlobStore } from './platform/blob-store/blob-store.ts';
 import { folderMark } from './platform/blob-store/folder-mark.ts';
 import { folderNotes } from './platform/blob-store/folder-notes.ts';
 import { createFolderStore } from './platform/blob-store/folder-store.ts';
-import { openS3Links, openS3Store, type S3Options } from './platform/blob-store/s3/open-s3-store.ts';
+import type { S3Options } from './platform/blob-store/s3/open-s3-store.ts';
 import type { StoreAddress } from './platform/blob-store/store-address.ts';
 import type { StoreMark } from './platform/blob-store/store-mark.ts';
 import type { StoreNotes } from './platform/blob-store/store-notes.ts';
@@ -27,8 +27,8 @@ export type OpenedStore = {
   readonly close: () => Promise<void>;
 };
 
-/** Opens the blob store that the settings name. */
-export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStore {
+/** Opens the blob store that the settings name. The libraries of S3 and Azure take tens of MiB: only who uses one loads it. */
+export async function openBlobStore(settings: Settings, parts: StoreParts): Promise<OpenedStore> {
   const address = blobsAddressOf(settings);
   if (address.kind === 'folder') {
     if (settings.blobsRedirect)
@@ -45,29 +45,31 @@ export function openBlobStore(settings: Settings, parts: StoreParts): OpenedStor
   const close = () => outbound.close();
   const { store, links } =
     address.kind === 'azure'
-      ? openAzure(settings, { ...parts, address, outbound })
-      : openS3(settings, { ...parts, address, outbound });
+      ? await openAzure(settings, { ...parts, address, outbound })
+      : await openS3(settings, { ...parts, address, outbound });
   const { mark, notes } = store;
   return { store, mark, notes, ...(settings.blobsRedirect && { links }), close };
 }
 
-function openAzure(
+async function openAzure(
   { blobsKey, blobsPublicEndpoint, blobsRedirect }: Settings,
   parts: Omit<AzureOptions, 'accountKey'>,
 ) {
   if (blobsKey === undefined && blobsRedirect)
     throw new Error('blobs-redirect signs addresses with the account key of the store in Azure: BERTH_BLOBS_KEY');
+  const { openAzureStore, openAzureLinks } = await import('./platform/blob-store/azure/open-azure-store.ts');
   const options = { ...parts, accountKey: blobsKey };
   return { store: openAzureStore(options), links: openAzureLinks(options, blobsPublicEndpoint) };
 }
 
-function openS3({ blobsKeyId, blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<S3Options, 'credentials'>) {
+async function openS3({ blobsKeyId, blobsKey, blobsPublicEndpoint }: Settings, parts: Omit<S3Options, 'credentials'>) {
   if ((blobsKeyId === undefined) !== (blobsKey === undefined))
     throw new Error('the blob store in S3 needs both BERTH_BLOBS_KEY_ID and BERTH_BLOBS_KEY, or neither');
   const credentials =
     blobsKeyId === undefined || blobsKey === undefined
       ? undefined
       : { accessKeyId: blobsKeyId, secretAccessKey: blobsKey };
+  const { openS3Store, openS3Links } = await import('./platform/blob-store/s3/open-s3-store.ts');
   const options = { ...parts, credentials };
   return { store: openS3Store(options), links: openS3Links(options, blobsPublicEndpoint) };
 }

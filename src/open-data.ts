@@ -72,7 +72,7 @@ export async function openUnclaimed(settings: Settings, { log, opened, role, lin
     notes,
     links: blobLinks,
     close: closeStore,
-  } = openBlobStore(settings, { clock, ids, failpoint });
+  } = await openBlobStore(settings, { clock, ids, failpoint });
   opened.defer(closeStore);
   const journal = createJournal({ database, clock, ids, ...openWakes(settings, opened, link) });
   const accessLog = createAccessLog({ database, clock, ids, log });

@@ -158,8 +158,8 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   const tasks = composeTasks(settings, data, features, builds);
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
-  const auditArchive = openAuditArchive(settings, data, opened);
-  const diagnostics = composeDiagnostics(settings, data, features, { jobs, opened });
+  const auditArchive = await openAuditArchive(settings, data, opened);
+  const diagnostics = await composeDiagnostics(settings, data, features, { jobs, opened });
   jobs.start([
     ...upkeepJobs({ ...data, ...upkeepTimes(settings) }),
     ...retentionJobs({

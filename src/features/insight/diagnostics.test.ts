@@ -29,8 +29,12 @@ forEachDatabase((_, open) => {
     const notes = folderNotes(folder.path, clock);
     const journal = createJournal({ database, clock, ids });
     const accessLog = createAccessLog({ database, clock, ids, log });
-    const store = logWriters(
-      { outbound: { call: () => Promise.reject(new Error('no way out')) }, tokens: new Map(), notesAt: () => notes },
+    const store = await logWriters(
+      {
+        outbound: { call: () => Promise.reject(new Error('no way out')) },
+        tokens: new Map(),
+        notesAt: async () => notes,
+      },
       [{ name: 'lake', kind: 'store', address: { kind: 'folder', folder: folder.path } }],
     );
     const jobs: string[] = [];

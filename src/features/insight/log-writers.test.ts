@@ -25,12 +25,11 @@ function batchOf(name: string, count: number): LogBatch {
 }
 
 /** As another process has them: nothing is shared but the file. */
-function writerTo(path: string) {
+async function writerTo(path: string) {
   const outbound = { call: () => Promise.reject(new Error('no way out')) };
   const notesAt = () => assert.fail('no store');
-  const write = logWriters({ outbound, tokens: new Map(), notesAt }, [{ name: 'disk', kind: 'file', path }]).get(
-    'disk',
-  );
+  const writers = await logWriters({ outbound, tokens: new Map(), notesAt }, [{ name: 'disk', kind: 'file', path }]);
+  const write = writers.get('disk');
   assert(write);
   return write;
 }
@@ -42,7 +41,7 @@ function linesIn(path: string): string[] {
 test('what several write to one file at once stays whole lines', async () => {
   const folder = temporaryFolder('log-writers');
   const path = join(folder.path, 'logs/all.jsonl');
-  const writers = [writerTo(path), writerTo(path)];
+  const writers = [await writerTo(path), await writerTo(path)];
   for (let round = 0; round < 3; round += 1)
     await Promise.all(
       ['a', 'b', 'c', 'd'].map((name, at) => writers[at % 2]?.(batchOf(`${name}${round}`, 2_000), sending)),
@@ -58,7 +57,8 @@ test('what a crash left of a line is no part of the next', async () => {
   const folder = temporaryFolder('log-writers');
   const path = join(folder.path, 'all.jsonl');
   appendFileSync(path, '{"half":');
-  await writerTo(path)(batchOf('a', 1), sending);
+  const write = await writerTo(path);
+  await write(batchOf('a', 1), sending);
   const [half, line = ''] = linesIn(path);
   assert.equal(half, '{"half":');
   assert.equal(JSON.parse(line).Tag, 'a-0');
@@ -79,7 +79,8 @@ test('an address gets as much at once as it takes', async () => {
   const notesAt = () => assert.fail('no store');
   const destination = { name: 'siem', kind: 'http', url: 'https://siem.example/' } as const;
   const batch = batchOf('a', 1_200);
-  await logWriters({ outbound: { call }, tokens: new Map(), notesAt }, [destination]).get('siem')?.(batch, sending);
+  const writers = await logWriters({ outbound: { call }, tokens: new Map(), notesAt }, [destination]);
+  await writers.get('siem')?.(batch, sending);
   assert(sizes.every((size) => size <= 500));
   assert.deepEqual(
     tags,

@@ -21,7 +21,7 @@ export type LogWriter = (batch: LogBatch, sending: LogSending) => Promise<void>;
 export type LogWriterParts = {
   readonly outbound: Pick<Outbound, 'call'>;
   readonly tokens: ReadonlyMap<string, string>;
-  readonly notesAt: (address: StoreAddress) => StoreNotes;
+  readonly notesAt: (address: StoreAddress) => Promise<StoreNotes>;
 };
 
 const answerTimeoutMs = 30_000;
@@ -31,14 +31,19 @@ const bytesPerWrite = 65_536;
 const halfLineMs = 50;
 
 /** What writes to each destination, by its name. */
-export function logWriters(
+export async function logWriters(
   parts: LogWriterParts,
   destinations: readonly LogDestination[],
-): ReadonlyMap<string, LogWriter> {
-  return new Map(destinations.map((destination) => [destination.name, writerTo(parts, destination)]));
+): Promise<ReadonlyMap<string, LogWriter>> {
+  const writers = new Map<string, LogWriter>();
+  for (const destination of destinations) writers.set(destination.name, await writerTo(parts, destination));
+  return writers;
 }
 
-function writerTo({ outbound, tokens, notesAt }: LogWriterParts, destination: LogDestination): LogWriter {
+async function writerTo(
+  { outbound, tokens, notesAt }: LogWriterParts,
+  destination: LogDestination,
+): Promise<LogWriter> {
   switch (destination.kind) {
     case 'file':
       return async ({ rows }) => await appendLines(destination.path, rows);
@@ -48,7 +53,7 @@ function writerTo({ outbound, tokens, notesAt }: LogWriterParts, destination: Lo
       return async ({ rows }, sending) => await postAll({ outbound, url: destination.url, credentials, sending }, rows);
     }
     case 'store': {
-      const notes = notesAt(destination.address);
+      const notes = await notesAt(destination.address);
       return async ({ name, rows }) => await notes.put(`${name}.jsonl`, Buffer.from(linesOf(rows)));
     }
   }
