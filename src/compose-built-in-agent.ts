@@ -33,6 +33,7 @@ export async function composeBuiltInAgent(
     env: {
       ...Object.fromEntries(environment.map(([name, value = '']) => [name, value])),
       BERTH_AGENT_TOKEN: token,
+      BERTH_BUILD_UNPATCHED_PULL_REQUESTS: settings.buildUnpatchedPullRequests ? 'on' : 'off',
       NODE_EXTRA_CA_CERTS: certificates.caPath,
     },
   });

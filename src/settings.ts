@@ -364,6 +364,12 @@ export const settingsSchema = z.strictObject({
     default: 'on',
     meaning: 'Whether steps of builds reach more than the registry.',
   }),
+  buildUnpatchedPullRequests: setting(onOff, {
+    unit: 'on or off',
+    default: 'off',
+    meaning:
+      'Whether agents also do runs of pull requests with a buildah or runc that lacks fixes of known escapes from containers.',
+  }),
   buildMemory: setting(parseByteSize, {
     unit: 'size',
     default: '4GiB',

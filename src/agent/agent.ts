@@ -5,6 +5,7 @@ import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { LeaseState, RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
 import { checkHost, type HostFacts } from './executors/check-host.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
+import { refuseStrangers } from './executors/refuse-strangers.ts';
 import { sweepLeftovers } from './executors/sweep.ts';
 import { openUserCell } from './executors/user-cell.ts';
 import { LogUpload } from './log-upload.ts';
@@ -23,6 +24,8 @@ export type AgentParts = {
   readonly name: string;
   /** Runs at the same time. */
   readonly slots: number;
+  /** Also with programs that lack fixes of known escapes: who makes a pull request may be a stranger. */
+  readonly doesUnpatchedPullRequests: boolean;
   /** Random, as names of runs' folders. */
   readonly uid: () => string;
   readonly guid: () => string;
@@ -84,7 +87,7 @@ async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal:
   const log = parts.log.with({ runId: order.runId, attempt: order.attempt });
   log.info('run begins');
   try {
-    const result = await doRun(parts, order, slot, signal);
+    const result = await doRun(parts, host, order, slot, signal);
     await finish(parts, order, result);
     log.info('run ended', { status: result.status });
   } catch (error) {
@@ -94,7 +97,13 @@ async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal:
   }
 }
 
-async function doRun(parts: AgentParts, order: RunOrder, slot: number, signal: AbortSignal): Promise<RunResult> {
+async function doRun(
+  parts: AgentParts,
+  host: HostFacts,
+  order: RunOrder,
+  slot: number,
+  signal: AbortSignal,
+): Promise<RunResult> {
   const { client, clock, folder } = parts;
   const ender = new AbortController();
   const both = AbortSignal.any([signal, ender.signal]);
@@ -113,14 +122,16 @@ async function doRun(parts: AgentParts, order: RunOrder, slot: number, signal: A
   const beat = heartbeats(parts, order, onState, onLost, both);
   const runParts: RunOrderParts = {
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
-    openCell: (hosts) =>
-      openUserCell({
+    openCell: async (hosts) => {
+      refuseStrangers(order, host, parts.doesUnpatchedPullRequests);
+      return await openUserCell({
         name: `${order.runId}-${parts.uid()}`,
         root: folder,
         limits: order.limits,
         firstUserId: firstUserId + slot * userCount,
         hosts,
-      }),
+      });
+    },
   };
   try {
     const result = await runOrder(runParts, order, log, both);

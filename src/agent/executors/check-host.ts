@@ -3,6 +3,7 @@ import { arch } from 'node:os';
 import { join } from 'node:path';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { readProgram } from '../program.ts';
+import { type ContainerProgram, missedFixes, releaseIn } from './known-escapes.ts';
 import { programPath } from './user-cell.ts';
 
 export type HostFacts = {
@@ -12,6 +13,8 @@ export type HostFacts = {
   readonly platforms: readonly RunPlatform[];
   /** What has to be there and is not, each with what would help. */
   readonly missing: readonly string[];
+  /** Programs that lack fixes of known escapes from containers, each with what it lacks. */
+  readonly unpatched: readonly string[];
   readonly warnings: readonly string[];
 };
 
@@ -27,11 +30,8 @@ const programs: readonly (readonly [string, string])[] = [
   ['tar', 'apt install tar'],
 ];
 
-/** First releases without the escapes that are known: CVE-2024-21626 and those after it; CVE-2024-1753, CVE-2024-9407. */
-const [safeRunc, safeBuildah] = [
-  [1, 2, 8],
-  [1, 38, 0],
-] as const;
+const advice =
+  'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them runs of pull requests are refused';
 
 /** What this machine can do for runs. Security rule 20: versions are looked at and told. */
 export async function checkHost(): Promise<HostFacts> {
@@ -45,16 +45,15 @@ export async function checkHost(): Promise<HostFacts> {
     missing.push(
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
-  const [buildah, runc] = await Promise.all([versionOf('buildah'), versionOf('runc')]);
+  const found = await Promise.all((['buildah', 'runc'] as const).map(lookAt));
+  const unpatched = found.flatMap(({ text }) => text ?? []);
   return {
-    executor: `buildah ${buildah}, runc ${runc}`,
+    executor: found.map(({ program, release }) => `${program} ${release}`).join(', '),
     isolation: 'user-namespace',
     platforms: platforms(),
     missing,
-    warnings: [
-      ...(isOlder(runc, safeRunc) ? [oldText('runc', runc, safeRunc)] : []),
-      ...(isOlder(buildah, safeBuildah) ? [oldText('buildah', buildah, safeBuildah)] : []),
-    ],
+    unpatched,
+    warnings: unpatched.map((text) => `${text}. ${advice}`),
   };
 }
 
@@ -78,19 +77,13 @@ async function hasLoopDevices(): Promise<boolean> {
   );
 }
 
-async function versionOf(program: string): Promise<string> {
-  const text = await readProgram([program, '--version'], { env: { PATH: programPath } }).catch(() => '');
-  return /\d+\.\d+\.\d+/.exec(text)?.[0] ?? 'unknown';
-}
-
-function isOlder(found: string, safe: readonly number[]): boolean {
-  const parts = found.split('.').map(Number);
-  const difference = safe.map((part, at) => (parts[at] ?? 0) - part).find((step) => step !== 0) ?? 0;
-  return !(difference >= 0);
-}
-
-function oldText(program: string, found: string, safe: readonly number[]): string {
-  return `${program} ${found} lacks fixes for known escapes from containers (${safe.join('.')} has them): an escaped build is an ordinary user without rights here; for code that you do not trust use newer tools or a machine of its own`;
+async function lookAt(program: ContainerProgram) {
+  const said = await readProgram([program, '--version'], { env: { PATH: programPath } }).catch(() => undefined);
+  const release = releaseIn(said ?? '') ?? 'unknown';
+  // One that is not there is told as missing.
+  const missed = said === undefined ? [] : missedFixes(program, said);
+  const text = missed.length === 0 ? undefined : `${program} ${release} lacks the fixes of ${missed.join(', ')}`;
+  return { program, release, text };
 }
 
 /** Others need emulation by binfmt for RUN; without RUN they are built as they are. */

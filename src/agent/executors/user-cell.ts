@@ -29,7 +29,9 @@ const mebibyte = 1024 * 1024;
 const startTimeoutMs = 20_000;
 /** Of one door at a time: each takes descriptors of ours, which the cell's limits do not count. */
 const maxConnections = 256;
-export const programPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Where script/build-tools puts newer ones than the distribution's; below /usr, which cells see. */
+const toolsFolder = '/usr/local/lib/berth/bin';
+export const programPath = `${toolsFolder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
 const ownEnvironment = { PATH: programPath, LANG: 'C.UTF-8' };
 const cellEnvironment = { ...ownEnvironment, HOME: '/root', TMPDIR: '/var/tmp', XDG_RUNTIME_DIR: '/run' };
 
