@@ -13,6 +13,7 @@ import type { Cell } from './executors/cell.ts';
 import { createOutboundProxy, createRelay } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { fetchContext } from './fetch-context.ts';
+import { hostsOf, ownServers, registryTarget } from './own-servers.ts';
 import { ProgramError } from './program.ts';
 import { taskOfBuild } from './quick-build.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
@@ -133,9 +134,7 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
 
 /** The registry under each of its names, and the way to the rest of the world where the run has one. */
 async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Promise<void> {
-  const url = new URL(order.registryUrl);
-  const target = { host: url.hostname, port: Number(url.port || 443) };
-  await cell.listen(portOf(order.variables.Registry), createRelay(target));
+  await cell.listen(portOf(order.variables.Registry), createRelay(registryTarget(order)));
   if (order.hasNetwork) await cell.listen(proxyPort, createOutboundProxy(parts.proxyRules));
   if (order.caCertificate === undefined) return;
   for (const server of ownServers(order)) {
@@ -147,19 +146,6 @@ async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Pro
 
 function portOf(server: string): number {
   return Number(/:(\d+)$/.exec(server)?.[1] ?? 443);
-}
-
-/** Registries of one installation are names of one server: their addresses differ in the first label alone. */
-function ownServers({ variables, credentials }: RunOrder): readonly string[] {
-  const parent = (server: string) => server.slice(server.indexOf('.'));
-  const others = credentials
-    .map(({ server }) => server)
-    .filter((server) => parent(server) === parent(variables.Registry));
-  return [...new Set([variables.Registry, ...others])];
-}
-
-function hostsOf(order: RunOrder): readonly string[] {
-  return ownServers(order).map((server) => server.replace(/:\d+$/, ''));
 }
 
 type TaskSurroundings = {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { extract, type Header, pack } from 'tar-stream';
 import { RunFailure } from '../run-failure.ts';
-import { safeArchive } from './archive.ts';
+import { ArchiveCheck, type Compression, safeArchive } from './archive.ts';
 
 type Entry = Partial<Header> & { readonly name: string; readonly text?: string };
 const limits = { maxEntries: 100, maxBytes: 1_000_000 };
@@ -25,9 +26,16 @@ async function* inPieces(bytes: Uint8Array, size = 1_000): AsyncGenerator<Uint8A
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }
 
+/** As a program of the room does it. */
+async function* decompress(program: Compression, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const { stdout, status } = spawnSync(program, ['--decompress', '--stdout'], { input: await bytesOf(source) });
+  if (status !== 0) throw new Error(`${program}: exit status ${status}`);
+  yield stdout;
+}
+
 async function passed(bytes: Uint8Array): Promise<Header[]> {
   const reader = extract();
-  reader.end(await bytesOf(safeArchive(inPieces(bytes), limits)));
+  reader.end(await bytesOf(safeArchive(inPieces(bytes), new ArchiveCheck(limits), decompress)));
   const found: Header[] = [];
   for await (const entry of reader) {
     found.push(entry.header);
@@ -56,8 +64,12 @@ describe('an archive of a context', () => {
     assert.equal(found[1]?.mode, 0o755);
     assert.equal(found[1]?.uid, 0);
   });
-  test('gzip and zstd are known by their first bytes', async () => {
+  test('gzip, zstd, bzip2 and xz are known by their first bytes', async () => {
     const plain = await archiveOf(harmless);
+    for (const program of ['bzip2', 'xz']) {
+      const { stdout } = spawnSync(program, ['--stdout'], { input: plain });
+      assert.equal((await passed(stdout)).length, 5, program);
+    }
     assert.equal((await passed(gzipSync(plain))).length, 5);
     assert.equal((await passed(zstdCompressSync(plain))).length, 5);
   });
@@ -85,6 +97,20 @@ describe('an archive of a context', () => {
         { name: 'c', type: 'link', linkname: 'a/x' },
       ],
     ],
+    [
+      'a link that leads out through a link',
+      [
+        { name: 's', type: 'symlink', linkname: '.' },
+        { name: 't', type: 'symlink', linkname: 's/s/s/../../../etc/passwd' },
+      ],
+    ],
+    [
+      'a hard link to a link, which means another place there',
+      [
+        { name: 'd/e/f/x', type: 'symlink', linkname: '../../..' },
+        { name: 'h', type: 'link', linkname: 'd/e/f/x' },
+      ],
+    ],
     ['a device', [{ name: 'a', type: 'character-device', devmajor: 1, devminor: 3 }]],
     ['a disk', [{ name: 'a', type: 'block-device', devmajor: 8, devminor: 0 }]],
     ['a pipe', [{ name: 'a', type: 'fifo' }]],
@@ -101,12 +127,19 @@ describe('an archive of a context', () => {
     ['a web page', Buffer.from(`<html>${'x'.repeat(2_000)}</html>`)],
     ['half of a gzip', gzipSync(Buffer.alloc(100_000, 'x')).subarray(0, 60)],
     ['an empty gzip', gzipSync('')],
-    ['bzip2', Buffer.from('BZh91AY')],
+    ['half of a bzip2', Buffer.from('BZh91AY')],
+    ['half of an xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0])],
     ['no bytes', new Uint8Array()],
   ];
   for (const [label, bytes] of broken) {
     test(`${label} is refused`, async () => assert.rejects(passed(bytes), RunFailure));
   }
+  test('archives that are unpacked over each other know of their links', async () => {
+    const check = new ArchiveCheck(limits);
+    const layer = async (entry: Entry) => bytesOf(safeArchive(inPieces(await archiveOf([entry])), check, decompress));
+    await layer({ name: 'a', type: 'symlink', linkname: '.' });
+    await assert.rejects(layer({ name: 'a/b', text: 'x' }), /which is a link/);
+  });
   test('an archive that is cut off is refused', async () => {
     const whole = await archiveOf([{ name: 'a', text: 'x'.repeat(5_000) }]);
     await assert.rejects(passed(whole.subarray(0, 2_000)), RunFailure);

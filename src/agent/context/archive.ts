@@ -5,6 +5,10 @@ import { RunFailure } from '../run-failure.ts';
 
 export type ArchiveLimits = { readonly maxEntries: number; readonly maxBytes: number };
 
+/** Forms that Node does not read, by the program that does. */
+export type Compression = 'bzip2' | 'xz';
+export type Decompress = (program: Compression, source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+
 const maxNameLength = 4_096;
 const executableMode = 0o777;
 const kinds = {
@@ -16,16 +20,20 @@ const kinds = {
 } as const;
 
 /**
- * Reads an archive (tar, also as gzip or zstd, by its first bytes) and passes on what is harmless, as tar. Everything else
+ * Reads an archive (tar, also compressed, by its first bytes) and passes on what is harmless, as tar. Everything else
  * ends it with RunFailure: names that are absolute or leave their folder, links that lead out, files below links, devices,
- * and more entries or bytes than the limits. Rights are cut to those of a file: no setuid. Security rule 21.
+ * and more entries or bytes than the limits. Rights are cut to those of a file: no setuid. Archives that are unpacked over
+ * each other share a check. Security rule 21.
  */
-export function safeArchive(source: AsyncIterable<Uint8Array>, limits: ArchiveLimits): AsyncIterable<Uint8Array> {
+export function safeArchive(
+  source: AsyncIterable<Uint8Array>,
+  check: ArchiveCheck,
+  decompress: Decompress,
+): AsyncIterable<Uint8Array> {
   const output = pack();
   const input = extract();
-  const check = new EntryCheck(limits);
   const copy = async () => {
-    const plain = await decompressed(source);
+    const plain = await decompressed(source, decompress);
     feed(plain, input).catch((cause: unknown) => input.destroy(errorOf(cause)));
     for await (const entry of input) {
       const header = check.entry(entry.header);
@@ -42,6 +50,24 @@ export function safeArchive(source: AsyncIterable<Uint8Array>, limits: ArchiveLi
   };
   output.on('error', ignore);
   copy().catch((cause: unknown) => output.destroy(unreadable(cause)));
+  return bytesOf(output);
+}
+
+/** An archive with one file. */
+export function archiveOfFile(
+  name: string,
+  sizeBytes: number,
+  source: AsyncIterable<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  const output = pack();
+  const entry = output.entry({ name, size: sizeBytes, mode: 0o644 });
+  entry.on('error', ignore);
+  output.on('error', ignore);
+  const copy = async () => {
+    await feed(source, entry);
+    output.finalize();
+  };
+  copy().catch((cause: unknown) => output.destroy(errorOf(cause)));
   return bytesOf(output);
 }
 
@@ -79,7 +105,7 @@ function unreadable(cause: unknown): Error {
   return new RunFailure(`the context is not an archive that can be read: ${errorOf(cause).message}`, { cause });
 }
 
-async function decompressed(source: AsyncIterable<Uint8Array>): Promise<Readable> {
+async function decompressed(source: AsyncIterable<Uint8Array>, decompress: Decompress): Promise<Readable> {
   const reader = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.byteLength < 6) {
@@ -91,8 +117,8 @@ async function decompressed(source: AsyncIterable<Uint8Array>): Promise<Readable
   const starts = (...bytes: readonly number[]) => bytes.every((byte, at) => head[at] === byte);
   if (starts(0x1f, 0x8b)) return piped(whole, createGunzip());
   if (starts(0x28, 0xb5, 0x2f, 0xfd)) return piped(whole, createZstdDecompress());
-  if (starts(0x42, 0x5a, 0x68)) throw new RunFailure('the context is compressed with bzip2: use gzip or zstd');
-  if (starts(0xfd, 0x37, 0x7a, 0x58)) throw new RunFailure('the context is compressed with xz: use gzip or zstd');
+  if (starts(0x42, 0x5a, 0x68)) return Readable.from(decompress('bzip2', whole), { objectMode: false });
+  if (starts(0xfd, 0x37, 0x7a, 0x58)) return Readable.from(decompress('xz', whole), { objectMode: false });
   return whole;
 }
 
@@ -110,7 +136,8 @@ type SafeHeader = Pick<Header, 'name' | 'mode' | 'uid' | 'gid' | 'mtime' | 'type
   readonly linkname?: string;
 };
 
-class EntryCheck {
+/** What the archives of one context may hold, and where links of theirs are. */
+export class ArchiveCheck {
   readonly #limits: ArchiveLimits;
   readonly #links = new Set<string>();
   #entries = 0;
@@ -165,9 +192,9 @@ class EntryCheck {
   }
 
   #linkOf(kind: 'symlink' | 'link', name: string, target: string): string {
-    const from = kind === 'symlink' ? partsOf(name).slice(0, -1) : [];
-    const isInside = !target.startsWith('/') && !target.includes('\0') && staysInside(from, target.split('/'));
-    if (!isInside || target === '') {
+    const isInside =
+      kind === 'link' ? !this.#links.has(partsOf(target).join('/')) : leadsInside(partsOf(name).length - 1, target);
+    if (!isInside || target === '' || target.startsWith('/') || target.includes('\0')) {
       throw new RunFailure(
         `the context holds the link ${name}, which leads out of it: ${JSON.stringify(target.slice(0, 200))}`,
       );
@@ -188,12 +215,10 @@ function partsOf(name: string): string[] {
   return name.split('/').filter((part) => part !== '' && part !== '.');
 }
 
-function staysInside(from: readonly string[], steps: readonly string[]): boolean {
-  let depth = from.length;
-  for (const step of steps) {
-    if (step === '..') depth -= 1;
-    else if (step !== '' && step !== '.') depth += 1;
-    if (depth < 0) return false;
-  }
-  return true;
+/** `..` stands first alone: behind a name that is a link it would lead elsewhere than it reads. */
+function leadsInside(depth: number, target: string): boolean {
+  const parts = partsOf(target);
+  const firstName = parts.findIndex((part) => part !== '..');
+  const ups = firstName < 0 ? parts.length : firstName;
+  return ups <= depth && !parts.slice(ups).includes('..');
 }
