@@ -2,12 +2,12 @@ import { mkdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runAgent, UnfitHost } from './agent/agent.ts';
+import { createBuildAddressCheck } from './agent/executors/build-addresses.ts';
 import { checkHost } from './agent/executors/check-host.ts';
 import type { AgentTask } from './cli/command.ts';
 import { createAgentClient } from './client/agent-client.ts';
 import { createLineSink } from './platform/line-sink.ts';
 import { createLog } from './platform/log.ts';
-import { createAddressCheck } from './platform/outbound/address-check.ts';
 import { createOutbound } from './platform/outbound/outbound.ts';
 import { guardProcess } from './platform/process.ts';
 import { systemClock } from './platform/system-clock.ts';
@@ -50,7 +50,7 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
       {
         client: createAgentClient({ origin, token, fetch: parts.fetch, timeoutMs: requestTimeoutMs }),
         ...{ clock: systemClock, log, outbound, folder, slots: task.slots },
-        proxyRules: { isAllowed: createAddressCheck(allow), hosts },
+        proxyRules: { isAllowed: createBuildAddressCheck(allow), hosts },
         doesUnpatchedPullRequests: settings.buildUnpatchedPullRequests,
         name: `${hostname()}-${process.pid}`.slice(0, 100),
         uid: systemIds.uid,

@@ -25,7 +25,9 @@ export async function resolveTarget(
   const [first] = addresses;
   if (first === undefined) throw new Error(`${name} has no address`);
   if (!addresses.every(({ address }) => rules.isAllowed(address))) {
-    throw new Error(`${name} is not a public address: open it with --outbound-allow where the agent runs`);
+    throw new Error(
+      `${name} is no public address, or one of this machine: open it with --outbound-allow where the agent runs`,
+    );
   }
   return { host: first.address, port };
 }
