@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { type ContentBench, contentBench } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { objectStores } from '../../../test/support/object-stores.ts';
-import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
+import type { BlobStore, StorageKey } from '../../platform/blob-store/blob-store.ts';
 import { put } from '../../platform/blob-store/blob-store-suite.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { collectGarbage } from './garbage-collection.ts';
@@ -16,6 +16,7 @@ const leastPerMinute = 3_000;
 const dayMs = 86_400_000;
 const blobBytes = 10;
 const writers = 16;
+const rowsAtOnce = 100;
 /** Filling a store takes longer than emptying it: one is enough for each database. */
 const storeOf = { sqlite: 'Azure', postgres: 'S3' } as const;
 
@@ -46,30 +47,38 @@ forEachDatabase((kind, open) => {
 /** Blobs that were pushed and that no manifest ever named. */
 async function fill({ database, registryUid }: ContentBench, store: BlobStore, nowMicros: number): Promise<void> {
   const write = async (writer: number) => {
-    const rows = [];
+    const rows: ReturnType<typeof rowOf>[] = [];
     for (let index = writer; index < count; index += writers) {
       const bytes = Buffer.from(String(index).padStart(blobBytes, '0'));
-      rows.push({
-        registry_uid: registryUid,
-        digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
-        storage_key: await put(store, bytes),
-        size: blobBytes,
-        stored_size: blobBytes,
-        format: 'plain',
-        scope: '',
-        state: 'ready' as const,
-        created_at: nowMicros,
-        grace_until: nowMicros,
-        checksums: Buffer.alloc(4),
-      });
+      rows.push(rowOf({ registryUid, bytes, storageKey: await put(store, bytes), nowMicros }));
     }
-    for (let start = 0; start < rows.length; start += 100)
-      await database.transaction(async (tx) => {
-        await tx
-          .insertInto('blobs')
-          .values(rows.slice(start, start + 100))
-          .execute();
-      });
+    for (let start = 0; start < rows.length; start += rowsAtOnce) {
+      const some = rows.slice(start, start + rowsAtOnce);
+      await database.transaction(async (tx) => await tx.insertInto('blobs').values(some).execute());
+    }
   };
   await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+}
+
+type Stored = {
+  readonly registryUid: string;
+  readonly bytes: Buffer;
+  readonly storageKey: StorageKey;
+  readonly nowMicros: number;
+};
+
+function rowOf({ registryUid, bytes, storageKey, nowMicros }: Stored) {
+  return {
+    registry_uid: registryUid,
+    digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+    storage_key: storageKey,
+    size: bytes.length,
+    stored_size: bytes.length,
+    format: 'plain' as const,
+    scope: '',
+    state: 'ready' as const,
+    created_at: nowMicros,
+    grace_until: nowMicros,
+    checksums: Buffer.alloc(4),
+  };
 }
