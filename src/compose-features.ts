@@ -51,6 +51,7 @@ import type { Data } from './open-data.ts';
 import type { MasterKeys } from './platform/keys/master-keys.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
+import { hotBytesOf } from './process-memory.ts';
 import type { Settings } from './settings.ts';
 
 const tenantTokenSeconds = 3_600;
@@ -114,7 +115,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     exchangeToken: createExchangeToken(issuing),
     throttle: composeThrottle(settings, data),
     runTokens: new RunTokens({ ...issuing, tenantUid }),
-    blobs: new Blobs({ ...content, isChecked: settings.blockCheck }),
+    blobs: new Blobs({ ...content, isChecked: settings.blockCheck, hotBytes: hotBytesOf(settings) }),
     uploads: new Uploads({
       ...content,
       limits,

@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import { refuseRest } from './api/middleware/refuse-rest.ts';
 import { errorCatalogue } from './core/errors.ts';
 import type { Clock } from './platform/clock.ts';
+import type { Settings } from './settings.ts';
 
 /** Of its limit: above this part a process takes new requests only one after the other. */
 const shortPart = 0.8;
@@ -38,6 +39,11 @@ export function memoryLimitOf({
   const all = memoryLimit ?? granted;
   if (all === undefined || workers === 1) return all;
   return Math.max(0, all - primaryBytes) / workers;
+}
+
+/** What one process keeps of blobs that are pulled again and again, in bytes. */
+export function hotBytesOf(settings: Pick<Settings, 'memoryLimit' | 'workers' | 'blobMemory'>): number {
+  return Math.min(settings.blobMemory, (memoryLimitOf(settings) ?? Number.POSITIVE_INFINITY) / 8);
 }
 
 /** `residentBytes` is looked at now and then, when somebody asks. */

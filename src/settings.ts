@@ -289,6 +289,12 @@ export const settingsSchema = z.strictObject({
     default: 'on',
     meaning: 'Check the checksum of each stored block before it is sent.',
   }),
+  blobMemory: setting(parseByteSize, {
+    unit: 'size',
+    default: '48MiB',
+    meaning:
+      'Memory of each process for blobs that are pulled again and again, at most an eighth of what it may hold; a blob takes at most a quarter. 0B for none.',
+  }),
   sparseManifests: setting(onOff, {
     unit: 'on or off',
     default: 'off',

@@ -39,6 +39,7 @@ export type ContentOptions = {
   readonly limits?: Partial<UploadLimits>;
   readonly isSparseAllowed?: boolean;
   readonly isChecked?: boolean;
+  readonly hotBytes?: number;
 };
 
 export type ContentProcess = ReturnType<typeof contentProcess>;
@@ -61,7 +62,12 @@ export function contentProcess(options: ContentOptions) {
   return {
     ...parts,
     limits,
-    blobs: new Blobs({ ...parts, graceMs: limits.graceMs, isChecked: options.isChecked ?? true }),
+    blobs: new Blobs({
+      ...parts,
+      graceMs: limits.graceMs,
+      isChecked: options.isChecked ?? true,
+      hotBytes: options.hotBytes ?? 0,
+    }),
     uploads: new Uploads({ ...parts, limits, tickets: new UploadTickets(Buffer.alloc(32, 7)) }),
     manifests: new Manifests({
       ...parts,

@@ -71,9 +71,9 @@ export async function sendBlob(c: Context<Env>, answer: BlobAnswer, limits: Tran
   if (outgoing === undefined) {
     return new Response(streamOf(startingWith(first, source)), answer);
   }
-  outgoing.writeHead(answer.status, answer.headers);
   const stopWatching = watchReader(outgoing, limits);
   try {
+    outgoing.writeHead(answer.status, answer.headers);
     for (let next = first; next.done !== true; next = await source.next()) await written(outgoing, next.value);
     await ended(outgoing);
   } catch (error) {
@@ -100,12 +100,11 @@ async function untilDone(outgoing: ServerResponse, begin: (done: () => void) => 
   const lost = () => reject(new ClientGone());
   if (outgoing.destroyed) lost();
   outgoing.once('close', lost);
-  begin(() => resolve());
-  try {
-    await promise;
-  } finally {
+  begin(() => {
     outgoing.off('close', lost);
-  }
+    resolve();
+  });
+  await promise;
 }
 
 /** Cuts a reader that takes fewer bytes than the limit in a window, while there is something for it to take. */

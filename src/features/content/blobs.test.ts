@@ -7,6 +7,7 @@ import { type ContentBench, contentBench, fullAuthority } from '../../../test/su
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { type Digest, digestOf } from '../../core/digest.ts';
+import type { ByteRange } from '../../platform/blob-store/blob-store.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import type { Place } from './place.ts';
 
@@ -152,6 +153,28 @@ forEachDatabase((_, open) => {
     await bench.push(place, blob);
     await assert.rejects(bytesOf(bench.here.blobs.read(old)), damaged);
     assert((await bench.pull(place, blob.digest)).equals(blob.bytes));
+  });
+
+  test('a blob that is pulled again and again is sent from memory, whole or in part, while its repository shows it', async () => {
+    const { place, blob } = await pushed(300_000);
+    const { blobs } = await bench.another({ hotBytes: 4 * mebi });
+    const pull = async (range?: ByteRange) =>
+      await bytesOf(blobs.read(await blobs.find(place, blob.digest, me), range));
+    for (const _ of ['counted', 'kept']) assert((await pull()).equals(blob.bytes));
+    rmSync(await fileOf(place, blob.digest));
+    assert((await pull()).equals(blob.bytes));
+    assert((await pull({ start: 1000, end: 270_000 })).equals(blob.bytes.subarray(1000, 270_000)));
+    await assert.rejects(bench.pull(place, blob.digest), damaged);
+    await assert.rejects(pull(), damaged);
+  });
+
+  test('what is wrong in the store does not get into memory', async () => {
+    const { place, blob } = await pushed(300_000);
+    const { blobs } = await bench.another({ hotBytes: 4 * mebi });
+    const found = await blobs.find(place, blob.digest, me);
+    await bytesOf(blobs.read(found));
+    flip(await fileOf(place, blob.digest), 299_999);
+    for (const _ of ['to be kept', 'again']) await assert.rejects(bytesOf(blobs.read(found)), damaged);
   });
 
   test('a blob is mounted from a repository, and from any when none is named', async () => {

@@ -11,6 +11,7 @@ import { lockBits, requireOn } from './attributes.ts';
 import { linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { ContentParts } from './content-parts.ts';
+import { type Filling, type HeldBlob, HotBlobs } from './hot-blobs.ts';
 import type { Place } from './place.ts';
 import { releaseBlobs } from './released-blobs.ts';
 import { ensureRepository, fromRepository } from './repository-store.ts';
@@ -30,15 +31,19 @@ export type BlobParts = ContentParts & {
   readonly graceMs: number;
   /** Whether reads check each block before sending it. */
   readonly isChecked: boolean;
+  /** Memory for blobs that are pulled again and again, in bytes. */
+  readonly hotBytes: number;
 };
 
 /** Blobs of repositories: look, read, mount, remove. A repository shows a blob only through its own link. */
 export class Blobs {
   readonly #parts: BlobParts;
   readonly #find: ReturnType<typeof createFind>;
+  readonly #hot: HotBlobs;
 
   constructor(parts: BlobParts) {
     this.#parts = parts;
+    this.#hot = new HotBlobs(parts.hotBytes);
     this.#find = createFind(parts.database);
   }
 
@@ -68,10 +73,15 @@ export class Blobs {
    */
   async *read(blob: StoredBlob, range: ByteRange = { start: 0, end: blob.sizeBytes }): AsyncGenerator<Uint8Array> {
     if (range.end <= range.start) return;
+    const held = this.#hot.hold(blob.storageKey);
+    if (held !== undefined) return yield* passed(held, range);
+    const isWhole = range.end - range.start === blob.sizeBytes;
+    const filling = isWhole ? this.#hot.fill(blob.storageKey, blob.sizeBytes) : undefined;
     try {
-      yield* this.#parts.isChecked
+      const bytes = this.#parts.isChecked
         ? this.#readChecked(blob, range)
         : this.#parts.store.read(blob.storageKey, range, { mayReuse: true });
+      yield* filling === undefined ? bytes : filled(bytes, filling);
     } catch (cause) {
       if (!(cause instanceof BlockMismatch || cause instanceof BlobMissing)) throw cause;
       await this.#markDamaged(blob);
@@ -193,6 +203,25 @@ export class Blobs {
         .where('digest', '=', blob.digest)
         .execute();
     });
+  }
+}
+
+async function* passed({ bytes, release }: HeldBlob, { start, end }: ByteRange): AsyncGenerator<Uint8Array> {
+  try {
+    yield bytes.subarray(start, end);
+  } finally {
+    release();
+  }
+}
+
+async function* filled(bytes: AsyncIterable<Uint8Array>, filling: Filling): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of bytes) {
+      filling.add(chunk);
+      yield chunk;
+    }
+  } finally {
+    filling.end();
   }
 }
 
