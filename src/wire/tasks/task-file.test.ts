@@ -82,6 +82,12 @@ describe('a task file', () => {
     assert.equal(parse(networks('')).steps[0]?.network, undefined);
     assert.equal(parse(networks('    isDefault: true\n')).steps[0]?.network, 'b');
   });
+  test('all steps on one of several networks, with ports', () => {
+    const [step] = parse(
+      'networks: [{name: a}, {name: b, isDefault: true}]\nsteps: [{cmd: x, ports: ["8080:80", "127.0.0.1:53:53/udp"], cpus: 0.5}]',
+    ).steps;
+    assert.deepEqual([step?.network, step?.cpus, step?.ports.length], ['b', 0.5, 2]);
+  });
   test('a secret volume is bytes', () => {
     const task = parse(`volumes:\n  - name: v\n    secret:\n      f: ${btoa('a b')}\nsteps:\n  - cmd: x\n`);
     assert.equal(new TextDecoder().decode(task.volumes[0]?.files.get('f')), 'a b');
@@ -110,6 +116,18 @@ describe('a task file', () => {
     ['a folder that leaves', steps('  - cmd: x\n    workingDirectory: ../..')],
     ['a step without end', steps('  - cmd: x\n    repeat: 2000000000')],
     ['tries without end', steps('  - cmd: x\n    retries: 1001')],
+    ['a network that nobody makes', steps('  - cmd: x\n    network: nowhere')],
+    ["the machine's own network", 'networks: [{name: host, skipCreation: true}]\nsteps: [{cmd: x, network: host}]'],
+    ['a network twice', 'networks: [{name: a}, {name: a}]\nsteps: [{cmd: x, network: a}]'],
+    ['another driver', 'networks: [{name: a, driver: overlay}]\nsteps: [{cmd: x, network: a}]'],
+    ['IPv6', 'networks: [{name: a, ipv6: true}]\nsteps: [{cmd: x, network: a}]'],
+    [
+      'steps that are kept apart',
+      'networks: [{name: a}, {name: b}]\nsteps: [{cmd: x, network: a}, {cmd: y, network: b}]',
+    ],
+    ['an isolation of Windows', steps('  - cmd: x\n    isolation: hyperv')],
+    ['a port that is none', steps('  - cmd: x\n    ports: ["-v", "/:/host"]')],
+    ['processors that are no number', steps('  - cmd: x\n    cpus: many')],
     ['a list', '- a'],
     ['broken YAML', 'steps: [a'],
     [

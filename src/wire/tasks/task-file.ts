@@ -41,6 +41,7 @@ const stepSchema = z.object({
   ports: texts.nullish(),
   expose: texts.nullish(),
   cpus: text.nullish(),
+  isolation: text.nullish(),
   volumeMounts: z.array(volumeMountSchema).nullish(),
   detach: truth.nullish(),
   keep: truth.nullish(),
@@ -52,13 +53,20 @@ const stepSchema = z.object({
   repeat: times.nullish(),
   cache: text.nullish(),
 });
+const networkSchema = z.object({
+  name: text,
+  driver: text.nullish(),
+  ipv6: truth.nullish(),
+  skipCreation: truth.nullish(),
+  isDefault: truth.nullish(),
+});
 const taskSchema = z.object({
   version: text.nullish(),
   stepTimeout: count.nullish(),
   workingDirectory: text.nullish(),
   env: texts.nullish(),
   secrets: z.array(z.object({ id: text.nullish(), keyvault: text.nullish(), clientID: text.nullish() })).nullish(),
-  networks: z.array(z.object({ name: text, skipCreation: truth.nullish(), isDefault: truth.nullish() })).nullish(),
+  networks: z.array(networkSchema).nullish(),
   volumes: z.array(z.object({ name: text, secret: z.record(z.string(), text).nullish() })).nullish(),
   steps: z.array(stepSchema).max(1000).nullish(),
 });
@@ -85,7 +93,10 @@ export type TaskStep = {
   readonly user: string | undefined;
   readonly isPrivileged: boolean;
   readonly network: string | undefined;
+  /** Every port of a container is open to the other steps, and none outside; so these say nothing more. */
   readonly ports: readonly string[];
+  /** Processors that it may use, where it says so. */
+  readonly cpus?: number;
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
   readonly isDetached: boolean;
   readonly pulls: boolean;
@@ -124,9 +135,10 @@ export function parseTaskFile(yaml: string): Task {
     volumes.map(({ name }) => name),
     'volume',
   );
-  const networks = (input.networks ?? []).filter(({ skipCreation }) => !skipCreation).map(({ name }) => name);
+  const networks = networksOf(input);
   const steps = (input.steps ?? []).map((step, index) => stepOf(step, index, input, networks));
   for (const step of steps) requireVolumes(step, volumes);
+  requireNetworks(steps, networks.length === 0 ? [defaultNetwork] : networks);
   return {
     version: versionOf(input.version ?? undefined),
     steps,
@@ -151,6 +163,11 @@ function stepOf(step: StepInput, index: number, task: TaskInput, networks: reado
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(id) || id === 'acb_root') {
     throw new TaskError(`the id of step ${index + 1} is not letters, digits, dots, dashes and underscores`);
   }
+  const isolation = step.isolation?.toLowerCase() ?? '';
+  if (!['', 'default'].includes(isolation)) {
+    throw new TaskError(`step ${id} asks for the isolation ${isolation}, which is of Windows: leave it out`);
+  }
+  const cpus = cpusOf(id, step.cpus ?? undefined);
   return {
     id,
     when: whenOf(id, step.when ?? []),
@@ -165,7 +182,8 @@ function stepOf(step: StepInput, index: number, task: TaskInput, networks: reado
     user: step.user ?? undefined,
     isPrivileged: step.privileged ?? false,
     network: step.network ?? networkOf(task, networks),
-    ports: [...(step.ports ?? []), ...(step.expose ?? [])],
+    ports: portsOf(id, [...(step.ports ?? []), ...(step.expose ?? [])]),
+    ...(cpus === undefined ? {} : { cpus }),
     volumeMounts: step.volumeMounts ?? [],
     isDetached: step.detach ?? false,
     pulls: step.pull ?? false,
@@ -217,6 +235,47 @@ function directoryOf(directory: string): string {
   const path = directory.startsWith('/') ? directory : `${workspace}/${directory}`;
   if (path.split('/').includes('..')) throw new TaskError(`the working directory ${directory} leaves its folder`);
   return path;
+}
+
+/** `[address:][port:]port[/protocol]`; ranges too. Source: docker run, "Publish or expose port". */
+function portsOf(id: string, ports: readonly string[]): readonly string[] {
+  const isPort = (port: string) => /^(?:[\w.[\]:]*:)?\d{1,5}(?:-\d{1,5})?(?:\/(?:tcp|udp|sctp))?$/.test(port);
+  const wrong = ports.findIndex((port) => !isPort(port));
+  if (wrong >= 0) throw new TaskError(`step ${id}: entry ${wrong + 1} of ports and expose is no port such as 8080:80`);
+  return ports;
+}
+
+function cpusOf(id: string, text: string | undefined): number | undefined {
+  if (text === undefined || text === '') return undefined;
+  if (/^\d{1,4}(?:\.\d{1,9})?$/.test(text) && Number(text) > 0) return Number(text);
+  throw new TaskError(`step ${id}: cpus is a number of processors such as 1.5`);
+}
+
+/** Those that a task makes. Throws TaskError for one that runs cannot have. */
+function networksOf({ networks }: TaskInput): readonly string[] {
+  const made = (networks ?? []).filter(({ skipCreation }) => !skipCreation);
+  for (const { name, driver, ipv6 } of made) {
+    const isBridge = ['', 'bridge'].includes(driver?.toLowerCase() ?? '');
+    if (!isBridge) throw new TaskError(`the network ${name} has the driver ${driver}: networks of runs are bridges`);
+    if (ipv6) throw new TaskError(`the network ${name} asks for IPv6: networks of runs have IPv4`);
+  }
+  const names = made.map(({ name }) => name);
+  requireUnique(names, 'network');
+  return names;
+}
+
+/** Containers of a run share one network: a task that keeps some apart is told, instead of doing it by half. */
+function requireNetworks(steps: readonly TaskStep[], networks: readonly string[]): void {
+  const containers = steps.filter(({ work }) => work.kind === 'cmd');
+  for (const { id, network } of containers) {
+    if (network === undefined || networks.includes(network)) continue;
+    throw new TaskError(`step ${id} is on the network ${network}, which the task does not make`);
+  }
+  const [first, other] = new Set(containers.map(({ network }) => network ?? 'none that it names'));
+  if (first === undefined || other === undefined) return;
+  throw new TaskError(
+    `the steps of a run share one network here, and this task keeps ${first} and ${other} apart: put all steps on one`,
+  );
 }
 
 function networkOf(task: TaskInput, networks: readonly string[]): string | undefined {
