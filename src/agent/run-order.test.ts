@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { createAgentClient } from '../client/agent-client.ts';
 import { createLog } from '../platform/log.ts';
@@ -106,4 +108,39 @@ test('the first errors of a step that is repeated are told', async () => {
   const { result } = await done('steps:\n  - cmd: docker nosuch\n    repeat: 100\n');
   assert.equal(result.status, 'Failed');
   assert.equal(result.message?.match(/docker nosuch/g)?.length, 10);
+});
+for (const [label, step, reason] of [
+  ['a privileged step', 'privileged: true', /step acb_step_0 asks to be privileged/],
+  [
+    'processors of its own',
+    'cpus: 0.5',
+    /step acb_step_0 is to use 0.5 processors, and steps share the 1 of their run/,
+  ],
+] as const) {
+  test(`${label} ends the run before its first step`, async () => {
+    const { result, text } = await done(`steps:\n  - cmd: docker nosuch\n    ${step}\n`);
+    assert.deepEqual([result.status, reason.test(result.message ?? '')], ['Failed', true], result.message);
+    assert.doesNotMatch(text, /Executing step/);
+  });
+}
+test('aliases come from an address, within its limits', async () => {
+  const server = createServer((request, response) => {
+    if (request.url === '/aliases.yaml') response.end('word: from-afar\n');
+    else if (request.url !== '/silent') response.writeHead(404).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  const task = (path: string) =>
+    `version: v1.1.0\nalias:\n  src: ["http://127.0.0.1:${address.port}${path}"]\nsteps:\n  - cmd: docker $word\n`;
+  const outbound = createOutbound({ allow: ['127.0.0.0/8'], hosts: new Map(), clock: systemClock });
+  const message = async (path: string, more: Partial<RunOrderParts> = { outbound }) =>
+    (await done(task(path), { more })).result.message ?? '';
+  assert.match(await message('/aliases.yaml'), /docker from-afar is not done/);
+  assert.match(await message('/none'), /cannot fetch the aliases of \S+\/none: it answered 404/);
+  assert.match(await message('/silent'), /cannot fetch the aliases of \S+\/silent/);
+  assert.match(await message('/aliases.yaml', {}), /the address is not allowed/);
+  server.closeAllConnections();
+  server.close();
+  await outbound.close();
 });

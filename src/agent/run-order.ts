@@ -3,10 +3,10 @@ import type { AgentClient } from '../client/agent-client.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Outbound } from '../platform/outbound/outbound.ts';
-import type { RunOrder, RunResult, RunVariables } from '../wire/builds/agent-protocol.ts';
+import type { RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
 import { TaskError } from '../wire/tasks/task-error.ts';
-import { parseTaskFile, type SecretVolume, type Task } from '../wire/tasks/task-file.ts';
-import { aliasSourcesOf, prepareTaskText, type TaskText } from '../wire/tasks/task-text.ts';
+import type { SecretVolume, Task } from '../wire/tasks/task-file.ts';
+import type { TaskText } from '../wire/tasks/task-text.ts';
 import { dependenciesOf, dependencyText } from './dependency-report.ts';
 import { createBuildah } from './executors/buildah.ts';
 import type { Cell } from './executors/cell.ts';
@@ -15,10 +15,11 @@ import type { ProxyRules } from './executors/proxy-target.ts';
 import { fetchContext } from './fetch-context.ts';
 import { hostsOf, ownServers, registryTarget } from './own-servers.ts';
 import { ProgramError } from './program.ts';
-import { taskOfBuild } from './quick-build.ts';
+import { readTask } from './read-task.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
 import type { MadeImages, RunRoom } from './run-room.ts';
+import { requireDoable } from './steps/doable.ts';
 import { runSteps, type StepTimes } from './steps/run-steps.ts';
 
 export type RunOrderParts = {
@@ -33,7 +34,6 @@ export type RunOrderParts = {
 
 const proxyPort = 3_128;
 const maxMessageLength = 4_000;
-const maxTaskBytes = 1024 * 1024;
 /** Programs are killed after 5 s. */
 const stopGraceMs = 10_000;
 
@@ -125,7 +125,9 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
     Branch: order.variables.Branch || (head.branch ?? ''),
   };
   const now = new Date(parts.clock.nowMicros() / 1000);
-  const { task, aliases } = await taskOf(order, { run, sharedVolume, now, cell, workspace, log });
+  const around = { run, sharedVolume, now, cell, workspace, log, outbound: parts.outbound, signal };
+  const { task, aliases } = await readTask(order, around);
+  requireDoable(task, order);
   if (task.networks.length > 0) sayNetworks(log, task);
   const room = await roomOf(parts, { ...work, order: { ...order, variables: run } }, { task, aliases, workspace });
   await signIn(room, signal);
@@ -146,57 +148,6 @@ async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Pro
 
 function portOf(server: string): number {
   return Number(/:(\d+)$/.exec(server)?.[1] ?? 443);
-}
-
-type TaskSurroundings = {
-  readonly run: RunVariables;
-  readonly sharedVolume: string;
-  readonly now: Date;
-  readonly cell: Cell;
-  readonly workspace: string;
-  readonly log: RunLog;
-};
-
-async function taskOf(
-  order: RunOrder,
-  around: TaskSurroundings,
-): Promise<{ task: Task; aliases: TaskText['aliases'] }> {
-  const { work } = order;
-  const { run, now, sharedVolume, log } = around;
-  if (work.kind === 'dockerBuild') return { task: taskOfBuild(work, run, order.platforms, now), aliases: new Map() };
-  const file = (name: string) => workspaceFile(around, name);
-  const text = work.kind === 'fileTask' ? await file(work.taskFile) : work.content;
-  const values = work.kind === 'fileTask' ? work.valuesFile : undefined;
-  const valuesText =
-    work.kind === 'encodedTask' ? work.valuesContent : values === undefined ? undefined : await file(values);
-  const aliasSources = new Map<string, string>();
-  for (const source of aliasSourcesOf(text)) {
-    if (/^https?:/.test(source)) throw new RunFailure(`aliases are read from files of the context, not from ${source}`);
-    aliasSources.set(source, await file(source));
-  }
-  const variables = { ...run, SharedVolume: sharedVolume };
-  const prepared = prepareTaskText({
-    text,
-    valuesText,
-    values: work.values,
-    run: variables,
-    secrets: {},
-    now,
-    aliasSources,
-  });
-  if (prepared.aliases.size > 0) {
-    log.say(
-      'Alias support enabled for version >= 1.1.0, please see https://aka.ms/acr/tasks/task-aliases for more information.',
-    );
-  }
-  return { task: parseTaskFile(prepared.yaml), aliases: prepared.aliases };
-}
-
-/** A file of the run's context; a link that leads out of it is not followed. */
-async function workspaceFile({ cell, workspace }: TaskSurroundings, name: string): Promise<string> {
-  const path = (await cell.read(['realpath', '-e', '--', join(workspace, name)]).catch(() => '')).trim();
-  if (!path.startsWith(`${workspace}/`)) throw new RunFailure(`the context has no file ${name}`);
-  return await cell.read(['head', '-c', String(maxTaskBytes), '--', path]);
 }
 
 function sayNetworks(log: RunLog, { networks }: Task): void {

@@ -37,6 +37,7 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     if (withValue.has(name) && own === undefined) at += 1;
     values.set(name, [...(values.get(name) ?? []), own ?? (withValue.has(name) ? (words[at] ?? '') : 'true')]);
   }
+  for (const network of values.get('--network') ?? []) requireOwnNetwork(network);
   const image = words[at];
   if (image === undefined) throw new TaskError('docker run needs an image');
   const last = (name: string) => values.get(name)?.at(-1);
@@ -54,4 +55,12 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     image,
     arguments: words.slice(at + 1),
   };
+}
+
+/** A network of the machine, or of another container alone, is not one that a run has. */
+function requireOwnNetwork(network: string): void {
+  if (!['host', 'none'].includes(network) && !network.includes(':')) return;
+  throw new TaskError(
+    `docker run has --network ${network}, and containers of a run are on its own network: leave it out`,
+  );
 }

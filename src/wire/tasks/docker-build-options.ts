@@ -56,6 +56,12 @@ export function parseDockerBuild(words: readonly string[]): DockerBuildOptions {
     if (value === undefined) throw new TaskError(`docker build has ${written} without a value`);
     values.set(name, [...(values.get(name) ?? []), value]);
   }
+  const network = values.get('--network')?.at(-1) ?? 'default';
+  if (!['default', 'host'].includes(network)) {
+    throw new TaskError(
+      `docker build has --network ${network}, and what it runs is on the network of the run: leave it out`,
+    );
+  }
   const [context, ...more] = contexts;
   if (context === undefined || more.length > 0) {
     throw new TaskError(

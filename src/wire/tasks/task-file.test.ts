@@ -181,6 +181,7 @@ describe('options of docker build', () => {
     ['two contexts', ['.', '.']],
     ['an unknown option', ['--privileged', '.']],
     ['a volume', ['-v', '/:/host', '.']],
+    ['a network that builds do not have', ['--network', 'none', '.']],
     ['an option without its value', ['.', '-t']],
   ] as const) {
     test(`${label} is refused`, () => assert.throws(() => parseDockerBuild(words), TaskError));

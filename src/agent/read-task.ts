@@ -1,0 +1,85 @@
+import { join } from 'node:path/posix';
+import type { Outbound } from '../platform/outbound/outbound.ts';
+import type { RunOrder, RunVariables } from '../wire/builds/agent-protocol.ts';
+import { parseTaskFile, type Task } from '../wire/tasks/task-file.ts';
+import { aliasSourcesOf, prepareTaskText, type TaskText } from '../wire/tasks/task-text.ts';
+import { withoutSecrets } from './context/location.ts';
+import type { Cell } from './executors/cell.ts';
+import { taskOfBuild } from './quick-build.ts';
+import { RunFailure, reasonOf } from './run-failure.ts';
+import type { RunLog } from './run-log.ts';
+
+export type TaskSurroundings = {
+  readonly run: RunVariables;
+  readonly sharedVolume: string;
+  readonly now: Date;
+  readonly cell: Cell;
+  readonly workspace: string;
+  readonly log: RunLog;
+  readonly outbound: Pick<Outbound, 'call'>;
+  readonly signal: AbortSignal;
+};
+
+const maxTaskBytes = 1024 * 1024;
+/** Source: ACR tasks, 2.11. */
+const aliasTimeoutMs = 2_000;
+
+/** What a run does, read from its order and its files. Throws RunFailure, TaskError. Source: ACR tasks, 2.2. */
+export async function readTask(
+  order: RunOrder,
+  around: TaskSurroundings,
+): Promise<{ task: Task; aliases: TaskText['aliases'] }> {
+  const { work } = order;
+  const { run, now, sharedVolume, log } = around;
+  if (work.kind === 'dockerBuild') return { task: taskOfBuild(work, run, order.platforms, now), aliases: new Map() };
+  const file = (name: string) => workspaceFile(around, name);
+  const text = work.kind === 'fileTask' ? await file(work.taskFile) : work.content;
+  const values = work.kind === 'fileTask' ? work.valuesFile : undefined;
+  const valuesText =
+    work.kind === 'encodedTask' ? work.valuesContent : values === undefined ? undefined : await file(values);
+  const prepared = prepareTaskText({
+    ...{ text, valuesText, now },
+    values: work.values,
+    run: { ...run, SharedVolume: sharedVolume },
+    secrets: {},
+    aliasSources: await aliasSources(around, text),
+  });
+  if (prepared.aliases.size > 0) {
+    log.say(
+      'Alias support enabled for version >= 1.1.0, please see https://aka.ms/acr/tasks/task-aliases for more information.',
+    );
+  }
+  return { task: parseTaskFile(prepared.yaml), aliases: prepared.aliases };
+}
+
+/** By file of the context or address, as the task names them. */
+async function aliasSources(around: TaskSurroundings, text: string): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const source of aliasSourcesOf(text)) {
+    const isAddress = /^https?:/i.test(source);
+    found.set(source, isAddress ? await fetched(around, source) : await workspaceFile(around, source));
+  }
+  return found;
+}
+
+async function fetched({ outbound, signal }: TaskSurroundings, url: string): Promise<string> {
+  try {
+    const limits = { maxBytes: maxTaskBytes, timeoutMs: aliasTimeoutMs, totalTimeoutMs: aliasTimeoutMs, signal };
+    const answer = await outbound.call({ url, ...limits });
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of answer.body) chunks.push(chunk);
+    if (answer.status !== 200) throw new Error(`it answered ${answer.status}`);
+    return Buffer.concat(chunks).toString('utf8');
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new RunFailure(`cannot fetch the aliases of ${withoutSecrets(url)}: ${reasonOf(cause)}`, { cause });
+  }
+}
+
+/** A file of the run's context; a link that leads out of it is not followed. */
+async function workspaceFile({ cell, workspace, signal }: TaskSurroundings, name: string): Promise<string> {
+  const path = (await cell.read(['realpath', '-e', '--', join(workspace, name)], { signal }).catch(() => '')).trim();
+  signal.throwIfAborted();
+  if (!path.startsWith(`${workspace}/`)) throw new RunFailure(`the context has no file ${name}`);
+  return await cell.read(['head', '-c', String(maxTaskBytes), '--', path], { signal });
+}
