@@ -126,13 +126,17 @@ export class GitHost implements AsyncDisposable {
     json(404, {});
   }
 
-  #list(_query: string): unknown {
-    const each = [...this.hooks].map(([id, { url }]) =>
-      this.kind === 'azureRepos'
-        ? { id: `subscription-${id}`, consumerInputs: { url } }
-        : { id: Number(id), url, config: { url } },
-    );
-    return this.kind === 'azureRepos' ? { count: each.length, value: each } : each;
+  /** GitLab calls `url` what others have in the configuration. */
+  #list(query: string): unknown {
+    const hooks = [...this.hooks];
+    if (this.kind === 'gitlab') return hooks.map(([id, { url }]) => ({ id: Number(id), url }));
+    if (this.kind !== 'azureRepos')
+      return hooks.map(([id, { url }]) => ({ id: Number(id), url: `${this.cloneUrl}/hooks/${id}`, config: { url } }));
+    const wanted = new URLSearchParams(query).get('eventType') ?? '';
+    const value = hooks
+      .filter(([, { events }]) => events.includes(wanted))
+      .map(([id, { url }]) => ({ id: `subscription-${id}`, consumerInputs: { url } }));
+    return { count: value.length, value };
   }
 }
 

@@ -9,10 +9,10 @@ import { sampleTask, sampleTasks } from '../../../test/support/sample-tasks.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { type WebhookReceiver, webhookReceiver } from '../../../test/support/webhook-receiver.ts';
 import { BerthError } from '../../core/errors.ts';
+import { openOrder } from '../../features/builds/run-order-secrets.ts';
 import { listSources } from '../../features/builds/tasks/task-sources.ts';
 import { lookAtRepositories } from '../../features/builds/triggers/git-poll.ts';
 import { GitSources } from '../../features/builds/triggers/git-sources.ts';
-import { settleHooks } from '../../features/builds/triggers/provider-hooks.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { createLog } from '../../platform/log.ts';
@@ -76,8 +76,9 @@ forEachDatabase((_, open) => {
 
   const sourceOf = async (uid: string) => (await listSources(parts, database.read, uid))[0] ?? assert.fail();
   const runsOf = async (name: string) => (await tasks.list()).filter(({ taskName }) => taskName === name);
-  const send = async (hookId: string, secret: string, body: object, event = 'push') => {
-    const text = JSON.stringify(body);
+  const send = async (hookId: string, secret: string, body: object, event = 'push') =>
+    await sendText(hookId, secret, JSON.stringify(body), event);
+  const sendText = async (hookId: string, secret: string, text: string, event = 'push') => {
     const signature = createHmac('sha256', secret).update(text).digest('hex');
     const headers = { 'x-github-event': event, 'x-hub-signature-256': `sha256=${signature}` };
     return await app.request(`/hooks/git/${hookId}`, { method: 'POST', body: text, headers });
@@ -188,89 +189,122 @@ forEachDatabase((_, open) => {
     assert.match((await sourceOf(closed.uid)).problem ?? '', /answered 401/);
   });
 
-  for (const [provider, version, header, made] of [
-    ['gitea', '/api/v1/version', 'token t0ken', '/api/v1/repos/team/app/hooks'],
-    ['github', '/api/v3/meta', 'Bearer t0ken', '/api/v3/repos/team/app/hooks'],
-    ['gitlab', '/api/v4/version', 't0ken', '/api/v4/projects/team%2Fapp/hooks'],
-  ] as const)
-    test(`with an access token the webhook is made at ${provider}, and removed with the task`, async () => {
-      const server = await webhookReceiver(({ path, method, headers }, response) => {
-        const json = (status: number, body: unknown) =>
-          response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-        if (path === version) return void json(200, { version: '1' });
-        if ((headers.authorization ?? headers['private-token']) !== header) return void json(404, {});
-        if (path === made && method === 'POST') return void json(201, { id: 42 });
-        if (path === `${made}/42` && method === 'DELETE') return void response.writeHead(204).end();
-        json(404, {});
-      });
-      opened.push(server);
-      const name = `task-${provider}`;
-      const settle = async (uid: string) =>
-        await settleHooks({ ...parts, outbound, hookOrigin: 'https://berth.example' }, uid, async () => {});
-      const { uid } = await tasks.put(name, waiting(name, `${server.url}/Team/App.git`, { token: 't0ken' }));
-      await settle(uid);
-      await settle(uid);
-      const { hookId, secrets, providerHook } = await sourceOf(uid);
-      assert.equal(JSON.parse(providerHook ?? '{}').url, `${server.url}${made}/42`);
-      const posts = server.received.filter(({ method }) => method === 'POST');
-      assert.equal(posts.length, 1, 'once');
-      assert.match(posts[0]?.body ?? '', new RegExp(`https://berth.example/hooks/git/${hookId}`));
-      assert(posts[0]?.body.includes(secrets.secret));
-      await tasks.remove(name);
-      await settle(uid);
-      assert.deepEqual(
-        server.received.filter(({ method }) => method === 'DELETE').map(({ path }) => path),
-        [`${made}/42`],
-      );
-      assert.deepEqual(await listSources(parts, database.read, uid), []);
-    });
-
-  test('with an access token a subscription is made at Azure Repos', async () => {
-    const server = await webhookReceiver(({ path, method, headers }, response) => {
-      const json = (body: unknown) =>
-        response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-      const isRight = headers.authorization === `Basic ${Buffer.from(':t0ken').toString('base64')}`;
-      if (!isRight) response.writeHead(401).end();
-      else if (path === '/org/my%20project/_apis/git/repositories/app?api-version=7.0')
-        json({ id: 'repository-id', project: { id: 'project-id' } });
-      else if (path === '/org/_apis/hooks/subscriptions?api-version=7.0' && method === 'POST') json({ id: 'made' });
-      else response.writeHead(404).end();
-    });
-    opened.push(server);
-    const hosts = new Map([['dev.azure.com', { host: '127.0.0.1', port: server.port }]]);
-    const mapped = createOutbound({ allow: ['127.0.0.0/8'], hosts, clock: systemClock });
-    const url = 'http://dev.azure.com/org/my%20project/_git/app';
-    const { uid } = await tasks.put('task-azure', waiting('task-azure', url, { token: 't0ken' }));
-    await settleHooks({ ...parts, outbound: mapped, hookOrigin: 'https://berth.example' }, uid, async () => {});
-    await mapped.close();
-    const { providerHook, hookId, secrets } = await sourceOf(uid);
-    assert.equal(
-      JSON.parse(providerHook ?? '{}').url,
-      'http://dev.azure.com/org/_apis/hooks/subscriptions/made?api-version=7.0',
-    );
-    assert.partialDeepStrictEqual(JSON.parse(server.received.at(-1)?.body ?? ''), {
-      eventType: 'git.push',
-      publisherInputs: { projectId: 'project-id', repository: 'repository-id' },
-      consumerInputs: { url: `https://berth.example/hooks/git/${hookId}`, basicAuthPassword: secrets.secret },
-    });
+  test('a branch that moves on as it did before, after it was set back, starts the task again; told twice it does not', async () => {
+    const { uid } = await tasks.put('task-back', waiting('task-back', 'https://git.example/team/app.git'));
+    const { hookId, secrets } = await sourceOf(uid);
+    const counts: number[] = [];
+    for (const [before, after] of [
+      ['0'.repeat(40), a],
+      [a, b],
+      [b, a],
+      [a, b],
+      [b, a],
+      [a, b],
+    ]) {
+      const push = pushOf('/team/app.git', { before, after });
+      await Promise.all([1, 2].map(() => send(hookId, secrets.secret, push)));
+      counts.push((await runsOf('task-back')).length);
+    }
+    assert.deepEqual(counts, [1, 2, 3, 4, 5, 6]);
+    // Told of again later, by whoever looks through the deliveries of a host.
+    await send(hookId, secrets.secret, pushOf('/team/app.git', { before: '0'.repeat(40), after: a }));
+    assert.equal((await runsOf('task-back')).length, 6);
   });
 
-  test('a host that refuses the token is told to whoever looks, and its repository is looked at', async () => {
-    const server = await webhookReceiver(({ path }, response) => {
-      response.writeHead(path === '/api/v1/version' ? 200 : 403, { 'content-type': 'application/json' }).end('{}');
+  test('a pull request from a fork is lent nothing of the task; one of the repository itself is', async () => {
+    const url = 'https://git.example/team/app.git';
+    const task = waiting('task-fork', url, { token: 't0ken', events: ['pullrequest'], context: `${url}#main` });
+    const { uid } = await tasks.put('task-fork', {
+      ...task,
+      step: {
+        type: 'Docker',
+        contextPath: `${url}#main`,
+        imageNames: ['task-fork:v1'],
+        dockerFilePath: 'Dockerfile',
+        arguments: [
+          { name: 'COLOR', value: 'red', isSecret: false },
+          { name: 'PASSWORD', value: 'hunter2', isSecret: true },
+        ],
+      },
+      credentials: {
+        customRegistries: {
+          'other.example': {
+            userName: { type: 'Opaque', value: 'bob' },
+            password: { type: 'Opaque', value: 'hunter3' },
+          },
+        },
+      },
     });
-    opened.push(server);
-    const { uid } = await tasks.put(
-      'task-denied',
-      waiting('task-denied', `${server.url}/team/app.git`, { token: 't0ken' }),
-    );
-    await assert.rejects(
-      settleHooks({ ...parts, outbound, hookOrigin: 'https://berth.example' }, uid, async () => {}),
-      /answered 403: check that the access token may administer webhooks/,
-    );
-    const { providerHook, problem } = await sourceOf(uid);
-    assert.equal(providerHook, undefined);
-    assert.match(problem ?? '', /403/);
+    const { hookId, secrets } = await sourceOf(uid);
+    const orders: unknown[] = [];
+    for (const [number, repo] of [
+      [1, { id: 7 }],
+      [2, { id: 8 }],
+      [3, null],
+      [4, undefined],
+    ] as const) {
+      const pull_request = { head: { sha: a, repo }, base: { ref: 'main', repo: { id: 7 } } };
+      const body = { ...pushOf('/team/app.git'), action: 'opened', number, pull_request };
+      assert.deepEqual(await (await send(hookId, secrets.secret, body, 'pull_request')).json(), { runs: 1 });
+      const [run = assert.fail()] = await runsOf('task-fork');
+      assert(run.trigger.kind === 'source' && run.trigger.pullRequestId === String(number));
+      const row = await database.read
+        .selectFrom('runs')
+        .select(['uid', 'sealed_order'])
+        .where('run_id', '=', run.runId)
+        .executeTakeFirstOrThrow();
+      orders.push(openOrder(here.account.sealer, row.uid, row.sealed_order ?? assert.fail()));
+    }
+    const [own, ...strangers] = orders;
+    assert.match(JSON.stringify(own), /hunter2.*t0ken.*principal.*hunter3/);
+    for (const order of strangers) {
+      assert.doesNotMatch(JSON.stringify(order), /hunter|t0ken/);
+      assert.partialDeepStrictEqual(order, {
+        work: { isPushEnabled: false, arguments: [{ name: 'COLOR', value: 'red', isSecret: false }] },
+        source: { kind: 'remote', commit: a },
+        authority: { kind: 'none' },
+        customRegistries: [],
+      });
+    }
+  });
+
+  test('signed messages of any form start nothing, and harm nothing', async () => {
+    const { uid } = await tasks.put('task-odd', waiting('task-odd', 'https://git.example/team/app.git'));
+    const { hookId, secrets } = await sourceOf(uid);
+    const nested = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+    for (const [what, body] of [
+      ['an address that is none', pushOf('/%')],
+      ['a repository of another owner with the name behind it', pushOf('/evil/team/app.git')],
+      ['an address with the name as its query', pushOf('/?/team/app.git')],
+      ['names that objects have', { ref: 'refs/heads/__proto__', after: a, repository: { default_branch: 'main' } }],
+      ['a list', []],
+    ] as const)
+      assert.deepEqual(await (await send(hookId, secrets.secret, body)).json(), { runs: 0 }, what);
+    for (const text of ['', 'null', '"text"', '{', nested, '\0'])
+      assert((await sendText(hookId, secrets.secret, text)).status < 500, text.slice(0, 10));
+    assert.equal((await runsOf('task-odd')).length, 0);
+  });
+
+  test('a message that is too large is refused before it is whole, and a stranger has nothing kept', async () => {
+    const { uid } = await tasks.put('task-large', waiting('task-large', 'https://git.example/team/app.git'));
+    const { hookId, secrets } = await sourceOf(uid);
+    let sent = 0;
+    const endless = () =>
+      new ReadableStream<Uint8Array>({
+        pull: (controller) => {
+          sent += 1;
+          controller.enqueue(new Uint8Array(1024 * 1024));
+        },
+      });
+    const post = async (id: string) => {
+      const init: RequestInit & { readonly duplex: 'half' } = { method: 'POST', body: endless(), duplex: 'half' };
+      return await app.request(`/hooks/git/${id}`, init);
+    };
+    assert.equal((await post('0'.repeat(32))).status, 404);
+    assert(sent <= 2, `${sent} MiB were read of a stranger's`);
+    assert.equal((await post(hookId)).status, 400);
+    assert(sent < 40, `${sent} MiB`);
+    assert.equal((await send(hookId, secrets.secret, pushOf('/team/app.git'))).status, 202);
   });
 
   test('a token is not sent to another host than it was given for', async () => {

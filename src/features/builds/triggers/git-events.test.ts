@@ -21,8 +21,28 @@ type Case = readonly [
 ];
 
 const push = { ref: 'refs/heads/main', before: a, after: b, repository };
-const pull = { action: 'opened', number: 7, pull_request: { head: { sha: b }, base: { ref: 'main' } }, repository };
-const merge = { project, object_attributes: { action: 'open', iid: 7, target_branch: 'main', last_commit: { id: b } } };
+const pull = {
+  action: 'opened',
+  number: 7,
+  pull_request: { head: { sha: b, repo: { id: 1 } }, base: { ref: 'main', repo: { id: 1 } } },
+  repository,
+};
+/** The same from another repository, which may be gone. */
+const pullFrom = (repo?: object | null) => ({
+  ...pull,
+  pull_request: { ...pull.pull_request, head: { sha: b, repo } },
+});
+const merge = {
+  project,
+  object_attributes: {
+    action: 'open',
+    iid: 7,
+    target_branch: 'main',
+    source_project_id: 1,
+    target_project_id: 1,
+    last_commit: { id: b },
+  },
+};
 const azurePush = (newObjectId: string, name = 'refs/heads/main') => ({
   eventType: 'git.push',
   resource: { refUpdates: [{ name, oldObjectId: a, newObjectId }], repository: azure },
@@ -37,7 +57,9 @@ const azurePull = {
   },
 };
 const commit = [{ eventType: 'commit', branch: 'main', commit: b, before: a, defaultBranch: 'main' }] as const;
-const request = [{ eventType: 'pullrequest', branch: 'main', commit: b, pullRequestId: '7' }] as const;
+const ofRequest = { eventType: 'pullrequest', branch: 'main', commit: b, pullRequestId: '7' } as const;
+const request = [{ ...ofRequest, isFromFork: false }] as const;
+const fromFork = [{ ...ofRequest, isFromFork: true }] as const;
 
 const cases: readonly Case[] = [
   ['a push to GitHub', { 'x-github-event': 'push' }, push, commit],
@@ -56,6 +78,22 @@ const cases: readonly Case[] = [
   ['a pull request at GitHub', { 'x-github-event': 'pull_request' }, pull, request],
   ['new commits of it', { 'x-github-event': 'pull_request' }, { ...pull, action: 'synchronize' }, request],
   ['new commits of it at Gitea', { 'x-gitea-event': 'pull_request' }, { ...pull, action: 'synchronized' }, request],
+  ['a pull request from a fork', { 'x-github-event': 'pull_request' }, pullFrom({ id: 2 }), fromFork],
+  ['a pull request from a fork at Gitea', { 'x-gitea-event': 'pull_request' }, pullFrom({ id: 2 }), fromFork],
+  ['one from a fork that is gone', { 'x-github-event': 'pull_request' }, pullFrom(null), fromFork],
+  ['one that does not say where from', { 'x-github-event': 'pull_request' }, pullFrom(), fromFork],
+  [
+    'a merge request from a fork',
+    { 'x-gitlab-event': 'Merge Request Hook' },
+    { ...merge, object_attributes: { ...merge.object_attributes, source_project_id: 2 } },
+    fromFork,
+  ],
+  [
+    'a pull request from a fork at Azure Repos',
+    {},
+    { ...azurePull, resource: { ...azurePull.resource, forkSource: { repository: { id: 'x' } } } },
+    fromFork,
+  ],
   ['a label', { 'x-github-event': 'pull_request' }, { ...pull, action: 'labeled' }, []],
   ['a merge request', { 'x-gitlab-event': 'Merge Request Hook' }, merge, request],
   [

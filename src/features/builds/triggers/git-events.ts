@@ -9,6 +9,8 @@ export type GitEvent = {
   /** Commit that the branch had before; of a pull request nothing. */
   readonly before: string | undefined;
   readonly pullRequestId: string | undefined;
+  /** Of a pull request whose commits lie in another repository, or may: its author need have no rights in this one. */
+  readonly isFromFork: boolean;
   readonly defaultBranch: string | undefined;
   /** Addresses of the repository, as its host gives them. */
   readonly addresses: readonly string[];
@@ -30,12 +32,14 @@ const pushSchema = z.looseObject({
   after: commit,
   repository: repositorySchema,
 });
+/** Null where the repository is gone. */
+const placeOfCommitSchema = z.looseObject({ id: z.int() }).nullish();
 const pullRequestSchema = z.looseObject({
   action: z.string(),
   number: z.int(),
   pull_request: z.looseObject({
-    head: z.looseObject({ sha: commit }),
-    base: z.looseObject({ ref: z.string() }),
+    head: z.looseObject({ sha: commit, repo: placeOfCommitSchema }),
+    base: z.looseObject({ ref: z.string(), repo: placeOfCommitSchema }),
   }),
   repository: repositorySchema,
 });
@@ -57,6 +61,8 @@ const mergeRequestSchema = z.looseObject({
     action: z.string().optional(),
     iid: z.int(),
     target_branch: z.string(),
+    source_project_id: z.int().nullish(),
+    target_project_id: z.int().nullish(),
     /** Of an update that brought commits. */
     oldrev: z.string().optional(),
     last_commit: z.looseObject({ id: commit }),
@@ -78,6 +84,8 @@ const azurePullRequestSchema = z.looseObject({
     pullRequestId: z.int(),
     targetRefName: z.string(),
     lastMergeSourceCommit: z.looseObject({ commitId: commit }),
+    /** Only of those from forks. */
+    forkSource: z.unknown().optional(),
     repository: azureRepositorySchema,
   }),
 });
@@ -118,7 +126,9 @@ function pushOrPullRequest(event: string | undefined, body: unknown): GitEvent[]
   const { data } = pullRequestSchema.safeParse(event === 'pull_request' ? body : undefined);
   if (data === undefined || !newCommits.includes(data.action)) return [];
   const { head, base } = data.pull_request;
-  return [pullRequest({ commit: head.sha, branch: base.ref, id: data.number, ...ofRepository(data.repository) })];
+  const isFromFork = !isSame(head.repo?.id, base.repo?.id);
+  const place = ofRepository(data.repository);
+  return [pullRequest({ commit: head.sha, branch: base.ref, id: data.number, isFromFork, ...place })];
 }
 
 function ofRepository({ default_branch, clone_url, html_url }: z.infer<typeof repositorySchema>): Place {
@@ -136,9 +146,11 @@ function gitlabEvents(event: string | undefined, body: unknown): GitEvent[] {
   }
   const { data } = mergeRequestSchema.safeParse(event === 'Merge Request Hook' ? body : undefined);
   if (data === undefined) return [];
-  const { action = '', oldrev, last_commit, target_branch, iid } = data.object_attributes;
+  const { action = '', oldrev, last_commit, target_branch, iid, ...projects } = data.object_attributes;
   if (!['open', 'reopen'].includes(action) && !(action === 'update' && oldrev !== undefined)) return [];
-  return [pullRequest({ commit: last_commit.id, branch: target_branch, id: iid, ...ofProject(data.project) })];
+  const isFromFork = !isSame(projects.source_project_id, projects.target_project_id);
+  const place = ofProject(data.project);
+  return [pullRequest({ commit: last_commit.id, branch: target_branch, id: iid, isFromFork, ...place })];
 }
 
 function azureEvents(body: unknown): GitEvent[] {
@@ -157,9 +169,11 @@ function azureEvents(body: unknown): GitEvent[] {
   const isPullRequest = ['git.pullrequest.created', 'git.pullrequest.updated'].includes(head?.eventType ?? '');
   const { data } = azurePullRequestSchema.safeParse(isPullRequest ? body : undefined);
   if (data === undefined) return [];
-  const { pullRequestId, targetRefName, lastMergeSourceCommit, repository } = data.resource;
+  const { pullRequestId, targetRefName, lastMergeSourceCommit, forkSource, repository } = data.resource;
   const branch = branchOf(targetRefName) ?? targetRefName;
-  return [pullRequest({ commit: lastMergeSourceCommit.commitId, branch, id: pullRequestId, ...of(repository) })];
+  const isFromFork = Boolean(forkSource);
+  const { commitId } = lastMergeSourceCommit;
+  return [pullRequest({ commit: commitId, branch, id: pullRequestId, isFromFork, ...of(repository) })];
 }
 
 type Place = Pick<GitEvent, 'defaultBranch' | 'addresses'>;
@@ -171,14 +185,20 @@ function pushed(
   const branch = branchOf(push.ref);
   if (branch === undefined || /^0+$/.test(push.after)) return [];
   const { after, before, defaultBranch, addresses } = push;
-  return [{ eventType: 'commit', branch, commit: after, before, pullRequestId: undefined, defaultBranch, addresses }];
+  const ofPush = { eventType: 'commit', pullRequestId: undefined, isFromFork: false } as const;
+  return [{ ...ofPush, branch, commit: after, before, defaultBranch, addresses }];
 }
 
 function pullRequest({
   id,
   ...rest
-}: Place & { readonly id: number; readonly branch: string; readonly commit: string }): GitEvent {
+}: Place & Pick<GitEvent, 'branch' | 'commit' | 'isFromFork'> & { readonly id: number }): GitEvent {
   return { ...rest, eventType: 'pullrequest', before: undefined, pullRequestId: String(id) };
+}
+
+/** Not the same where one is not told. */
+function isSame(a: number | null | undefined, b: number | null | undefined): boolean {
+  return typeof a === 'number' && a === b;
 }
 
 function branchOf(ref: string): string | undefined {

@@ -8,6 +8,7 @@ import { isFaultOfTask } from '../tasks/task-fault.ts';
 import { findSourceOfHook, listDueHooks, noteLook, type TaskSource } from '../tasks/task-sources.ts';
 import { RemoteError, type RemoteHeads, readHeads } from './git-remote.ts';
 import { type GitSources, type GitSourcesParts, isDefaultWanted, wantedBranch } from './git-sources.ts';
+import { headsAfterLook, lockHeads } from './source-heads.ts';
 
 export type GitPollParts = GitSourcesParts & {
   readonly outbound: Pick<Outbound, 'call'>;
@@ -63,7 +64,11 @@ async function lookAt(parts: GitPollParts, hookId: string): Promise<void> {
   const nextAtMicros = nextLook(parts, source.providerHook === undefined ? 1 : rarely);
   const heads = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
   await tell(parts, source, heads);
-  await database.transaction((tx) => noteLook(tx, hookId, { heads: heads.branches, problem: null, nextAtMicros }));
+  await database.transaction(async (tx) => {
+    const now = await lockHeads(tx, database.kind, hookId);
+    const seen = headsAfterLook(heads.branches, source.heads, now);
+    await noteLook(tx, hookId, { heads: seen, problem: null, nextAtMicros });
+  });
 }
 
 function nextLook({ clock, gitPollMs }: GitPollParts, times = 1): number {
@@ -95,6 +100,6 @@ async function tell(
   const commit = branch === undefined ? undefined : branches[branch];
   if (branch === undefined || commit === undefined || commit === source.heads[branch]) return;
   const before = source.heads[branch];
-  const event = { eventType: 'commit', branch, commit, before, pullRequestId: undefined, defaultBranch } as const;
-  await gitSources.happened(source, { ...event, addresses: [] });
+  const looked = { eventType: 'commit', pullRequestId: undefined, isFromFork: false, addresses: [] } as const;
+  await gitSources.happened(source, { ...looked, branch, commit, before, defaultBranch });
 }

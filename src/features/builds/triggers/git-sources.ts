@@ -6,13 +6,17 @@ import type { Append, Journal } from '../../../platform/journal/journal.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { SourceTrigger } from '../../../wire/arm/task-schema.ts';
 import { findByUid } from '../../resources/resource-store.ts';
+import { findRunOfKey } from '../run-store.ts';
 import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import { contextOf, isEnabled, refOf, type StoredTask, storedTaskOf } from '../tasks/task.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { findSourceOfHook, noteHead, repositoryKey, type TaskSource } from '../tasks/task-sources.ts';
+import { ofStranger } from './fork-run.ts';
 import { type GitEvent, gitEventsOf, providerOf } from './git-events.ts';
 import { isSigned } from './git-signature.ts';
+import { decodedPath } from './repository-path.ts';
+import { lockHeads } from './source-heads.ts';
 
 export type GitSourcesParts = TaskSecretParts & {
   readonly database: Database;
@@ -64,13 +68,14 @@ export class GitSources {
 
   async #start(tx: Transaction, append: Append, source: TaskSource, event: GitEvent): Promise<boolean> {
     const { taskUid, registryUid, name } = source;
-    const { ids, runs, log } = this.#parts;
+    const { database, ids, runs, log } = this.#parts;
     const resource = await findByUid(tx, taskUid);
     if (resource === undefined) return false;
     const task = storedTaskOf(resource);
     const trigger = task.trigger?.sourceTriggers?.find((each) => each.name === name);
     if (!isEnabled(task) || trigger === undefined || !isWanted(task, trigger, event)) return false;
-    if (event.eventType === 'commit') await noteHead(tx, source, event.branch, event.commit);
+    const heads = await lockHeads(tx, database.kind, source.hookId);
+    if (event.eventType === 'commit') await noteHead(tx, { ...source, heads }, event.branch, event.commit);
     const { repositoryUrl, sourceControlType: providerType } = trigger.sourceRepository;
     const run = await prepareTaskRun(this.#parts, tx, {
       taskUid,
@@ -85,17 +90,31 @@ export class GitSources {
         branchName: event.branch,
         providerType,
       },
-      key: `git/${taskUid}/${name}/${event.pullRequestId ?? ''}/${event.branch}/${event.before ?? ''}..${event.commit}`,
+      key: await this.#keyOf(tx, source, event, heads?.[event.branch]),
     });
     if (run === undefined) return false;
-    const { run_id: runId } = await runs.scheduleIn(tx, append, run);
+    const { run_id: runId } = await runs.scheduleIn(tx, append, event.isFromFork ? ofStranger(run) : run);
     log.info('task started by its git repository', {
       task: resource.name,
       event: event.eventType,
       commit: event.commit,
+      isFromFork: event.isFromFork,
       runId,
     });
     return true;
+  }
+
+  /**
+   * The same for an event that is told twice. A branch that moves on from `head` as it did once before, after it was set back,
+   * is not told twice: there `head` is the commit that it moved to.
+   */
+  async #keyOf(tx: Transaction, source: TaskSource, event: GitEvent, head: string | undefined): Promise<string> {
+    const { taskUid, registryUid, name } = source;
+    const { pullRequestId = '', branch, before = '', commit } = event;
+    const key = `git/${taskUid}/${name}/${pullRequestId}/${branch}/${before}..${commit}`;
+    const isMove = before !== '' && before === head && before !== commit;
+    const isAgain = isMove && (await findRunOfKey(tx, registryUid, key)) !== undefined;
+    return isAgain ? `${key}/${this.#parts.ids.uid()}` : key;
   }
 }
 
@@ -124,12 +143,13 @@ export function isDefaultWanted(task: StoredTask, wanted: string | undefined): b
 /** By the path: hosts have several names. */
 function isOfRepository({ addresses }: GitEvent, { secrets }: TaskSource): boolean {
   const own = pathOf(secrets.repositoryUrl);
-  return addresses.length === 0 || addresses.some((each) => pathOf(each) === own);
+  return addresses.length === 0 || (own !== undefined && addresses.some((each) => pathOf(each) === own));
 }
 
-function pathOf(address: string): string {
+/** Undefined for an address that no repository has. */
+function pathOf(address: string): string | undefined {
   const key = repositoryKey(address);
-  return decodeURI(URL.parse(key)?.pathname ?? key);
+  return decodedPath(URL.parse(key)?.pathname ?? key);
 }
 
 function parseBody(body: Uint8Array): unknown {

@@ -1,15 +1,19 @@
 import { z } from 'zod';
-import type { Headers, Outbound } from '../../../platform/outbound/outbound.ts';
-import { OutboundError } from '../../../platform/outbound/outbound-error.ts';
+import type { Headers } from '../../../platform/outbound/outbound.ts';
 import { repositoryKey } from '../tasks/task-sources.ts';
+import { subscribeAtAzure } from './azure-subscriptions.ts';
 import type { GitProvider } from './git-events.ts';
+import { answersProvider, askProvider, type Caller, ProviderError } from './provider-call.ts';
+import { decodedPath } from './repository-path.ts';
 
-/** A webhook that a provider has for us, and how it is removed there. */
-export const providerHookSchema = z.object({ url: z.string(), header: z.string(), scheme: z.string() });
+/** What a provider has for us, and how it is removed there; `others` where one webhook is several things. */
+export const providerHookSchema = z.object({
+  url: z.string(),
+  others: z.array(z.string()).exactOptional(),
+  header: z.string(),
+  scheme: z.string(),
+});
 export type ProviderHook = z.infer<typeof providerHookSchema>;
-
-/** A provider that said no, or cannot be asked: why, for whoever set up the task. */
-export class ProviderError extends Error {}
 
 export type HookRequest = {
   readonly repositoryUrl: string;
@@ -19,45 +23,40 @@ export type HookRequest = {
   readonly secret: string;
 };
 
-type Caller = Pick<Outbound, 'call'>;
-
-const maxBytes = 1024 * 1024;
-const timeoutMs = 20_000;
-const gone = [404, 410];
-
 /**
- * Has the host of a repository call us for commits and pull requests, with the access token of the task. Throws ProviderError.
+ * Has the host of a repository call us for commits and pull requests, with the access token of the task. A webhook of ours
+ * that is there, as this server ended before it had written it down, is kept. Throws ProviderError.
  * Sources: GitHub REST API "Repository webhooks"; Gitea API; GitLab "Project webhooks API"; Azure DevOps "Subscriptions".
  */
 export async function createProviderHook(outbound: Caller, request: HookRequest): Promise<ProviderHook> {
   const repository = parseRepository(request.repositoryUrl);
-  switch (await findProvider(outbound, repository)) {
-    case 'github':
-      return await createGithub(outbound, repository, request);
-    case 'gitea':
-      return await createGitea(outbound, repository, request);
-    case 'gitlab':
-      return await createGitlab(outbound, repository, request);
-    case 'azureRepos':
-      return await createAzure(outbound, repository, request);
-  }
+  const provider = await findProvider(outbound, repository);
+  if (provider !== 'azureRepos')
+    return await createWebhook(outbound, webhookOf(provider, repository, request), request);
+  const authorization = basic(request.token);
+  const [url = '', ...others] = await subscribeAtAzure(outbound, { ...repository, ...request, authorization });
+  return { url, others, header: 'authorization', scheme: 'basic' };
 }
 
 /** One that is not there any more is removed too. Throws ProviderError. */
-export async function removeProviderHook(outbound: Caller, hook: ProviderHook, token: string): Promise<void> {
-  await ask(outbound, 'DELETE', hook.url, {
-    [hook.header]: hook.scheme === 'basic' ? basic(token) : hook.scheme + token,
-  });
+export async function removeProviderHook(
+  outbound: Caller,
+  { url, others = [], header, scheme }: ProviderHook,
+  token: string,
+): Promise<void> {
+  const credentials = { [header]: scheme === 'basic' ? basic(token) : scheme + token };
+  for (const each of [url, ...others]) await askProvider(outbound, { method: 'DELETE', url: each, credentials });
 }
 
 type Repository = { readonly origin: string; readonly host: string; readonly path: string };
 
 function parseRepository(address: string): Repository {
   const url = URL.parse(repositoryKey(address).replace(/^git@([^:]+):/, 'https://$1/'));
-  if (url === null || !['http:', 'https:'].includes(url.protocol))
-    throw new ProviderError('webhooks are made only where the repository has an http or https address');
   // The key is in lower case, and hosts do not mind; paths of Azure Repos have spaces.
-  return { origin: url.origin, host: url.hostname, path: decodeURI(url.pathname).replace(/^\//, '') };
+  const path = decodedPath(url?.pathname ?? '');
+  if (url === null || path === undefined || !['http:', 'https:'].includes(url.protocol))
+    throw new ProviderError('webhooks are made only where the repository has an http or https address');
+  return { origin: url.origin, host: url.hostname, path: path.replace(/^\//, '') };
 }
 
 /** Known hosts by their names, others by what they answer. */
@@ -65,143 +64,82 @@ async function findProvider(outbound: Caller, { origin, host }: Repository): Pro
   if (host === 'github.com') return 'github';
   if (host === 'gitlab.com') return 'gitlab';
   if (host === 'dev.azure.com' || host.endsWith('.visualstudio.com')) return 'azureRepos';
-  if (await answers(outbound, `${origin}/api/v1/version`, [200])) return 'gitea';
-  if (await answers(outbound, `${origin}/api/v3/meta`, [200])) return 'github';
+  if (await answersProvider(outbound, `${origin}/api/v1/version`, [200])) return 'gitea';
+  if (await answersProvider(outbound, `${origin}/api/v3/meta`, [200])) return 'github';
   // GitLab tells its version only to who is signed in.
-  if (await answers(outbound, `${origin}/api/v4/version`, [200, 401])) return 'gitlab';
+  if (await answersProvider(outbound, `${origin}/api/v4/version`, [200, 401])) return 'gitlab';
   throw new ProviderError(
     `${host} is none of the hosts whose webhooks can be made: GitHub, GitLab, Gitea, Azure Repos`,
   );
 }
 
-async function answers(outbound: Caller, url: string, statuses: readonly number[]): Promise<boolean> {
-  const response = await call(outbound, { url, maxBytes, timeoutMs });
-  await response.discard();
-  return statuses.includes(response.status) && (response.headers.get('content-type') ?? '').includes('json');
-}
+/** How one provider has webhooks. */
+type Webhook = {
+  /** Where they are listed and made; each is below it. */
+  readonly url: string;
+  /** For as many as a list gives. */
+  readonly listQuery: string;
+  readonly header: string;
+  readonly scheme: string;
+  readonly body: object;
+};
 
-async function createGithub(
-  outbound: Caller,
+function webhookOf(
+  provider: Exclude<GitProvider, 'azureRepos'>,
   { origin, host, path }: Repository,
-  request: HookRequest,
-): Promise<ProviderHook> {
-  const api = host === 'github.com' ? 'https://api.github.com' : `${origin}/api/v3`;
-  const config = { url: request.callUrl, content_type: 'json', secret: request.secret };
-  const body = { name: 'web', active: true, events: ['push', 'pull_request'], config };
-  const url = `${api}/repos/${path}/hooks`;
-  const { id } = await make(outbound, url, { authorization: `Bearer ${request.token}` }, body);
-  return { url: `${url}/${id}`, header: 'authorization', scheme: 'Bearer ' };
-}
-
-async function createGitea(
-  outbound: Caller,
-  { origin, path }: Repository,
-  request: HookRequest,
-): Promise<ProviderHook> {
-  const config = { url: request.callUrl, content_type: 'json', secret: request.secret };
-  const body = { type: 'gitea', active: true, events: ['push', 'pull_request', 'pull_request_sync'], config };
-  const url = `${origin}/api/v1/repos/${path}/hooks`;
-  const { id } = await make(outbound, url, { authorization: `token ${request.token}` }, body);
-  return { url: `${url}/${id}`, header: 'authorization', scheme: 'token ' };
-}
-
-async function createGitlab(
-  outbound: Caller,
-  { origin, path }: Repository,
-  request: HookRequest,
-): Promise<ProviderHook> {
-  const body = { url: request.callUrl, token: request.secret, push_events: true, merge_requests_events: true };
-  const url = `${origin}/api/v4/projects/${encodeURIComponent(path)}/hooks`;
-  const { id } = await make(outbound, url, { 'private-token': request.token }, body);
-  return { url: `${url}/${id}`, header: 'private-token', scheme: '' };
-}
-
-const azureRepositorySchema = z.looseObject({ id: z.string(), project: z.looseObject({ id: z.string() }) });
-
-/** One subscription knows one kind of event: commits, which are what the service makes tasks wait for. */
-async function createAzure(
-  outbound: Caller,
-  { origin, path }: Repository,
-  request: HookRequest,
-): Promise<ProviderHook> {
-  const [before = '', name = ''] = path.split('/_git/');
-  const parts = before.split('/');
-  const organization = origin.endsWith('.visualstudio.com') ? origin : `${origin}/${parts[0] ?? ''}`;
-  const project = parts.at(-1) ?? '';
-  const credentials = { authorization: basic(request.token) };
-  const at = `${organization}/${encodeURIComponent(project)}/_apis/git/repositories/${encodeURIComponent(name)}?api-version=7.0`;
-  const repository = azureRepositorySchema.parse(await ask(outbound, 'GET', at, credentials));
-  const body = {
-    publisherId: 'tfs',
-    eventType: 'git.push',
-    resourceVersion: '1.0',
-    consumerId: 'webHooks',
-    consumerActionId: 'httpRequest',
-    publisherInputs: { projectId: repository.project.id, repository: repository.id, branch: '', pushedBy: '' },
-    consumerInputs: { url: request.callUrl, basicAuthUsername: 'berth', basicAuthPassword: request.secret },
-  };
-  const url = `${organization}/_apis/hooks/subscriptions`;
-  const { id } = await make(outbound, `${url}?api-version=7.0`, credentials, body);
-  return { url: `${url}/${id}?api-version=7.0`, header: 'authorization', scheme: 'basic' };
-}
-
-const madeSchema = z.looseObject({ id: z.union([z.string(), z.number()]) });
-
-async function make(
-  outbound: Caller,
-  url: string,
-  credentials: Headers,
-  body: object,
-): Promise<z.infer<typeof madeSchema>> {
-  const made = madeSchema.safeParse(await ask(outbound, 'POST', url, credentials, body));
-  if (made.success) return made.data;
-  throw new ProviderError(`${new URL(url).host} made a webhook and did not say which`);
-}
-
-async function ask(
-  outbound: Caller,
-  method: 'GET' | 'POST' | 'DELETE',
-  url: string,
-  credentials: Headers,
-  body?: object,
-): Promise<unknown> {
-  const response = await call(outbound, {
-    url,
-    method,
-    headers: { accept: 'application/json', ...(body && { 'content-type': 'application/json' }) },
-    credentials,
-    ...(body && { body: JSON.stringify(body) }),
-    maxBytes,
-    timeoutMs,
-    totalTimeoutMs: 2 * timeoutMs,
-  });
-  const pieces: Uint8Array[] = [];
-  for await (const piece of response.body) pieces.push(piece);
-  const isDone = response.status < 300 || (method === 'DELETE' && gone.includes(response.status));
-  if (!isDone)
-    throw new ProviderError(
-      `${new URL(url).host} answered ${response.status}: check that the access token may administer webhooks of the repository`,
-    );
-  const text = Buffer.concat(pieces).toString('utf8');
-  return text === '' || method === 'DELETE' ? undefined : parse(text, url);
-}
-
-async function call(outbound: Caller, request: Parameters<Caller['call']>[0]): ReturnType<Caller['call']> {
-  try {
-    return await outbound.call({ maxRedirects: 0, ...request });
-  } catch (error) {
-    if (error instanceof OutboundError)
-      throw new ProviderError(`${new URL(request.url).host}: ${error.message}`, { cause: error });
-    throw error;
+  { callUrl, secret }: HookRequest,
+): Webhook {
+  const config = { url: callUrl, content_type: 'json', secret };
+  switch (provider) {
+    case 'github':
+      return {
+        url: `${host === 'github.com' ? 'https://api.github.com' : `${origin}/api/v3`}/repos/${path}/hooks`,
+        listQuery: 'per_page=100',
+        header: 'authorization',
+        scheme: 'Bearer ',
+        body: { name: 'web', active: true, events: ['push', 'pull_request'], config },
+      };
+    case 'gitea':
+      return {
+        url: `${origin}/api/v1/repos/${path}/hooks`,
+        listQuery: 'limit=100',
+        header: 'authorization',
+        scheme: 'token ',
+        body: { type: 'gitea', active: true, events: ['push', 'pull_request', 'pull_request_sync'], config },
+      };
+    case 'gitlab':
+      return {
+        url: `${origin}/api/v4/projects/${encodeURIComponent(path)}/hooks`,
+        listQuery: 'per_page=100',
+        header: 'private-token',
+        scheme: '',
+        body: { url: callUrl, token: secret, push_events: true, merge_requests_events: true },
+      };
   }
 }
 
-function parse(text: string, url: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new ProviderError(`${new URL(url).host} answered something that is no JSON`);
-  }
+const idSchema = z.union([z.string(), z.number()]);
+const madeSchema = z.looseObject({ id: idSchema });
+const listSchema = z.array(
+  z.looseObject({
+    id: idSchema,
+    url: z.string().nullish(),
+    config: z.looseObject({ url: z.string().nullish() }).nullish(),
+  }),
+);
+
+async function createWebhook(
+  outbound: Caller,
+  { url, listQuery, header, scheme, body }: Webhook,
+  { token, callUrl }: HookRequest,
+): Promise<ProviderHook> {
+  const credentials: Headers = { [header]: scheme + token };
+  const list = await askProvider(outbound, { method: 'GET', url: `${url}?${listQuery}`, credentials });
+  const known = listSchema.safeParse(list).data?.find((each) => (each.config?.url ?? each.url) === callUrl);
+  const made =
+    known ?? madeSchema.safeParse(await askProvider(outbound, { method: 'POST', url, credentials, body })).data;
+  if (made === undefined) throw new ProviderError(`${new URL(url).host} made a webhook and did not say which`);
+  return { url: `${url}/${encodeURIComponent(made.id)}`, header, scheme };
 }
 
 function basic(token: string): string {

@@ -6,7 +6,8 @@ import type { Outbound } from '../../../platform/outbound/outbound.ts';
 import { providerHooksJob } from '../tasks/task-change.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { listSources, noteProviderHook, removeSource, type TaskSource } from '../tasks/task-sources.ts';
-import { createProviderHook, ProviderError, providerHookSchema, removeProviderHook } from './provider-api.ts';
+import { createProviderHook, providerHookSchema, removeProviderHook } from './provider-api.ts';
+import { ProviderError } from './provider-call.ts';
 
 export type ProviderHooksParts = TaskSecretParts & {
   readonly database: Database;
