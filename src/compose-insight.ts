@@ -14,13 +14,14 @@ import type { JobKind, Jobs } from './platform/jobs/jobs.ts';
 import type { LineSink } from './platform/line-sink.ts';
 import type { Settings } from './settings.ts';
 
+/** The metrics, and how many requests this process has answered so far. */
 export function openMetrics(
   data: Data,
   { directory }: Features,
   registryMetrics: RegistryMetrics,
   sink: LineSink,
-): Metrics {
-  return createMetrics({
+): { readonly metrics: Metrics; readonly answered: () => number } {
+  const metrics = createMetrics({
     droppedLogLines: () => sink.dropped(),
     ofRegistries: {
       registries: () => directory.list(),
@@ -28,6 +29,12 @@ export function openMetrics(
       load: createLoadSampler(data),
     },
   });
+  let answered = 0;
+  const end: Metrics['end'] = (exchange) => {
+    answered += 1;
+    metrics.end(exchange);
+  };
+  return { metrics: { ...metrics, end }, answered: () => answered };
 }
 
 /** Sends the logs of registries; a repeated job plans, and the runner of webhooks sends. */

@@ -110,13 +110,14 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 
   const registryMetrics = new RegistryMetrics(data);
   opened.defer(() => registryMetrics.close());
-  const metrics = openMetrics(data, features, registryMetrics, sink);
+  const { metrics, answered } = openMetrics(data, features, registryMetrics, sink);
   const state = { isStopping: false };
   if (role === 'primary') opened.use(await startWorkers({ count: settings.workers, clock, log }));
   else
     await answer(settings, data, features, {
       certificates,
       metrics: shared(metrics, link),
+      answered,
       registryMetrics,
       state,
       opened,
@@ -139,6 +140,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
 type Answering = {
   readonly certificates: Certificates;
   readonly metrics: Metrics;
+  /** Requests so far. */
+  readonly answered: () => number;
   readonly registryMetrics: RegistryMetrics;
   readonly state: { readonly isStopping: boolean };
   readonly opened: AsyncDisposableStack;
@@ -146,7 +149,7 @@ type Answering = {
 
 /** Background work and listeners. */
 async function answer(settings: Settings, data: Data, features: Features, answering: Answering): Promise<void> {
-  const { certificates, metrics, registryMetrics, state, opened } = answering;
+  const { certificates, metrics, answered, registryMetrics, state, opened } = answering;
   const { directory } = features;
   const { log } = data;
   const jobs = createJobs({ database: data.database, clock, ids, log });
@@ -186,7 +189,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
   opened.defer(() => jobs.stop());
   followUntilClosed(insight.follow, opened);
   startTasks(tasks, data, opened);
-  startWebhooks(new Webhooks({ ...data, directory, jobs }), diagnostics, data, opened);
+  startWebhooks(new Webhooks({ ...data, directory, jobs, answered }), diagnostics, data, opened);
   const appOf = (part?: Part) =>
     composeApp(
       settings,

@@ -46,7 +46,9 @@ export type DeliveryRunParts = {
 const pageEvents = 100;
 /** What was sent is written down after so many deliveries or so long: a crash repeats these at most. */
 const unwrittenDeliveries = 50;
-const unwrittenMs = 1_000;
+const unwrittenMs = 3_000;
+/** What is kept of deliveries is cut back after so many of them, and at the end of a run. */
+const untrimmedDeliveries = 500;
 const renewEveryMs = 10_000;
 /** Then others have a turn. */
 const turnMs = 30_000;
@@ -65,11 +67,20 @@ export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: 
   const receiver = await parts.receiverOf(row);
   if (receiver === undefined) return;
   const run = new DeliveryRun(parts, row, receiver, job);
-  for (const cursor of await cursorsBehind(parts.database.read, webhookUid, row.registry_uid)) {
+  const end = await followAll(run, await cursorsBehind(parts.database.read, webhookUid, row.registry_uid));
+  await run.trim(1);
+  if (end === 'turnOver') await deliverLater(parts, webhookUid, parts.clock.nowMicros());
+}
+
+async function followAll(
+  run: DeliveryRun,
+  cursors: readonly WebhookCursor[],
+): Promise<'told' | 'failing' | 'turnOver'> {
+  for (const cursor of cursors) {
     const end = await run.follow(cursor);
-    if (end === 'failing') return;
-    if (end === 'turnOver') return await deliverLater(parts, webhookUid, parts.clock.nowMicros());
+    if (end !== 'told') return end;
   }
+  return 'told';
 }
 
 async function deliverLater({ database, jobs }: DeliveryRunParts, webhookUid: string, runAtMicros: number) {
@@ -90,6 +101,7 @@ class DeliveryRun {
   #renewedMs: number;
   #writtenMs: number;
   #unwritten: Delivery[] = [];
+  readonly #untrimmed = { delivered: 0, dead: 0 };
 
   constructor(parts: DeliveryRunParts, row: WebhookRow, receiver: Receiver, job: JobRun) {
     this.#parts = parts;
@@ -126,6 +138,7 @@ class DeliveryRun {
         if (this.#isFull() && !(await write())) return 'turnOver';
       }
       if (!(await write())) return 'turnOver';
+      await this.trim(untrimmedDeliveries);
       if (this.#nowMs() - this.#beganMs > turnMs) return 'turnOver';
     }
   }
@@ -190,18 +203,28 @@ class DeliveryRun {
     const deliveries = this.#unwritten;
     const hasRecovered = this.#hasFailed && this.#failures === 0;
     const isOurs = await this.#parts.database.transaction(async (tx) => {
-      const isMoved = isSame(from, to) || (await moveCursor(tx, this.#uid, from, to));
-      if (!isMoved) return false;
+      const isThere = isSame(from, to)
+        ? (await findWebhook(tx, this.#uid)) !== undefined
+        : await moveCursor(tx, this.#uid, from, to);
+      if (!isThere) return false;
       await noteDeliveries(tx, deliveries);
       if (hasRecovered) await noteFailures(tx, this.#uid, { failures: 0, retryAtMicros: 0 });
-      for (const state of ['delivered', 'dead'] as const)
-        if (deliveries.some((each) => each.state === state)) await trimDeliveries(tx, this.#uid, state);
       return true;
     });
+    for (const { state } of deliveries) if (state === 'delivered' || state === 'dead') this.#untrimmed[state] += 1;
     this.#unwritten = [];
     this.#writtenMs = this.#nowMs();
     if (hasRecovered) this.#hasFailed = false;
     return isOurs;
+  }
+
+  /** Forgets what is too old of the deliveries that were written, where there are so many new ones. */
+  async trim(atLeast: number): Promise<void> {
+    for (const state of ['delivered', 'dead'] as const)
+      if (this.#untrimmed[state] >= atLeast) {
+        await this.#parts.database.transaction((tx) => trimDeliveries(tx, this.#uid, state), { mayBeLost: true });
+        this.#untrimmed[state] = 0;
+      }
   }
 
   async #renew(): Promise<void> {

@@ -32,6 +32,7 @@ export type Delivery = {
   readonly state: 'waiting' | 'failing' | 'delivered' | 'dead';
   readonly occurredAtMicros: number;
   readonly attempts: number;
+  /** 0 before the first attempt. */
   readonly triedAtMicros: number;
   readonly payload: Payload;
   /** Undefined before the first attempt. */
@@ -56,27 +57,36 @@ export async function noteDeliveries(tx: Transaction, deliveries: readonly Deliv
     .execute();
 }
 
-/** Newest first. */
+/** Newest first. One query for each state: only so are they read in the order of their index. */
 export async function listDeliveries(queries: Queries, webhookUid: string, limit: number): Promise<Delivery[]> {
-  const rows = await queries
-    .selectFrom('webhook_deliveries')
-    .selectAll()
-    .where('webhook_uid', '=', webhookUid)
-    .orderBy('tried_at', 'desc')
-    .orderBy('event_id')
-    .limit(limit)
-    .execute();
-  return rows.map(deliveryOf);
+  const ofStates = await Promise.all(
+    (['waiting', 'failing', 'delivered', 'dead'] as const).map((state) =>
+      queries
+        .selectFrom('webhook_deliveries')
+        .selectAll()
+        .where('webhook_uid', '=', webhookUid)
+        .where('state', '=', state)
+        .orderBy('tried_at', 'desc')
+        .limit(limit)
+        .execute(),
+    ),
+  );
+  const shownAt = ({ tried_at, occurred_at }: Row) => (tried_at === 0 ? occurred_at : tried_at);
+  return ofStates
+    .flat()
+    .sort((a, b) => shownAt(b) - shownAt(a))
+    .slice(0, limit)
+    .map(deliveryOf);
 }
 
-/** Those to be sent outside the order, oldest event first. */
+/** Those to be sent outside the order: pings, which were never tried, then dead letters as they died. */
 export async function listWaiting(queries: Queries, webhookUid: string, limit: number): Promise<Delivery[]> {
   const rows = await queries
     .selectFrom('webhook_deliveries')
     .selectAll()
     .where('webhook_uid', '=', webhookUid)
     .where('state', '=', 'waiting')
-    .orderBy('occurred_at')
+    .orderBy('tried_at')
     .limit(limit)
     .execute();
   return rows.map(deliveryOf);

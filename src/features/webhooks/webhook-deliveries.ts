@@ -37,7 +37,7 @@ export class WebhookDeliveries {
       state: 'waiting',
       occurredAtMicros: nowMicros,
       attempts: 0,
-      triedAtMicros: nowMicros,
+      triedAtMicros: 0,
       payload: { contentType: 'application/json', headers: {}, body },
       outcome: undefined,
     };

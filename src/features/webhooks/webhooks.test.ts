@@ -33,7 +33,18 @@ const loopback = ['127.0.0.0/8'];
 function sending(database: Database, { journal, directory }: SampleProcess, options: Partial<OutboundOptions> = {}) {
   const outbound = createOutbound({ allow: loopback, hosts: new Map(), clock, ...options });
   const jobs = createJobs({ database, clock, ids, log, pollMs: 20, concurrency: 64 });
-  const webhooks = new Webhooks({ database, journal, clock, ids, log, sealer, jobs, outbound, directory });
+  const webhooks = new Webhooks({
+    database,
+    journal,
+    clock,
+    ids,
+    log,
+    sealer,
+    jobs,
+    outbound,
+    directory,
+    answered: () => 0,
+  });
   jobs.start(webhooks.jobKinds());
   const stop = new AbortController();
   const following = webhooks.follow(stop.signal);

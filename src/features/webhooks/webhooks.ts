@@ -10,10 +10,9 @@ import type { Log } from '../../platform/log.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
 import { parseJsonObject } from '../../wire/arm/json.ts';
 import type { Directory } from '../registries/directory.ts';
-import { attempt } from './delivery-attempt.ts';
 import { DeliveryPace } from './delivery-pace.ts';
+import { type ResendParts, resend } from './delivery-resend.ts';
 import { type DeliveryRunParts, deliver, type Receiver } from './delivery-run.ts';
-import { listWaiting, noteDeliveries } from './delivery-store.ts';
 import { isSubscribed, parseSubscriptionFilter } from './event-subscription.ts';
 import { originOf } from './message-origin.ts';
 import { type Notification, notificationsOf } from './notification.ts';
@@ -23,7 +22,6 @@ import { filterOf } from './webhook-rules.ts';
 import { isInScope, parseScope } from './webhook-scope.ts';
 import {
   deliverJob,
-  findWebhook,
   listEnabled,
   passOver,
   planDelivery,
@@ -42,6 +40,8 @@ export type WebhooksParts = {
   readonly jobs: Pick<Jobs, 'add'>;
   readonly outbound: Pick<Outbound, 'call'>;
   readonly directory: Pick<Directory, 'byUid'>;
+  /** Requests that this process has answered so far: deliveries give way to them. */
+  readonly answered: () => number;
 };
 
 const consumerName = 'webhooks';
@@ -50,16 +50,15 @@ const jobPayload = z.object({ webhookUid: z.string() });
 const leaseMs = 30_000;
 /** A receiver that fails is no failed job: these count faults of our own. */
 const maxAttempts = 100_000;
-const resendPage = 50;
 
 /** Tells receivers what happens in registries: at least once, in order for each of them, none waiting for another. */
 export class Webhooks {
   readonly #parts: WebhooksParts;
-  readonly #run: DeliveryRunParts;
+  readonly #run: DeliveryRunParts & ResendParts;
 
   constructor(parts: WebhooksParts) {
     this.#parts = parts;
-    this.#run = { ...parts, pace: new DeliveryPace(parts.clock), receiverOf: (row) => this.#receiverOf(row) };
+    this.#run = { ...parts, pace: new DeliveryPace(parts), receiverOf: (row) => this.#receiverOf(row) };
   }
 
   /** The sending; each run holds its place for as long as its receiver takes, so they want a runner of their own. */
@@ -68,7 +67,7 @@ export class Webhooks {
       await work(jobPayload.parse(job.payload).webhookUid, job);
     return [
       { kind: deliverJob, run: run((uid, job) => deliver(this.#run, uid, job)), leaseMs, maxAttempts },
-      { kind: resendJob, run: run((uid, job) => this.#resend(uid, job)), leaseMs, maxAttempts },
+      { kind: resendJob, run: run((uid, job) => resend(this.#run, uid, job)), leaseMs, maxAttempts },
     ];
   }
 
@@ -120,27 +119,6 @@ export class Webhooks {
       messageOf: (notifications) => messageOf(row.form, origin, notifications),
       batchSize: row.form === 'acr' ? 1 : parseSubscriptionFilter(row.filter).batchSize,
     };
-  }
-
-  /** Each once: a ping or dead letter that fails is (again) a dead letter. */
-  async #resend(webhookUid: string, job: JobRun): Promise<void> {
-    const { database, clock } = this.#parts;
-    while (true) {
-      const page = await listWaiting(database.read, webhookUid, resendPage);
-      if (page.length === 0) return;
-      for (const delivery of page) {
-        await job.renew();
-        await this.#run.pace.turn(job.signal);
-        const row = await findWebhook(database.read, webhookUid);
-        if (row === undefined) return;
-        const target = openTarget(this.#parts, row.uid, row.sealed_target);
-        const { eventId: id, payload } = delivery;
-        const { isDelivered, outcome } = await attempt(this.#parts, target, { id, payload }, job.signal);
-        const state = isDelivered ? 'delivered' : 'dead';
-        const after = { ...delivery, state, attempts: 1, triedAtMicros: clock.nowMicros(), outcome } as const;
-        await database.transaction((tx) => noteDeliveries(tx, [after]));
-      }
-    }
   }
 }
 
