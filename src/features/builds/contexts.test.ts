@@ -40,13 +40,20 @@ forEachDatabase((_, open) => {
   const scheduled = (contextPath: string) =>
     sample.runs.schedule(sample.newRun({ source: { kind: 'upload' }, contextPath }));
 
-  test('one piece is read back, and may be sent again until a run has it', async () => {
+  test('one piece is read back, and may be sent again as it was until a run has it', async () => {
     const path = await begin();
     assert.match(path, /^source\/\d{12}\/[0-9a-f-]{36}\.tar\.gz$/);
     await assert.rejects(scheduled(path), { error: 'contextUnknown' });
     await sample.contexts.put(path, body('first'));
-    await sample.contexts.put(path, body('second'));
-    assert.equal(await read(path), 'second');
+    // The answer may have been lost on its way.
+    await sample.contexts.put(path, body('first'));
+    for (const late of [
+      () => sample.contexts.put(path, body('second')),
+      () => sample.contexts.putBlock(path, 'YQ==', body('first')),
+      () => sample.contexts.commit(path, []),
+    ])
+      await assert.rejects(late, { error: 'blobAddressInvalid' });
+    assert.equal(await read(path), 'first');
     assert.equal((await stored()).length, 1);
     await scheduled(path);
     await assert.rejects(sample.contexts.put(path, body('late')), { error: 'blobAddressInvalid' });
@@ -62,7 +69,24 @@ forEachDatabase((_, open) => {
     await assert.rejects(sample.contexts.commit(path, ['YQ==', 'YQ==']), { error: 'blobRequestInvalid' });
     await assert.rejects(sample.contexts.read(sample.registryUid, path), { error: 'contextUnknown' });
     await sample.contexts.commit(path, ['YQ==', 'Yg==', 'Yw==']);
+    await sample.contexts.commit(path, ['YQ==', 'Yg==', 'Yw==']);
+    for (const late of [
+      () => sample.contexts.commit(path, ['Yg==', 'YQ==', 'Yw==']),
+      () => sample.contexts.commit(path, ['YQ==', 'Yg==']),
+      () => sample.contexts.putBlock(path, 'YQ==', body('another ')),
+      () => sample.contexts.put(path, body('one two three')),
+    ])
+      await assert.rejects(late, { error: 'blobAddressInvalid' });
     assert.equal(await read(path), 'one two three');
+  });
+
+  test('of two that send another context at the same time, one is taken', async () => {
+    const path = await begin();
+    const before = (await stored()).length;
+    const sent = await Promise.allSettled(['one', 'two'].map((text) => sample.contexts.put(path, body(text))));
+    assert.deepEqual(sent.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+    assert.equal(await read(path), sent[0]?.status === 'fulfilled' ? 'one' : 'two');
+    assert.equal((await stored()).length, before + 1);
   });
 
   test('a context that is too large, or shorter than it says, leaves nothing behind', async () => {

@@ -19,6 +19,9 @@ export type ContextsParts = {
 /** Bytes that a client sends. */
 export type Incoming = { readonly bytes: AsyncIterable<Uint8Array>; readonly lengthBytes: number | undefined };
 
+/** `ready` when all of it is there, `taken` when a run has it. */
+type State = 'waiting' | 'ready' | 'taken';
+
 const maxBlocks = 10_000;
 /** Of a registry: uploads that no run has taken yet. */
 const maxUnused = 1_000;
@@ -28,8 +31,9 @@ const maxUnusedLargest = 16;
 const wholeBlock = '';
 
 /**
- * Files that clients upload for a run: in one piece, or in blocks that come in any order and are then listed. A context can be
- * written again until a run has it. Source: az wire document, 4.1.
+ * Files that clients upload for a run: in one piece, or in blocks that come in any order and are then listed. That is done once:
+ * whoever sends the same again, having heard no answer, is told that it is there; nothing else takes its place. Source: az wire
+ * document, 4.1.
  */
 export class Contexts {
   readonly #parts: ContextsParts;
@@ -62,10 +66,15 @@ export class Contexts {
     return path;
   }
 
-  /** Throws `contextTooLarge`, `contextTooMany`, `sizeInvalid`, `blobAddressInvalid` for one that is gone or that a run has. */
+  /** Throws `contextTooLarge`, `contextTooMany`, `sizeInvalid`, `blobAddressInvalid` for one that is gone or done. */
   async put(path: string, body: Incoming): Promise<void> {
-    const stored = await this.#store(path, body);
-    const old = await this.#write(path, stored, async (tx, uid) => {
+    const stored = await this.#store(path, body, ['waiting', 'ready']);
+    const old = await this.#write(path, stored, async (tx, { uid, state }) => {
+      if (state === 'ready') {
+        if (!(await isWhole(tx, uid, stored))) throw closed();
+        await dropBytes(tx, [stored.storageKey]);
+        return [stored.storageKey];
+      }
       const keys = await removeBlocks(tx, uid);
       await insertBlock(tx, uid, wholeBlock, stored, 0);
       await tx.updateTable('build_contexts').set({ state: 'ready' }).where('uid', '=', uid).execute();
@@ -76,8 +85,9 @@ export class Contexts {
 
   /** One block, not yet a part of the context. Throws as `put`, and `blobRequestInvalid` for too many. */
   async putBlock(path: string, blockId: string, body: Incoming): Promise<void> {
-    const stored = await this.#store(path, body);
-    const old = await this.#write(path, stored, async (tx, uid) => {
+    const stored = await this.#store(path, body, ['waiting']);
+    const old = await this.#write(path, stored, async (tx, { uid, state }) => {
+      if (state !== 'waiting') throw closed();
       const blocks = await blocksOf(tx, uid);
       const others = blocks.filter((block) => block.id !== blockId);
       const sizeBytes = others.reduce((sum, block) => sum + block.sizeBytes, stored.sizeBytes);
@@ -94,8 +104,13 @@ export class Contexts {
   async commit(path: string, blockIds: readonly string[]): Promise<void> {
     if (blockIds.length > maxBlocks || new Set(blockIds).size < blockIds.length)
       throw new BerthError('blobRequestInvalid', 'the list names too many blocks, or one of them twice');
-    const old = await this.#write(path, undefined, async (tx, uid) => {
-      const known = new Set((await blocksOf(tx, uid)).map(({ id }) => id));
+    const old = await this.#write(path, undefined, async (tx, { uid, state }) => {
+      const blocks = await blocksOf(tx, uid);
+      if (state === 'ready') {
+        if (!isSameList(blocks, blockIds)) throw closed();
+        return [];
+      }
+      const known = new Set(blocks.map(({ id }) => id));
       const missing = blockIds.find((id) => !known.has(id));
       if (missing !== undefined) throw new BerthError('blobRequestInvalid', `the block ${missing} was not sent`);
       for (const [position, id] of blockIds.entries())
@@ -166,11 +181,16 @@ export class Contexts {
     await store.removeMany(keys);
   }
 
-  async #store(path: string, { bytes, lengthBytes }: Incoming): Promise<KeptBytes> {
+  async #store(path: string, { bytes, lengthBytes }: Incoming, states: readonly State[]): Promise<KeptBytes> {
     const { database, store, maxBytes } = this.#parts;
     if (lengthBytes !== undefined && lengthBytes > maxBytes) throw new BerthError('contextTooLarge');
     // Looked at before the bytes are taken, and again with them.
-    await openContext(database.read, path);
+    const row = await database.read
+      .selectFrom('build_contexts')
+      .select('state')
+      .where('path', '=', path)
+      .executeTakeFirst();
+    if (row === undefined || !states.includes(row.state)) throw closed();
     const stored = await storeBytes(store, atMost(bytes, maxBytes));
     if (lengthBytes === undefined || stored.sizeBytes === lengthBytes) return stored;
     await store.removeMany([stored.storageKey]);
@@ -181,7 +201,7 @@ export class Contexts {
   async #write(
     path: string,
     stored: KeptBytes | undefined,
-    change: (tx: Transaction, uid: string) => Promise<string[]>,
+    change: (tx: Transaction, row: { readonly uid: string; readonly state: State }) => Promise<string[]>,
   ): Promise<string[]> {
     const { database, store, clock } = this.#parts;
     const nowMicros = clock.nowMicros();
@@ -192,7 +212,7 @@ export class Contexts {
         if (row === undefined || row.state === 'taken') throw closed();
         if (stored !== undefined) await keepBytes(tx, row.registry_uid, stored, nowMicros);
         await tx.updateTable('build_contexts').set({ changed_at: nowMicros }).where('uid', '=', row.uid).execute();
-        const old = await change(tx, row.uid);
+        const old = await change(tx, row);
         if (stored !== undefined) await this.#refuseTooMuch(tx, row.registry_uid);
         return old;
       });
@@ -220,13 +240,30 @@ async function unusedBytes(tx: Transaction, registryUid: string): Promise<number
   return Number(total ?? 0);
 }
 
-async function openContext(queries: Database['read'], path: string): Promise<void> {
-  const row = await queries.selectFrom('build_contexts').select('state').where('path', '=', path).executeTakeFirst();
-  if (row === undefined || row.state === 'taken') throw closed();
+/** Whether these bytes are the context, in one piece. */
+async function isWhole(tx: Transaction, uid: string, { digest }: KeptBytes): Promise<boolean> {
+  const row = await tx
+    .selectFrom('build_context_blocks as b')
+    .innerJoin('kept_bytes as k', 'k.storage_key', 'b.storage_key')
+    .select('k.digest')
+    .where('b.context_uid', '=', uid)
+    .where('b.block_id', '=', wholeBlock)
+    .executeTakeFirst();
+  return row?.digest === digest;
+}
+
+function isSameList(
+  blocks: readonly { readonly id: string; readonly position: number | null }[],
+  ids: readonly string[],
+): boolean {
+  const listed = blocks
+    .filter(({ position }) => position !== null)
+    .toSorted((a, b) => Number(a.position) - Number(b.position));
+  return listed.length === ids.length && listed.every(({ id }, index) => id === ids[index]);
 }
 
 function closed(): BerthError {
-  return new BerthError('blobAddressInvalid', 'the upload is gone, or a run has it');
+  return new BerthError('blobAddressInvalid', 'the upload is done, or gone: each address takes one');
 }
 
 async function countUnused(tx: Transaction, registryUid: string): Promise<number> {
@@ -251,7 +288,7 @@ async function* atMost(bytes: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
 async function blocksOf(tx: Transaction, uid: string) {
   return await tx
     .selectFrom('build_context_blocks')
-    .select(['block_id as id', 'size as sizeBytes'])
+    .select(['block_id as id', 'size as sizeBytes', 'position'])
     .where('context_uid', '=', uid)
     .execute();
 }
