@@ -88,7 +88,8 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     start: async (container, options) => {
       containers += 1;
       const name = `run-${containers}`;
-      const from = ['--quiet', '--name', name, container.pulls ? '--pull-always' : '--pull', '--', container.image];
+      // Without a word it is pulled where it is missing; releases do not agree on what `--pull` alone is.
+      const from = ['--quiet', '--name', name, ...(container.pulls ? ['--pull-always'] : []), '--', container.image];
       await read(words('from', ...from), options.starting);
       const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];

@@ -56,6 +56,10 @@ cd ${folder}
 mkdir -p base run/netns run/lock tmp root lib etc/containers/certs.d workspace home secrets hosts storage runroot
 chmod 1777 tmp
 printf '{"default":[{"type":"insecureAcceptAnything"}]}' > etc/containers/policy.json
+# Newer builders want a maker of networks to be there. Runs need none: their network is made below.
+mkdir -p etc/containers/helpers
+ln -s /bin/false etc/containers/helpers/netavark
+printf '[engine]\\nhelper_binaries_dir = ["/etc/containers/helpers"]\\n' > etc/containers/containers.conf
 printf 'unqualified-search-registries = ["docker.io"]\\nshort-name-mode = "permissive"\\n' > etc/containers/registries.conf
 mount -t tmpfs -o nosuid,nodev,mode=755,size=4m tmpfs base
 cd base
