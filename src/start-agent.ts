@@ -51,6 +51,7 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
         client: createAgentClient({ origin, token, fetch: parts.fetch, timeoutMs: requestTimeoutMs }),
         ...{ clock: systemClock, log, outbound, folder, slots: task.slots },
         proxyRules: { isAllowed: createBuildAddressCheck(allow), hosts },
+        hasNetwork: settings.buildNetwork,
         doesUnpatchedPullRequests: settings.buildUnpatchedPullRequests,
         name: `${hostname()}-${process.pid}`.slice(0, 100),
         uid: systemIds.uid,

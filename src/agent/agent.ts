@@ -24,6 +24,8 @@ export type AgentParts = {
   readonly name: string;
   /** Runs at the same time. */
   readonly slots: number;
+  /** Whether steps reach more than the registry here; the server may say no for all agents. */
+  readonly hasNetwork: boolean;
   /** Also with programs that lack fixes of known escapes: who makes a pull request may be a stranger. */
   readonly doesUnpatchedPullRequests: boolean;
   /** Random, as names of runs' folders. */
@@ -134,7 +136,8 @@ async function doRun(
     },
   };
   try {
-    const result = await runOrder(runParts, order, log, both);
+    const hasNetwork = order.hasNetwork && parts.hasNetwork;
+    const result = await runOrder(runParts, { ...order, hasNetwork }, log, both);
     await log.flush();
     await upload.end();
     const lost: unknown = ender.signal.reason;
