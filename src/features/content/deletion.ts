@@ -73,13 +73,10 @@ export class Deletion {
   readonly #immutable: ImmutableTags;
   readonly #repositoryUid: string;
   readonly #tx: Transaction;
-  readonly #unreferenced = new Set<string>();
-  readonly #goneTags: string[] = [];
-  readonly #goneManifests: string[] = [];
+  #gone = noneGone();
   readonly #keeps: boolean;
   readonly #cascade: ReferrerCascade;
-  #hasRemoved = false;
-  #manifestBytes = 0;
+  #removedManifests = 0;
 
   constructor(parts: DeletionParts) {
     this.#parts = parts;
@@ -160,6 +157,11 @@ export class Deletion {
     return await this.#keepLeft(root, left, known.startedMicros);
   }
 
+  /** How many manifests it has removed. */
+  get removedManifests(): number {
+    return this.#removedManifests;
+  }
+
   async holdsManifest(): Promise<boolean> {
     return (await this.#manifests().select('digest').limit(1).executeTakeFirst()) !== undefined;
   }
@@ -233,19 +235,21 @@ export class Deletion {
       .execute();
   }
 
-  /** Goes last: counts what was freed, and lets a repository go that holds nothing any more. */
+  /**
+   * Counts what was freed since it was called last, and lets a repository go that holds nothing any more. Goes last, and may go
+   * in between.
+   */
   async finish(): Promise<Gone> {
-    return { tags: this.#goneTags, manifests: this.#goneManifests, freedBytes: await this.#free() };
-  }
-
-  async #free(): Promise<number> {
-    if (!this.#hasRemoved) return 0;
+    const { tags, manifests, unreferenced, manifestBytes } = this.#gone;
+    this.#gone = noneGone();
+    if (manifests.length === 0) return { tags, manifests, freedBytes: 0 };
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
     if (!(await this.holdsManifest())) await this.#forgetRepository();
-    const bytes = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...this.#unreferenced], nowMicros });
-    await subtractUsage(this.#tx, place.registryUid, bytes + this.#manifestBytes);
-    return bytes + this.#manifestBytes;
+    const bytes = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...unreferenced], nowMicros });
+    const freedBytes = bytes + manifestBytes;
+    await subtractUsage(this.#tx, registryUid, freedBytes);
+    return { tags, manifests, freedBytes };
   }
 
   #tags() {
@@ -351,7 +355,7 @@ export class Deletion {
       .execute();
     await this.#keepTags(rows);
     for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
-    this.#goneTags.push(...names);
+    this.#gone.tags.push(...names);
     await this.#markUntagged(rows.map((row) => row.digest));
   }
 
@@ -372,16 +376,16 @@ export class Deletion {
       .select('digest')
       .execute();
     await this.#markUntagged(children.map((child) => child.digest));
-    this.#hasRemoved = true;
+    this.#removedManifests += 1;
     await this.#keepTags(tags.map(({ name }) => ({ name, digest })));
     // A copy that is kept uses what the manifest used; a second copy is none.
     const isKept = this.#keeps && (await keepManifest(this.#tx, this.#at(digest), this.#parts.nowMicros));
     const blobs = await deleteManifest(this.#tx, this.#repositoryUid, digest);
     if (!isKept) {
-      this.#manifestBytes += last.sizeBytes;
-      for (const blob of blobs) this.#unreferenced.add(blob);
+      this.#gone.manifestBytes += last.sizeBytes;
+      for (const blob of blobs) this.#gone.unreferenced.add(blob);
     }
-    this.#goneManifests.push(digest);
+    this.#gone.manifests.push(digest);
     this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
   }
 
@@ -422,4 +426,10 @@ export class Deletion {
     const { change, event } = this.#parts;
     change.append(event(type, data));
   }
+}
+
+/** What left since the last count. */
+function noneGone() {
+  const lists: { readonly tags: string[]; readonly manifests: string[] } = { tags: [], manifests: [] };
+  return { ...lists, unreferenced: new Set<string>(), manifestBytes: 0 };
 }

@@ -14,14 +14,24 @@ export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' 
   readonly region: string;
 };
 
+/** Writes what was taken together with it, in its transaction. */
+export type Alongside = (tx: Transaction, gone: Gone) => Promise<void>;
+
 export type DeletionOptions = {
   /** Of tags and manifests, not of the repository. */
   readonly ignoresLocks?: boolean;
-  /** Writes what each transaction has taken together with it. */
-  readonly alongside?: ((tx: Transaction, gone: Gone) => Promise<void>) | undefined;
+  readonly alongside?: Alongside | undefined;
 };
 
+/** One of several that a purge looked at before. */
+export type Wanted<Seen> = { readonly seen: Seen; readonly alongside?: Alongside | undefined };
+
 export type UntaggedDeletion = Gone & { readonly outcome: UntaggedOutcome };
+
+/** What became of one of several: it was refused, which hinders none of the others, or not. */
+export type Settled<Result> =
+  | { readonly kind: 'done'; readonly result: Result }
+  | { readonly kind: 'refused'; readonly error: BerthError };
 
 /** What a deletion of a whole repository took. */
 export type DeletedRepository = { readonly manifests: readonly string[]; readonly tags: readonly string[] };
@@ -42,30 +52,60 @@ export class Deletions {
   }
 
   /**
-   * For purges, which looked at the tag before: false, and nothing happens, when it was moved or deleted since.
-   * Throws `contentLocked`, `tagImmutable`.
+   * For purges, which looked at the tags before: as many as one transaction takes in a short time, at least the first. False, and
+   * nothing happens, for one that was moved or deleted since. Refused are `contentLocked`, `tagImmutable`.
    */
-  async unchangedTag(place: Place, authority: Authority, tag: SeenTag, options?: DeletionOptions): Promise<boolean> {
-    const work = async (deletion: Deletion | undefined) => (await deletion?.unchangedTag(tag)) === true;
-    return await this.#delete(place, authority, work, options);
+  async unchangedTags(
+    place: Place,
+    authority: Authority,
+    wanted: readonly Wanted<SeenTag>[],
+    options?: Pick<DeletionOptions, 'ignoresLocks'>,
+  ): Promise<readonly Settled<boolean>[]> {
+    const settled = await this.#each(place, authority, wanted, options, (deletion, tag) => deletion.unchangedTag(tag));
+    return settled.map((each) => (each.kind === 'done' ? { kind: 'done', result: each.result === true } : each));
   }
 
-  /** The same for a manifest that has no tag and is part of no index, with what refers to it. Throws `contentLocked`. */
+  /**
+   * The same for manifests that have no tag and are part of no index, with what refers to each. Refused are `contentLocked`,
+   * `tagImmutable`, `manifestReferenced`.
+   */
+  async untaggedManifests(
+    place: Place,
+    authority: Authority,
+    wanted: readonly Wanted<SeenManifest>[],
+    options?: Pick<DeletionOptions, 'ignoresLocks'>,
+  ): Promise<readonly Settled<UntaggedDeletion>[]> {
+    const settled = await this.#each(place, authority, wanted, options, async (deletion, seen) => {
+      const outcome = await deletion.untaggedManifest(seen);
+      const limit = Math.max(1, manifestsAtOnce - deletion.removedManifests);
+      return { outcome, hasMore: outcome === 'deleted' && (await deletion.referrers(seen.digest, limit)) };
+    });
+    const answers: Settled<UntaggedDeletion>[] = [];
+    for (const [index, each] of settled.entries()) {
+      if (each.kind === 'refused') {
+        answers.push(each);
+        continue;
+      }
+      const { result, gone } = each;
+      const { seen, alongside } = wanted[index] ?? {};
+      const hasMore = seen !== undefined && result?.hasMore === true;
+      const more = hasMore ? await this.moreReferrers(place, authority, seen.digest, { alongside }) : [];
+      answers.push({ kind: 'done', result: { outcome: result?.outcome ?? 'changed', ...together([gone, ...more]) } });
+    }
+    return answers;
+  }
+
+  /** One of them. Throws what it is refused for. */
   async untaggedManifest(
     place: Place,
     authority: Authority,
     seen: SeenManifest,
-    options?: DeletionOptions,
+    { alongside, ...options }: DeletionOptions = {},
   ): Promise<UntaggedDeletion> {
-    const work = async (deletion: Deletion | undefined) => {
-      const outcome: UntaggedOutcome = (await deletion?.untaggedManifest(seen)) ?? 'changed';
-      const hasMore = outcome === 'deleted' && (await deletion?.referrers(seen.digest, manifestsAtOnce)) === true;
-      return { outcome, hasMore };
-    };
-    const { result, gone } = await this.#run(place, authority, work, options);
-    const along = { alongside: options?.alongside };
-    const more = result.hasMore ? await this.moreReferrers(place, authority, seen.digest, along) : [];
-    return { outcome: result.outcome, ...together([gone, ...more]) };
+    const [settled] = await this.untaggedManifests(place, authority, [{ seen, alongside }], options);
+    if (settled === undefined) throw new Error('a deletion answered nothing');
+    if (settled.kind === 'refused') throw settled.error;
+    return settled.result;
   }
 
   /**
@@ -164,6 +204,32 @@ export class Deletions {
     return result;
   }
 
+  /** Several deletions in one transaction: the first of them, and others while it is short and small. */
+  async #each<Seen, Result>(
+    place: Place,
+    authority: Authority,
+    wanted: readonly Wanted<Seen>[],
+    options: DeletionOptions = {},
+    work: (deletion: Deletion, seen: Seen) => Promise<Result>,
+  ): Promise<readonly EachSettled<Result>[]> {
+    const { change, failpoint, clock, database } = this.#parts;
+    await failpoint('delete.commit.before');
+    const run = async (context: Change) => {
+      const deletion = this.#deletion(place, authority, context, options);
+      const endMs = clock.monotonicMs() + togetherMs[database.kind];
+      const mayGoOn = () => (deletion?.removedManifests ?? 0) < manifestsAtOnce && clock.monotonicMs() < endMs;
+      const settled: EachSettled<Result>[] = [];
+      for (const { seen, alongside } of wanted.slice(0, deletionsAtOnce)) {
+        if (settled.length > 0 && !mayGoOn()) break;
+        settled.push(await settle({ deletion, tx: context.tx, alongside }, (found) => work(found, seen)));
+      }
+      return settled;
+    };
+    const settled = await change(place, authority, run, { isExclusive: true });
+    await failpoint('delete.commit.after');
+    return settled;
+  }
+
   #deletion(
     place: Place,
     authority: Authority,
@@ -185,6 +251,29 @@ export class Deletions {
   }
 }
 
+type EachSettled<Result> =
+  | { readonly kind: 'done'; readonly result: Result | undefined; readonly gone: Gone }
+  | { readonly kind: 'refused'; readonly error: BerthError };
+
+/** Without a result where there is no repository. A refusal comes before anything was written. */
+async function settle<Result>(
+  { deletion, tx, alongside }: { deletion: Deletion | undefined; tx: Transaction; alongside: Alongside | undefined },
+  work: (deletion: Deletion) => Promise<Result>,
+): Promise<EachSettled<Result>> {
+  if (deletion === undefined) return { kind: 'done', result: undefined, gone: nothing };
+  try {
+    const result = await work(deletion);
+    const gone = await deletion.finish();
+    await alongside?.(tx, gone);
+    return { kind: 'done', result, gone };
+  } catch (error) {
+    if (error instanceof BerthError && refusals.has(error.error)) return { kind: 'refused', error };
+    throw error;
+  }
+}
+
+const refusals: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
+
 const nothing: Gone = { tags: [], manifests: [], freedBytes: 0 };
 
 function together(all: readonly Gone[]): Gone {
@@ -198,3 +287,6 @@ function together(all: readonly Gone[]): Gone {
 /** What one transaction takes: few enough that others are not kept waiting, and far below what the journal takes. */
 const tagsAtOnce = 200;
 const manifestsAtOnce = 50;
+/** Deletions that came together share a transaction for so long: in SQLite nothing else goes on in the process meanwhile. */
+const togetherMs = { sqlite: 10, postgres: 100 } as const;
+const deletionsAtOnce = 50;

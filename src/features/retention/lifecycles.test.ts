@@ -3,6 +3,7 @@ import { after, before, test } from 'node:test';
 import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { descriptorOf, type SampleManifest, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
+import { racingClock } from '../../../test/support/racing-clock.ts';
 import { parseReference } from '../../core/reference.ts';
 import type { Failpoint } from '../../platform/failpoints.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
@@ -118,7 +119,7 @@ forEachDatabase((_, open) => {
       if (name === 'delete.commit.after') count += 1;
       if (count === 55) stopped.abort();
     };
-    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    const deletions = new Deletions({ ...bench.here, clock: racingClock(clock), failpoint, region: testRegion });
     const stopping = new Lifecycles({ ...bench.here, deletions, region: testRegion });
     await stopping.work({ ...usual, signal: stopped.signal });
     const halfway = await lifecycles.run(bench.registryUid, uid, 0);
@@ -173,7 +174,7 @@ forEachDatabase((_, open) => {
       lastPulls.note(at, images.d.digest, undefined);
       clock.advance(2_000);
     };
-    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    const deletions = new Deletions({ ...bench.here, clock: racingClock(clock), failpoint, region: testRegion });
     const minding = new Lifecycles({ ...bench.here, deletions, lastPulls, region: testRegion });
     await set('pulled-late', { action: 'deleteOlder', olderThan: '30d' }, { action: 'keepPulled', within: '7d' });
     elsewhere.note(at, images.b.digest, 'b');
@@ -207,14 +208,8 @@ forEachDatabase((_, open) => {
     const repositories = ['many/a', 'many/b', 'many/c', 'many/d'];
     for (const name of repositories) await push(bench.place(name), image(name), 'v1');
     await set('many/*', { action: 'deleteOlder', olderThan: '5d' });
-    let elapsedMs = 0;
-    const monotonicMs = () => {
-      elapsedMs += 1_000;
-      return elapsedMs;
-    };
-    const moving = { nowMicros: clock.nowMicros, sleep: clock.sleep, monotonicMs };
     const deletions = new Deletions({ ...bench.here, region: testRegion });
-    const slow = new Lifecycles({ ...bench.here, clock: moving, deletions, region: testRegion });
+    const slow = new Lifecycles({ ...bench.here, clock: racingClock(clock), deletions, region: testRegion });
     const { uid } = await slow.ask(bench.registryUid);
     const position = async () =>
       await bench.database.read.selectFrom('walks').where('name', 'like', 'lifecycle %').select('position').execute();
@@ -266,7 +261,7 @@ forEachDatabase((_, open) => {
       killed.resolve();
       await new Promise(() => {});
     };
-    const deletions = new Deletions({ ...bench.here, failpoint, region: testRegion });
+    const deletions = new Deletions({ ...bench.here, clock: racingClock(clock), failpoint, region: testRegion });
     void new Lifecycles({ ...bench.here, deletions, region: testRegion }).work(usual);
     await killed.promise;
     assert.equal((await lifecycles.run(bench.registryUid, uid, 0)).items.length, 6);

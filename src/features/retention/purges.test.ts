@@ -10,6 +10,7 @@ import {
   sampleImage,
   sampleIndex,
 } from '../../../test/support/oci-samples.ts';
+import { racingClock } from '../../../test/support/racing-clock.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
@@ -126,7 +127,9 @@ forEachDatabase((kind, open) => {
     await push(at, third);
     clock.advance(40 * dayMs);
     const outcomes = new Map<string, string>();
-    for await (const item of purge(parts(), me, request({ filters: [parsePurgeFilter('moving:.*')] }))) {
+    const deletions = new Deletions({ ...bench.here, clock: racingClock(clock), region: testRegion });
+    const filters = [parsePurgeFilter('moving:.*')];
+    for await (const item of purge({ ...parts(), deletions }, me, request({ filters }))) {
       outcomes.set(item.tag ?? item.digest, item.outcome);
       if (outcomes.size > 1) continue;
       // After the first item: the other tag moves, and the manifest without one gets one.

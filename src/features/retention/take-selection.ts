@@ -3,8 +3,8 @@ import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { Gone } from '../content/deletion.ts';
-import type { DeletionOptions, Deletions, UntaggedDeletion } from '../content/deletions.ts';
+import type { SeenManifest } from '../content/deletion.ts';
+import type { Alongside, DeletionOptions, Deletions, UntaggedDeletion } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import type { FreedBytes } from './freed-bytes.ts';
 import type { LeavingGroup, LeavingManifest, LeavingTag, PurgeSelection } from './purge-selection.ts';
@@ -66,30 +66,72 @@ export async function* previewSelection(
  * moved or locked meanwhile stays, and what refers to it too. Cut off anywhere, everything deleted so far is deleted whole.
  */
 export async function* takeSelection(taking: Taking, { tags, groups }: PurgeSelection): AsyncGenerator<PurgeItem> {
-  for (const tag of tags) {
+  for (let start = 0; start < tags.length; ) {
     await taking.pause();
     if (taking.signal.aborted) return;
-    yield await takeTag(taking, tag);
+    const items = await takeTags(taking, tags.slice(start, start + takenAtOnce));
+    start += items.length;
+    yield* items;
   }
-  for (const group of groups) {
+  for (let start = 0; start < groups.length; ) {
     await taking.pause();
     if (taking.signal.aborted) return;
-    yield* takeGroup(taking, group);
+    const some = groups.slice(start, start + takenAtOnce);
+    const together = some.findIndex((group) => !isLone(group));
+    const lone = together < 0 ? some : some.slice(0, together);
+    const [first] = some;
+    if (lone.length > 0) {
+      const items = await takeLone(taking, lone);
+      start += items.length;
+      yield* items;
+    } else if (first !== undefined) {
+      start += 1;
+      yield* takeGroup(taking, first);
+    }
   }
 }
 
-async function takeTag(taking: Taking, leaving: LeavingTag): Promise<PurgeItem> {
-  const { deletions, place, authority } = taking;
-  const seen = { ...leaving.tag, pulledBeforeMicros: leaving.pulledBeforeMicros };
-  const options = recording(taking, { tags: [leaving], manifests: [] });
-  return await settled(taking, ofTag(leaving), async () => {
-    return { isDone: await deletions.unchangedTag(place, authority, seen, options), freedBytes: 0 };
+function isLone({ tags, followers }: LeavingGroup): boolean {
+  return tags.length === 0 && followers.length === 0;
+}
+
+/** The first of them, and as many as go with it in one transaction. */
+async function takeTags(taking: Taking, some: readonly LeavingTag[]): Promise<readonly PurgeItem[]> {
+  const { deletions, place, authority, options } = taking;
+  const wanted = some.map((leaving) => ({
+    seen: { ...leaving.tag, pulledBeforeMicros: leaving.pulledBeforeMicros },
+    alongside: alongsideOf(taking, { tags: [leaving], manifests: [] }),
+  }));
+  const settled = await deletions.unchangedTags(place, authority, wanted, options);
+  return settled.flatMap((each, index) => {
+    const leaving = some[index];
+    if (leaving === undefined) return [];
+    if (each.kind === 'refused') return [refused(taking, ofTag(leaving), each.error)];
+    return [told(taking, ofTag(leaving), each.result ? 'deleted' : 'changed')];
+  });
+}
+
+/** The same of manifests to which nothing refers. */
+async function takeLone(taking: Taking, some: readonly LeavingGroup[]): Promise<readonly PurgeItem[]> {
+  const { deletions, place, authority, options } = taking;
+  const wanted = some.map((group) => ({
+    seen: seenOf(group),
+    alongside: alongsideOf(taking, { tags: [], manifests: [group] }),
+  }));
+  const settled = await deletions.untaggedManifests(place, authority, wanted, options);
+  return settled.flatMap((each, index) => {
+    const group = some[index];
+    if (group === undefined) return [];
+    if (each.kind === 'refused') return [refused(taking, ofManifest(group), each.error)];
+    const { outcome, freedBytes } = each.result;
+    return [{ ...told(taking, ofManifest(group), outcome === 'deleted' ? 'deleted' : 'changed'), freedBytes }];
   });
 }
 
 /** One transaction takes a manifest with what refers to it. */
 async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<PurgeItem> {
-  const options = recording(taking, { tags: group.tags, manifests: [group, ...group.followers] });
+  const alongside = alongsideOf(taking, { tags: group.tags, manifests: [group, ...group.followers] });
+  const options = { ...taking.options, alongside };
   let gone: UntaggedDeletion | undefined;
   yield await settled(taking, ofManifest(group), async () => {
     gone = await takeManifest(taking, group, options);
@@ -113,22 +155,25 @@ async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<P
 
 async function takeManifest(
   { deletions, place, authority }: Taking,
-  { manifest, pulledBeforeMicros }: LeavingManifest,
+  leaving: LeavingManifest,
   options: DeletionOptions,
 ): Promise<UntaggedDeletion> {
-  const { changedAtMicros } = manifest;
-  const seen = { digest: parseDigest(manifest.digest), changedAtMicros, pulledBeforeMicros };
-  return await deletions.untaggedManifest(place, authority, seen, options);
+  return await deletions.untaggedManifest(place, authority, seenOf(leaving), options);
+}
+
+function seenOf({ manifest, pulledBeforeMicros }: LeavingManifest): SeenManifest {
+  const { digest, changedAtMicros } = manifest;
+  return { digest: parseDigest(digest), changedAtMicros, pulledBeforeMicros };
 }
 
 /** Of what may leave together, each transaction records what it took; the bytes that it freed stand with the first. */
-function recording(
+function alongsideOf(
   taking: Taking,
   leaving: { readonly tags: readonly LeavingTag[]; readonly manifests: readonly LeavingManifest[] },
-): DeletionOptions {
-  const { options, record } = taking;
-  if (record === undefined) return options;
-  const alongside = async (tx: Transaction, gone: Gone) => {
+): Alongside | undefined {
+  const { record } = taking;
+  if (record === undefined) return undefined;
+  return async (tx, gone) => {
     const [tags, manifests] = [new Set(gone.tags), new Set(gone.manifests)];
     // As previews list them: a manifest, the tags that leave with it, what refers to it.
     const [first, ...followers] = leaving.manifests.filter(({ manifest }) => manifests.has(manifest.digest));
@@ -143,7 +188,6 @@ function recording(
       items.map((item, index) => (index === 0 ? { ...item, freedBytes: gone.freedBytes } : item)),
     );
   };
-  return { ...options, alongside };
 }
 
 type About = Pick<PurgeItem, 'tag' | 'digest' | 'reason' | 'rule'>;
@@ -157,11 +201,16 @@ async function settled(
     const { isDone, freedBytes } = await remove();
     return { ...told(taking, about, isDone ? 'deleted' : 'changed'), freedBytes };
   } catch (error) {
-    if (!(error instanceof BerthError)) throw error;
-    if (unknown.has(error.error)) return told(taking, about, 'changed');
-    if (kept.has(error.error)) return { ...told(taking, about, 'skipped'), why: error.message };
+    if (error instanceof BerthError) return refused(taking, about, error);
     throw error;
   }
+}
+
+/** Throws what is no reason to leave one thing and go on with the next. */
+function refused(taking: Taking, about: About, error: BerthError): PurgeItem {
+  if (unknown.has(error.error)) return told(taking, about, 'changed');
+  if (kept.has(error.error)) return { ...told(taking, about, 'skipped'), why: error.message };
+  throw error;
 }
 
 function told({ place }: Taking, about: About, outcome: PurgeItem['outcome']): PurgeItem {
@@ -181,6 +230,8 @@ function digestsOf({ manifest, followers }: LeavingGroup): readonly string[] {
 }
 
 const groupsAtOnce = 100;
+/** Offered to one transaction. */
+const takenAtOnce = 50;
 const tagsPerTurn = 500;
 const unknown: ReadonlySet<string> = new Set(['nameUnknown', 'tagUnknown', 'manifestUnknown']);
 const kept: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
