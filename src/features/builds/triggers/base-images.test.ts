@@ -193,13 +193,13 @@ forEachDatabase((_, open) => {
   });
 
   test('the digest of an image elsewhere is first remembered, and starts the task when it is another', async () => {
-    await tasks.put('task-hub', sampleTask('task-hub', onBase()));
+    const { uid } = await tasks.put('task-hub', sampleTask('task-hub', onBase()));
     const debian = image('debian', 'bookworm', 'registry.hub.docker.com');
     await tasks.finish(await start('task-hub'), builtOn(made('task-hub'), debian));
     await follow();
     const seenAs = { host: 'docker.io', repository: 'library/debian', tag: 'bookworm' };
     for (const digest of ['sha256:x1', 'sha256:x1', 'sha256:x2', 'sha256:x2'])
-      await images.seenElsewhere({ ...seenAs, digest });
+      await images.seenElsewhere({ ...seenAs, digest }, [uid]);
     const [run, ...others] = await runsOf('task-hub');
     assert.equal(others.length, 1);
     assert(run?.trigger.kind === 'image');

@@ -145,8 +145,8 @@ export class BaseImages {
       );
   }
 
-  /** Starts what stands on an image of another registry that has this digest now; the first one seen starts nothing. */
-  async seenElsewhere(image: MovedBase): Promise<void> {
+  /** Starts those of the tasks that stand on an image of another registry, which has this digest now; the first one seen starts nothing. */
+  async seenElsewhere(image: MovedBase, taskUids: readonly string[]): Promise<void> {
     const { database, journal } = this.#parts;
     const rows = await database.read
       .selectFrom('task_bases')
@@ -156,7 +156,8 @@ export class BaseImages {
       .where('tag', '=', image.tag)
       .where('base_registry_uid', 'is', null)
       .execute();
-    for (const { task_uid: taskUid, registry_uid: registryUid, digest } of rows)
+    const told = rows.filter(({ task_uid }) => taskUids.includes(task_uid));
+    for (const { task_uid: taskUid, registry_uid: registryUid, digest } of told)
       await this.#guarded(taskUid, () =>
         journal.transaction(async (tx, append) => {
           const changed = await noteDigests(tx, taskUid, [image]);

@@ -95,27 +95,31 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
   });
 
-  test('an image of another registry is asked for once for all its tasks, and starts them when it has changed', async () => {
-    const { host, state, server } = await registry({ isPrivate: true });
+  /** Tasks whose last run stood on an image of another registry; with a password they have a credential for it. */
+  const standing = async (host: string, passwords: Readonly<Record<string, string | undefined>>) => {
     const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log, outbound };
     const baseImages = new BaseImages(parts);
-    const look = async () => await lookAtBases({ ...parts, baseImages, baseImagePollMs: 60_000 });
-    for (const name of ['task-one', 'task-two']) {
-      const credentials = {
-        customRegistries: {
-          [host]: {
-            userName: { type: 'Opaque', value: login.username },
-            password: { type: 'Opaque', value: login.password },
-          },
-        },
-      };
-      const trigger = { baseImageTrigger: { name: 'base' } };
-      const { uid } = await tasks.put(name, sampleTask(name, { credentials, trigger }));
+    for (const [name, password] of Object.entries(passwords)) {
+      const userName = { type: 'Opaque', value: login.username };
+      const credential = { userName, password: { type: 'Opaque', value: password ?? '' } };
+      const credentials = password === undefined ? {} : { credentials: { customRegistries: { [host]: credential } } };
+      const { uid } = await tasks.put(
+        name,
+        sampleTask(name, { ...credentials, trigger: { baseImageTrigger: { name: 'base' } } }),
+      );
       const base = { registry: host, repository: 'team/base', tag: 'v1' };
       const { images, dependencies } = builtOn({ ...base, registry: 'contoso.berth.test:5443', digest: 'x' }, base);
       const run = { runId: 'x1', status: 'Succeeded', taskUid: uid, images, dependencies };
       await baseImages.learn(sample.registryUid, run);
     }
+    return async () => await lookAtBases({ ...parts, baseImages, baseImagePollMs: 60_000 });
+  };
+  const started = async (...names: readonly string[]) =>
+    (await tasks.list()).flatMap(({ taskName = '' }) => (names.includes(taskName) ? [taskName] : [])).sort();
+
+  test('an image of another registry is asked for once for all its tasks, and starts them when it has changed', async () => {
+    const { host, state, server } = await registry({ isPrivate: true });
+    const look = await standing(host, { 'task-one': login.password, 'task-two': login.password });
     await look();
     await look();
     const asked = () => server.received.filter(({ headers }) => headers.authorization === 'Bearer abc').length;
@@ -125,7 +129,47 @@ forEachDatabase((_, open) => {
     await look();
     await look();
     assert.equal(asked(), 2);
-    const runs = await tasks.list();
-    assert.deepEqual(runs.map(({ taskName }) => taskName).sort(), ['task-one', 'task-two']);
+    assert.deepEqual(await started('task-one', 'task-two'), ['task-one', 'task-two']);
+  });
+
+  test('a task is told what its own sign-in sees: neither kept from it nor helped to it by that of another', async () => {
+    const { host, state } = await registry({ isPrivate: true });
+    // Several of each: whichever comes first must not matter.
+    const look = await standing(host, {
+      ...{ 'wrong-1': 'other', 'none-1': undefined, 'right-1': login.password },
+      ...{ 'right-2': login.password, 'none-2': undefined, 'wrong-2': 'other' },
+    });
+    await look();
+    state.digit = 2;
+    clock.advance(91_000);
+    await look();
+    assert.deepEqual(await started('wrong-1', 'none-1', 'right-1', 'right-2', 'none-2', 'wrong-2'), [
+      'right-1',
+      'right-2',
+    ]);
+  });
+
+  test('a registry that answers without end keeps no other from being looked at', async () => {
+    const endless = await webhookReceiver(({ path, headers }, response) => {
+      const challenge = `Bearer realm="http://${headers.host}/token"`;
+      if (!path.startsWith('/token')) return void response.writeHead(401, { 'www-authenticate': challenge }).end();
+      const more = () => {
+        while (response.writable && response.write(Buffer.alloc(65_536, ' ')));
+        response.once('drain', more);
+      };
+      more();
+    });
+    opened.push(endless);
+    const { host, state } = await registry();
+    const lookAtEndless = await standing(`127.0.0.1:${endless.port}`, { 'task-endless': undefined });
+    const look = await standing(host, { 'task-other': undefined });
+    await lookAtEndless();
+    state.digit = 2;
+    clock.advance(91_000);
+    await look();
+    assert.deepEqual(await started('task-other'), ['task-other']);
+    const asked = endless.received.length;
+    await look();
+    assert.equal(endless.received.length, asked, 'its next time is later');
   });
 });

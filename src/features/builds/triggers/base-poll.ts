@@ -2,9 +2,12 @@ import type { Clock } from '../../../platform/clock.ts';
 import type { Database } from '../../../platform/database/database.ts';
 import type { Ids } from '../../../platform/ids.ts';
 import type { JobKind } from '../../../platform/jobs/jobs.ts';
+import { SealError } from '../../../platform/keys/sealer.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { Outbound } from '../../../platform/outbound/outbound.ts';
+import type { Resource } from '../../resources/resource.ts';
 import { findByUid } from '../../resources/resource-store.ts';
+import type { StoredTask } from '../tasks/task.ts';
 import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
 import type { BaseImages } from './base-images.ts';
 import { type RemoteLogin, RemoteRegistryError, type RemoteTag, readRemoteDigest } from './remote-digest.ts';
@@ -30,8 +33,7 @@ export function basePollJob(parts: BasePollParts): JobKind {
     kind: 'builds.bases',
     run: async ({ signal, renew }) => {
       signal.throwIfAborted();
-      await lookAtBases(parts);
-      await renew();
+      await lookAtBases(parts, renew);
     },
     leaseMs: 120_000,
     maxAttempts: 3,
@@ -39,32 +41,60 @@ export function basePollJob(parts: BasePollParts): JobKind {
   };
 }
 
-/** Those whose time it is, each image once for all tasks, with the sign-in of one of them. */
-export async function lookAtBases(parts: BasePollParts): Promise<void> {
+/** Those whose time it is, each image once for all tasks that have the same sign-in there. */
+export async function lookAtBases(parts: BasePollParts, renew: () => Promise<void> = async () => {}): Promise<void> {
   const { database, clock } = parts;
   const due = await database.read
     .selectFrom('task_bases')
     .select(['host', 'repository', 'tag'])
-    .select((at) => at.fn.min<string>('task_uid').as('task_uid'))
     .where('check_at', '<=', clock.nowMicros())
     .where('base_registry_uid', 'is', null)
     .groupBy(['host', 'repository', 'tag'])
     .limit(page)
     .execute();
-  await Promise.all(due.map((image) => lookAt(parts, image, image.task_uid)));
+  await Promise.all(due.map((image) => lookAt(parts, image, renew)));
 }
 
-async function lookAt(parts: BasePollParts, { host, repository, tag }: RemoteTag, taskUid: string): Promise<void> {
+/** A task is told only what its own sign-in sees: that of another may see more, or be wrong. */
+async function lookAt(
+  parts: BasePollParts,
+  { host, repository, tag }: RemoteTag,
+  renew: () => Promise<void>,
+): Promise<void> {
   const { outbound, baseImages, log } = parts;
   const image = { host, repository, tag };
-  try {
-    const digest = await readRemoteDigest(outbound, image, await loginOf(parts, taskUid, host));
-    if (digest !== undefined) await baseImages.seenElsewhere({ ...image, digest });
-  } catch (error) {
-    if (!(error instanceof RemoteRegistryError)) throw error;
-    log.info('base image of a task cannot be looked at', { ...image, error: error.message });
+  for (const { login, taskUids } of await signInsOf(parts, image)) {
+    try {
+      const digest = await readRemoteDigest(outbound, image, login);
+      if (digest !== undefined) await baseImages.seenElsewhere({ ...image, digest }, taskUids);
+    } catch (error) {
+      if (!(error instanceof RemoteRegistryError)) throw error;
+      log.info('base image of tasks cannot be looked at', { ...image, taskUids, error: error.message });
+    }
+    await renew();
   }
   await putOff(parts, image);
+}
+
+type SignIn = { readonly login: RemoteLogin | undefined; readonly taskUids: readonly string[] };
+
+async function signInsOf(parts: BasePollParts, { host, repository, tag }: RemoteTag): Promise<SignIn[]> {
+  const rows = await parts.database.read
+    .selectFrom('task_bases')
+    .select('task_uid')
+    .where('host', '=', host)
+    .where('repository', '=', repository)
+    .where('tag', '=', tag)
+    .where('base_registry_uid', 'is', null)
+    .orderBy('task_uid')
+    .execute();
+  const found: { readonly login: RemoteLogin | undefined; readonly taskUid: string }[] = [];
+  for (const { task_uid: taskUid } of rows) found.push({ login: await loginOf(parts, taskUid, host), taskUid });
+  const groups = Map.groupBy(found, ({ login }) => JSON.stringify([login?.username, login?.password]));
+  return [...groups.values()].map((each) => ({
+    login: each[0]?.login,
+    taskUids: each.map(({ taskUid }) => taskUid),
+  }));
 }
 
 /** By half to one and a half of the mean: many images are not looked at in the same moment. */
@@ -83,12 +113,22 @@ async function putOff({ database, clock, ids, baseImagePollMs }: BasePollParts, 
   );
 }
 
-/** The credential that the task has for the registry; none for a public one. */
+/** The credential that the task has for the registry; none for a public one, and where it cannot be opened. */
 async function loginOf(parts: BasePollParts, taskUid: string, host: string): Promise<RemoteLogin | undefined> {
   const resource = await findByUid(parts.database.read, taskUid);
   if (resource === undefined) return undefined;
-  const registries = Object.entries(openTask(parts, resource).credentials?.customRegistries ?? {});
+  const registries = Object.entries(openedTask(parts, resource)?.credentials?.customRegistries ?? {});
   const found = registries.find(([server]) => hostKey(server) === host)?.[1];
   const [username, password] = [found?.userName?.value, found?.password?.value];
   return username && password ? { username, password } : undefined;
+}
+
+function openedTask(parts: BasePollParts, resource: Resource): StoredTask | undefined {
+  try {
+    return openTask(parts, resource);
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    parts.log.warn('secrets of a task cannot be opened', { taskUid: resource.uid, error });
+    return undefined;
+  }
 }

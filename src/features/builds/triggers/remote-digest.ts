@@ -78,9 +78,7 @@ async function authorizationFor(
     timeoutMs,
     totalTimeoutMs: 2 * timeoutMs,
   });
-  const pieces: Uint8Array[] = [];
-  for await (const piece of answer.body) pieces.push(piece);
-  const body = tokenSchema.safeParse(parse(Buffer.concat(pieces).toString('utf8')));
+  const body = tokenSchema.safeParse(parse(await textOf(answer, host)));
   const token = body.data?.token ?? body.data?.access_token;
   if (answer.status !== 200 || token === undefined)
     throw new RemoteRegistryError(`the tokens of ${host} cannot be had: ${realm.hostname} answered ${answer.status}`);
@@ -98,9 +96,23 @@ async function call(outbound: Caller, host: string, request: Parameters<Caller['
   try {
     return await outbound.call(request);
   } catch (error) {
-    if (error instanceof OutboundError) throw new RemoteRegistryError(`${host}: ${error.message}`, { cause: error });
-    throw error;
+    throw remoteError(error, host);
   }
+}
+
+async function textOf(answer: OutboundResponse, host: string): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  try {
+    for await (const piece of answer.body) pieces.push(piece);
+  } catch (error) {
+    throw remoteError(error, host);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
+function remoteError(error: unknown, host: string): unknown {
+  if (!(error instanceof OutboundError)) return error;
+  return new RemoteRegistryError(`${host}: ${error.message}`, { cause: error });
 }
 
 function parse(text: string): unknown {
