@@ -30,6 +30,7 @@ const plainStep = {
 export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: readonly RunPlatform[], now: Date): Task {
   const fill = runTextRenderer(run, now);
   const tags = work.imageNames.map(fill);
+  const isPushed = work.isPushEnabled && tags.length > 0;
   const build: TaskStep = {
     ...plainStep,
     id: 'build',
@@ -47,7 +48,7 @@ export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: rea
         annotations: [],
         hasCache: !work.noCache,
         pulls: false,
-        pushes: false,
+        pushes: isPushed,
         isSquashed: false,
         secrets: [],
         addedHosts: [],
@@ -57,6 +58,5 @@ export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: rea
     },
   };
   const push: TaskStep = { ...plainStep, id: 'push', timeout: pushSeconds, work: { kind: 'push', images: tags } };
-  const isPushed = work.isPushEnabled && tags.length > 0;
   return { version: 'v1.0.0', steps: isPushed ? [build, push] : [build], networks: [], volumes: [] };
 }

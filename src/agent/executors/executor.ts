@@ -9,6 +9,8 @@ export type ImageBuild = {
   readonly context: string;
   readonly dockerfile: string;
   readonly tags: readonly string[];
+  /** Whether all of them are pushed next: an executor may do so with the build, and only tell the digest when asked to push. */
+  readonly pushes: boolean;
   /** Several make an index. */
   readonly platforms: readonly RunPlatform[];
   readonly arguments: ReadonlyMap<string, string | undefined>;

@@ -37,7 +37,7 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
   log.say('Successfully scanned dependencies');
   log.say(`Launching container with name: ${stepId}`);
   const secrets = await Promise.all(options.secrets.map((secret) => secretInCell(room, step, secret)));
-  const { target, labels, annotations, hasCache, pulls, isSquashed, addedHosts } = options;
+  const { target, labels, annotations, hasCache, pulls, pushes, isSquashed, addedHosts } = options;
   await executor.build(
     {
       ...{
@@ -51,6 +51,7 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
         annotations,
         hasCache,
         pulls,
+        pushes,
         isSquashed,
         addedHosts,
       },

@@ -1,0 +1,56 @@
+import { z } from 'zod';
+import { ProgramError, readProgram } from '../program.ts';
+import type { BuildKitSettings } from './buildkit.ts';
+import { connectBuildKit, formatBuildKitAddress } from './buildkit-address.ts';
+
+export type BuildKitFacts = { readonly version: string; readonly platforms: readonly string[] };
+
+/** The first with machine-readable progress, images of layers as manifests, and attestations. Source: BuildKit's releases. */
+const oldestVersion = [0, 13, 0] as const;
+const timeoutMs = 10_000;
+const workersSchema = z.array(
+  z.object({
+    platforms: z.array(z.object({ os: z.string(), architecture: z.string(), variant: z.string().optional() })),
+  }),
+);
+
+/**
+ * Asks a BuildKit what it is. `tls` are paths of the files of its TLS, as buildctl takes them.
+ * Throws RunFailure or ProgramError with what is wrong and what would mend it.
+ */
+export async function checkBuildKit(settings: BuildKitSettings, tls: readonly string[]): Promise<BuildKitFacts> {
+  const { address, program } = settings;
+  const name = formatBuildKitAddress(address);
+  const signal = AbortSignal.timeout(timeoutMs);
+  const read = (...words: readonly string[]) =>
+    readProgram([program, '--addr', name, ...tls, 'debug', ...words], { env: { PATH: '/usr/bin:/bin' }, signal });
+  const client = await readProgram([program, '--version'], { env: {}, signal }).catch((cause: unknown) => {
+    throw new ProgramError(program, 127, `it is missing or does not run, and builds with BuildKit need it (${cause})`);
+  });
+  requireNew('buildctl', client, `install a newer buildctl at ${program}`);
+  (await connectBuildKit(address, signal)).destroy();
+  const info = await read('info').catch((cause: unknown) => refused(name, cause));
+  const version = requireNew(`BuildKit at ${name}`, info, 'start a newer buildkitd there');
+  const workers = await read('workers', '--format', '{{json .}}').catch((cause: unknown) => refused(name, cause));
+  const platforms = workersSchema
+    .parse(JSON.parse(workers))
+    .flatMap((worker) => worker.platforms)
+    .map(({ os, architecture, variant }) => [os, architecture, variant ?? []].flat().join('/'));
+  if (platforms.length === 0) throw new ProgramError('buildctl', 1, `BuildKit at ${name} has no worker: enable one`);
+  return { version, platforms: [...new Set(platforms)] };
+}
+
+function refused(name: string, cause: unknown): never {
+  const reason = cause instanceof ProgramError ? cause.output.trim() : String(cause);
+  throw new ProgramError('buildctl', 1, `BuildKit at ${name} refuses: ${reason}. Check what it allows, and its TLS`);
+}
+
+/** One built without a version says 0.0.0+unknown: nothing is held against it. */
+function requireNew(what: string, text: string, help: string): string {
+  const found = /v(\d+\.\d+\.\d+\S*)/.exec(text)?.[1] ?? 'unknown';
+  const parts = found.split(/[.+-]/).slice(0, 3).map(Number);
+  if (found.startsWith('0.0.0') || found === 'unknown') return found;
+  const difference = oldestVersion.map((part, at) => (parts[at] ?? 0) - part).find((step) => step !== 0) ?? 0;
+  if (difference >= 0) return found;
+  throw new ProgramError('buildctl', 1, `${what} is ${found}, and ${oldestVersion.join('.')} is needed: ${help}`);
+}
