@@ -1,3 +1,4 @@
+import { changesUnderWayEnded } from '../../features/content/changes-under-way.ts';
 import {
   type AdminAccountParts,
   regenerateAdminPassword,
@@ -55,6 +56,8 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
       else await changeRegistryRows(writing.tx, resource);
       await changeRegistryIdentity(parts, writing, { resource, previous });
     },
+    // Pushes that have read the policies of before end first.
+    afterwards: () => changesUnderWayEnded(parts.database, parts.clock),
     refuseRemoval: (resource) => {
       if (resource.name.toLowerCase() !== parts.defaultRegistryName.toLowerCase()) return;
       throw refuse('resourceNeeded', {

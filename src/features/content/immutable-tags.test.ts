@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ContentBench,
   type ContentProcess,
@@ -10,6 +11,7 @@ import {
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleManifest, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
+import { changesUnderWayEnded } from './changes-under-way.ts';
 import { Deletions } from './deletions.ts';
 import { immutableTagsOf } from './immutable-tags.ts';
 import type { Place } from './place.ts';
@@ -30,7 +32,7 @@ test('rules hold for the repositories and tags of their patterns, but for their 
   assert.equal(immutableTagsOf({ ...columns, immutableTags: '[]' }, 'prod/app').holds('v1'), false);
 });
 
-forEachDatabase((_, open) => {
+forEachDatabase((kind, open) => {
   let bench: ContentBench;
   let here: ContentProcess;
   let deletions: Deletions;
@@ -118,6 +120,30 @@ forEachDatabase((_, open) => {
       if (images[index]?.digest === winner) assert.equal(result.status, 'fulfilled');
       else assert.equal(result.status === 'rejected' && result.reason.error, 'tagImmutable');
     }
+  });
+
+  test('rules that were answered hold for every push that ends later', async () => {
+    const place = fresh();
+    await put(place, await imageIn(place), 'latest');
+    const read = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const change = here.change(place, me, async () => {
+      read.resolve();
+      // SQLite has one writer: nobody can set rules meanwhile.
+      if (kind === 'postgres') await goOn.promise;
+    });
+    await read.promise;
+    let isAnswered = false;
+    const answer = changesUnderWayEnded(bench.database, here.clock).then(() => {
+      isAnswered = true;
+    });
+    if (kind === 'postgres') {
+      await sleep(100);
+      assert.equal(isAnswered, false, 'who has read the rules of before is still at work');
+    }
+    goOn.resolve();
+    await change;
+    await answer;
   });
 
   test('such a tag is not deleted on any way, unless its rule allows it', async () => {

@@ -59,7 +59,10 @@ export class Resources {
    * parent), `resourceLeaving`, `scopeLocked`, `preconditionFailed`, and what the type refuses.
    */
   async write(request: WriteRequest): Promise<Written> {
-    return await this.#parts.journal.transaction(async (tx, append) => await this.writeIn(tx, append, request));
+    const { journal } = this.#parts;
+    const written = await journal.transaction(async (tx, append) => await this.writeIn(tx, append, request));
+    await request.type.afterwards?.();
+    return written;
   }
 
   /** `write` inside the caller's transaction. */
