@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { formatImageName, parseImageName, withHub, withTag } from '../../wire/tasks/image-name.ts';
-import { Capture, ProgramError } from '../program.ts';
+import { ProgramError } from '../program.ts';
 import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
 import { hideValues } from './hidden-values.ts';
+import { watchLimits } from './reached-limits.ts';
 import { TailFilter } from './tail-filter.ts';
 
 export type BuildahOptions = {
@@ -29,18 +30,18 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     { output, signal }: ExecutorOptions,
     own: Readonly<Record<string, string>> = {},
   ) => {
-    const end = new Capture();
+    const reached = await watchLimits(cell);
     const code = await cell.run(line, {
       ...program(),
       env: { ...programEnv, ...own },
       signal,
       onOutput: (chunk) => {
-        end.add(chunk);
+        reached.see(chunk);
         return output.add(chunk);
       },
     });
     await output.end();
-    if (code !== 0) throw new ProgramError(line[0] ?? '', code, '');
+    if (code !== 0) throw new ProgramError(line[0] ?? '', code, await reached.explain());
   };
   const read = (line: readonly string[], signal?: AbortSignal) =>
     cell.read(line, { ...program(), ...(signal === undefined ? {} : { signal }) });
@@ -104,19 +105,27 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     },
   };
 
+  async function runToEnd(line: readonly string[], { output, signal }: ExecutorOptions): Promise<number> {
+    const tail = new TailFilter();
+    const reached = await watchLimits(cell);
+    try {
+      const onOutput = (chunk: Uint8Array) => {
+        reached.see(chunk);
+        return output.add(tail.add(chunk));
+      };
+      const code = await cell.run(line, { env: programEnv, signal, onOutput });
+      const why = code === 0 ? '' : await reached.explain();
+      if (why !== '') throw new ProgramError('run', code, why);
+      return code;
+    } finally {
+      await output.add(tail.end());
+      await output.end();
+    }
+  }
+
   function run(line: readonly string[], { output, signal }: ExecutorOptions): RunningContainer {
     const stopper = new AbortController();
-    const tail = new TailFilter();
-    const exited = cell
-      .run(line, {
-        env: programEnv,
-        signal: AbortSignal.any([signal, stopper.signal]),
-        onOutput: (chunk) => output.add(tail.add(chunk)),
-      })
-      .finally(async () => {
-        await output.add(tail.end());
-        await output.end();
-      });
+    const exited = runToEnd(line, { output, signal: AbortSignal.any([signal, stopper.signal]) });
     exited.catch(() => {
       // Whoever waits for the container is told; a detached one may have nobody.
     });

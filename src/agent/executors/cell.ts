@@ -9,6 +9,14 @@ export type CellLimits = {
   readonly processes: number;
 };
 
+/** How often the kernel kept a cell to its limits. */
+export type CellRefusals = {
+  readonly limits: CellLimits;
+  /** Programs that were ended because there was no memory left. */
+  readonly memory: number;
+  readonly processes: number;
+};
+
 /** Where a program in a cell reads what was given to it alone. */
 export const givenFile = '/proc/self/fd/3';
 
@@ -38,6 +46,8 @@ export type Cell = {
   readonly read: (words: readonly string[], program?: CellProgram) => Promise<string>;
   /** Throws when the port is taken. */
   readonly listen: (port: number, answer: (connection: Socket) => void) => Promise<CellDoor>;
+  /** What its limits have cost its programs so far; undefined for a room that counts nothing. */
+  readonly refusals?: () => Promise<CellRefusals>;
   /** Processor time so far, in seconds; undefined where it cannot be read. */
   readonly cpuSeconds: () => Promise<number | undefined>;
   /** Ends all that is in it and removes what it stood on. Never throws for what is gone already. */

@@ -20,6 +20,8 @@ export type Cgroup = {
   /** A process that writes its id into each of these belongs to it. */
   readonly memberFiles: readonly string[];
   readonly cpuSeconds: () => Promise<number | undefined>;
+  /** How often what is in it met a limit; 0 where the kernel does not count. */
+  readonly refusals: () => Promise<{ readonly memory: number; readonly processes: number }>;
   /** Kills what is in it and removes it. */
   readonly remove: () => Promise<void>;
 };
@@ -33,6 +35,10 @@ export async function createCgroup(name: string, limits: CellLimits): Promise<Cg
   return {
     memberFiles: folders.map((folder) => join(folder, 'cgroup.procs')),
     cpuSeconds: () => cpuSecondsOf(name),
+    refusals: async () => ({
+      memory: await countIn(fileOf(name, 'memory', isUnified() ? 'memory.events' : 'memory.oom_control'), 'oom_kill'),
+      processes: await countIn(fileOf(name, 'pids', 'pids.events'), 'max'),
+    }),
     remove: () => removeFolders(folders),
   };
 }
@@ -106,6 +112,17 @@ async function cpuSecondsOf(name: string): Promise<number | undefined> {
     // Figures are told where the kernel has them.
     return undefined;
   }
+}
+
+function fileOf(name: string, controller: (typeof controllers)[number], file: string): string {
+  return isUnified() ? join(mount, parent, name, file) : join(mount, controller, parent, name, file);
+}
+
+/** Of a file with a word and a number in each line. */
+async function countIn(file: string, word: string): Promise<number> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  const line = text.split('\n').find((each) => each.startsWith(`${word} `));
+  return Number(line?.slice(word.length + 1) ?? 0);
 }
 
 async function removeFolders(folders: readonly string[]): Promise<void> {

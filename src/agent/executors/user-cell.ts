@@ -134,7 +134,7 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
     holder = spawnHolder(disk, cgroup);
     const first = await firstProcessOf(holder);
     await mapUsers(first, options.firstUserId);
-    const cell = cellOf(first, cgroup, { home, doors, close });
+    const cell = cellOf(first, cgroup, { home, limits: options.limits, doors, close });
     await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
     return cell;
   } catch (cause) {
@@ -203,11 +203,14 @@ async function endHolder(holder: ChildProcess | undefined): Promise<void> {
   await ended;
 }
 
-function cellOf(
-  first: number,
-  cgroup: Cgroup,
-  { home, doors, close }: { readonly home: string; readonly doors: Set<CellDoor>; readonly close: () => Promise<void> },
-): Cell {
+type CellParts = {
+  readonly home: string;
+  readonly limits: CellLimits;
+  readonly doors: Set<CellDoor>;
+  readonly close: () => Promise<void>;
+};
+
+function cellOf(first: number, cgroup: Cgroup, { home, limits, doors, close }: CellParts): Cell {
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
@@ -241,6 +244,7 @@ function cellOf(
       doors.add(door);
       return door;
     },
+    refusals: async () => ({ limits, ...(await cgroup.refusals()) }),
     cpuSeconds: cgroup.cpuSeconds,
     close,
   };
