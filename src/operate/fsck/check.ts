@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, digestOf, parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
 import { parseManifest } from '../../core/manifest.ts';
 import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
 import type { RowSource } from '../rows.ts';
@@ -38,19 +39,24 @@ type BlobRow = {
  * bytes are the scrub's matter. Changes nothing; may run beside a server.
  */
 export async function check(parts: CheckParts): Promise<CheckAccount> {
-  const first = await parts.openRows();
+  const { blobs, kept, content } = await readFirst(parts);
+  const stored = await compareStore(parts, blobs, kept);
+  return {
+    blobs: blobs.length,
+    blobBytes: blobs.reduce((sum, blob) => sum + blob.storedBytes, 0),
+    manifests: content.manifests,
+    findings: [...stored, ...content.findings],
+  };
+}
+
+/** No longer open than it takes: a database keeps what changes meanwhile, and listing a store may take hours. */
+async function readFirst({ openRows, isSparseAllowed }: CheckParts) {
+  const rows = await openRows();
   try {
-    const blobs = await readBlobs(first);
-    const content = await checkContent(first, blobs, parts.isSparseAllowed);
-    const stored = await compareStore(parts, blobs, await readKept(first));
-    return {
-      blobs: blobs.length,
-      blobBytes: blobs.reduce((sum, blob) => sum + blob.storedBytes, 0),
-      manifests: content.manifests,
-      findings: [...stored, ...content.findings],
-    };
+    const blobs = await readBlobs(rows);
+    return { blobs, content: await checkContent(rows, blobs, isSparseAllowed), kept: await readKept(rows) };
   } finally {
-    await first.close();
+    await rows.close();
   }
 }
 
@@ -166,14 +172,11 @@ async function readManifests(source: RowSource, repositories: ReadonlyMap<string
     const [at, digest, body] = [row.text('repository_uid'), row.text('digest'), row.bytes('body')];
     known.add(`${at} ${digest}`);
     sizes.set(`${at} ${digest}`, { at, bytes: row.number('size') });
-    if (isWhole(digest, body)) needs.push({ at, digest, needs: needsOf(body, row.text('media_type')) });
-    else
-      findings.push({
-        kind: 'manifestDamaged',
-        repositoryUid: at,
-        repository: repositories.get(at)?.name ?? '',
-        digest,
-      });
+    const about = { repositoryUid: at, repository: repositories.get(at)?.name ?? '', digest };
+    const needed = isWhole(digest, body) ? needsOf(body, row.text('media_type')) : undefined;
+    if (needed === undefined) findings.push({ kind: 'manifestDamaged', ...about });
+    else if (needed === 'unreadable') findings.push({ kind: 'manifestUnreadable', ...about });
+    else needs.push({ at, digest, needs: needed });
   }
   for await (const row of readRows(source, 'deleted_manifests')) {
     const at = row.text('repository_uid');
@@ -189,12 +192,17 @@ function isWhole(digest: string, body: Uint8Array): boolean {
 }
 
 /** Layers that may not be distributed need not be there. */
-function needsOf(body: Uint8Array, mediaType: string): readonly Needed[] {
-  const { blobs, children } = parseManifest(body, mediaType);
-  return [
-    ...blobs.map(({ digest }) => ({ kind: 'blob' as const, digest })),
-    ...children.map(({ digest }) => ({ kind: 'manifest' as const, digest })),
-  ];
+function needsOf(body: Uint8Array, mediaType: string): readonly Needed[] | 'unreadable' {
+  try {
+    const { blobs, children } = parseManifest(body, mediaType);
+    return [
+      ...blobs.map(({ digest }) => ({ kind: 'blob' as const, digest })),
+      ...children.map(({ digest }) => ({ kind: 'manifest' as const, digest })),
+    ];
+  } catch (error) {
+    if (error instanceof BerthError) return 'unreadable';
+    throw error;
+  }
 }
 
 type UsageFacts = {

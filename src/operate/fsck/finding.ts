@@ -11,6 +11,8 @@ export type Finding =
   | { readonly kind: 'keptMissing'; readonly key: string; readonly sizeBytes: number }
   /** The next push of the manifest replaces its row. */
   | (ManifestFinding & { readonly kind: 'manifestDamaged' })
+  /** Its bytes are those of its digest, and no manifest that this version takes: what it needs is not known. */
+  | (ManifestFinding & { readonly kind: 'manifestUnreadable' })
   /** What a manifest needs and its repository does not show. */
   | (ManifestFinding & { readonly kind: 'manifestIncomplete'; readonly missing: string })
   | { readonly kind: 'tagDangling'; readonly repositoryUid: string; readonly tag: string; readonly digest: string }
@@ -58,6 +60,8 @@ export function findingText(finding: Finding): string {
       return `${finding.key}: ${finding.bytes} bytes that nothing names`;
     case 'manifestDamaged':
       return `${finding.repository}@${finding.digest}: its bytes are not those of its digest; push it again`;
+    case 'manifestUnreadable':
+      return `${finding.repository}@${finding.digest}: its bytes are those that were pushed, and no manifest that this version can read`;
     case 'manifestIncomplete':
       return `${finding.repository}@${finding.digest}: needs ${finding.missing}, which is not there; push it again`;
     case 'tagDangling':

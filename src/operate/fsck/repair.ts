@@ -135,6 +135,8 @@ async function countAnew(
     await disuseBlobs(tx, kind, { registryUid, digests: unused, nowMicros: clock.nowMicros() });
     for (const digest of [...uncounted].sort())
       await useBlob(tx, { registryUid, repositoryUid: '' }, parseDigest(digest));
+    // What was deleted since the look is out of use again.
+    await disuseBlobs(tx, kind, { registryUid, digests: uncounted, nowMicros: clock.nowMicros() });
     await tx
       .insertInto('registry_usage')
       .values({ registry_uid: registryUid, bytes: 0 })
