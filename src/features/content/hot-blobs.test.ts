@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HotBlobs } from './hot-blobs.ts';
 
+/** For four blobs of 10,000 bytes, with what each takes beside them. */
+const budgetBytes = 4 * 11_100;
 const bytesOf = (key: string, sizeBytes: number) => Buffer.alloc(sizeBytes, key);
 
 /** As a read of the whole blob does; whether it came from memory. */
-function read(hot: HotBlobs, key: string, sizeBytes = 25): boolean {
+function read(hot: HotBlobs, key: string, sizeBytes = 10_000): boolean {
   const held = hot.hold(key);
   if (held !== undefined) {
     assert.deepEqual(held.bytes, bytesOf(key, sizeBytes));
@@ -19,7 +21,7 @@ function read(hot: HotBlobs, key: string, sizeBytes = 25): boolean {
 }
 
 test('a blob is in memory from its second read on', () => {
-  const hot = new HotBlobs(100);
+  const hot = new HotBlobs(budgetBytes);
   assert.deepEqual(
     [1, 2, 3, 4].map(() => read(hot, 'a')),
     [false, false, true, true],
@@ -27,7 +29,7 @@ test('a blob is in memory from its second read on', () => {
 });
 
 test('a blob takes the place only of those that are read less often', () => {
-  const hot = new HotBlobs(100);
+  const hot = new HotBlobs(budgetBytes);
   for (const key of ['a', 'b', 'c', 'd']) for (const _ of [1, 2, 3]) read(hot, key);
   for (const _ of [1, 2, 3]) read(hot, 'e');
   assert.ok(read(hot, 'a'), 'read as often as the new one');
@@ -37,7 +39,7 @@ test('a blob takes the place only of those that are read less often', () => {
 });
 
 test('what is being sent keeps its place', () => {
-  const hot = new HotBlobs(100);
+  const hot = new HotBlobs(budgetBytes);
   const held = ['a', 'b', 'c', 'd'].map((key) => {
     for (const _ of [1, 2]) read(hot, key);
     return hot.hold(key);
@@ -51,16 +53,16 @@ test('what is being sent keeps its place', () => {
 });
 
 test('a blob larger than a quarter of the memory stays out', () => {
-  const hot = new HotBlobs(100);
-  for (const _ of [1, 2, 3]) assert.ok(!read(hot, 'large', 26));
+  const hot = new HotBlobs(budgetBytes);
+  for (const _ of [1, 2, 3]) assert.ok(!read(hot, 'large', 12_000));
 });
 
 test('a read that ends early leaves nothing, and its room is free again', () => {
-  const hot = new HotBlobs(100);
+  const hot = new HotBlobs(budgetBytes);
   for (const _ of Array.from({ length: 20 })) {
     assert.equal(hot.hold('a'), undefined);
-    const filling = hot.fill('a', 25);
-    filling?.add(bytesOf('a', 24));
+    const filling = hot.fill('a', 10_000);
+    filling?.add(bytesOf('a', 9_999));
     filling?.end();
     filling?.end();
   }
@@ -69,10 +71,17 @@ test('a read that ends early leaves nothing, and its room is free again', () => 
 });
 
 test('one read fills at a time', () => {
-  const hot = new HotBlobs(100);
+  const hot = new HotBlobs(budgetBytes);
   for (const _ of [1, 2]) hot.hold('a');
-  assert.ok(hot.fill('a', 25));
-  assert.equal(hot.fill('a', 25), undefined);
+  assert.ok(hot.fill('a', 10_000));
+  assert.equal(hot.fill('a', 10_000), undefined);
+});
+
+test('what small blobs take beside their bytes counts too', () => {
+  const hot = new HotBlobs(budgetBytes);
+  const keys = Array.from({ length: 1_000 }, (_, at) => `small${at}`);
+  for (const key of keys) for (const _ of [1, 2]) read(hot, key, 1);
+  assert.ok(keys.filter((key) => read(hot, key, 1)).length <= budgetBytes / 1_000);
 });
 
 test('without memory nothing is kept', () => {

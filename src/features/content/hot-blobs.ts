@@ -2,6 +2,10 @@ import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 
 /** Keys whose reads are counted; when there are more, all counts are halved and those of one read are forgotten. */
 const maxCounted = 4_096;
+/** What a blob takes beside its bytes. */
+const entryBytes = 1_024;
+/** Least recently read blobs that are looked at for one that may go. */
+const maxLookedAt = 64;
 
 /** A whole blob in memory; nobody takes its place before `release`. */
 export type HeldBlob = { readonly bytes: Uint8Array; readonly release: () => void };
@@ -54,9 +58,10 @@ export class HotBlobs {
 
   /** Undefined when the blob is to be read as if there were no memory for any. */
   fill(key: StorageKey, sizeBytes: number): Filling | undefined {
-    if (sizeBytes > this.#maxBlobBytes || this.#filling.has(key) || !this.#makeRoom(key, sizeBytes)) return undefined;
+    const takenBytes = sizeBytes + entryBytes;
+    if (takenBytes > this.#maxBlobBytes || this.#filling.has(key) || !this.#makeRoom(key, takenBytes)) return undefined;
     this.#filling.add(key);
-    this.#usedBytes += sizeBytes;
+    this.#usedBytes += takenBytes;
     const memory = Buffer.allocUnsafeSlow(sizeBytes);
     let filledBytes = 0;
     return {
@@ -67,7 +72,7 @@ export class HotBlobs {
       end: () => {
         if (!this.#filling.delete(key)) return;
         if (filledBytes === sizeBytes) this.#entries.set(key, { memory, holders: 0 });
-        else this.#usedBytes -= sizeBytes;
+        else this.#usedBytes -= takenBytes;
       },
     };
   }
@@ -81,22 +86,22 @@ export class HotBlobs {
   }
 
   /** Removes blobs that are read less often and that nobody is being sent. */
-  #makeRoom(key: StorageKey, sizeBytes: number): boolean {
+  #makeRoom(key: StorageKey, takenBytes: number): boolean {
     const reads = this.#counts.get(key) ?? 0;
     if (reads < 2) return false;
     let freeBytes = this.#budgetBytes - this.#usedBytes;
     const leaving: [StorageKey, Entry][] = [];
-    for (const [other, entry] of this.#entries) {
-      if (freeBytes >= sizeBytes) break;
+    for (const [other, entry] of this.#entries.entries().take(maxLookedAt)) {
+      if (freeBytes >= takenBytes) break;
       if (entry.holders > 0) continue;
       if ((this.#counts.get(other) ?? 0) >= reads) continue;
       leaving.push([other, entry]);
-      freeBytes += entry.memory.length;
+      freeBytes += entry.memory.length + entryBytes;
     }
-    if (freeBytes < sizeBytes) return false;
+    if (freeBytes < takenBytes) return false;
     for (const [other, { memory }] of leaving) {
       this.#entries.delete(other);
-      this.#usedBytes -= memory.length;
+      this.#usedBytes -= memory.length + entryBytes;
     }
     return true;
   }
