@@ -374,7 +374,7 @@ export const settingsSchema = z.strictObject({
     unit: 'on or off',
     default: 'off',
     meaning:
-      'Whether agents also do runs of pull requests with a buildah or runc that lacks fixes of known escapes from containers.',
+      'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers.',
   }),
   buildMemory: setting(parseByteSize, {
     unit: 'size',

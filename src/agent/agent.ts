@@ -26,7 +26,7 @@ export type AgentParts = {
   readonly slots: number;
   /** Whether steps reach more than the registry here; the server may say no for all agents. */
   readonly hasNetwork: boolean;
-  /** Also with programs that lack fixes of known escapes: who makes a pull request may be a stranger. */
+  /** Those of forks, also with programs that lack fixes of known escapes from containers. */
   readonly doesUnpatchedPullRequests: boolean;
   /** Random, as names of runs' folders. */
   readonly uid: () => string;

@@ -31,7 +31,7 @@ const programs: readonly (readonly [string, string])[] = [
 ];
 
 const advice =
-  'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them runs of pull requests are refused';
+  'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them pull requests from forks are refused';
 
 /** What this machine can do for runs. Security rule 20: versions are looked at and told. */
 export async function checkHost(): Promise<HostFacts> {
