@@ -44,6 +44,16 @@ describe('tags put back and moved together', () => {
   const command = async (...args: string[]) =>
     (await run(berth, ['tag', ...args, '--data', bench().server.dataFolder])).stdout.trim();
 
+  test('tags that are named as these routes are shown and deleted as others', async () => {
+    for (const tag of ['_diff', '_rollback']) {
+      await push('named/app', tag);
+      for (const word of ['_tags', '_usage'])
+        assert.equal((await send('GET', `/acr/v1/named/app/${word}/${tag}`)).status, 200);
+      assert.equal((await send('DELETE', `/acr/v1/named/app/_tags/${tag}`)).status, 202);
+      assert.equal((await send('GET', `/acr/v1/named/app/_tags/${tag}`)).status, 404);
+    }
+  });
+
   test('a repository is compared with what it was, rolled back, and the rollback is undone', async () => {
     const first = await push('roll/app', 'latest');
     const good = await instant();

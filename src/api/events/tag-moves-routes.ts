@@ -49,9 +49,11 @@ export function tagMovesRoutes(parts: TagMovesRouteParts): Hono<Env> {
   const routes = new Hono<Env>();
   routes.post('/acr/v1/_release', async (c) => await release(parts, callOf(parts, c)));
   routes.use('/acr/v1/*', async (c, next) => {
-    const [, name = '', word = ''] = /^\/acr\/v1\/(.+)\/(_diff|_rollback)$/.exec(c.req.path) ?? [];
-    if (word === '') return await next();
-    const repository = parseRepositoryName(decoded(name));
+    const [, given = '', word = ''] = /^\/acr\/v1\/(.+)\/(_diff|_rollback)$/.exec(c.req.path) ?? [];
+    const name = decoded(given);
+    // Behind another word it is the name of a tag.
+    if (word === '' || name.split('/').some((segment) => segment.startsWith('_'))) return await next();
+    const repository = parseRepositoryName(name);
     const known = repositoryTagMoves.find((route) => route.word === word);
     if (known?.method !== c.req.method) {
       c.header('Allow', known?.method ?? '');
