@@ -1,4 +1,5 @@
 import { parentRegistry, refuseTooMany } from '../../features/access/registry-children.ts';
+import type { Run } from '../../features/builds/run.ts';
 import type { Runs } from '../../features/builds/runs.ts';
 import {
   agentPoolOf,
@@ -6,6 +7,7 @@ import {
   checkAgentPoolName,
   validateAgentPool,
 } from '../../features/builds/tasks/agent-pool.ts';
+import { forgetAgentPool } from '../../features/builds/tasks/agent-pool-tokens.ts';
 import { tidy } from '../../features/builds/tasks/task.ts';
 import { raiseAccessEpoch } from '../../features/identity/access-epoch.ts';
 import type { Resource } from '../../features/resources/resource.ts';
@@ -25,6 +27,8 @@ export type AgentPoolTypeParts = {
 
 /** A client that deletes a pool looks at it once more, and fails when it is gone by then. Source: az wire document, 2.20. */
 const readableMs = 5_000;
+/** Of runs that are cancelled with their pool. An agent hears of it with its next heartbeat. */
+const lastWordsMs = 60_000;
 const page = 500;
 
 /** Named pools of agents. Source: Microsoft.ContainerRegistry/registries/agentPools; ACR tasks, 4.7. */
@@ -44,6 +48,7 @@ export function agentPoolArmType(parts: AgentPoolTypeParts): ArmType {
       await refuseTooMany(tx, await parentRegistry(kind, tx, resource), resource);
     },
     clear: async (resource, job) => await clearPool(parts, resource, job),
+    forget: async (writing, resource) => await forgetAgentPool(parts.database, writing, resource),
     properties: (resource) => ({ ...tidy(agentPoolOf(resource)), provisioningState: resource.state }),
     actions: {
       listqueuestatus: {
@@ -58,7 +63,10 @@ export function agentPoolArmType(parts: AgentPoolTypeParts): ArmType {
   };
 }
 
-/** Runs that wait for the pool would wait for ever: they are cancelled. Those that an agent has begun go on. */
+/**
+ * Nobody would take the runs that wait for the pool, and the tokens of its agents end with it: all of its runs are cancelled. Those
+ * that an agent has begun are given a while to say their last words.
+ */
 async function clearPool(
   parts: AgentPoolTypeParts,
   resource: Resource,
@@ -66,18 +74,19 @@ async function clearPool(
 ): Promise<void> {
   const { runs } = parts.builds;
   const registry = await registryOf(parts, resource);
-  const isWaiting = (run: { readonly status: string; readonly agentPoolName?: string }) =>
-    run.status === 'Queued' && run.agentPoolName?.toLowerCase() === resource.name.toLowerCase();
-  const cancel = async () => {
-    for (const { runId } of await runs.list(registry.uid, isWaiting, page)) {
+  const isOfPool = (run: Run) =>
+    run.finishedAtMicros === undefined && run.agentPoolName?.toLowerCase() === resource.name.toLowerCase();
+  const endMs = parts.clock.monotonicMs() + lastWordsMs;
+  for (let isReadable = false; ; isReadable = true) {
+    const left = await runs.list(registry.uid, isOfPool, page);
+    for (const { runId } of left) {
       await runs.cancel(registry.uid, runId, resource.changedBy.uid);
       await renew();
     }
-  };
-  await cancel();
-  await parts.clock.sleep(readableMs, signal);
-  await renew();
-  await cancel();
+    if (isReadable && (left.length === 0 || parts.clock.monotonicMs() >= endMs)) return;
+    await parts.clock.sleep(readableMs, signal);
+    await renew();
+  }
 }
 
 async function registryOf({ database, tenantUid }: AgentPoolTypeParts, { parentId }: Resource): Promise<Resource> {

@@ -13,8 +13,16 @@ export function agentPoolOf({ properties }: Pick<Resource, 'properties'>): Agent
   return agentPoolSchema.parse(properties);
 }
 
+/** What people call the pool that every registry has, when they make tokens for its agents. */
+const sharedName = 'default';
+
 /** Throws `resourceNameInvalid`. */
 export function checkAgentPoolName(name: string): void {
+  if (name.toLowerCase() === sharedName)
+    throw refuse('resourceNameInvalid', {
+      message: `The agent pool name '${name}' is taken: it is that of the pool that every registry has. Choose another.`,
+      target: 'name',
+    });
   if (/^[a-zA-Z0-9-]{3,20}$/.test(name)) return;
   throw refuse('resourceNameInvalid', {
     message: `The agent pool name '${name.slice(0, 100)}' is invalid: use 3 to 20 letters, digits and '-'.`,
