@@ -29,7 +29,7 @@ const maxEntries = 500_000;
 const mebibyte = 1024 * 1024;
 /** Open only while a repository is fetched. */
 const gitProxyPort = 3_129;
-const noHead: GitHead = { commit: undefined, branch: undefined };
+const noHead: GitHead = { commit: undefined, branch: undefined, tag: undefined, repository: undefined };
 
 /** Brings the files of a run into its cell. Throws RunFailure. Source: ACR tasks, 1.3. */
 export async function fetchContext(parts: ContextParts, order: RunOrder, signal: AbortSignal): Promise<GitHead> {

@@ -119,7 +119,7 @@ for (const [label, step, reason] of [
 ] as const) {
   test(`${label} ends the run before its first step`, async () => {
     const { result, text } = await done(`steps:\n  - cmd: docker nosuch\n    ${step}\n`);
-    assert.deepEqual([result.status, reason.test(result.message ?? '')], ['Failed', true], result.message);
+    assert.deepEqual([result.status, reason.test(result.message ?? '')], ['Failed', true]);
     assert.doesNotMatch(text, /Executing step/);
   });
 }

@@ -123,6 +123,8 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
     ...order.variables,
     Commit: order.variables.Commit || (head.commit ?? ''),
     Branch: order.variables.Branch || (head.branch ?? ''),
+    GitTag: order.variables.GitTag || (head.tag ?? ''),
+    Repository: order.variables.Repository || (head.repository ?? ''),
   };
   const now = new Date(parts.clock.nowMicros() / 1000);
   const around = { run, sharedVolume, now, cell, workspace, log, outbound: parts.outbound, signal };

@@ -15,10 +15,20 @@ export type GitContext = {
   readonly signal: AbortSignal;
 };
 
-export type GitHead = { readonly commit: string | undefined; readonly branch: string | undefined };
+export type GitHead = {
+  readonly commit: string | undefined;
+  readonly branch: string | undefined;
+  /** Where the address named one. */
+  readonly tag: string | undefined;
+  /** Its address, without credentials. */
+  readonly repository: string | undefined;
+};
+
+const maxNotesBytes = 1024 * 1024;
 
 /**
- * Fetches a repository into the cell: the commit alone where the server allows, with its submodules. Only http and https,
+ * Fetches a repository into the cell: the commit alone where the server allows, with its submodules and, where Git LFS keeps
+ * files of it, those. Only http and https,
  * whatever the repository says of submodules. The credential goes to the repository's origin alone, and is in no argument;
  * with one, redirects are not followed, as git would take it along.
  * Throws RunFailure. Source: ACR tasks, 1.3; security rules 19 and 21.
@@ -36,15 +46,22 @@ export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead
   };
   try {
     await cell.read(['git', 'init', '--quiet', clone]);
+    await git('remote', 'add', 'origin', url.href);
     await fetchCommit(git, url.href, context.ref);
     await git('submodule', 'update', '--init', '--recursive', '--depth', '1', '--quiet');
+    await fetchLargeFiles(git);
   } catch (cause) {
     context.signal.throwIfAborted();
+    if (cause instanceof RunFailure) throw cause;
     throw new RunFailure(`cannot fetch ${withoutSecrets(url.href)}: ${shown(cause, credential)}`, { cause });
   }
+  const tag = await tagOf(cell, clone, context);
+  const isBranch = tag === undefined && context.ref?.startsWith('pull/') !== true;
   const head = {
     commit: await git('rev-parse', 'HEAD').catch(() => undefined),
-    branch: context.ref?.startsWith('pull/') === true ? undefined : context.ref,
+    branch: isBranch ? context.ref : undefined,
+    tag,
+    repository: url.href,
   };
   await moveFolder(cell, clone, context);
   return head;
@@ -70,6 +87,46 @@ async function fetchCommit(git: Git, url: string, ref: string | undefined): Prom
     await git('fetch', '--quiet', '--tags', '--', url, '+refs/heads/*:refs/remotes/origin/*');
     await git('checkout', '--quiet', '--detach', ref);
   }
+}
+
+/** The tag that was fetched: git notes of what kind each was. Source: git-fetch(1), FETCH_HEAD. */
+async function tagOf(cell: Cell, clone: string, { ref, signal }: GitContext): Promise<string | undefined> {
+  if (ref === undefined) return undefined;
+  const name = ref.replace(/^refs\/tags\//, '');
+  const words = ['head', '-c', String(maxNotesBytes), '--', `${clone}/.git/FETCH_HEAD`];
+  const notes = await cell.read(words, { signal }).catch(() => '');
+  return notes.includes(`\ttag '${name}' of `) ? name : undefined;
+}
+
+/** As `git lfs install` sets them: without, files are fetched and stay pointers. */
+const largeFileSettings = [
+  ...['-c', 'filter.lfs.clean=git-lfs clean -- %f', '-c', 'filter.lfs.smudge=git-lfs smudge -- %f'],
+  ...['-c', 'filter.lfs.process=git-lfs filter-process', '-c', 'filter.lfs.required=true'],
+];
+
+/** Throws RunFailure where git-lfs is missing: what it keeps would be built as its pointers. */
+async function fetchLargeFiles(git: Git): Promise<void> {
+  const pointer = [
+    '--quiet',
+    '--cached',
+    '--recurse-submodules',
+    '-I',
+    '-e',
+    '^version https://git-lfs.github.com/spec/v1$',
+  ];
+  const hasPointers = await git('grep', ...pointer).then(
+    () => true,
+    () => false,
+  );
+  if (!hasPointers) return;
+  await git('lfs', 'version').catch((cause: unknown) => {
+    throw new RunFailure(
+      "the repository keeps files with Git LFS, and the agent's machine has no git-lfs: install it there (apt-get install git-lfs)",
+      { cause },
+    );
+  });
+  await git(...largeFileSettings, 'lfs', 'pull');
+  await git(...largeFileSettings, 'submodule', '--quiet', 'foreach', '--recursive', 'git lfs pull');
 }
 
 /** A user name alone is a token: it is sent as the password of the user `dummy`. */
