@@ -3,6 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
+import type { Answer } from '../../platform/database/send-ahead.ts';
 import { addUsage, useBlob } from './storage-use.ts';
 
 /** A blob whose bytes are durable in the store and whose digest was checked. */
@@ -33,7 +34,7 @@ export async function commitBlob(
   blob: FinishedBlob,
   badKey: StorageKey | undefined,
 ): Promise<StorageKey> {
-  const row = await insertBlob(tx, {
+  const inserted = await insertBlob.ahead(tx, {
     registry: target.registryUid,
     digest: blob.digest,
     key: blob.storageKey,
@@ -43,8 +44,9 @@ export async function commitBlob(
     graceUntil: target.graceUntilMicros,
     checksums: blob.checksums,
   });
-  if (row === undefined) throw new Error('an inserted blob returned no row');
   await linkBlob(tx, target, blob.digest);
+  const [row] = await inserted();
+  if (row === undefined) throw new Error('an inserted blob returned no row');
   return row.storage_key;
 }
 
@@ -89,14 +91,15 @@ export async function linkCopy(
   digest: Digest,
   storageKey: StorageKey,
 ): Promise<void> {
-  const row = await renewGrace(tx, {
+  const renewed = await renewGrace.ahead(tx, {
     registry: target.registryUid,
     digest,
     key: storageKey,
     graceUntil: target.graceUntilMicros,
   });
-  if (row === undefined) throw new CopyGone();
-  await linkBlob(tx, target, digest);
+  const link = await sendLink(tx, target, digest);
+  if ((await renewed()).length === 0) throw new CopyGone();
+  await useLinked(tx, target, digest, await link());
 }
 
 const renewGrace = hotStatement(['registry', 'digest', 'key', 'graceUntil'], (on, parameter) =>
@@ -111,16 +114,27 @@ const renewGrace = hotStatement(['registry', 'digest', 'key', 'graceUntil'], (on
 );
 
 /** Makes a blob of the registry visible in one of its repositories. Throws `storageLimitReached`. */
-export async function linkBlob(
+export async function linkBlob(tx: Transaction, target: LinkTarget, digest: Digest): Promise<void> {
+  const link = await sendLink(tx, target, digest);
+  await useLinked(tx, target, digest, await link());
+}
+
+type LinkTarget = Omit<CommitTarget, 'graceUntilMicros'>;
+type Link = { readonly isReferenced: number };
+
+async function sendLink(tx: Transaction, target: LinkTarget, digest: Digest): Promise<Answer<Link>> {
+  return await insertLink.ahead(tx, { repository: target.repositoryUid, digest, now: target.nowMicros });
+}
+
+/** Manifests may be pushed before their blobs: the blob comes into use when it is here. */
+async function useLinked(
   tx: Transaction,
-  target: Omit<CommitTarget, 'graceUntilMicros'>,
+  { registryUid, repositoryUid, limitBytes }: LinkTarget,
   digest: Digest,
+  [link]: readonly Link[],
 ): Promise<void> {
-  const { registryUid, repositoryUid, nowMicros } = target;
-  const link = await insertLink(tx, { repository: repositoryUid, digest, now: nowMicros });
-  // Manifests that may be pushed before their blobs: the blob comes into use when it is here.
   if (link?.isReferenced !== 1) return;
-  await addUsage(tx, registryUid, await useBlob(tx, { registryUid, repositoryUid }, digest), target.limitBytes);
+  await addUsage(tx, registryUid, await useBlob(tx, { registryUid, repositoryUid }, digest), limitBytes);
 }
 
 const insertLink = hotStatement(['repository', 'digest', 'now'], (on, parameter) =>

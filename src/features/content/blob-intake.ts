@@ -30,7 +30,8 @@ export type Sent = Pick<Upload, 'handle' | 'tokens'>;
 /** `hashed` is the finished digest of all that was sent, found to be `wanted`. */
 export type Content = { readonly wanted: Digest; readonly hashed: IncomingDigest };
 
-type Copy = { readonly storageKey: StorageKey; readonly size: number };
+/** Good bytes of a digest that the registry has already. */
+export type Copy = { readonly storageKey: StorageKey; readonly size: number };
 
 /** The step that makes sent bytes a blob of the registry. A digest that is here already is compared, not written again. */
 export class BlobIntake {
@@ -50,8 +51,12 @@ export class BlobIntake {
    * a moment ago is not read again.
    * Throws `digestInvalid`, what the body throws, and `busy` when the copy fails or goes away meanwhile: a second try stores.
    */
-  async linkSame(target: Target, wanted: Digest, body: IncomingBytes): Promise<IncomingBytes | undefined> {
-    const copy = await this.#copyOf(target, wanted);
+  async linkSame(
+    target: Target,
+    wanted: Digest,
+    body: IncomingBytes,
+    copy: Copy | undefined,
+  ): Promise<IncomingBytes | undefined> {
     if (copy === undefined || copy.size !== (body.lengthBytes ?? copy.size)) return body;
     if (this.#compared.has(copy.storageKey)) {
       await requireDigest(body.bytes, wanted, copy.size);
@@ -96,14 +101,14 @@ export class BlobIntake {
   /** Makes checked bytes a blob of the registry; a stored copy that differs from them is replaced. */
   async keep(target: Target, sent: Sent, content: Content): Promise<void> {
     const { store } = this.#parts;
-    const copy = await this.#copyOf(target, content.wanted);
+    const copy = await this.copyOf(target, content.wanted);
     if (copy?.size === content.hashed.sizeBytes && (await this.#isGood(copy.storageKey, sent))) {
       if (await this.#link(target, content.wanted, copy.storageKey)) return await store.abort(sent.handle);
     }
     await this.#commit(target, content, await this.#complete(sent), copy?.storageKey);
   }
 
-  async #copyOf({ place }: Target, digest: Digest): Promise<Copy | undefined> {
+  async copyOf({ place }: Target, digest: Digest): Promise<Copy | undefined> {
     return await this.#queries.copy(this.#parts.database.read, { registry: place.registryUid, digest });
   }
 

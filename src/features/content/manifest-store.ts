@@ -5,6 +5,7 @@ import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-query.ts';
 import { forEachKind, lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import type { Answer } from '../../platform/database/send-ahead.ts';
 import { lockBits } from './attributes.ts';
 import { fromRepository } from './repository-store.ts';
 
@@ -46,22 +47,37 @@ export function createManifestQueries(database: Database) {
   };
 }
 
-/** The digests among `wanted` that this repository cannot show: no link, or damaged bytes. Keeps the others from being collected. */
-export async function missingBlobs(
+/** Resolves to a wait for the digests that are not there; as `sendAhead`. */
+export type Missing = () => Promise<Digest[]>;
+
+/** Asks for the digests among `wanted` that this repository cannot show: no link, or damaged bytes. Keeps the others from being collected. */
+export async function askForMissingBlobs(
   tx: Transaction,
   kind: Database['kind'],
   place: { readonly registryUid: string; readonly repositoryUid: string },
   wanted: readonly Digest[],
-): Promise<Digest[]> {
-  if (wanted.length === 0) return [];
+): Promise<Missing> {
+  if (wanted.length === 0) return none;
   const { registryUid: registry, repositoryUid: repository } = place;
-  const rows = await shownBlobs[kind](
-    tx,
-    { registry, repository },
-    wanted.map((digest) => ({ digest })),
-  );
-  const present = new Set(rows.map((row) => row.digest));
-  return wanted.filter((digest) => !present.has(digest));
+  const items = wanted.map((digest) => ({ digest }));
+  return missingOf(wanted, await shownBlobs[kind].ahead(tx, { registry, repository }, items));
+}
+
+/** The same, waited for. */
+export async function missingBlobs(...question: Parameters<typeof askForMissingBlobs>): Promise<Digest[]> {
+  const missing = await askForMissingBlobs(...question);
+  return await missing();
+}
+
+async function none(): Promise<Digest[]> {
+  return [];
+}
+
+function missingOf(wanted: readonly Digest[], found: Answer<{ readonly digest: string }>): Missing {
+  return async () => {
+    const present = new Set((await found()).map((row) => row.digest));
+    return wanted.filter((digest) => !present.has(digest));
+  };
 }
 
 const shownBlobs = forEachKind((kind) =>
@@ -85,23 +101,32 @@ const shownBlobs = forEachKind((kind) =>
   }),
 );
 
-/** The digests among `wanted` that are no manifests of this repository. Keeps the others from being deleted. */
-export async function missingManifests(
+/** Asks for the digests among `wanted` that are no manifests of this repository. Keeps the others from being deleted. */
+export async function askForMissingManifests(
   tx: Transaction,
   kind: Database['kind'],
   repositoryUid: string,
   wanted: readonly Digest[],
-): Promise<Digest[]> {
-  if (wanted.length === 0) return [];
-  const query = tx
-    .selectFrom('manifests as m')
-    .where('m.repository_uid', '=', repositoryUid)
-    .where('m.digest', 'in', wanted)
-    .select(['m.digest']);
-  const rows = await lockedForKeyShare(kind, query, 'm').execute();
-  const present = new Set(rows.map((row) => row.digest));
-  return wanted.filter((digest) => !present.has(digest));
+): Promise<Missing> {
+  if (wanted.length === 0) return none;
+  const items = wanted.map((digest) => ({ digest }));
+  return missingOf(wanted, await shownManifests[kind].ahead(tx, { repository: repositoryUid }, items));
 }
+
+const shownManifests = forEachKind((kind) =>
+  hotRows(['repository'], ['digest'], (on, parameter, items) => {
+    const query = on
+      .selectFrom('manifests as m')
+      .where('m.repository_uid', '=', parameter<string>('repository'))
+      .where(
+        'm.digest',
+        'in',
+        items.map((item) => item<string>('digest')),
+      )
+      .select(['m.digest']);
+    return lockedForKeyShare(kind, query, 'm');
+  }),
+);
 
 export type ManifestInsert = {
   readonly repositoryUid: string;
@@ -131,7 +156,7 @@ export async function insertManifest(
   const rows = [...references].map(([digest, referenceKind]) => ({ digest, kind: referenceKind }));
   const of = { repository: repositoryUid, manifest: stored.digest };
   for (let start = 0; start < rows.length; start += referencesPerInsert) {
-    await insertReferences(tx, of, rows.slice(start, start + referencesPerInsert));
+    await insertReferences.ahead(tx, of, rows.slice(start, start + referencesPerInsert));
   }
   return true;
 }

@@ -12,10 +12,10 @@ import { Deletions } from './deletions.ts';
 import { immutableTagsOf } from './immutable-tags.ts';
 import type { LastPulls } from './last-pulls.ts';
 import {
+  askForMissingBlobs,
+  askForMissingManifests,
   createManifestQueries,
   insertManifest,
-  missingBlobs,
-  missingManifests,
   type StoredManifest,
   touchManifest,
 } from './manifest-store.ts';
@@ -106,8 +106,11 @@ export class Manifests {
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
-      await this.#checkReferences(tx, place, uid, manifest);
+      const requireReferences = await this.#askForReferences(tx, place, uid, manifest);
       const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
+      await requireReferences();
+      const at = { registryUid: place.registryUid, repositoryUid: uid };
+      const usedBytes = isNew ? await useBlobsOf(tx, at, digest) : undefined;
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       // A repository that this push made has rules that were not read with the registry.
@@ -123,16 +126,14 @@ export class Manifests {
         append(event('tag.set', { tag, digest, region, ...tagState(written) }));
         if (previous !== undefined) untagged.push(previous);
       }
-      const { registryUid } = place;
-      const at = { registryUid, repositoryUid: uid };
       if (registry.retentionDays !== null) await markUntagged(tx, at, untagged, nowMicros);
       if (tags.length === 0) {
         if (!isNew) await touchManifest(tx, uid, digest, nowMicros);
         if (registry.retentionDays !== null) await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
       }
-      if (!isNew) return;
-      const usedBytes = await useBlobsOf(tx, at, digest);
-      await addUsage(tx, registryUid, usedBytes + push.body.byteLength, storageLimitOf(registry, storageLimits));
+      if (usedBytes === undefined) return;
+      const addedBytes = (await usedBytes()) + push.body.byteLength;
+      await addUsage(tx, place.registryUid, addedBytes, storageLimitOf(registry, storageLimits));
     });
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };
@@ -150,18 +151,25 @@ export class Manifests {
     throw new BerthError('manifestDamaged', { digest });
   }
 
-  /** Non-distributable layers count where they were pushed, and may be missing. */
-  async #checkReferences(tx: Transaction, place: Place, repositoryUid: string, manifest: Manifest): Promise<void> {
+  /** Non-distributable layers count where they were pushed, and may be missing. Resolves to the check, for which the next statement need not wait. */
+  async #askForReferences(
+    tx: Transaction,
+    place: Place,
+    repositoryUid: string,
+    manifest: Manifest,
+  ): Promise<() => Promise<void>> {
     const { database, isSparseAllowed } = this.#parts;
     const target = { registryUid: place.registryUid, repositoryUid };
-    const blobs = await missingBlobs(tx, database.kind, target, unique(manifest.blobs));
-    const children = await missingManifests(tx, database.kind, repositoryUid, unique(manifest.children));
-    const missing = [...blobs, ...children];
-    if (isSparseAllowed || missing.length === 0) return;
-    throw new BerthError(
-      'manifestBlobUnknown',
-      missing.slice(0, shownMissing).map((digest) => ({ digest })),
-    );
+    const blobs = await askForMissingBlobs(tx, database.kind, target, unique(manifest.blobs));
+    const children = await askForMissingManifests(tx, database.kind, repositoryUid, unique(manifest.children));
+    return async () => {
+      const missing = [...(await blobs()), ...(await children())];
+      if (isSparseAllowed || missing.length === 0) return;
+      throw new BerthError(
+        'manifestBlobUnknown',
+        missing.slice(0, shownMissing).map((digest) => ({ digest })),
+      );
+    };
   }
 }
 

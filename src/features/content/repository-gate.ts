@@ -5,6 +5,7 @@ import { hotQuery } from '../../platform/database/hot-query.ts';
 /** An empty `repository` is the gate of the templates: shared by who makes a repository, exclusive for who changes them. */
 type At = { readonly registry: string; readonly repository: string };
 
+/** Sent ahead: the next statement of the transaction waits for it in the database. */
 export type RepositoryGate = (tx: Transaction, at: At, isExclusive: boolean) => Promise<void>;
 
 /**
@@ -21,6 +22,6 @@ export function createRepositoryGate(database: Database): RepositoryGate {
     });
   const [share, lock] = [gate('pg_advisory_xact_lock_shared'), gate('pg_advisory_xact_lock')];
   return async (tx, at, isExclusive) => {
-    await (isExclusive ? lock : share)(tx, at);
+    await (isExclusive ? lock : share).ahead(tx, at);
   };
 }

@@ -30,8 +30,8 @@ export async function ensureRepository(
   if (known !== undefined) return known;
   const at = { registry: place.registryUid, name: place.repository };
   const { locks, immutableTags } = await repositoryBeginning(tx, place);
-  await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros, locks, immutableTags });
-  const row = await repositoryUidOf(tx, at);
+  const made = await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros, locks, immutableTags });
+  const row = made ?? (await repositoryUidOf(tx, at));
   if (row === undefined) throw new Error('an inserted repository is not there');
   return row.uid;
 }
@@ -48,7 +48,8 @@ const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks'
       locks: parameter('locks'),
       immutable_tags: parameter('immutableTags'),
     })
-    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing()),
+    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing())
+    .returning('uid'),
 );
 
 const repositoryUidOf = hotStatement(['registry', 'name'], (on, parameter) =>

@@ -25,14 +25,15 @@ const digestsPerStatement = 500;
 /**
  * A registry's bytes in use: its manifests, and each blob once that a manifest references in a repository which shows it. Both
  * are written in the transaction of the change that makes the difference. Takes the blobs of a manifest into use; answers the
- * bytes that were not in use before.
+ * bytes that were not in use before, as `sendAhead`.
  */
 export async function useBlobsOf(
   tx: Transaction,
   { registryUid, repositoryUid }: RepositoryUids,
   manifest: Digest,
-): Promise<number> {
-  return sum(await insertUsedBlobs(tx, { registry: registryUid, repository: repositoryUid, manifest }, []));
+): Promise<() => Promise<number>> {
+  const used = await insertUsedBlobs.ahead(tx, { registry: registryUid, repository: repositoryUid, manifest }, []);
+  return async () => sum(await used());
 }
 
 const insertUsedBlobs = hotRows(['registry', 'repository', 'manifest'], [], (on, parameter) =>

@@ -3,18 +3,36 @@ import { hotQuery } from '../../platform/database/hot-query.ts';
 
 export type UploadQueries = ReturnType<typeof createUploadQueries>;
 
-/** `find`: an upload's row by its uid, beside the tenant's current access epoch; one row whenever the registry exists. `copy`: the registry's good copy of a digest. */
+/**
+ * `find`: an upload's row by its uid, beside the tenant's current access epoch and the registry's good copy of a digest; one row
+ * whenever the registry exists. `copy`: that copy alone.
+ */
 export function createUploadQueries(database: Database) {
   return {
-    find: hotQuery(database.read, ['registry', 'uid'], (queries, parameter) =>
+    find: hotQuery(database.read, ['registry', 'uid', 'digest'], (queries, parameter) =>
       queries
         .selectFrom('registries as g')
         .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
         .leftJoin('uploads as u', (join) =>
           join.onRef('u.registry_uid', '=', 'g.uid').on('u.uid', '=', parameter('uid')),
         )
+        .leftJoin('blobs as b', (join) =>
+          join
+            .onRef('b.registry_uid', '=', 'g.uid')
+            .on('b.digest', '=', parameter('digest'))
+            .on('b.state', '=', 'ready'),
+        )
         .where('g.uid', '=', parameter('registry'))
-        .select(['t.access_epoch as epoch', 'u.handle', 'u.offset', 'u.parts', 'u.fence', 'u.lease_owner as holder']),
+        .select([
+          't.access_epoch as epoch',
+          'u.handle',
+          'u.offset',
+          'u.parts',
+          'u.fence',
+          'u.lease_owner as holder',
+          'b.storage_key as copyKey',
+          'b.size as copySize',
+        ]),
     ),
     copy: hotQuery(database.read, ['registry', 'digest'], (queries, parameter) =>
       queries

@@ -3,7 +3,7 @@ import { BerthError } from '../../core/errors.ts';
 import { BlobMissing } from '../../platform/blob-store/blob-store.ts';
 import type { Authority } from '../access/authority.ts';
 import { requireOn } from './attributes.ts';
-import { BlobIntake } from './blob-intake.ts';
+import { BlobIntake, type Copy, type Target } from './blob-intake.ts';
 import type { ContentParts } from './content-parts.ts';
 import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts';
 import { IncomingDigest } from './incoming-digest.ts';
@@ -38,6 +38,8 @@ export type UploadParts = ContentParts & {
   readonly tickets: UploadTickets;
   readonly limits: UploadLimits;
 };
+
+type Found = { readonly upload: Upload | undefined; readonly copy: Copy | undefined };
 
 /** What a Content-Range header announces, in bytes. */
 export type ChunkRange = { readonly start: number; readonly lengthBytes: number };
@@ -81,7 +83,7 @@ export class Uploads {
 
   /** Bytes stored so far. Throws `uploadUnknown` once the session has ended. */
   async offset(session: UploadSession, authority: Authority): Promise<number> {
-    return (await this.#find(session, authority))?.offset ?? 0;
+    return (await this.#find(session, authority)).upload?.offset ?? 0;
   }
 
   /**
@@ -89,7 +91,7 @@ export class Uploads {
    * Throws `uploadUnknown`, `uploadBusy`, `uploadRange`, `sizeInvalid`, `blobTooLarge`, `uploadTooMany`, `contentLocked`.
    */
   async append(session: UploadSession, authority: Authority, chunk: Chunk): Promise<number> {
-    const found = await this.#find(session, authority);
+    const { upload: found } = await this.#find(session, authority);
     const body = bodyOf(chunk, found?.offset ?? 0);
     return found === undefined
       ? await this.#appendFirst(session, authority, body)
@@ -101,9 +103,9 @@ export class Uploads {
    * Throws as `append` does, and `digestInvalid`, which ends the session.
    */
   async finish(session: UploadSession, authority: Authority, wanted: Digest, chunk: Chunk): Promise<void> {
-    const found = await this.#find(session, authority);
+    const { upload: found, copy } = await this.#find(session, authority, wanted);
     const body = bodyOf(chunk, found?.offset ?? 0);
-    if (found === undefined) return await this.push(session.place, authority, wanted, body);
+    if (found === undefined) return await this.#pushWhole({ place: session.place, authority }, wanted, body, copy);
     await this.#withClaim(found, async (upload) => {
       const { digest, tokens } = await this.#receiveLast(session, upload, wanted, body);
       if (digest.sizeBytes < upload.offset) throw await this.#discard(upload, new BerthError('uploadUnknown'));
@@ -116,9 +118,13 @@ export class Uploads {
 
   /** A blob in one request, without a session. Throws `digestInvalid`, `sizeInvalid`, `blobTooLarge`. */
   async push(place: Place, authority: Authority, wanted: Digest, body: IncomingBytes): Promise<void> {
-    const { store } = this.#parts;
     const target = { place, authority };
-    const unknown = await this.#intake.linkSame(target, wanted, body);
+    await this.#pushWhole(target, wanted, body, await this.#intake.copyOf(target, wanted));
+  }
+
+  async #pushWhole(target: Target, wanted: Digest, body: IncomingBytes, copy: Copy | undefined): Promise<void> {
+    const { store } = this.#parts;
+    const unknown = await this.#intake.linkSame(target, wanted, body, copy);
     if (unknown === undefined) return;
     const handle = await store.begin();
     const digest = new IncomingDigest(algorithmOf(wanted));
@@ -132,7 +138,7 @@ export class Uploads {
 
   /** Ends a session and frees its bytes. */
   async cancel(session: UploadSession, authority: Authority): Promise<void> {
-    const found = await this.#find(session, authority);
+    const { upload: found } = await this.#find(session, authority);
     if (found === undefined) return await this.#cancelUnwritten(session, authority);
     await this.#withClaim(found, async (upload) => {
       await this.#discard(upload, undefined);
@@ -150,19 +156,25 @@ export class Uploads {
     });
   }
 
-  /** The session's row; undefined while nothing was stored. Throws `uploadUnknown` when it ended or expired. */
-  async #find(session: UploadSession, authority: Authority): Promise<Upload | undefined> {
+  /**
+   * The session's row, undefined while nothing was stored, and the registry's copy of what it shall be. Throws `uploadUnknown`
+   * when it ended or expired.
+   */
+  async #find(session: UploadSession, authority: Authority, wanted?: Digest): Promise<Found> {
     const { database, clock, limits } = this.#parts;
-    const row = await this.#queries.find(database.read, { registry: session.place.registryUid, uid: session.uid });
+    const at = { registry: session.place.registryUid, uid: session.uid, digest: wanted ?? '' };
+    const row = await this.#queries.find(database.read, at);
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
-    const { handle, offset, parts, fence, holder } = row;
+    const { handle, offset, parts, fence, holder, copyKey, copySize } = row;
+    const copy = copyKey === null || copySize === null ? undefined : { storageKey: copyKey, size: copySize };
     if (handle === null || offset === null || parts === null || fence === null) {
       if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');
-      return undefined;
+      return { upload: undefined, copy };
     }
     if (handle === '') throw new BerthError('uploadUnknown');
-    return { uid: session.uid, handle, offset, tokens: parseTokens(parts), fence, isHeld: holder !== null };
+    const upload = { uid: session.uid, handle, offset, tokens: parseTokens(parts), fence, isHeld: holder !== null };
+    return { upload, copy };
   }
 
   async #appendFirst(session: UploadSession, authority: Authority, body: IncomingBytes): Promise<number> {

@@ -220,7 +220,7 @@ async function writeManifest(
     .where('repository_uid', '=', repositoryUid)
     .where('digest', '=', digest)
     .execute();
-  const usedBytes = await useBlobsOf(tx, { registryUid, repositoryUid }, digest);
+  const usedBytes = await (await useBlobsOf(tx, { registryUid, repositoryUid }, digest))();
   await addUsage(tx, registryUid, usedBytes + kept.body.byteLength);
   return true;
 }

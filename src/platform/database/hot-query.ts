@@ -1,11 +1,13 @@
 import { type Compilable, CompiledQuery, type RawBuilder, sql } from 'kysely';
 import type { Queries } from './database.ts';
+import { type Answer, sendAhead } from './send-ahead.ts';
 
 /** Runs a query compiled once, on the reading side or inside a transaction; resolves to its first row. */
-export type HotQuery<Name extends string, Row> = (
-  on: Queries,
-  values: Readonly<Record<Name, string>>,
-) => Promise<Row | undefined>;
+export type HotQuery<Name extends string, Row> = {
+  (on: Queries, values: Readonly<Record<Name, string>>): Promise<Row | undefined>;
+  /** As `sendAhead`, inside a transaction. */
+  readonly ahead: (on: Queries, values: Readonly<Record<Name, string>>) => Promise<Answer<Row>>;
+};
 
 /**
  * Compiles a query of a hot path once: building it through Kysely costs several times what SQLite needs to answer.
@@ -20,7 +22,14 @@ export function hotQuery<Name extends string, Row>(
     names.map((name) => ({ name })),
     build(queries, standIn),
   );
-  return async (on, values) => (await rowsOf<Row>(on, compiled, values, []))[0];
+  return Object.assign(
+    async (on: Queries, values: Readonly<Record<Name, string>>) =>
+      (await on.executeQuery<Row>(filled(compiled, values, []))).rows[0],
+    {
+      ahead: async (on: Queries, values: Readonly<Record<Name, string>>) =>
+        await sendAhead<Row>(on, filled(compiled, values, [])),
+    },
+  );
 }
 
 type HotValue = string | number | Uint8Array | null;
@@ -29,10 +38,11 @@ type HotValue = string | number | Uint8Array | null;
 export type Parameter<Name extends string> = <T extends HotValue>(name: Name) => RawBuilder<T>;
 
 /** The same for what a transaction writes; resolves to the first row that the statement returns. */
-export type HotStatement<Name extends string, Row> = (
-  on: Queries,
-  values: Readonly<Record<Name, HotValue>>,
-) => Promise<Row | undefined>;
+export type HotStatement<Name extends string, Row> = {
+  (on: Queries, values: Readonly<Record<Name, HotValue>>): Promise<Row | undefined>;
+  /** As `sendAhead`. */
+  readonly ahead: (on: Queries, values: Readonly<Record<Name, HotValue>>) => Promise<Answer<Row>>;
+};
 
 /** Compiles a statement at its first use, once for each kind of database. */
 export function hotStatement<Name extends string, Row>(
@@ -40,15 +50,24 @@ export function hotStatement<Name extends string, Row>(
   build: (on: Queries, parameter: Parameter<Name>) => Compilable<Row>,
 ): HotStatement<Name, Row> {
   const rows = hotRows(names, [], build);
-  return async (on, values) => (await rows(on, values, []))[0];
+  return Object.assign(
+    async (on: Queries, values: Readonly<Record<Name, HotValue>>) => (await rows(on, values, []))[0],
+    { ahead: async (on: Queries, values: Readonly<Record<Name, HotValue>>) => await rows.ahead(on, values, []) },
+  );
 }
 
 /** A statement that takes any number of items besides, and resolves to all rows that it returns. */
-export type HotRows<Name extends string, ItemName extends string, Row> = (
+export type HotRows<Name extends string, ItemName extends string, Row> = {
+  (...call: RowsCall<Name, ItemName>): Promise<Row[]>;
+  /** As `sendAhead`. */
+  readonly ahead: (...call: RowsCall<Name, ItemName>) => Promise<Answer<Row>>;
+};
+
+type RowsCall<Name extends string, ItemName extends string> = readonly [
   on: Queries,
   values: Readonly<Record<Name, HotValue>>,
   items: readonly Readonly<Record<ItemName, HotValue>>[],
-) => Promise<Row[]>;
+];
 
 /** Compiled once for each number of items, where there are not many. `items` of `build` has the parameters of each. */
 export function hotRows<Name extends string, ItemName extends string, Row>(
@@ -73,7 +92,7 @@ export function hotRows<Name extends string, ItemName extends string, Row>(
       build(on, (name) => sql`${standIn(name)}`, ofItems),
     );
   };
-  return async (on, values, items) => {
+  const compiledFor = (...[on, values, items]: RowsCall<Name, ItemName>) => {
     const { constructor: database } = on.getExecutor().adapter;
     const known = byDatabase.get(database) ?? [];
     const compiled = known[items.length] ?? compile(on, items.length);
@@ -81,8 +100,12 @@ export function hotRows<Name extends string, ItemName extends string, Row>(
       known[items.length] = compiled;
       byDatabase.set(database, known);
     }
-    return await rowsOf<Row>(on, compiled, values, items);
+    return filled(compiled, values, items);
   };
+  return Object.assign(
+    async (...call: RowsCall<Name, ItemName>) => (await call[0].executeQuery<Row>(compiledFor(...call))).rows,
+    { ahead: async (...call: RowsCall<Name, ItemName>) => await sendAhead<Row>(call[0], compiledFor(...call)) },
+  );
 }
 
 /** Statements for more are rare, and building them costs less than running them. */
@@ -113,11 +136,10 @@ function itemStandIn(index: number, name: string): string {
 
 type HotValues = Readonly<Record<string, HotValue>>;
 
-async function rowsOf<Row>(on: Queries, compiled: HotSql, values: HotValues, items: readonly HotValues[]) {
+function filled(compiled: HotSql, values: HotValues, items: readonly HotValues[]): CompiledQuery {
   const parameters = compiled.order.map((entry) => {
     if ('value' in entry) return entry.value;
     return entry.index === undefined ? values[entry.name] : items[entry.index]?.[entry.name];
   });
-  const { rows } = await on.executeQuery<Row>(CompiledQuery.raw(compiled.sql, parameters));
-  return rows;
+  return CompiledQuery.raw(compiled.sql, parameters);
 }

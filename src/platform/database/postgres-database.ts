@@ -1,4 +1,4 @@
-import { Kysely, sql } from 'kysely';
+import { CompiledQuery, Kysely, sql } from 'kysely';
 import { type CustomTypesConfig, Pool, type PoolConfig, types as standardTypes } from 'pg';
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
@@ -7,6 +7,7 @@ import { migrate } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { isLostRace, isTransient } from './postgres-fault.ts';
 import type { Schema } from './schema.ts';
+import { sendAhead } from './send-ahead.ts';
 
 export type PostgresOptions = {
   /** `postgres://user:password@host:port/database?sslmode=…`, or with `?host=<folder>` for a Unix socket. */
@@ -74,7 +75,7 @@ async function oneTransaction<T>(
   let isCommitting = false;
   try {
     const value = await queries.transaction().execute(async (tx) => {
-      if (mayBeLost) await sql`set local synchronous_commit = off`.execute(tx);
+      if (mayBeLost) await sendAhead(tx, CompiledQuery.raw('set local synchronous_commit = off'));
       const result = await work(tx);
       isCommitting = true;
       return result;
@@ -127,7 +128,13 @@ async function refuseUnfitServer(queries: Kysely<Schema>): Promise<void> {
 }
 
 function openPool(config: PoolConfig): Pool {
-  const pool = new Pool({ ...config, connectionTimeoutMillis: maxWaitMs, keepAlive: true, types: numericTypes });
+  const pool = new Pool({
+    ...config,
+    connectionTimeoutMillis: maxWaitMs,
+    keepAlive: true,
+    pipeline: true,
+    types: numericTypes,
+  });
   // A connection that breaks is replaced by the pool; the query that used it gets the error.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));

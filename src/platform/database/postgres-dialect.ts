@@ -1,5 +1,5 @@
 import {
-  CompiledQuery,
+  type CompiledQuery,
   type DatabaseConnection,
   type Dialect,
   type Driver,
@@ -11,8 +11,9 @@ import {
 } from 'kysely';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
 import { isStalePlan, postgresFault } from './postgres-fault.ts';
+import { fillsOn, isSentAhead } from './send-ahead.ts';
 
-/** Kysely over a pool, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
+/** Kysely over a pool of pipelining clients, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
 export class PostgresDialect implements Dialect {
   readonly #pool: Pool;
 
@@ -56,7 +57,7 @@ class PostgresDriver implements Driver {
   }
 
   async beginTransaction(connection: PostgresConnection): Promise<void> {
-    await connection.begin();
+    connection.begin();
   }
 
   async commitTransaction(connection: PostgresConnection): Promise<void> {
@@ -79,6 +80,8 @@ class PostgresConnection implements DatabaseConnection {
   readonly #names: StatementNames;
   #isBroken = false;
   #isTransaction = false;
+  /** When all is answered that was sent ahead in this transaction. */
+  #answered: Promise<unknown> = Promise.resolve();
 
   constructor(client: PoolClient, names: StatementNames) {
     this.#client = client;
@@ -86,15 +89,45 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.#isTransaction)
+      return isSentAhead(query) ? this.#sendAhead<R>(query) : await this.#inOrder(this.#send<R>(query));
+    try {
+      return await this.#send<R>(query);
+    } catch (error) {
+      if (!isStalePlan(error)) throw postgresFault(error);
+    }
+    try {
+      return await this.#query<R>(query, undefined);
+    } catch (error) {
+      throw postgresFault(error);
+    }
+  }
+
+  async #send<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     try {
       return await this.#query<R>(query, this.#names.nameOf(query.sql));
     } catch (error) {
       // The next one to come gets a connection that prepares anew.
       if (isStalePlan(error)) this.#isBroken = true;
-      if (!isStalePlan(error) || this.#isTransaction) throw postgresFault(error);
+      throw error;
     }
+  }
+
+  #sendAhead<R>(query: CompiledQuery): QueryResult<R> {
+    const rows: R[] = [];
+    const arrival = this.#inOrder(this.#send<R>(query)).then((result) => void rows.push(...result.rows));
+    this.#answered = arrival;
+    arrival.catch(toldLater);
+    fillsOn(arrival, rows);
+    return { rows };
+  }
+
+  /** The server refuses all that follows a failed statement: the first error is the one that matters. */
+  async #inOrder<T>(answer: Promise<T>): Promise<T> {
+    answer.catch(toldLater);
     try {
-      return await this.#query<R>(query, undefined);
+      await this.#answered;
+      return await answer;
     } catch (error) {
       throw postgresFault(error);
     }
@@ -106,9 +139,11 @@ class PostgresConnection implements DatabaseConnection {
     return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
   }
 
-  async begin(): Promise<void> {
-    await this.executeQuery(CompiledQuery.raw('begin isolation level read committed'));
+  /** Sent ahead of the first statement. */
+  begin(): void {
     this.#isTransaction = true;
+    this.#answered = this.#client.query('begin isolation level read committed');
+    this.#answered.catch(toldLater);
   }
 
   /** As on SQLite: read in pages. */
@@ -118,13 +153,9 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   async commit(): Promise<void> {
-    try {
-      const { command } = await this.#client.query('commit');
-      // The server answers a commit after a failed statement with a rollback, not with an error.
-      if (command !== 'COMMIT') throw new Error('a statement of the transaction failed and its error was swallowed');
-    } catch (error) {
-      throw postgresFault(error);
-    }
+    const { command } = await this.#inOrder(this.#client.query('commit'));
+    // The server answers a commit after a failed statement with a rollback, not with an error.
+    if (command !== 'COMMIT') throw new Error('a statement of the transaction failed and its error was swallowed');
   }
 
   async rollback(): Promise<void> {
@@ -140,6 +171,9 @@ class PostgresConnection implements DatabaseConnection {
     this.#client.release(this.#isBroken);
   }
 }
+
+/** The error of what was sent ahead is thrown by whoever waits next. */
+function toldLater(): void {}
 
 /** Statements beyond these are parsed by the server each time, so that it does not keep them without bound. */
 const maxNames = 1_000;

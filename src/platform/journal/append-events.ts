@@ -25,7 +25,7 @@ export async function appendEvents(tx: Transaction, events: readonly NewEvent[],
   for (const [stream, ofStream] of byStream) {
     const head = await lockHead(tx, stream, tools);
     const rows = chain(head, ofStream, tools.clock.nowMicros());
-    await insertEvents(tx, {}, rows);
+    await insertEvents.ahead(tx, {}, rows);
     await moveHead(tx, rows);
   }
 }
@@ -69,7 +69,7 @@ async function moveHead(tx: Transaction, rows: readonly EventRow[]): Promise<voi
   const last = rows.at(-1);
   if (last === undefined) return;
   const { stream, seq, hash, occurred_at: time } = last;
-  await updateHead(tx, { stream, seq, hash, time });
+  await updateHead.ahead(tx, { stream, seq, hash, time });
 }
 
 const updateHead = hotStatement(['stream', 'seq', 'hash', 'time'], (on, parameter) =>
