@@ -39,6 +39,16 @@ export async function findPolicy(queries: Queries, registryUid: string): Promise
   return { rules, everyMs: row.every_ms, nextRunAtMicros: row.next_run_at };
 }
 
+/** The rules as they are stored; undefined without any. */
+export async function storedRules(queries: Queries, registryUid: string): Promise<string | undefined> {
+  const row = await queries
+    .selectFrom('lifecycle_policies')
+    .where('registry_uid', '=', registryUid)
+    .select('rules')
+    .executeTakeFirst();
+  return row?.rules;
+}
+
 /** No rules are no policy. */
 export async function writePolicy(
   tx: Transaction,

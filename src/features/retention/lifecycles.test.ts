@@ -275,6 +275,51 @@ forEachDatabase((_, open) => {
     );
   });
 
+  for (const [how, next] of [
+    ['taken back', []],
+    [
+      'replaced',
+      [
+        { action: 'deleteOlder', olderThan: '5d' },
+        { action: 'keepMatching', tags: 'v*' },
+      ],
+    ],
+  ] as const)
+    test(`rules that are ${how} end the run that goes on by them`, async () => {
+      const name = `changed-${next.length}`;
+      const at = bench.place(name);
+      for (let index = 0; index < 4; index += 1) await push(at, image(`${name} ${index}`), `v${index}`);
+      clock.advance(10 * dayMs);
+      await set(name, { action: 'deleteOlder', olderThan: '5d' });
+      const { uid } = await lifecycles.ask(bench.registryUid);
+      let isFirst = true;
+      const failpoint: Failpoint = async (point) => {
+        if (point !== 'delete.commit.after' || !isFirst) return;
+        isFirst = false;
+        await replace(name, ...next);
+      };
+      const racing = { ...bench.here, clock: racingClock(clock), region: testRegion };
+      await new Lifecycles({ ...racing, deletions: new Deletions({ ...racing, failpoint }) }).work(usual);
+      const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+      assert.deepEqual(names(items), ['v0']);
+      assert.match(run.problem ?? '', /rules were changed/);
+      assert.notEqual(run.endedAtMicros, undefined);
+    });
+
+  test('other rules wait for a look at their preview, also where a run is due', async () => {
+    const runs = async () => (await lifecycles.runs(bench.registryUid)).length;
+    await set('look', { action: 'deleteOlder', olderThan: '5d' });
+    clock.advance(2 * dayMs);
+    await replace('look', { action: 'deleteOlder', olderThan: '4d' });
+    const before = await runs();
+    await lifecycles.work(usual);
+    assert.equal(await runs(), before);
+    clock.advance(3_600_000);
+    await replace('look', { action: 'deleteOlder', olderThan: '4d' });
+    await lifecycles.work(usual);
+    assert.equal(await runs(), before + 1, 'the same rules put nothing off');
+  });
+
   test('two who ask at once get one run', async () => {
     await set('nothing', { action: 'deleteOlder', olderThan: '5d' });
     clock.advance(2 * dayMs);

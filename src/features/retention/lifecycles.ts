@@ -29,6 +29,7 @@ import {
   openRun,
   openRuns,
   runsOf,
+  storedRules,
   writePolicy,
 } from './lifecycle-store.ts';
 import { ownAuthority } from './own-authority.ts';
@@ -59,6 +60,8 @@ export type LifecycleChange = {
 
 /** What was pulled of this process is written so often while a run goes on, and its lease extended. */
 const pauseMs = 1_000;
+/** From setting other rules to the first run with them at least: time to look at a preview. */
+const lookMs = 3_600_000;
 /** Runs of a registry that can still be looked at. */
 const runsKept = 10;
 const itemsForgottenAtOnce = 1_000;
@@ -87,7 +90,10 @@ export class Lifecycles {
     return await runsOf(this.#parts.database.read, registryUid);
   }
 
-  /** The first run comes when the time from run to run has passed: there is time to look at a preview. Throws `purgeInvalid`, `registryUnknown`. */
+  /**
+   * The first run comes when the time from run to run has passed; other rules than before wait for an hour at least. A run that
+   * goes on ends with its rules. Throws `purgeInvalid`, `registryUnknown`.
+   */
   async set({ registryUid, tenantUid, rules, everyMs, actor }: LifecycleChange): Promise<void> {
     const { journal, clock, region } = this.#parts;
     rules.forEach(lifecycleRuleOf);
@@ -104,7 +110,9 @@ export class Lifecycles {
       if (registry === undefined) throw new BerthError('registryUnknown');
       const known = await findPolicy(tx, registryUid);
       // Whoever sets rules now and then does not put runs off for ever.
-      const nextRunAtMicros = Math.min(known?.nextRunAtMicros ?? Number.MAX_SAFE_INTEGER, nowMicros + everyMs * 1000);
+      const dueMicros = Math.min(known?.nextRunAtMicros ?? Number.MAX_SAFE_INTEGER, nowMicros + everyMs * 1000);
+      const isSame = JSON.stringify(known?.rules) === JSON.stringify(rules);
+      const nextRunAtMicros = isSame ? dueMicros : Math.max(dueMicros, nowMicros + Math.min(everyMs, lookMs) * 1000);
       await writePolicy(tx, registryUid, { rules, everyMs, nextRunAtMicros }, nowMicros);
       const data = { rules, everyMs };
       append({ stream: streamOf(registryUid, region), type: 'lifecycle.updated', version: 1, actor, data });
@@ -177,11 +185,14 @@ export class Lifecycles {
     const { database, clock, log, lastPulls } = this.#parts;
     const { registryUid } = run;
     let position = await findWalk(database.read, run);
+    const rules = await storedRules(database.read, registryUid);
+    const takenBack = new AbortController();
     let pausedMs = clock.monotonicMs();
     const pause = async () => {
       if (clock.monotonicMs() < pausedMs + pauseMs) return;
       await lastPulls?.flush();
       await job.renew();
+      if ((await storedRules(database.read, registryUid)) !== rules) takenBack.abort();
       const walk = { name: lifecycleWalkName(registryUid), position, nowMicros: clock.nowMicros() };
       await database.transaction(async (tx) => await saveWalk(tx, walk));
       pausedMs = clock.monotonicMs();
@@ -189,7 +200,7 @@ export class Lifecycles {
     const sweep = {
       rules: undefined,
       isDryRun: false,
-      signal: job.signal,
+      signal: AbortSignal.any([job.signal, takenBack.signal]),
       pause,
       record: async (tx: Transaction, items: readonly PurgeItem[]) => await addItems(tx, run.uid, items),
       after: position.after,
@@ -213,7 +224,9 @@ export class Lifecycles {
       isGone = true;
     }
     if (job.signal.aborted) return;
-    const problem = isGone ? new BerthError('registryUnknown').message : problemOf(position.failed);
+    const problem = isGone
+      ? new BerthError('registryUnknown').message
+      : problemOf(position.failed, takenBack.signal.aborted);
     await database.transaction(async (tx) => await endRun(tx, run, { nowMicros: clock.nowMicros(), problem }));
     log.info('lifecycle rules were applied', { registryUid, run: run.uid });
     await this.#forgetOldRuns(registryUid);
@@ -265,8 +278,12 @@ export class Lifecycles {
   }
 }
 
-function problemOf(failed: readonly string[]): string | undefined {
-  if (failed.length === 0) return undefined;
-  const more = failed.length > failedNamed ? ` and ${failed.length - failedNamed} more` : '';
-  return `a fault of the server, which is in its log, left out ${failed.slice(0, failedNamed).join(', ')}${more}`;
+function problemOf(failed: readonly string[], isTakenBack: boolean): string | undefined {
+  const problems = isTakenBack ? ['the rules were changed meanwhile, and what was left stays'] : [];
+  if (failed.length > 0) {
+    const more = failed.length > failedNamed ? ` and ${failed.length - failedNamed} more` : '';
+    const names = failed.slice(0, failedNamed).join(', ');
+    problems.push(`a fault of the server, which is in its log, left out ${names}${more}`);
+  }
+  return problems.length === 0 ? undefined : problems.join('; ');
 }
