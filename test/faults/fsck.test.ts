@@ -6,10 +6,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
 import { z } from 'zod';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { objectStores } from '../support/object-stores.ts';
 import { onPostgres } from '../support/postgres.ts';
 import { startPostgresCluster } from '../support/postgres-cluster.ts';
 import { type Outcome, tryRun } from '../support/run.ts';
-import { startS3Server } from '../support/s3-server.ts';
 import { type BlobSeed, blobSeed, imageOf, type UniqueManifest } from './content.ts';
 import { blobPath, storageKeys } from './leftovers.ts';
 import { isWhole, RegistryClient } from './registry-client.ts';
@@ -187,32 +187,29 @@ describe('fsck', () => {
     client.close();
   });
 
-  test('PostgreSQL and S3: also repairs go on beside the server', async () => {
-    await using cluster = await startPostgresCluster();
-    await using store = await startS3Server();
-    const env = {
-      BERTH_MASTER_KEY: randomBytes(32).toString('base64'),
-      BERTH_BLOBS_KEY_ID: store.credentials.accessKeyId,
-      BERTH_BLOBS_KEY: store.credentials.secretAccessKey,
-    };
-    await using server = await startBerth({ databaseUrl: cluster.url, settings: { blobs: store.blobs }, env });
-    const images = samples(2);
-    await push(server, images);
-    const args = ['--database', cluster.url, '--blobs', store.blobs];
-    assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
-    await onPostgres(cluster.url, async (client) => {
-      await client.query('update registry_usage set bytes = bytes + 7');
-      await client.query(
-        "update blobs set storage_key = substr(storage_key, 1, 20) || 'aaaaaa', stored_size = stored_size where size = 300",
-      );
+  for (const [name, start] of Object.entries(objectStores))
+    test(`PostgreSQL and ${name}: also repairs go on beside the server`, async () => {
+      await using cluster = await startPostgresCluster();
+      await using service = await start();
+      const env = { BERTH_MASTER_KEY: randomBytes(32).toString('base64'), ...service.env };
+      await using server = await startBerth({ databaseUrl: cluster.url, settings: { blobs: service.blobs }, env });
+      const images = samples(2);
+      await push(server, images);
+      const args = ['--database', cluster.url, '--blobs', service.blobs];
+      assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
+      await onPostgres(cluster.url, async (client) => {
+        await client.query('update registry_usage set bytes = bytes + 7');
+        await client.query(
+          "update blobs set storage_key = substr(storage_key, 1, 20) || 'aaaaaa', stored_size = stored_size where size = 300",
+        );
+      });
+      const repaired = await fsck(['--repair', ...args], env);
+      assert.deepEqual(repaired, {
+        code: 1,
+        repaired: ['blobMissing', 'blobMissing', 'usageWrong'],
+        left: ['blobDamaged', 'blobDamaged'],
+      });
+      await push(server, images);
+      assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
     });
-    const repaired = await fsck(['--repair', ...args], env);
-    assert.deepEqual(repaired, {
-      code: 1,
-      repaired: ['blobMissing', 'blobMissing', 'usageWrong'],
-      left: ['blobDamaged', 'blobDamaged'],
-    });
-    await push(server, images);
-    assert.deepEqual(await fsck(args, env), { code: 0, repaired: [], left: [] });
-  });
 });
