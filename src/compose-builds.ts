@@ -62,7 +62,7 @@ export function composeBuilds(
   };
   return {
     runs: new Runs({ ...parts, maxQueued: settings.buildQueueLimit }),
-    leases: new RunLeases({ ...parts, composeOrder, maxLogBytes: settings.buildLogLimit }),
+    leases: new RunLeases({ ...parts, composeOrder, maxLogBytes: mostLogBytes(settings) }),
     agentTokens: new AgentTokens(parts),
     addresses: new BlobAddresses({ ...parts, key: addressKey(data) }),
     queue: new QueueWatch(parts),
@@ -72,6 +72,14 @@ export function composeBuilds(
     blobOriginOf,
     jobKinds,
   };
+}
+
+/**
+ * Agents keep to the limit, and go on to say how the run ends: so all that they send is kept. That is in two attempts what
+ * programs print and 1 MiB of their own, where every line may be nothing but its end, which takes two bytes here instead of one.
+ */
+function mostLogBytes({ buildLogLimit }: Settings): number {
+  return 2 * 2 * (buildLogLimit + mebibyte);
 }
 
 /** Of the addresses that clients are given. */

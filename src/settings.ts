@@ -394,7 +394,7 @@ export const settingsSchema = z.strictObject({
   buildLogLimit: setting(parseByteSize, {
     unit: 'size',
     default: '16MiB',
-    meaning: 'Bytes of the log of one run that are kept; what follows is left out.',
+    meaning: 'Bytes that the programs of one run may print into its log; what follows is left out.',
   }),
   buildContextLimit: setting(parseByteSize, {
     unit: 'size',

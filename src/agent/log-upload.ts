@@ -64,7 +64,7 @@ export class LogUpload {
     const { clock } = this.#parts;
     let lastSentMs = clock.monotonicMs();
     while (this.#waiting.length > 0) {
-      await clock.sleep(collectMs);
+      if (this.#waiting.length < maxPieceBytes) await clock.sleep(collectMs);
       const piece = this.#waiting.subarray(0, maxPieceBytes);
       const isSent = await this.#sendPiece(piece);
       if (isSent) lastSentMs = clock.monotonicMs();

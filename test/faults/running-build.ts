@@ -12,23 +12,37 @@ export const printedLines = 40;
 
 const printing = `i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done`;
 
+/** Programs of this machine that its RUN has, beside a shell. */
+const programs = ['sleep', 'cat', 'tail', 'head', 'yes'];
+
 /**
- * Queues a build that needs no other image: a shell and what it needs, of this machine. It runs the line, which prints unless
- * given. Resolves to the id of its run.
+ * Queues a build that needs no other image: a shell, some programs and what they need, of this machine. It runs the line, which
+ * prints unless given. Resolves to the id of its run.
  */
 export async function scheduleLongBuild(server: BerthServer, line = printing): Promise<string> {
   const dockerfile = `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`;
   const folder = temporaryFolder('long-build');
   try {
     const archive = join(folder.path, 'context.tar');
-    const listed = (await run('ldd', ['/bin/dash', '/bin/sleep'])).stdout.matchAll(/(\/\S+\.so\S*) \(/g);
+    const listed = (await run('ldd', ['/bin/dash', ...programs.map((name) => `/bin/${name}`)])).stdout.matchAll(
+      /(\/\S+\.so\S*) \(/g,
+    );
     const libraries = [...new Set([...listed].map(([, path = '']) => path))];
     const script = [
-      'mkdir -p "$1/bin"; cp /bin/dash "$1/bin/sh"; cp /bin/sleep "$1/bin/"; printf %s "$2" > "$1/Dockerfile"',
-      'root=$1; archive=$3; shift 3; for each; do mkdir -p "$root$(dirname "$each")"; cp -L "$each" "$root/$each"; done',
+      'mkdir -p "$1/bin"; cp /bin/dash "$1/bin/sh"; for each in $4; do cp "/bin/$each" "$1/bin/"; done; printf %s "$2" > "$1/Dockerfile"',
+      'root=$1; archive=$3; shift 4; for each; do mkdir -p "$root$(dirname "$each")"; cp -L "$each" "$root/$each"; done',
       'tar cf "$archive" -C "$root" .',
     ].join('\n');
-    await run('sh', ['-ec', script, 'sh', join(folder.path, 'root'), dockerfile, archive, ...libraries]);
+    await run('sh', [
+      '-ec',
+      script,
+      'sh',
+      join(folder.path, 'root'),
+      dockerfile,
+      archive,
+      programs.join(' '),
+      ...libraries,
+    ]);
     const arm = await armCaller(server);
     const { uploadUrl, relativePath } = z
       .object({ uploadUrl: z.string(), relativePath: z.string() })
