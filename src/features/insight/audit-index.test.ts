@@ -68,6 +68,64 @@ forEachDatabase((_, open) => {
     await close();
   });
 
+  test('whatever text somebody was denied with is indexed, and found by', async () => {
+    const database = await open();
+    const accessLog = createAccessLog({ database, clock: systemClock, ids, log });
+    const journal = createJournal({ database, clock: systemClock, ids });
+    const parts = { database, journal, clock: systemClock, tenantUid };
+    const identities = ['nul\u0000', 'half\ud83d', '"],["', "'; --", `${'x'.repeat(299)}\ud83d\ude00`];
+    for (const identity of identities)
+      accessLog.record({ kind: 'signIn', identity, address: '192.0.2.9', correlationId: '', status: 401 });
+    await accessLog.flush();
+    for (const identity of identities.slice(2)) {
+      const { records } = await auditPage(parts, { scope: tenantUid, identity }, { limit: 10 });
+      assert.deepEqual(
+        records.map((each) => each.identity),
+        [identity],
+      );
+    }
+    assert.equal((await auditPage(parts, { scope: tenantUid }, { limit: 10 })).records.length, identities.length);
+    await accessLog.close();
+  });
+
+  test('a page has the newest lines of a batch, and those that follow continue it', async () => {
+    const database = await open();
+    const held = new HeldClock();
+    const accessLog = createAccessLog({ database, clock: { ...systemClock, nowMicros: held.nowMicros }, ids, log });
+    const journal = createJournal({ database, clock: systemClock, ids });
+    const parts = { database, journal, clock: systemClock, tenantUid };
+    const tags = Array.from({ length: 50 }, (_, index) => `v${index}`);
+    for (const tag of tags) {
+      accessLog.record({
+        kind: 'pull',
+        registryUid: 'contoso',
+        repository: 'app',
+        tag,
+        identity: 'quinn',
+        address: '',
+        correlationId: '',
+        status: 200,
+      });
+      // Two at each instant.
+      if (tags.indexOf(tag) % 2 === 1) held.advance(1_000);
+    }
+    await accessLog.flush();
+    const found: string[] = [];
+    let after: AuditCursor | undefined;
+    do {
+      const page = await auditPage(parts, { scope: 'contoso', identity: 'quinn' }, { after, limit: 7 });
+      found.push(...page.records.map(({ tag }) => tag));
+      after = page.next;
+    } while (after !== undefined);
+    assert.deepEqual(found.toSorted(), tags.toSorted());
+    const pairs = found.map((tag) => Math.floor(Number(tag.slice(1)) / 2));
+    assert.deepEqual(
+      pairs,
+      pairs.toSorted((a, b) => b - a),
+    );
+    await accessLog.close();
+  });
+
   test('a piece spans its accesses, and no more than an hour', async () => {
     const { database, index, close } = await accesses();
     await index();

@@ -1,4 +1,3 @@
-import { zstdDecompressSync } from 'node:zlib';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import { lockedForUpdate } from '../../platform/database/locks.ts';
@@ -6,8 +5,10 @@ import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import { runConsumer } from '../../platform/journal/run-consumer.ts';
 import type { Log } from '../../platform/log.ts';
+import { linesOfBatch } from './access-batch.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { type AuditRecord, recordOfAccess, recordOfEvent } from './audit-record.ts';
+import { type AuditRecord, recordOfEvent, subjectOfAccess } from './audit-record.ts';
+import { hourOf, notesOf, type Piece, type Sample, type Subject, writeNotes } from './audit-terms.ts';
 import { withNames } from './principal-names.ts';
 
 export type AuditIndexParts = {
@@ -19,27 +20,14 @@ export type AuditIndexParts = {
   readonly tenantUid: string;
 };
 
-/** A range of events of a stream, or one batch of accesses. */
-export type Piece = {
-  readonly source: 'journal' | 'access';
-  readonly stream: string;
-  readonly incarnation: string;
-  readonly firstSeq: number;
-  readonly lastSeq: number;
-};
-
-/** No piece spans more, so that a page knows how far to look. */
-export const longestPieceMicros = 3_600_000_000;
-
 export const auditConsumer = 'audit';
 const accessConsumer = 'audit.access';
 /** Events that come within this are indexed together: the index then costs a small part of what the events did. */
 const gatherMs = 1_000;
 /** In one transaction, which keeps others from writing: a batch may hold thousands of terms. */
 const batchesAtOnce = 1;
+/** Removed in one transaction. */
 const termsAtOnce = 200;
-/** Of an identity or repository in a term; longer ones are found by their beginning and then compared. */
-const termLength = 300;
 /** Queries have what is new noted first: between them it may wait, as it takes time from requests. */
 const indexEveryMs = 30_000;
 
@@ -87,7 +75,7 @@ export class AuditIndex {
     if (first === undefined || last === undefined) return;
     const { stream, incarnation } = first;
     const piece = { source: 'journal', stream, incarnation, firstSeq: first.seq, lastSeq: last.seq } as const;
-    await note(tx, this.#parts.tenantUid, piece, events.map(recordOfEvent).map(sampleOf));
+    await note(this.#parts, tx, piece, events.map(recordOfEvent).map(sampleOf));
   }
 }
 
@@ -128,7 +116,7 @@ async function indexNext({ database, clock, tenantUid }: AccessIndexParts, strea
       if (last === undefined) return false;
       for (const { seq, bytes } of batches) {
         const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
-        await note(tx, tenantUid, piece, await withSampleNames(tx, samplesOfBatch(stream, seq, bytes)));
+        await note({ database, tenantUid }, tx, piece, await withSampleNames(database.kind, tx, samplesOfBatch(bytes)));
       }
       const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
       await tx
@@ -169,7 +157,7 @@ export async function forgetBatch(
     .where('seq', '=', seq)
     .executeTakeFirst();
   if (batch === undefined) return;
-  const samples = await withSampleNames(database.read, samplesOfBatch(stream, seq, batch.bytes));
+  const samples = await withSampleNames(database.kind, database.read, samplesOfBatch(batch.bytes));
   const notes = notesOf(tenantUid, samples);
   for (let start = 0; start < notes.length; start += termsAtOnce)
     await database.transaction(async (tx) => {
@@ -190,105 +178,46 @@ export async function forgetBatch(
   );
 }
 
-async function note(tx: Transaction, tenantUid: string, piece: Piece, samples: readonly Sample[]): Promise<void> {
-  const { source, stream, incarnation, firstSeq: first_seq, lastSeq: last_seq } = piece;
-  const place = { source, stream, incarnation, first_seq, last_seq };
-  const rows = notesOf(tenantUid, samples).map((each) => ({ ...each, ...place }));
-  for (let start = 0; start < rows.length; start += termsAtOnce)
-    await tx
-      .insertInto('audit_terms')
-      .values(rows.slice(start, start + termsAtOnce))
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+async function note(
+  { database: { kind }, tenantUid }: Pick<AuditIndexParts, 'database' | 'tenantUid'>,
+  tx: Transaction,
+  piece: Piece,
+  samples: readonly Sample[],
+): Promise<void> {
+  await writeNotes(kind, tx, piece, notesOf(tenantUid, samples));
 }
 
-/** Every term of a piece, hour by hour. */
-function notesOf(tenantUid: string, samples: readonly Sample[]) {
-  const hours = Map.groupBy(samples, ({ firstAtMicros }) => hourOf(firstAtMicros));
-  return [...hours.values()].flatMap((ofHour) => {
-    const span = {
-      first_at: Math.min(...ofHour.map(({ firstAtMicros }) => firstAtMicros)),
-      last_at: Math.max(...ofHour.map(({ lastAtMicros }) => lastAtMicros)),
-    };
-    const terms = new Set(ofHour.flatMap(({ record }) => termsOf(record, tenantUid)));
-    return [...terms].map((term) => ({ term, ...span }));
-  });
+function sampleOf(record: AuditRecord): Sample {
+  return { subject: record, firstAtMicros: record.atMicros, lastAtMicros: record.atMicros };
 }
 
-/** What a record can be looked for by, within the registry or installation it belongs to. */
-export function termsOf(record: AuditRecord, tenantUid: string): string[] {
-  const scope = record.registryUid ?? tenantUid;
-  const { identity, principal, operationName, repository } = record;
-  return [
-    scope,
-    termOf(scope, 'o', operationName),
-    ...[...new Set([identity, principal])].filter((each) => each !== '').map((each) => termOf(scope, 'i', each)),
-    ...(repository === '' ? [] : [termOf(scope, 'r', repository)]),
-  ];
-}
-
-export function termOf(scope: string, kind: 'i' | 'o' | 'r', value: string): string {
-  return `${scope}/${kind}/${value.slice(0, termLength)}`;
-}
-
-/** A record that stands for all of the same terms and hour. */
-type Sample = { readonly record: AuditRecord; readonly firstAtMicros: number; readonly lastAtMicros: number };
-
-function sampleOf(record: AuditRecord) {
-  return { record, firstAtMicros: record.atMicros, lastAtMicros: record.atMicros };
-}
-
-async function withSampleNames(queries: Queries, samples: readonly Sample[]): Promise<Sample[]> {
+async function withSampleNames(
+  kind: Database['kind'],
+  queries: Queries,
+  samples: readonly Sample[],
+): Promise<Sample[]> {
   const named = await withNames(
+    kind,
     queries,
-    samples.map(({ record }) => record),
+    samples.map(({ subject }) => subject),
   );
-  return samples.map((sample, at) => ({ ...sample, record: named[at] ?? sample.record }));
+  return samples.map((sample, at) => ({ ...sample, subject: named[at] ?? sample.subject }));
 }
 
-function hourOf(atMicros: number): number {
-  return Math.floor(atMicros / longestPieceMicros);
-}
-
-/**
- * One sample for each kind of access, registry, repository, identity and hour. Only these are read as records: to check every
- * line would take the time from requests that wait.
- */
-function samplesOfBatch(stream: string, seq: number, bytes: Uint8Array): Sample[] {
-  const samples = new Map<string, { record: AuditRecord; firstAtMicros: number; lastAtMicros: number }>();
-  for (const [index, line] of linesOf(bytes).entries()) {
+/** One sample for each kind of access, registry, repository, identity and hour: a batch has many lines of each. */
+function samplesOfBatch(bytes: Uint8Array): Sample[] {
+  const samples = new Map<string, { subject: Subject; firstAtMicros: number; lastAtMicros: number }>();
+  for (const line of linesOfBatch(bytes)) {
     if (line === '') continue;
-    const access: Readonly<Record<string, unknown>> = JSON.parse(line);
-    const { kind, registryUid, repository, identity } = access;
-    const atMicros = Number(access.at);
-    const key = JSON.stringify([hourOf(atMicros), kind, registryUid, repository, identity]);
+    const { atMicros, ...subject } = subjectOfAccess(line);
+    const { operationName, registryUid, repository, identity } = subject;
+    const key = JSON.stringify([hourOf(atMicros), operationName, registryUid, repository, identity]);
     const same = samples.get(key);
-    if (same === undefined) samples.set(key, sampleOf(recordOfAccess(line, positionOf(stream, seq, index))));
+    if (same === undefined) samples.set(key, { subject, firstAtMicros: atMicros, lastAtMicros: atMicros });
     else {
       same.firstAtMicros = Math.min(same.firstAtMicros, atMicros);
       same.lastAtMicros = Math.max(same.lastAtMicros, atMicros);
     }
   }
   return [...samples.values()];
-}
-
-/** The lines of a batch that hold all of the needles. */
-export function recordsOfBatch(
-  stream: string,
-  seq: number,
-  bytes: Uint8Array,
-  needles: readonly string[] = [],
-): AuditRecord[] {
-  return linesOf(bytes).flatMap((line, index) => {
-    if (line === '' || !needles.every((needle) => line.includes(needle))) return [];
-    return [recordOfAccess(line, positionOf(stream, seq, index))];
-  });
-}
-
-function linesOf(bytes: Uint8Array): string[] {
-  return zstdDecompressSync(bytes).toString('utf8').split('\n');
-}
-
-function positionOf(stream: string, seq: number, index: number): string {
-  return `${stream}/${seq}/${index}`;
 }

@@ -1,8 +1,10 @@
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
-import { indexAccesses, longestPieceMicros, type Piece, recordsOfBatch, termOf } from './audit-index.ts';
+import { AccessBatch, type Needles } from './access-batch.ts';
+import { indexAccesses } from './audit-index.ts';
 import { type AuditCategory, type AuditRecord, recordOfEvent } from './audit-record.ts';
+import { longestPieceMicros, type Piece, termOf } from './audit-terms.ts';
 import { withNames } from './principal-names.ts';
 
 export type AuditFilter = {
@@ -65,6 +67,21 @@ export async function auditPage(
     });
   // No id comes before the empty one at the same instant.
   const start = after ?? { atMicros: toMicros, id: '' };
+  const search = { filter, start, limit, principals: await principalsOf(parts, filter) };
+  const { records, next } = await searchPage(parts, search);
+  return { records: await namedAccesses(parts.database, records), next };
+}
+
+/** What a page is made of: the filter, where it begins, how long it may be, and who `identity` is. */
+type Search = {
+  readonly filter: AuditFilter;
+  readonly start: AuditCursor;
+  readonly limit: number;
+  readonly principals: readonly string[];
+};
+
+async function searchPage(parts: AuditQueryParts, search: Search): Promise<AuditPage> {
+  const { filter, start, limit } = search;
   const beganMs = parts.clock.monotonicMs();
   const found = new Map<string, AuditRecord>();
   const ready = (floorMicros: number) =>
@@ -78,8 +95,7 @@ export async function auditPage(
       const isProgress = below !== undefined && piece.lastAtMicros < start.atMicros;
       if (isProgress && parts.clock.monotonicMs() - beganMs > longestMs)
         return { records: enough, next: { atMicros: piece.lastAtMicros, id: lastId } };
-      for (const record of await recordsOf(parts, piece, needlesOf(filter)))
-        if (isBehind(record, start) && isWanted(record, filter, parts.tenantUid)) found.set(record.id, record);
+      for (const record of await recordsOf(parts, piece, search)) found.set(record.id, record);
       below = piece;
     }
     if (pieces.length < piecesAtOnce) return pageOf(ready(-1), limit);
@@ -173,15 +189,15 @@ function wantedTerms({ scope, repository, identity, operationName }: AuditFilter
   ];
 }
 
-async function recordsOf(
-  { database, journal }: AuditQueryParts,
-  piece: PieceSpan,
-  needles: readonly string[],
-): Promise<AuditRecord[]> {
-  const records =
-    piece.source === 'journal' ? await eventsOf(journal, piece) : await accessesOf(database, piece, needles);
+/** What is wanted of a piece: of a batch no more than a page holds, as the others cannot be on it. */
+async function recordsOf(parts: AuditQueryParts, piece: PieceSpan, search: Search): Promise<AuditRecord[]> {
+  const isWanted = (record: AuditRecord) => isBehind(record, search.start) && isSought(record, search, parts.tenantUid);
+  if (piece.source === 'access') return await accessesOf(parts.database, piece, search, isWanted);
+  const events = await eventsOf(parts.journal, piece);
   // A piece that spans hours is there once for each.
-  return records.filter(({ atMicros }) => atMicros >= piece.firstAtMicros && atMicros <= piece.lastAtMicros);
+  return events.filter(
+    (each) => each.atMicros >= piece.firstAtMicros && each.atMicros <= piece.lastAtMicros && isWanted(each),
+  );
 }
 
 async function eventsOf(journal: Journal, { stream, incarnation, firstSeq, lastSeq }: Piece): Promise<AuditRecord[]> {
@@ -189,34 +205,71 @@ async function eventsOf(journal: Journal, { stream, incarnation, firstSeq, lastS
   return events.filter(({ seq }) => seq <= lastSeq).map(recordOfEvent);
 }
 
-/** Texts that a line has somewhere when it is wanted: most lines need not be read then. It has uids, and no names. */
-function needlesOf({ identity, repository, callerIpAddress, tag, digest, correlationId }: AuditFilter): string[] {
-  const uid = identity !== undefined && /^[a-z0-9]{26}$/.test(identity) ? identity : undefined;
-  return [uid, repository, callerIpAddress, tag, digest, correlationId].flatMap((text) =>
-    text === undefined || text === '' ? [] : [JSON.stringify(text)],
-  );
-}
-
 async function accessesOf(
   { read }: Database,
-  { stream, firstSeq }: Piece,
-  needles: readonly string[],
+  piece: PieceSpan,
+  { filter, start, limit, principals }: Search,
+  isWanted: (record: AuditRecord) => boolean,
 ): Promise<AuditRecord[]> {
-  const batch = await read
+  const { stream, firstSeq: seq } = piece;
+  const row = await read
     .selectFrom('access_batches')
     .select('bytes')
     .where('stream', '=', stream)
-    .where('seq', '=', firstSeq)
+    .where('seq', '=', seq)
     .executeTakeFirst();
-  return batch === undefined ? [] : await withNames(read, recordsOfBatch(stream, firstSeq, batch.bytes, needles));
+  if (row === undefined) return [];
+  const batch = await AccessBatch.open({ stream, seq, bytes: row.bytes });
+  const span = {
+    firstAtMicros: Math.max(piece.firstAtMicros, filter.fromMicros ?? 0),
+    lastAtMicros: Math.min(piece.lastAtMicros, start.atMicros),
+  };
+  const found: AuditRecord[] = [];
+  for (const record of batch.newest(span, needlesOf(filter, principals))) {
+    if (isWanted(record)) found.push(record);
+    if (found.length >= limit) break;
+  }
+  return found;
 }
 
-function isWanted(record: AuditRecord, filter: AuditFilter, tenantUid: string): boolean {
-  const { fromMicros = 0, toMicros = Number.MAX_SAFE_INTEGER } = filter;
+/** Texts that a line has somewhere when it is wanted: most lines need not be read then. */
+function needlesOf(filter: AuditFilter, principals: readonly string[]): Needles[] {
+  const { identity, repository, callerIpAddress, tag, digest, correlationId } = filter;
+  const others = [repository, callerIpAddress, tag, digest, correlationId].flatMap((text) =>
+    text === undefined || text === '' ? [] : [[JSON.stringify(text)]],
+  );
+  return identity === undefined ? others : [principals.map((each) => JSON.stringify(each)), ...others];
+}
+
+/** Accesses have the uid of who they are by: those who bear the name, and the text itself. */
+async function principalsOf({ database }: AuditQueryParts, { identity, source }: AuditFilter): Promise<string[]> {
+  if (identity === undefined || source === 'journal') return [];
+  const named = await database.read
+    .selectFrom('principals')
+    .select('uid')
+    .where('display_name', '=', identity)
+    .execute();
+  return [identity, ...named.map(({ uid }) => uid)];
+}
+
+function isSought(record: AuditRecord, { filter, principals }: Search, tenantUid: string): boolean {
+  const { fromMicros = 0, toMicros = Number.MAX_SAFE_INTEGER, identity } = filter;
   if (record.atMicros < fromMicros || record.atMicros >= toMicros) return false;
   if ((record.registryUid ?? tenantUid) !== filter.scope) return false;
-  if (filter.identity !== undefined && ![record.identity, record.principal].includes(filter.identity)) return false;
+  if (identity !== undefined && record.identity !== identity && record.principal !== identity)
+    if (!isAccess(record) || !principals.includes(record.principal)) return false;
   return compared.every((column) => filter[column] === undefined || filter[column] === record[column]);
+}
+
+function isAccess({ id }: AuditRecord): boolean {
+  return id.startsWith('access/');
+}
+
+/** Accesses with the names of who they are by; events have theirs. */
+async function namedAccesses({ kind, read }: Database, records: readonly AuditRecord[]): Promise<AuditRecord[]> {
+  const named = await withNames(kind, read, records.filter(isAccess));
+  const byId = new Map(named.map((record) => [record.id, record]));
+  return records.map((record) => byId.get(record.id) ?? record);
 }
 
 const compared = [

@@ -168,3 +168,28 @@ export function recordOfAccess(line: string, position: string): AuditRecord {
     detail: null,
   };
 }
+
+/**
+ * When an access was and what it is looked for by, without the check of all its columns: every line of the log is read so once.
+ * Throws when the line is none.
+ */
+export function subjectOfAccess(
+  line: string,
+): Pick<AuditRecord, 'atMicros' | 'registryUid' | 'operationName' | 'identity' | 'principal' | 'repository'> {
+  const { at, kind, registryUid, identity, repository }: Readonly<Record<string, unknown>> = JSON.parse(line);
+  if (typeof at !== 'number' || typeof kind !== 'string')
+    throw new TypeError('a line of the access log has time and kind');
+  const name = textOf(identity);
+  return {
+    atMicros: at,
+    registryUid: typeof registryUid === 'string' ? registryUid : undefined,
+    operationName: operationNames[kind] ?? kind,
+    identity: name,
+    principal: name,
+    repository: textOf(repository),
+  };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}

@@ -5,8 +5,8 @@ import type { JobKind, JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
 import type { AuditRow } from '../../wire/events/audit-schema.ts';
+import { recordsOfBatch } from './access-batch.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { recordsOfBatch } from './audit-index.ts';
 import { type AuditRecord, recordOfEvent } from './audit-record.ts';
 import { type AuditRowParts, auditRowOf } from './audit-row.ts';
 import {
@@ -123,7 +123,10 @@ export class Diagnostics {
       const wanted = next.records.filter(
         ({ registryUid, category }) => registryUid === registry_uid && categories.includes(category),
       );
-      const named = cursor.source === 'access' ? await withNames(this.#parts.database.read, wanted) : wanted;
+      const named =
+        cursor.source === 'access'
+          ? await withNames(this.#parts.database.kind, this.#parts.database.read, wanted)
+          : wanted;
       rows.push(...named.map((each) => auditRowOf(this.#parts, each)));
       seq = next.seq;
     }
@@ -151,7 +154,7 @@ export class Diagnostics {
     if (batch === undefined) return { records: [], seq: cursor.seq };
     // The other registries' lines, which may be all of them, are not read as records.
     const needles = [JSON.stringify(registryUid)];
-    return { records: recordsOfBatch(cursor.stream, batch.seq, batch.bytes, needles), seq: batch.seq };
+    return { records: recordsOfBatch({ stream: cursor.stream, ...batch }, needles), seq: batch.seq };
   }
 }
 
