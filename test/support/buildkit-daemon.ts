@@ -66,6 +66,11 @@ export class BuildKitDaemon {
     return (await run(this.buildctl, ['--addr', this.address, 'debug', 'histories'])).stdout;
   }
 
+  /** Throws away all layers that it keeps. */
+  async forget(): Promise<void> {
+    await run(this.buildctl, ['--addr', this.address, 'prune', '--all']);
+  }
+
   async stop(): Promise<void> {
     await this.#daemon.stop(10_000);
   }

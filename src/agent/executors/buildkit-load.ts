@@ -1,24 +1,33 @@
 import type { Cell } from './cell.ts';
-import type { ImageBuild } from './executor.ts';
+
+/** Words of buildah in a cell. As in buildah.ts. */
+function buildahOf(cell: Cell, signal: AbortSignal): (...words: readonly string[]) => Promise<string> {
+  const { folder } = cell;
+  const storage = ['--root', `${folder}/storage`, '--runroot', `${folder}/runroot`, '--storage-driver', 'overlay'];
+  return async (...words) => (await cell.read(['buildah', ...storage, ...words], { signal })).trim();
+}
 
 /**
- * Brings an image that BuildKit made into the store of the cell's buildah, under its names, where other steps find it: an
- * archive of docker's form, or an OCI layout with one image for each platform. Throws ProgramError.
+ * Brings images that BuildKit made into the store of the cell's buildah under these names, where other steps find them: one of
+ * them as it is, several as an index. Each is an archive of docker's form in the cell. Throws ProgramError.
  */
-export async function loadImage(cell: Cell, path: string, build: ImageBuild, signal: AbortSignal): Promise<void> {
-  const { folder } = cell;
-  // As in buildah.ts.
-  const storage = ['--root', `${folder}/storage`, '--runroot', `${folder}/runroot`, '--storage-driver', 'overlay'];
-  const buildah = (...words: readonly string[]) => cell.read(['buildah', ...storage, ...words], { signal });
-  const [first = '', ...others] = build.tags;
-  if (build.platforms.length > 1) {
-    await buildah('rmi', '--', first).catch(() => undefined);
-    signal.throwIfAborted();
-    await buildah('manifest', 'create', '--', first);
-    await buildah('manifest', 'add', '--all', '--', first, `oci-archive:${path}`);
-    for (const other of others) await buildah('tag', '--', first, other);
+export async function loadImages(
+  cell: Cell,
+  archives: readonly string[],
+  tags: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const buildah = buildahOf(cell, signal);
+  const ids: string[] = [];
+  for (const archive of archives) ids.push(await buildah('pull', '--quiet', '--', `docker-archive:${archive}`));
+  const [id = '', ...otherIds] = ids;
+  if (otherIds.length === 0) {
+    await buildah('tag', '--', id, ...tags);
     return;
   }
-  const id = (await buildah('pull', '--quiet', '--', `docker-archive:${path}`)).trim();
-  await buildah('tag', '--', id, ...build.tags);
+  const [first = '', ...others] = tags;
+  // Of an earlier build in this run, if there was one.
+  await buildah('rmi', '--', first).catch(() => signal.throwIfAborted());
+  await buildah('manifest', 'create', '--', first, ...ids);
+  for (const other of others) await buildah('tag', '--', first, other);
 }

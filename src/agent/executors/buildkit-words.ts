@@ -11,7 +11,7 @@ export type Attestations = {
   readonly sbomGenerator: string | undefined;
 };
 
-/** What becomes of the image: pushed under its names, a file in the cell, or nothing but the knowledge that it builds. */
+/** What becomes of the image: pushed under its names, a file in the cell (of one platform), or nothing but the knowledge that it builds. */
 export type BuildOutput =
   | { readonly kind: 'push' }
   | { readonly kind: 'file'; readonly path: string }
@@ -79,10 +79,7 @@ function cacheWords(repository: string, target: string | undefined): string[] {
 
 function outputWords(build: ImageBuild, output: BuildOutput, attestations: Attestations): string[] {
   if (output.kind === 'none') return [];
-  if (output.kind === 'file') {
-    const type = build.platforms.length > 1 ? 'oci' : 'docker';
-    return ['--output', fields([`type=${type}`, `dest=${output.path}`])];
-  }
+  if (output.kind === 'file') return ['--output', fields(['type=docker', `dest=${output.path}`])];
   const isAttested = attestations.provenance !== 'off' || attestations.sbomGenerator !== undefined;
   const isOci = isAttested || build.annotations.length > 0;
   const annotations = build.annotations.map((annotation) => `annotation.${annotation}`);

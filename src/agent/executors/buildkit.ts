@@ -5,7 +5,7 @@ import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import { type BuildKitAddress, connectBuildKit } from './buildkit-address.ts';
 import { openBuildKitDoor } from './buildkit-door.ts';
-import { loadImage } from './buildkit-load.ts';
+import { loadImages } from './buildkit-load.ts';
 import { BuildKitProgress } from './buildkit-progress.ts';
 import {
   type Attestations,
@@ -37,7 +37,7 @@ export type BuildKitParts = {
 };
 
 const firstPort = 3_130;
-const maxBuilds = 1_000;
+const maxBuilds = 2_000;
 const certificates = '/etc/containers/certs.d';
 
 /**
@@ -56,6 +56,11 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
   const resolved = new Map<string, string>();
   let program: Promise<string> | undefined;
   let builds = 0;
+  const nextBuild = () => {
+    builds += 1;
+    if (builds > maxBuilds) throw new RunFailure(`a run builds at most ${maxBuilds} images with BuildKit`);
+    return builds;
+  };
 
   return {
     ...base,
@@ -65,22 +70,32 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
       logins.set(configKeyOf(server), { auth });
     },
     build: async (build, options) => {
-      builds += 1;
-      if (builds > maxBuilds) throw new RunFailure(`a run builds at most ${maxBuilds} images with BuildKit`);
-      const number = builds;
+      for (const tag of build.tags) pushed.delete(tag);
       program ??= copyProgram(cell, parts.settings.program);
-      const folder = `${cell.folder}/tmp/buildkit-${number}`;
+      const buildctlPath = await program;
+      const folder = `${cell.folder}/tmp/buildkit-${nextBuild()}`;
       await cell.read(['mkdir', '-p', '--', folder]);
-      try {
-        const output = outputOf(build, `${folder}/image.tar`);
-        const task = { build, output, hasNetwork: parts.hasNetwork, attestations: attestationsOf(parts, build) };
-        const places = { program: await program, port: firstPort + number - 1, metadata: `${folder}/metadata.json` };
+      const buildTo = async (each: ImageBuild, output: BuildOutput) => {
+        const task = { build: each, output, hasNetwork: parts.hasNetwork, attestations: attestationsOf(parts, each) };
+        const places = { program: buildctlPath, port: firstPort + nextBuild(), metadata: `${folder}/metadata.json` };
         await buildctl(parts, { task, places, config: { auths: Object.fromEntries(logins) }, resolved }, options);
-        for (const tag of build.tags) pushed.delete(tag);
-        if (output.kind === 'file') await loadImage(cell, output.path, build, options.signal);
-        if (output.kind !== 'push') return;
-        const { digest } = await metadataIn(cell, places.metadata);
-        for (const tag of build.tags) pushed.set(tag, digest);
+        return places.metadata;
+      };
+      try {
+        // Without names there is nothing that a later step could ask for.
+        if (build.tags.length === 0) await buildTo(build, { kind: 'none' });
+        else if (build.pushes) {
+          const digest = await digestIn(cell, await buildTo(build, { kind: 'push' }));
+          for (const tag of build.tags) pushed.set(tag, digest);
+        } else {
+          const paths: string[] = [];
+          for (const platform of build.platforms) {
+            const path = `${folder}/image-${paths.length}.tar`;
+            await buildTo({ ...build, platforms: [platform] }, { kind: 'file', path });
+            paths.push(path);
+          }
+          await loadImages(cell, paths, build.tags, options.signal);
+        }
       } finally {
         // With the cell otherwise.
         await cell.read(['rm', '-rf', '--', folder]).catch(() => undefined);
@@ -95,12 +110,6 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
     digestOf: async (image, signal) =>
       resolved.get(formatImageName(withHub(parseImageName(withTag(image))))) ?? (await base.digestOf(image, signal)),
   };
-}
-
-/** Without names there is nothing that a later step could ask for. */
-function outputOf({ tags, pushes }: ImageBuild, path: string): BuildOutput {
-  if (tags.length === 0) return { kind: 'none' };
-  return pushes ? { kind: 'push' } : { kind: 'file', path };
 }
 
 /** With all of a build, its secret arguments would be in the registry for everybody who may pull. */
@@ -182,8 +191,8 @@ async function copyProgram(cell: Cell, path: string): Promise<string> {
 
 const metadataSchema = z.object({ 'containerimage.digest': z.string() });
 
-async function metadataIn(cell: Cell, file: string): Promise<{ readonly digest: string }> {
-  const parsed = metadataSchema.safeParse(JSON.parse(await cell.read(['cat', '--', file])));
+async function digestIn(cell: Cell, metadataFile: string): Promise<string> {
+  const parsed = metadataSchema.safeParse(JSON.parse(await cell.read(['cat', '--', metadataFile])));
   if (!parsed.success) throw new RunFailure('BuildKit did not tell the digest of what it pushed: use a newer one');
-  return { digest: parsed.data['containerimage.digest'] };
+  return parsed.data['containerimage.digest'];
 }
