@@ -14,6 +14,7 @@ import { composeBuiltInAgent } from './compose-built-in-agent.ts';
 import { composeFeatures, type Features } from './compose-features.ts';
 import { auditArchiveJobs, composeDiagnostics, openAuditArchive, openMetrics } from './compose-insight.ts';
 import { composeTasks, type Tasks } from './compose-tasks.ts';
+import { unfinishedTemplatesJob } from './features/content/unfinished-templates.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
@@ -177,6 +178,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
       scrubEveryMs: settings.scrubInterval,
     }),
     unfinishedDeletionsJob({ ...data, deletions: features.deletions }),
+    unfinishedTemplatesJob(features.repositoryTemplates),
     throttlingJob(data),
     new Inventory({ ...data, ...data.installation }).jobKind(),
     ...arm.jobKinds,

@@ -4,6 +4,9 @@ import { type ContentBench, contentBench, fullAuthority, testRegion } from '../.
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { streamOf } from '../../platform/journal/journal.ts';
 import { repositoryTemplatesSetSchema } from '../../wire/admin/repository-template-schema.ts';
 import { Deletions } from './deletions.ts';
 import { Metadata } from './metadata.ts';
@@ -117,5 +120,52 @@ forEachDatabase((_, open) => {
         .execute();
       assert.deepEqual(rows, []);
     }
+  });
+
+  test('rules for what exists reach every repository, also when the process is killed on the way', async () => {
+    const names = Array.from({ length: 25 }, (_, index) => `many/r${String(index).padStart(2, '0')}`);
+    for (const name of names) await push(bench.place(name), 'v1');
+    const killed = Promise.withResolvers<void>();
+    let isFirst = true;
+    const database: Database = {
+      ...bench.database,
+      transaction: async (work, options) => {
+        if (!isFirst) {
+          killed.resolve();
+          await new Promise(() => {});
+        }
+        isFirst = false;
+        return await bench.database.transaction(work, options);
+      },
+    };
+    const parts = { ...bench.here, region: testRegion };
+    void new RepositoryTemplates({ ...parts, database }).replace({
+      ...repositoryTemplatesSetSchema.parse({
+        templates: [{ prefix: 'many/', immutableTags: [{ tags: 'v*' }] }],
+        appliesToExisting: true,
+      }),
+      registryUid: bench.registryUid,
+      tenantUid: bench.tenantUid,
+      actor: 'me',
+    });
+    await killed.promise;
+    const head = await bench.here.journal.head(streamOf(bench.registryUid, testRegion));
+    const [event] = await bench.here.journal.after({ ...head, seq: head.seq - 1 }, 1);
+    assert.equal(event?.data.appliesToExisting, true, 'the journal says so');
+    const later = new HeldClock(bench.here.clock.nowMicros() + 61_000_000);
+    const job = { signal: new AbortController().signal, renew: async () => {} };
+    await new RepositoryTemplates({ ...parts, clock: later }).finish(job);
+    const rows = await bench.database.read
+      .selectFrom('repositories')
+      .where('name', 'in', names)
+      .where('immutable_tags', '=', '[]')
+      .select('name')
+      .execute();
+    assert.deepEqual(rows, []);
+    const walks = bench.database.read
+      .selectFrom('walks')
+      .where('name', '>=', 'templates ')
+      .where('name', '<', 'templates!');
+    assert.deepEqual(await walks.select('name').execute(), []);
   });
 });

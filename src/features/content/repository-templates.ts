@@ -1,15 +1,19 @@
 import { BerthError } from '../../core/errors.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import type { RepositoryTemplateBody } from '../../wire/admin/repository-template-schema.ts';
 import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { attributesOf, type Locks, withAttributes } from './attributes.ts';
 import { createRepositoryGate, type RepositoryGate } from './repository-gate.ts';
+import { beginApplying, idleApplications, lockedApplication, saveApplication } from './template-application.ts';
 
 export type RepositoryTemplatesParts = {
   readonly database: Database;
   readonly journal: Journal;
+  readonly clock: Clock;
   /** Region of origin of what is written here. */
   readonly region: string;
 };
@@ -51,7 +55,7 @@ export class RepositoryTemplates {
 
   /** Puts these in place of all. Throws `registryUnknown`. */
   async replace({ registryUid, tenantUid, templates, appliesToExisting, actor }: TemplatesChange): Promise<void> {
-    const { journal, region } = this.#parts;
+    const { journal, region, clock } = this.#parts;
     await journal.transaction(async (tx, append) => {
       // First of all: who waits here for repositories that are being made holds nothing yet.
       await this.#pass(tx, { registry: registryUid, repository: '' }, true);
@@ -66,43 +70,63 @@ export class RepositoryTemplates {
       await tx.deleteFrom('repository_templates').where('registry_uid', '=', registryUid).execute();
       const rows = templates.map((template) => rowOf(registryUid, template));
       if (rows.length > 0) await tx.insertInto('repository_templates').values(rows).execute();
-      const event = { type: 'repositoryTemplates.updated', version: 1, actor, data: { templates } };
-      append({ stream: streamOf(registryUid, region), ...event });
+      if (appliesToExisting) await beginApplying(tx, registryUid, clock.nowMicros());
+      const data = { templates, appliesToExisting };
+      append({ stream: streamOf(registryUid, region), type: 'repositoryTemplates.updated', version: 1, actor, data });
     });
     if (appliesToExisting) await this.#applyRules(registryUid);
   }
 
-  /** Pushes that have read the rules of before end first. */
-  async #applyRules(registryUid: string): Promise<void> {
-    const { database } = this.#parts;
-    for (let last: string | undefined = ''; last !== undefined; ) {
-      const after: string = last;
-      const names = await database.transaction(async (tx) => {
-        const rows = await tx
-          .selectFrom('repositories')
-          .where('registry_uid', '=', registryUid)
-          .where('name', '>', after)
-          .orderBy('name')
-          .limit(slice)
-          .select(['uid', 'name'])
-          .execute();
-        for (const { name } of rows) await this.#pass(tx, { registry: registryUid, repository: name }, true);
-        for (const { uid, name } of rows) {
-          const { immutableTags } = await repositoryBeginning(tx, { registryUid, repository: name });
-          await tx
-            .updateTable('repositories')
-            .set({ immutable_tags: immutableTags })
-            .where('uid', '=', uid)
-            .where('immutable_tags', '!=', immutableTags)
-            .execute();
-        }
-        return rows.map(({ name }) => name);
-      });
-      last = names.length < slice ? undefined : names.at(-1);
+  /** Goes on where a process ended before every repository had its rules. */
+  async finish(job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    const { database, clock } = this.#parts;
+    for (const registryUid of await idleApplications(database.read, clock.nowMicros() - idleMicros)) {
+      if (job.signal.aborted) return;
+      await this.#applyRules(registryUid, job);
     }
+  }
+
+  /** From the repository after the last that has its rules. Pushes that have read the rules of before end first. */
+  async #applyRules(registryUid: string, job?: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+    const { database, clock } = this.#parts;
+    for (let isGoingOn = true; isGoingOn && job?.signal.aborted !== true; ) {
+      isGoingOn = await database.transaction(async (tx) => {
+        const after = await lockedApplication(tx, database.kind, registryUid);
+        if (after === undefined) return false;
+        const names = await this.#applyToSome(tx, registryUid, after);
+        const last = names.length < slice ? undefined : names.at(-1);
+        await saveApplication(tx, { registryUid, after: last, nowMicros: clock.nowMicros() });
+        return last !== undefined;
+      });
+      await job?.renew();
+    }
+  }
+
+  async #applyToSome(tx: Transaction, registryUid: string, after: string): Promise<readonly string[]> {
+    const rows = await tx
+      .selectFrom('repositories')
+      .where('registry_uid', '=', registryUid)
+      .where('name', '>', after)
+      .orderBy('name')
+      .limit(slice)
+      .select(['uid', 'name'])
+      .execute();
+    for (const { name } of rows) await this.#pass(tx, { registry: registryUid, repository: name }, true);
+    for (const { uid, name } of rows) {
+      const { immutableTags } = await repositoryBeginning(tx, { registryUid, repository: name });
+      await tx
+        .updateTable('repositories')
+        .set({ immutable_tags: immutableTags })
+        .where('uid', '=', uid)
+        .where('immutable_tags', '!=', immutableTags)
+        .execute();
+    }
+    return rows.map(({ name }) => name);
   }
 }
 
+/** Whoever set the templates goes on at once: after so long without a step it was cut off. */
+const idleMicros = 60_000_000;
 /** Repositories of a transaction; their pushes wait for its commit. */
 const slice = 20;
 
