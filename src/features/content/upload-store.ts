@@ -1,5 +1,6 @@
 import type { PartToken, StoreHandle } from '../../platform/blob-store/blob-store.ts';
 import type { Transaction } from '../../platform/database/database.ts';
+import { sendAhead } from '../../platform/database/send-ahead.ts';
 import type { UploadSession } from './upload-tickets.ts';
 
 /** What is stored of an upload between two requests. */
@@ -61,13 +62,16 @@ export async function countOpenUploads(tx: Transaction, session: UploadSession):
   return Number(count);
 }
 
-/** Takes an upload for one request; resolves to the new fence, or undefined when it moved on or another request holds it. */
+/**
+ * Takes an upload for one request, as `sendAhead`; the answer is the new fence, or undefined when it moved on or another request
+ * holds it.
+ */
 export async function claimUpload(
   tx: Transaction,
   upload: Upload,
   lease: { readonly owner: string; readonly nowMicros: number },
-): Promise<number | undefined> {
-  const row = await tx
+): Promise<() => Promise<number | undefined>> {
+  const query = tx
     .updateTable('uploads')
     .set((set) => ({
       lease_owner: lease.owner,
@@ -79,9 +83,9 @@ export async function claimUpload(
     .where('handle', '=', upload.handle)
     .where('offset', '=', upload.offset)
     .where((where) => where.or([where('lease_owner', 'is', null), where('lease_until', '<', lease.nowMicros)]))
-    .returning('fence')
-    .executeTakeFirst();
-  return row?.fence;
+    .returning('fence');
+  const rows = await sendAhead<{ fence: number }>(tx, query.compile());
+  return async () => (await rows())[0]?.fence;
 }
 
 /** Keeps the hold of a long request; false when it was lost. */
@@ -110,13 +114,13 @@ export async function moveUpload(tx: Transaction, upload: Upload): Promise<boole
   return row !== undefined;
 }
 
-/** Gives a claimed upload back, with what the request added; false when the hold was lost. */
+/** Gives a claimed upload back, with what the request added, as `sendAhead`; the answer is false when the hold was lost. */
 export async function releaseUpload(
   tx: Transaction,
   upload: Upload,
   times: { readonly nowMicros: number; readonly expiresMicros: number },
-): Promise<boolean> {
-  const row = await tx
+): Promise<() => Promise<boolean>> {
+  const query = tx
     .updateTable('uploads')
     .set({
       offset: upload.offset,
@@ -130,9 +134,9 @@ export async function releaseUpload(
     .where('fence', '=', upload.fence)
     .where('lease_owner', 'is not', null)
     .where('handle', '<>', '')
-    .returning('uid')
-    .executeTakeFirst();
-  return row !== undefined;
+    .returning('uid');
+  const rows = await sendAhead(tx, query.compile());
+  return async () => (await rows()).length > 0;
 }
 
 /** Ends a session but keeps its row until it expires, so that a late request is told; false when the hold was lost. */

@@ -207,7 +207,8 @@ export class Uploads {
     const received = await this.#receive(upload, body, digest);
     const stored = grown(upload, received);
     await failpoint('upload.offset.before');
-    const isReleased = await database.transaction(async (tx) => await releaseUpload(tx, stored, this.#times()));
+    const released = await database.transaction(async (tx) => await releaseUpload(tx, stored, this.#times()));
+    const isReleased = await released();
     await failpoint('upload.offset.after');
     if (!isReleased) throw new BerthError('uploadUnknown');
     if (digest !== undefined) this.#digests.keep(session.uid, digest);
@@ -267,7 +268,8 @@ export class Uploads {
   async #withClaim<T>(found: Upload, work: (upload: Upload) => Promise<T>): Promise<T> {
     const { database, ids } = this.#parts;
     const lease = { owner: ids.uid(), nowMicros: await database.nowMicros() };
-    const fence = await database.transaction(async (tx) => await claimUpload(tx, found, lease));
+    const claim = await database.transaction(async (tx) => await claimUpload(tx, found, lease));
+    const fence = await claim();
     if (fence === undefined) throw new BerthError('uploadBusy', undefined, { retryAfterSeconds: 1 });
     const claimed = { ...found, fence };
     const renewal = setInterval(() => void this.#renew(claimed), uploadLeaseMicros / 3000);
