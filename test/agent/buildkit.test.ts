@@ -8,8 +8,9 @@ import { connectBuildKit, parseBuildKitAddress } from '../../src/agent/executors
 import { checkBuildKit } from '../../src/agent/executors/buildkit-check.ts';
 import { openBuildKitDoor } from '../../src/agent/executors/buildkit-door.ts';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { BuildKitDaemon } from '../support/buildkit-daemon.ts';
+import { BuildKitDaemon, ownCertificate, type TlsFiles } from '../support/buildkit-daemon.ts';
 import { BuildKitRoom, type BuildKitRoomOptions } from '../support/buildkit-room.ts';
+import { freePort } from '../support/free-port.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 // A server, rooms as runs have them, and a real BuildKit that builds on Debian. Nothing is stood in for.
@@ -17,12 +18,18 @@ import { waitFor } from '../support/wait-for.ts';
 let bench: Workbench;
 let daemon: BuildKitDaemon;
 let settings: BuildKitSettings;
+/** Where it listens too, for those with a certificate. */
+let tcp: string;
+let tls: TlsFiles;
 
 before(async () => {
   bench = await openWorkbench({ settings: { builds: 'off' } });
   const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
   await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  tls = await ownCertificate(join(bench.folder, 'tls'));
+  tcp = `tcp://127.0.0.1:${await freePort()}`;
   daemon = await BuildKitDaemon.start({
+    args: ['--addr', tcp, '--tlscacert', tls.ca, '--tlscert', tls.certificate, '--tlskey', tls.key],
     folder: join(bench.folder, 'buildkit'),
     hosts: bench.hosts,
     registries: new Map([[bench.named.host, bench.server.caPath]]),
@@ -201,6 +208,26 @@ test('containers of the run do not reach BuildKit, and what is in the cell no mo
   const fromBridge = room.cell.read([program, '--addr', `tcp://${room.cell.address}:4000`, 'debug', 'workers']);
   await assert.rejects(fromBridge, /Unavailable|context deadline/);
   door.close();
+});
+
+test('over TLS, with a certificate that the rooms never see; without one, or a wrong one, it says so', async () => {
+  const read = (path: string) => readFileSync(path, 'utf8');
+  const own = { ca: read(tls.ca), certificate: read(tls.certificate), key: read(tls.key) };
+  const remote = { ...settings, address: parseBuildKitAddress(tcp, own) };
+  await using room = await openRoom({ settings: remote });
+  await room.build({ Dockerfile: 'FROM scratch\nCOPY note /note\n', note: 'far away\n' }, { tags: [named('far:v1')] });
+  assert.notEqual(await bench.manifest('far', 'v1'), undefined);
+  const words = ['--tlscacert', tls.ca, '--tlscert', tls.certificate, '--tlskey', tls.key];
+  assert.ok((await checkBuildKit(remote, words)).platforms.includes('linux/amd64'));
+
+  const plain = { ...settings, address: parseBuildKitAddress(tcp, undefined) };
+  await assert.rejects(checkBuildKit(plain, []), /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ refuses: .*TLS/s);
+  const other = await ownCertificate(join(bench.folder, 'other-tls'));
+  const foreign = { ca: read(other.ca), certificate: read(other.certificate), key: read(other.key) };
+  await assert.rejects(
+    checkBuildKit({ ...settings, address: parseBuildKitAddress(tcp, foreign) }, []),
+    /cannot be reached \(.*certificate.*\): start buildkitd there, or correct --buildkit and its TLS files/,
+  );
 });
 
 test('a BuildKit that cannot be reached is named, with what would mend it, and nothing else builds instead', async () => {

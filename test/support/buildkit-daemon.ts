@@ -76,6 +76,18 @@ export class BuildKitDaemon {
   }
 }
 
+export type TlsFiles = { readonly ca: string; readonly certificate: string; readonly key: string };
+
+/** A certificate for 127.0.0.1 that is its own authority, for both ends; returns the paths of its files. */
+export async function ownCertificate(folder: string): Promise<TlsFiles> {
+  mkdirSync(folder, { recursive: true });
+  const [certificate, key] = [join(folder, 'certificate.pem'), join(folder, 'key.pem')];
+  const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'];
+  const names = ['-subj', '/CN=buildkit', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  await run('openssl', ['req', ...kind, ...names, '-keyout', key, '-out', certificate]);
+  return { ca: certificate, certificate, key };
+}
+
 /** The machine's own network, as there is no other here. */
 function configOf(registries: ReadonlyMap<string, string>): string {
   const trusted = [...registries].map(([server, ca]) => `[registry."${server}"]\n  ca = ["${ca}"]\n`);
