@@ -91,8 +91,17 @@ export const testGroups: readonly TestGroup[] = [
       'federation',
     ],
   ),
-  files('agent', 'real builds: steps, git, limits, hostile code, kills', 10, ['test/agent/*.test.ts'], 1),
+  files(
+    'agent',
+    'real builds: steps, git, triggers, rebuilds, limits, hostile code, kills',
+    14,
+    ['test/agent/*.test.ts'],
+    1,
+  ),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
+  azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
+    'rebuilds',
+  ]),
   azure('az-task', 'tasks, timers, agent pools and task runs with the Azure CLI in two releases', 20, ['az-task']),
   azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 15, [
     'az-build',
