@@ -64,38 +64,41 @@ export class AccessBatch {
   }
 
   #places([first, ...others]: readonly Needles[]): Place[] {
-    const all = this.#allPlaces();
-    if (first === undefined) return all;
-    const found = first.flatMap((needle) => this.#placesOf(all, needle));
-    const has = ({ start, end }: Place, needle: string) => this.#plain.subarray(start, end).includes(needle);
-    return [...new Set(found)].filter((place) => others.every((texts) => texts.some((needle) => has(place, needle))));
+    if (first === undefined) return this.#allPlaces();
+    const starts = new Set(first.flatMap((needle) => this.#startsOf(Buffer.from(needle))));
+    const places: Place[] = [];
+    let [line, index] = [0, 0];
+    for (const start of [...starts].sort((a, b) => a - b)) {
+      const end = this.#endOf(start);
+      const text = this.#plain.subarray(start, end);
+      if (!others.every((texts) => texts.some((needle) => text.includes(needle)))) continue;
+      for (; line < start; index += 1) line = this.#endOf(line) + 1;
+      places.push({ atMicros: timeAt(this.#plain, start), index, start, end });
+    }
+    return places;
   }
 
   #allPlaces(): Place[] {
-    const plain = this.#plain;
     const places: Place[] = [];
-    for (let start = 0, index = 0; start < plain.length; index += 1) {
-      const found = plain.indexOf(lineEnd, start);
-      const end = found === -1 ? plain.length : found;
-      if (end > start) places.push({ atMicros: timeAt(plain, start), index, start, end });
+    for (let start = 0, index = 0; start < this.#plain.length; index += 1) {
+      const end = this.#endOf(start);
+      if (end > start) places.push({ atMicros: timeAt(this.#plain, start), index, start, end });
       start = end + 1;
     }
     return places;
   }
 
-  /** Looks for the text in the whole batch at once: that is faster than line by line. */
-  #placesOf(all: readonly Place[], needle: string): Place[] {
-    const text = Buffer.from(needle);
-    const places: Place[] = [];
-    let line = 0;
-    for (let at = this.#plain.indexOf(text); at !== -1; ) {
-      while ((all[line]?.end ?? Number.POSITIVE_INFINITY) < at) line += 1;
-      const place = all[line];
-      if (place === undefined) break;
-      places.push(place);
-      at = this.#plain.indexOf(text, place.end);
-    }
-    return places;
+  /** Where the lines begin that hold a text: to look through the whole batch at once is faster than line by line. */
+  #startsOf(text: Buffer): number[] {
+    const starts: number[] = [];
+    for (let at = this.#plain.indexOf(text); at !== -1; at = this.#plain.indexOf(text, this.#endOf(at)))
+      starts.push(this.#plain.lastIndexOf(lineEnd, at) + 1);
+    return starts;
+  }
+
+  #endOf(start: number): number {
+    const found = this.#plain.indexOf(lineEnd, start);
+    return found === -1 ? this.#plain.length : found;
   }
 }
 

@@ -47,6 +47,8 @@ export type AuditQueryParts = {
 /** A page ends early rather than take longer: the next one goes on. */
 const longestMs = 20;
 const piecesAtOnce = 50;
+/** Batches that are opened before it is known whether they are needed. */
+const mostAhead = 3;
 
 type PieceSpan = Piece & { readonly firstAtMicros: number; readonly lastAtMicros: number };
 
@@ -89,13 +91,14 @@ async function searchPage(parts: AuditQueryParts, search: Search): Promise<Audit
   let below: PieceSpan | undefined;
   while (true) {
     const pieces = await piecesOf(parts, filter, start, below);
-    for (const piece of pieces) {
+    const ahead = new BatchesAhead(parts.database, pieces);
+    for (const [at, piece] of pieces.entries()) {
       const enough = ready(piece.lastAtMicros);
       if (enough.length >= limit) return pageOf(enough, limit);
       const isProgress = below !== undefined && piece.lastAtMicros < start.atMicros;
       if (isProgress && parts.clock.monotonicMs() - beganMs > longestMs)
         return { records: enough, next: { atMicros: piece.lastAtMicros, id: lastId } };
-      for (const record of await recordsOf(parts, piece, search)) found.set(record.id, record);
+      for (const record of await recordsOf(parts, piece, search, () => ahead.open(at))) found.set(record.id, record);
       below = piece;
     }
     if (pieces.length < piecesAtOnce) return pageOf(ready(-1), limit);
@@ -190,9 +193,14 @@ function wantedTerms({ scope, repository, identity, operationName }: AuditFilter
 }
 
 /** What is wanted of a piece: of a batch no more than a page holds, as the others cannot be on it. */
-async function recordsOf(parts: AuditQueryParts, piece: PieceSpan, search: Search): Promise<AuditRecord[]> {
+async function recordsOf(
+  parts: AuditQueryParts,
+  piece: PieceSpan,
+  search: Search,
+  open: () => Promise<AccessBatch | undefined>,
+): Promise<AuditRecord[]> {
   const isWanted = (record: AuditRecord) => isBehind(record, search.start) && isSought(record, search, parts.tenantUid);
-  if (piece.source === 'access') return await accessesOf(parts.database, piece, search, isWanted);
+  if (piece.source === 'access') return accessesOf(await open(), piece, search, isWanted);
   const events = await eventsOf(parts.journal, piece);
   // A piece that spans hours is there once for each.
   return events.filter(
@@ -205,21 +213,13 @@ async function eventsOf(journal: Journal, { stream, incarnation, firstSeq, lastS
   return events.filter(({ seq }) => seq <= lastSeq).map(recordOfEvent);
 }
 
-async function accessesOf(
-  { read }: Database,
+function accessesOf(
+  batch: AccessBatch | undefined,
   piece: PieceSpan,
   { filter, start, limit, principals }: Search,
   isWanted: (record: AuditRecord) => boolean,
-): Promise<AuditRecord[]> {
-  const { stream, firstSeq: seq } = piece;
-  const row = await read
-    .selectFrom('access_batches')
-    .select('bytes')
-    .where('stream', '=', stream)
-    .where('seq', '=', seq)
-    .executeTakeFirst();
-  if (row === undefined) return [];
-  const batch = await AccessBatch.open({ stream, seq, bytes: row.bytes });
+): AuditRecord[] {
+  if (batch === undefined) return [];
   const span = {
     firstAtMicros: Math.max(piece.firstAtMicros, filter.fromMicros ?? 0),
     lastAtMicros: Math.min(piece.lastAtMicros, start.atMicros),
@@ -230,6 +230,46 @@ async function accessesOf(
     if (found.length >= limit) break;
   }
   return found;
+}
+
+/** Batches of a row of pieces: the more were looked at already, the more are opened before they are asked for. */
+class BatchesAhead {
+  readonly #database: Database;
+  readonly #pieces: readonly PieceSpan[];
+  readonly #opened = new Map<number, Promise<AccessBatch | undefined>>();
+
+  constructor(database: Database, pieces: readonly PieceSpan[]) {
+    this.#database = database;
+    this.#pieces = pieces;
+  }
+
+  /** Undefined when the batch is gone. */
+  async open(at: number): Promise<AccessBatch | undefined> {
+    for (let next = at; next <= at + Math.min(at, mostAhead); next += 1) this.#begin(next);
+    const batch = this.#opened.get(at);
+    this.#opened.delete(at);
+    return await batch;
+  }
+
+  #begin(at: number): void {
+    const piece = this.#pieces[at];
+    if (piece?.source !== 'access' || this.#opened.has(at)) return;
+    const batch = openBatch(this.#database, piece);
+    batch.catch(() => {
+      // Told to whoever asks for it, if anybody does.
+    });
+    this.#opened.set(at, batch);
+  }
+}
+
+async function openBatch({ read }: Database, { stream, firstSeq: seq }: Piece): Promise<AccessBatch | undefined> {
+  const row = await read
+    .selectFrom('access_batches')
+    .select('bytes')
+    .where('stream', '=', stream)
+    .where('seq', '=', seq)
+    .executeTakeFirst();
+  return row === undefined ? undefined : await AccessBatch.open({ stream, seq, bytes: row.bytes });
 }
 
 /** Texts that a line has somewhere when it is wanted: most lines need not be read then. */
