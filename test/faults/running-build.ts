@@ -13,7 +13,7 @@ export const printedLines = 40;
 const printing = `i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done`;
 
 /** Programs of this machine that its RUN has, beside a shell. */
-const programs = ['sleep', 'cat', 'tail', 'head', 'yes'];
+const programs = ['sleep', 'date', 'cat', 'tail', 'head', 'yes'];
 
 /**
  * Queues a build that needs no other image: a shell, some programs and what they need, of this machine. It runs the line, which
