@@ -9,7 +9,7 @@ import { systemIds } from '../../src/platform/system-ids.ts';
 export type Leftovers = {
   /** Files of the blob store that no row names. */
   readonly unnamed: readonly string[];
-  /** Rows of blobs whose file is not there. */
+  /** Rows of blobs, logs of runs and files for them whose own file is not there. */
   readonly missing: readonly string[];
   readonly openUploads: number;
 };
@@ -25,12 +25,13 @@ export function leftoversIn(dataFolder: string): Leftovers {
         .map((row) => String(row.name));
     const blobs = texts('select storage_key as name from blobs');
     const uploads = texts("select handle as name from uploads where handle <> ''");
-    const named = new Set([...blobs, ...uploads]);
+    const kept = texts('select storage_key as name from kept_bytes');
+    const named = new Set([...blobs, ...kept, ...uploads]);
     // Beside the blobs there are notes, and the mark that says whose store this is.
     const files = ['incoming', 'blobs'].flatMap((name) => filesBelow(join(dataFolder, 'blob-store', name)));
     return {
       unnamed: files.filter((file) => !named.has(file)),
-      missing: blobs.filter((key) => !existsSync(blobPath(dataFolder, key))),
+      missing: [...blobs, ...kept].filter((key) => !existsSync(blobPath(dataFolder, key))),
       openUploads: uploads.length,
     };
   } finally {
