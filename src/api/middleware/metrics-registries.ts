@@ -94,6 +94,30 @@ export function loadMetrics(register: Registry, load: RegistrySources['load']): 
       [],
       ({ transactionSeconds }) => [[transactionSeconds, {}]],
     ],
+    [
+      'berth_blobs_damaged',
+      'Blobs that are set aside because their stored bytes are wrong or missing',
+      [],
+      ({ damagedBlobs }) => [[damagedBlobs, {}]],
+    ],
+    [
+      'berth_scrub_blobs',
+      'Blobs that the present or last walk of the scrub has read',
+      [],
+      ({ scrub }) => [[scrub?.blobs ?? 0, {}]],
+    ],
+    [
+      'berth_scrub_bytes',
+      'Bytes that the present or last walk of the scrub has read',
+      [],
+      ({ scrub }) => [[scrub?.bytes ?? 0, {}]],
+    ],
+    [
+      'berth_scrub_began_timestamp_seconds',
+      'When the present or last walk of the scrub began',
+      [],
+      ({ scrub }) => (scrub === undefined ? [] : [[scrub.beganAtMicros / 1_000_000, {}]]),
+    ],
   ];
   for (const [name, help, labelNames, read] of gauges)
     new Gauge({

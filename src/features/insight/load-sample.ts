@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Log } from '../../platform/log.ts';
+import { type StoredDamage, storedDamage } from '../retention/stored-damage.ts';
 
 /** How much work waits, and how the database does: the same whichever process is asked. */
 export type LoadSample = {
@@ -21,7 +22,7 @@ export type LoadSample = {
   readonly connections: readonly { readonly state: string; readonly count: number }[];
   /** What a transaction without any work took. */
   readonly transactionSeconds: number;
-};
+} & StoredDamage;
 
 export type LoadSampleParts = { readonly database: Database; readonly clock: Clock; readonly log: Log };
 
@@ -86,6 +87,7 @@ async function readSample({ database, clock }: LoadSampleParts): Promise<LoadSam
     ),
     connections: await connectionsOf(database),
     transactionSeconds: await emptyTransaction(database, clock),
+    ...(await storedDamage(read)),
   };
 }
 

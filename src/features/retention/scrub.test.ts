@@ -8,6 +8,7 @@ import { sampleBlob } from '../../../test/support/oci-samples.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
 import { restartScrub, scrub, scrubProgress } from './scrub.ts';
+import { storedDamage } from './stored-damage.ts';
 
 const dayMs = 86_400_000;
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -51,6 +52,7 @@ forEachDatabase((_, open) => {
 
     const progress = await scrub(parts(), job);
     assert.deepEqual([progress.blobs, progress.bytes, progress.damaged], [3, 900_000, 2]);
+    assert.deepEqual(await storedDamage(bench.database.read), { damagedBlobs: 2, scrub: progress });
     const start = await bench.here.journal.start(streamOf(bench.registryUid, testRegion));
     const events = await bench.here.journal.after(start, 10);
     const told = events.filter((event) => event.type === 'blob.damaged').map((event) => event.data.digest);
@@ -59,6 +61,7 @@ forEachDatabase((_, open) => {
       await assert.rejects(bench.pull(at, blob.digest), { error: 'blobDamaged' });
       await bench.push(at, blob);
     }
+    assert.equal((await storedDamage(bench.database.read)).damagedBlobs, 0);
     for (const blob of [good, flipped, lost]) assert((await bench.pull(at, blob.digest)).equals(blob.bytes));
   });
 

@@ -15,6 +15,7 @@ import { lifecycleMigration } from './migrations/013-lifecycle.ts';
 import { monitoringMigration } from './migrations/014-monitoring.ts';
 import { buildsMigration } from './migrations/016-builds.ts';
 import { tasksMigration } from './migrations/017-tasks.ts';
+import { upkeepIndexesMigration } from './migrations/018-adds-upkeep-indexes.ts';
 import type { Schema } from './schema.ts';
 
 /**
@@ -39,6 +40,7 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
     '014-monitoring': monitoringMigration(kind),
     '016-builds': buildsMigration(kind),
     '017-tasks': tasksMigration(kind),
+    '018-adds-upkeep-indexes': upkeepIndexesMigration(),
   };
 }
 
