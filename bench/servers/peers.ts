@@ -56,6 +56,14 @@ const peers: readonly Peer[] = [
       args: ['serve', written(folder, zotConfig(join(folder, 'data'), port))],
     }),
   },
+  {
+    name: 'bare',
+    durability: 'as berth: fsync of files, folders and a log; no registry, but what none in Node can leave out',
+    command: async (folder, port) => ({
+      program: process.execPath,
+      args: [join(import.meta.dirname, 'bare-server.ts'), join(folder, 'data'), String(port)],
+    }),
+  },
 ];
 
 export const peerNames: readonly string[] = peers.map((peer) => peer.name);
