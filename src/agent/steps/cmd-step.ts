@@ -7,6 +7,7 @@ import { ProgramError } from '../program.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { dockerCommand } from './docker-command.ts';
+import { packCommand, packImage } from './pack-command.ts';
 
 /** Images that a bare word stands for: repositories of the run's own registry, which has to have them. */
 const imageAliases = new Map([
@@ -28,6 +29,7 @@ export async function cmdStep(room: RunRoom, step: TaskStep, text: string, signa
   const alias = room.aliases.get(first);
   const [image = '', ...words] = alias === undefined ? [first, ...rest] : [...splitWords(alias), ...rest];
   if (image === 'docker') return await dockerCommand(room, step, words, signal);
+  if (packImage.test(image)) return await packCommand(room, step, words, signal);
   if (image === 'acr' || acrImage.test(image)) return await builtIn(room, ['acr', ...words], signal);
   await runContainer(room, step, containerOf(room, step, image, words), signal);
 }

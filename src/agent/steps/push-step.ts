@@ -1,6 +1,7 @@
 import { parseImageName, withRegistry } from '../../wire/tasks/image-name.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
-import type { RunRoom } from '../run-room.ts';
+import type { MadeImages, RunRoom } from '../run-room.ts';
+import { PackedImage } from './pack-command.ts';
 
 const attempts = 3;
 const firstPauseMs = 1_000;
@@ -16,6 +17,7 @@ async function pushImage({ log, executor, clock, made }: RunRoom, image: string,
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     log.say(`Pushing image: ${image}, attempt ${attempt}`);
     try {
+      if (isPacked(made, image)) return log.say(`Successfully pushed image: ${image}`);
       const digest = await executor.push(image, { output: log.output(), signal });
       const { registry = '', repository, tag = '' } = parseImageName(image);
       made.pushed.set(image, { registry, repository, tag, digest });
@@ -28,4 +30,10 @@ async function pushImage({ log, executor, clock, made }: RunRoom, image: string,
     }
   }
   throw new RunFailure(`failed to push image ${image}: ${reason}`);
+}
+
+/** The lifecycle of its builder has pushed it. */
+function isPacked({ pushed, built }: MadeImages, image: string): boolean {
+  const found = pushed.get(image);
+  return found instanceof PackedImage && found.isLast(image, built);
 }
