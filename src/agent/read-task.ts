@@ -40,7 +40,8 @@ export async function readTask(
   const prepared = prepareTaskText({
     ...{ text, valuesText, now },
     values: work.values,
-    run: { ...run, SharedVolume: sharedVolume },
+    // Linux has no version that images are told apart by.
+    run: { ...run, SharedVolume: sharedVolume, OSVersion: '' },
     secrets: {},
     aliasSources: await aliasSources(around, text),
   });

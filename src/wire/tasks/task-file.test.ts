@@ -5,6 +5,7 @@ import { stepGraphOf } from './step-graph.ts';
 import { TaskError } from './task-error.ts';
 import { parseTaskFile } from './task-file.ts';
 import { prepareTaskText, type TaskTextInput } from './task-text.ts';
+import { splitWords } from './words.ts';
 
 const prepare = (text: string, more: Partial<TaskTextInput> = {}) =>
   prepareTaskText({
@@ -59,6 +60,14 @@ describe('the text of a task', () => {
       kind: 'cmd',
       text: 'set deep',
     });
+  });
+  test('all values and the run as one word each', () => {
+    const values = [{ name: 'a', value: "it's", isSecret: false }];
+    const { yaml } = prepare('steps:\n  - cmd: |\n      x {{.ValuesJSON}} {{.RunJSON}}', { values });
+    const [work] = parseTaskFile(yaml).steps.map((step) => step.work);
+    assert.ok(work?.kind === 'cmd');
+    const [, given = '', run = ''] = splitWords(work.text);
+    assert.deepEqual([JSON.parse(given), JSON.parse(run).ID], [{ a: "it's" }, 'ca1']);
   });
   test('an empty task is refused', () =>
     assert.throws(() => prepare('{{.Values.none}}'), /rendered template was empty/));

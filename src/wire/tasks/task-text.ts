@@ -94,7 +94,14 @@ function hasAliases(text: string): boolean {
 function templateDataOf({ valuesText, values, run, secrets }: TaskTextInput): TemplateValue {
   const file = valuesText === undefined ? {} : valuesOf(parseYaml(valuesText, 'the values file'));
   const given = Object.fromEntries(values.map(({ name, value }) => [name, value]));
-  return templateValueOf({ Run: run, Build: { ID: run.ID }, Values: { ...file, ...given }, Secrets: secrets });
+  const all = { ...file, ...given };
+  const texts = { RunJSON: quotedJson(run), ValuesJSON: quotedJson(all) };
+  return templateValueOf({ Run: run, Build: { ID: run.ID }, Values: all, Secrets: secrets, ...texts });
+}
+
+/** As one word of a shell. Source: ACR tasks, 2.9. */
+function quotedJson(value: object): string {
+  return `'${JSON.stringify(value).replaceAll("'", `'"'"'`)}'`;
 }
 
 const valuesSchema = z.record(z.string(), z.unknown()).nullish();
