@@ -33,12 +33,12 @@ function paced() {
   return { load, pace, passedInASecond };
 }
 
-test('beside busy requests about 40 deliveries a second come through', async () => {
+test('beside busy requests about 25 deliveries a second come through', async () => {
   const { load, pace, passedInASecond } = paced();
   load.usedShare = 0.9;
   await passedInASecond(500);
   const passed = await passedInASecond(500);
-  assert.ok(passed >= 35 && passed <= 45, String(passed));
+  assert.ok(passed >= 22 && passed <= 28, String(passed));
   assert.equal(pace.gatherMs(), 1_000);
 });
 

@@ -4,7 +4,7 @@ import type { Clock } from '../../platform/clock.ts';
 /** Above this share of its time a process that also answers requests is busy with them: deliveries then take what follows. */
 const busyShare = 0.25;
 /** Deliveries a second beside busy requests; without them there is no limit. */
-const busyPerSecond = 40;
+const busyPerSecond = 25;
 const lookEveryMs = 100;
 /** A pause between requests is no end of them: a disk that syncs makes such. */
 const staysBusyMs = 500;
