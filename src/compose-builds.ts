@@ -6,6 +6,7 @@ import { AgentTokens } from './features/builds/agent-tokens.ts';
 import { BlobAddresses } from './features/builds/blob-addresses.ts';
 import { buildJobs } from './features/builds/build-jobs.ts';
 import { createRunBuiltIn } from './features/builds/built-in-command.ts';
+import { cacheExpiryJob } from './features/builds/cache-expiry.ts';
 import { Contexts } from './features/builds/contexts.ts';
 import { QueueWatch } from './features/builds/queue-watch.ts';
 import { RunLeases } from './features/builds/run-leases.ts';
@@ -55,7 +56,10 @@ export function composeBuilds(
     },
   });
   const retentionMs = settings.runRetention;
-  const jobKinds: readonly JobKind[] = buildJobs({ ...parts, contexts, logs, runTokens, retentionMs });
+  const jobKinds: readonly JobKind[] = [
+    ...buildJobs({ ...parts, contexts, logs, runTokens, retentionMs }),
+    cacheExpiryJob({ ...parts, ...features, cacheRetentionMs: settings.buildCacheRetention }),
+  ];
   const blobOriginOf: RunActionParts['builds']['blobOriginOf'] = ({ uid, name }) => {
     const loginServer = directory.byUid(uid)?.loginServer ?? loginServerOf(settings, name);
     return `${schemeOf(settings)}://${loginServer.replace('.', '.blob.')}`;

@@ -401,6 +401,12 @@ export const settingsSchema = z.strictObject({
     default: '4GiB',
     meaning: 'Largest archive of files that may be uploaded for a build.',
   }),
+  buildCacheRetention: setting(parseDuration, {
+    unit: 'duration',
+    default: '14d',
+    meaning:
+      'Layers in caches of builds (repositories that end with /berth-cache) leave when no build used them so long.',
+  }),
   buildQueueLimit: setting(count, {
     unit: 'count',
     default: '1000',
