@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import type { BuildKitSettings } from '../../src/agent/executors/buildkit.ts';
-import { connectBuildKit, parseBuildKitAddress } from '../../src/agent/executors/buildkit-address.ts';
+import { connectBuildKit, parseBuildKitAddress, type TlsFiles } from '../../src/agent/executors/buildkit-address.ts';
 import { checkBuildKit } from '../../src/agent/executors/buildkit-check.ts';
 import { openBuildKitDoor } from '../../src/agent/executors/buildkit-door.ts';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { BuildKitDaemon, ownCertificate, type TlsFiles } from '../support/buildkit-daemon.ts';
+import { BuildKitDaemon, ownCertificate } from '../support/buildkit-daemon.ts';
 import { BuildKitRoom, type BuildKitRoomOptions } from '../support/buildkit-room.ts';
 import { freePort } from '../support/free-port.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -211,21 +211,17 @@ test('containers of the run do not reach BuildKit, and what is in the cell no mo
 });
 
 test('over TLS, with a certificate that the rooms never see; without one, or a wrong one, it says so', async () => {
-  const read = (path: string) => readFileSync(path, 'utf8');
-  const own = { ca: read(tls.ca), certificate: read(tls.certificate), key: read(tls.key) };
-  const remote = { ...settings, address: parseBuildKitAddress(tcp, own) };
+  const remote = { ...settings, address: parseBuildKitAddress(tcp, tls) };
   await using room = await openRoom({ settings: remote });
   await room.build({ Dockerfile: 'FROM scratch\nCOPY note /note\n', note: 'far away\n' }, { tags: [named('far:v1')] });
   assert.notEqual(await bench.manifest('far', 'v1'), undefined);
-  const words = ['--tlscacert', tls.ca, '--tlscert', tls.certificate, '--tlskey', tls.key];
-  assert.ok((await checkBuildKit(remote, words)).platforms.includes('linux/amd64'));
+  assert.ok((await checkBuildKit(remote)).platforms.includes('linux/amd64'));
 
   const plain = { ...settings, address: parseBuildKitAddress(tcp, undefined) };
-  await assert.rejects(checkBuildKit(plain, []), /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ refuses: .*TLS/s);
+  await assert.rejects(checkBuildKit(plain), /BuildKit at tcp:\/\/127\.0\.0\.1:\d+ refuses: .*TLS/s);
   const other = await ownCertificate(join(bench.folder, 'other-tls'));
-  const foreign = { ca: read(other.ca), certificate: read(other.certificate), key: read(other.key) };
   await assert.rejects(
-    checkBuildKit({ ...settings, address: parseBuildKitAddress(tcp, foreign) }, []),
+    checkBuildKit({ ...settings, address: parseBuildKitAddress(tcp, other) }),
     /cannot be reached \(.*certificate.*\): start buildkitd there, or correct --buildkit and its TLS files/,
   );
 });
@@ -237,9 +233,9 @@ test('a BuildKit that cannot be reached is named, with what would mend it, and n
     name: 'RunFailure',
     message: /BuildKit at unix:\/\/\S+\/nobody cannot be reached \(.*ENOENT.*\): start buildkitd there/,
   });
-  await assert.rejects(checkBuildKit({ ...settings, address }, []), /cannot be reached/);
-  await assert.rejects(checkBuildKit({ ...settings, program: '/nowhere/buildctl' }, []), /missing or does not run/);
-  const { platforms } = await checkBuildKit(settings, []);
+  await assert.rejects(checkBuildKit({ ...settings, address }), /cannot be reached/);
+  await assert.rejects(checkBuildKit({ ...settings, program: '/nowhere/buildctl' }), /missing or does not run/);
+  const { platforms } = await checkBuildKit(settings);
   assert.ok(platforms.includes('linux/amd64'));
 });
 

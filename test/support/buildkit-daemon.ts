@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TlsFiles } from '../../src/agent/executors/buildkit-address.ts';
 import { Daemon } from './daemon.ts';
 import { goTool } from './go-tools.ts';
 import { withPrivateMounts } from './private-mounts.ts';
@@ -75,8 +76,6 @@ export class BuildKitDaemon {
     await this.#daemon.stop(10_000);
   }
 }
-
-export type TlsFiles = { readonly ca: string; readonly certificate: string; readonly key: string };
 
 /** A certificate for 127.0.0.1 that is its own authority, for both ends; returns the paths of its files. */
 export async function ownCertificate(folder: string): Promise<TlsFiles> {

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { RunFailure, reasonOf } from '../run-failure.ts';
@@ -10,11 +11,12 @@ export type BuildKitAddress =
       readonly kind: 'tcp';
       readonly host: string;
       readonly port: number;
-      /** PEM; without it the connection is plain, which is for this machine alone. */
-      readonly tls: BuildKitTls | undefined;
+      /** Without it the connection is plain, which is for this machine alone. */
+      readonly tls: TlsFiles | undefined;
     };
 
-export type BuildKitTls = { readonly ca: string; readonly certificate: string; readonly key: string };
+/** Paths of PEM files, which are read for every connection: whoever renews them need not restart anything. */
+export type TlsFiles = { readonly ca: string; readonly certificate: string; readonly key: string };
 
 const connectTimeoutMs = 5_000;
 /** gRPC's, as BuildKit wants it agreed on. Source: RFC 7301; RFC 9113, 3.2. */
@@ -24,7 +26,7 @@ const http2 = 'h2';
  * Reads `unix:///path` or `tcp://host:port`. TLS goes with tcp alone. Throws TypeError saying what is wrong.
  * Source: buildctl's `--addr`.
  */
-export function parseBuildKitAddress(text: string, tls: BuildKitTls | undefined): BuildKitAddress {
+export function parseBuildKitAddress(text: string, tls: TlsFiles | undefined): BuildKitAddress {
   const url = URL.parse(text);
   if (url?.protocol === 'unix:' && url.host === '' && url.pathname.length > 1) {
     if (tls !== undefined) throw new TypeError(`${text}: TLS is for tcp://host:port, not for a socket of this machine`);
@@ -47,14 +49,16 @@ export function formatBuildKitAddress(address: BuildKitAddress): string {
 /** An open connection, its certificate checked where there is TLS. Throws RunFailure with the address and what would mend it. */
 export async function connectBuildKit(address: BuildKitAddress, signal?: AbortSignal): Promise<Socket> {
   const limit = AbortSignal.timeout(connectTimeoutMs);
-  const socket = open(address);
+  const limited = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+  let socket: Socket | undefined;
   try {
+    socket = await open(address);
     await once(socket, address.kind === 'tcp' && address.tls !== undefined ? 'secureConnect' : 'connect', {
-      signal: signal === undefined ? limit : AbortSignal.any([signal, limit]),
+      signal: limited,
     });
     return socket;
   } catch (cause) {
-    socket.destroy();
+    socket?.destroy();
     signal?.throwIfAborted();
     throw unreachable(address, limit.aborted ? 'no answer within 5 s' : reasonOf(cause), cause);
   }
@@ -65,9 +69,11 @@ export function unreachable(address: BuildKitAddress, reason: string, cause?: un
   return new RunFailure(text, { cause });
 }
 
-function open(address: BuildKitAddress): Socket {
+async function open(address: BuildKitAddress): Promise<Socket> {
   if (address.kind === 'unix') return connect({ path: address.path });
   const { host, port, tls } = address;
   if (tls === undefined) return connect({ host, port });
-  return connectTls({ host, port, ca: tls.ca, cert: tls.certificate, key: tls.key, ALPNProtocols: [http2] });
+  const [ca, cert, key] = await Promise.all([tls.ca, tls.certificate, tls.key].map((path) => readFile(path)));
+  if (ca === undefined || cert === undefined || key === undefined) throw new TypeError('TLS has three files');
+  return connectTls({ host, port, ca, cert, key, ALPNProtocols: [http2] });
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ProgramError, readProgram } from '../program.ts';
 import type { BuildKitSettings } from './buildkit.ts';
-import { connectBuildKit, formatBuildKitAddress } from './buildkit-address.ts';
+import { type BuildKitAddress, connectBuildKit, formatBuildKitAddress } from './buildkit-address.ts';
 
 export type BuildKitFacts = { readonly version: string; readonly platforms: readonly string[] };
 
@@ -14,16 +14,16 @@ const workersSchema = z.array(
   }),
 );
 
-/**
- * Asks a BuildKit what it is. `tls` are paths of the files of its TLS, as buildctl takes them.
- * Throws RunFailure or ProgramError with what is wrong and what would mend it.
- */
-export async function checkBuildKit(settings: BuildKitSettings, tls: readonly string[]): Promise<BuildKitFacts> {
+/** Asks a BuildKit what it is. Throws RunFailure or ProgramError with what is wrong and what would mend it. */
+export async function checkBuildKit(settings: Pick<BuildKitSettings, 'address' | 'program'>): Promise<BuildKitFacts> {
   const { address, program } = settings;
   const name = formatBuildKitAddress(address);
   const signal = AbortSignal.timeout(timeoutMs);
   const read = (...words: readonly string[]) =>
-    readProgram([program, '--addr', name, ...tls, 'debug', ...words], { env: { PATH: '/usr/bin:/bin' }, signal });
+    readProgram([program, '--addr', name, ...tlsWords(address), 'debug', ...words], {
+      env: { PATH: '/usr/bin:/bin' },
+      signal,
+    });
   const client = await readProgram([program, '--version'], { env: {}, signal }).catch((cause: unknown) => {
     throw new ProgramError(program, 127, `it is missing or does not run, and builds with BuildKit need it (${cause})`);
   });
@@ -38,6 +38,12 @@ export async function checkBuildKit(settings: BuildKitSettings, tls: readonly st
     .map(({ os, architecture, variant }) => [os, architecture, variant ?? []].flat().join('/'));
   if (platforms.length === 0) throw new ProgramError('buildctl', 1, `BuildKit at ${name} has no worker: enable one`);
   return { version, platforms: [...new Set(platforms)] };
+}
+
+function tlsWords(address: BuildKitAddress): string[] {
+  if (address.kind === 'unix' || address.tls === undefined) return [];
+  const { ca, certificate, key } = address.tls;
+  return ['--tlscacert', ca, '--tlscert', certificate, '--tlskey', key];
 }
 
 function refused(name: string, cause: unknown): never {

@@ -63,7 +63,7 @@ export async function openBuildKitDoor({ cell, port, upstream, values }: DoorPar
     // Each stream tells its build.
   });
   const open = new Set<Socket>();
-  const door = await cell.listen(port, (connection) => {
+  const answer = (connection: Socket) => {
     connection.on('error', () => connection.destroy());
     if (connection.remoteAddress !== '127.0.0.1') {
       connection.destroy();
@@ -72,6 +72,10 @@ export async function openBuildKitDoor({ cell, port, upstream, values }: DoorPar
     open.add(connection);
     connection.once('close', () => open.delete(connection));
     server.emit('connection', connection);
+  };
+  const door = await cell.listen(port, answer).catch((cause: unknown) => {
+    buildKit.destroy();
+    throw cause;
   });
   return {
     address: `tcp://127.0.0.1:${port}`,

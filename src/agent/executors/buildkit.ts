@@ -7,13 +7,7 @@ import { type BuildKitAddress, connectBuildKit } from './buildkit-address.ts';
 import { openBuildKitDoor } from './buildkit-door.ts';
 import { loadImages } from './buildkit-load.ts';
 import { BuildKitProgress } from './buildkit-progress.ts';
-import {
-  type Attestations,
-  type BuildctlBuild,
-  type BuildOutput,
-  buildctlWords,
-  frontendValues,
-} from './buildkit-words.ts';
+import { type Attestations, type BuildOutput, buildctlWords, frontendValues } from './buildkit-words.ts';
 import { type Cell, givenFile } from './cell.ts';
 import type { Executor, ExecutorOptions, ImageBuild } from './executor.ts';
 
@@ -51,55 +45,28 @@ const certificates = '/etc/containers/certs.d';
  */
 export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
   const { cell } = parts;
-  const logins = new Map<string, { readonly auth: string }>();
   const pushed = new Map<string, string>();
-  const resolved = new Map<string, string>();
-  let program: Promise<string> | undefined;
-  let builds = 0;
-  const nextBuild = () => {
-    builds += 1;
-    if (builds > maxBuilds) throw new RunFailure(`a run builds at most ${maxBuilds} images with BuildKit`);
-    return builds;
-  };
+  const builder = new BuildKitBuilder(parts);
 
   return {
     ...base,
     signIn: async (server, username, password, options) => {
       await base.signIn(server, username, password, options);
-      const auth = Buffer.from(`${username}:${password}`).toString('base64');
-      logins.set(configKeyOf(server), { auth });
+      builder.keepLogin(server, username, password);
     },
     build: async (build, options) => {
       for (const tag of build.tags) pushed.delete(tag);
-      program ??= copyProgram(cell, parts.settings.program);
-      const buildctlPath = await program;
-      const folder = `${cell.folder}/tmp/buildkit-${nextBuild()}`;
-      await cell.read(['mkdir', '-p', '--', folder]);
-      const buildTo = async (each: ImageBuild, output: BuildOutput) => {
-        const task = { build: each, output, hasNetwork: parts.hasNetwork, attestations: attestationsOf(parts, each) };
-        const places = { program: buildctlPath, port: firstPort + nextBuild(), metadata: `${folder}/metadata.json` };
-        await buildctl(parts, { task, places, config: { auths: Object.fromEntries(logins) }, resolved }, options);
-        return places.metadata;
-      };
-      try {
+      await builder.inFolder(async (folder) => {
         // Without names there is nothing that a later step could ask for.
-        if (build.tags.length === 0) await buildTo(build, { kind: 'none' });
-        else if (build.pushes) {
-          const digest = await digestIn(cell, await buildTo(build, { kind: 'push' }));
+        if (build.tags.length === 0) await builder.build(folder, build, { kind: 'none' }, options);
+        else if (!build.pushes)
+          await loadImages(cell, await archivesOf(folder, build, options), build.tags, options.signal);
+        else {
+          await builder.build(folder, build, { kind: 'push' }, options);
+          const digest = await digestIn(cell, folder);
           for (const tag of build.tags) pushed.set(tag, digest);
-        } else {
-          const paths: string[] = [];
-          for (const platform of build.platforms) {
-            const path = `${folder}/image-${paths.length}.tar`;
-            await buildTo({ ...build, platforms: [platform] }, { kind: 'file', path });
-            paths.push(path);
-          }
-          await loadImages(cell, paths, build.tags, options.signal);
         }
-      } finally {
-        // With the cell otherwise.
-        await cell.read(['rm', '-rf', '--', folder]).catch(() => undefined);
-      }
+      });
     },
     push: async (image, options) => pushed.get(image) ?? (await base.push(image, options)),
     tag: async (from, to, options) => {
@@ -108,8 +75,94 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
       await base.tag(from, to, options);
     },
     digestOf: async (image, signal) =>
-      resolved.get(formatImageName(withHub(parseImageName(withTag(image))))) ?? (await base.digestOf(image, signal)),
+      builder.resolved.get(formatImageName(withHub(parseImageName(withTag(image))))) ??
+      (await base.digestOf(image, signal)),
   };
+
+  /** One for each platform: an archive of several has no way into buildah's store. */
+  async function archivesOf(folder: string, build: ImageBuild, options: ExecutorOptions): Promise<readonly string[]> {
+    const archives: string[] = [];
+    for (const platform of build.platforms) {
+      const path = `${folder}/image-${archives.length}.tar`;
+      await builder.build(folder, { ...build, platforms: [platform] }, { kind: 'file', path }, options);
+      archives.push(path);
+    }
+    return archives;
+  }
+}
+
+/** Runs buildctl, each time with a door of its own. */
+class BuildKitBuilder {
+  /** Images that were used, by full name: what BuildKit resolved them to. */
+  readonly resolved = new Map<string, string>();
+  readonly #parts: BuildKitParts;
+  readonly #logins = new Map<string, { readonly auth: string }>();
+  #program: Promise<string> | undefined;
+  #builds = 0;
+
+  constructor(parts: BuildKitParts) {
+    this.#parts = parts;
+  }
+
+  keepLogin(server: string, username: string, password: string): void {
+    const auth = Buffer.from(`${username}:${password}`).toString('base64');
+    this.#logins.set(configKeyOf(server), { auth });
+  }
+
+  /** A folder of the cell for one work; it is gone afterwards, or with the cell. */
+  async inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+    const { cell } = this.#parts;
+    const folder = `${cell.folder}/tmp/buildkit-${this.#next()}`;
+    await cell.read(['mkdir', '-p', '--', folder]);
+    try {
+      await work(folder);
+    } finally {
+      await cell.read(['rm', '-rf', '--', folder]).catch(() => undefined);
+    }
+  }
+
+  /** Throws ProgramError with the code of the command that failed, RunFailure where BuildKit is not reached. */
+  async build(
+    folder: string,
+    build: ImageBuild,
+    target: BuildOutput,
+    { output, signal }: ExecutorOptions,
+  ): Promise<void> {
+    const { cell, env, settings, hasNetwork } = this.#parts;
+    this.#program ??= copyProgram(cell, settings.program);
+    const program = await this.#program;
+    const task = { build, output: target, hasNetwork, attestations: attestationsOf(this.#parts, build) };
+    const words = [...buildctlWords(task), '--metadata-file', metadataFile(folder), ...(await trustWords(cell))];
+    const upstream = await connectBuildKit(settings.address, signal);
+    const door = await openBuildKitDoor({
+      ...{ cell, upstream, values: frontendValues(task) },
+      port: firstPort + this.#next(),
+    });
+    const progress = new BuildKitProgress();
+    const show = async (text: string) => {
+      if (text !== '') await output.add(new TextEncoder().encode(text));
+    };
+    try {
+      const code = await cell.run([...hidingWords, program, '--addr', door.address, 'build', ...words], {
+        signal,
+        env: { ...env, DOCKER_CONFIG: configFolder },
+        given: JSON.stringify({ auths: Object.fromEntries(this.#logins) }),
+        onOutput: (chunk) => show(progress.add(chunk)),
+      });
+      await show(progress.end());
+      if (code !== 0) throw new ProgramError('buildctl', progress.exitCode ?? code, '');
+      for (const [name, digest] of progress.resolved) this.resolved.set(name, digest);
+    } finally {
+      door.close();
+      await output.end();
+    }
+  }
+
+  #next(): number {
+    this.#builds += 1;
+    if (this.#builds > maxBuilds) throw new RunFailure(`a run builds at most ${maxBuilds / 2} images with BuildKit`);
+    return this.#builds;
+  }
 }
 
 /** With all of a build, its secret arguments would be in the registry for everybody who may pull. */
@@ -118,44 +171,6 @@ function attestationsOf({ settings, masked }: BuildKitParts, build: ImageBuild):
   const values = [...build.arguments.values(), ...build.labels];
   const isSecret = values.some((value) => masked.some((secret) => secret !== '' && value?.includes(secret)));
   return attestations.provenance === 'max' && isSecret ? { ...attestations, provenance: 'min' } : attestations;
-}
-
-type Build = {
-  readonly task: BuildctlBuild;
-  readonly places: { readonly program: string; readonly port: number; readonly metadata: string };
-  /** Docker's, with the credentials. */
-  readonly config: unknown;
-  readonly resolved: Map<string, string>;
-};
-
-async function buildctl(
-  parts: BuildKitParts,
-  { task, places, config, resolved }: Build,
-  { output, signal }: ExecutorOptions,
-): Promise<void> {
-  const { cell, env, settings } = parts;
-  const words = [...buildctlWords(task), '--metadata-file', places.metadata, ...(await trustWords(cell))];
-  const upstream = await connectBuildKit(settings.address, signal);
-  const door = await openBuildKitDoor({ cell, port: places.port, upstream, values: frontendValues(task) });
-  const progress = new BuildKitProgress();
-  const encoder = new TextEncoder();
-  const show = async (text: string) => {
-    if (text !== '') await output.add(encoder.encode(text));
-  };
-  try {
-    const code = await cell.run([...hidingWords, places.program, '--addr', door.address, 'build', ...words], {
-      signal,
-      env: { ...env, DOCKER_CONFIG: configFolder },
-      given: JSON.stringify(config),
-      onOutput: (chunk) => show(progress.add(chunk)),
-    });
-    await show(progress.end());
-    if (code !== 0) throw new ProgramError('buildctl', progress.exitCode ?? code, '');
-    for (const [name, digest] of progress.resolved) resolved.set(name, digest);
-  } finally {
-    door.close();
-    await output.end();
-  }
 }
 
 const configFolder = '/dev/shm/docker';
@@ -191,8 +206,12 @@ async function copyProgram(cell: Cell, path: string): Promise<string> {
 
 const metadataSchema = z.object({ 'containerimage.digest': z.string() });
 
-async function digestIn(cell: Cell, metadataFile: string): Promise<string> {
-  const parsed = metadataSchema.safeParse(JSON.parse(await cell.read(['cat', '--', metadataFile])));
+function metadataFile(folder: string): string {
+  return `${folder}/metadata.json`;
+}
+
+async function digestIn(cell: Cell, folder: string): Promise<string> {
+  const parsed = metadataSchema.safeParse(JSON.parse(await cell.read(['cat', '--', metadataFile(folder)])));
   if (!parsed.success) throw new RunFailure('BuildKit did not tell the digest of what it pushed: use a newer one');
   return parsed.data['containerimage.digest'];
 }

@@ -1,0 +1,23 @@
+import { reasonOf } from '../run-failure.ts';
+import type { BuildKitSettings } from './buildkit.ts';
+import { formatBuildKitAddress } from './buildkit-address.ts';
+import { checkBuildKit } from './buildkit-check.ts';
+import { checkHost, type HostFacts } from './check-host.ts';
+
+/** What this machine can do for runs when images are built by a BuildKit. One that cannot be used is something missing. */
+export async function checkHostWith(settings: BuildKitSettings | undefined): Promise<HostFacts> {
+  const host = await checkHost();
+  if (settings === undefined) return host;
+  try {
+    const { version, platforms } = await checkBuildKit(settings);
+    const words = `BuildKit ${version} at ${formatBuildKitAddress(settings.address)} builds for ${platforms.join(', ')}`;
+    const note = `${words}; how it keeps builds apart is its operator's to say`;
+    return {
+      ...host,
+      executor: `${host.executor}, BuildKit ${version}`.slice(0, 100),
+      warnings: [...host.warnings, note],
+    };
+  } catch (cause) {
+    return { ...host, missing: [...host.missing, reasonOf(cause)] };
+  }
+}
