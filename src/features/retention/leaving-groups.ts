@@ -36,20 +36,25 @@ class Play {
   readonly #gone = new Set<string>();
   /** How many indexes that are still there list a manifest. */
   readonly #indexes = new Map<string, number>();
-  readonly #tagsOfSubject: ReadonlyMap<string, readonly TagFacts[]>;
+  readonly #tagsOfSubject = new Map<string, TagFacts[]>();
   /** How many tags of cosign are still on a manifest. */
   readonly #cosignTags = new Map<string, number>();
 
   constructor(parts: GroupingParts) {
     this.#parts = parts;
-    this.#tagsOfSubject = Map.groupBy(parts.cosignTags, ({ name }) => cosignSubject(name) ?? '');
-    for (const { digest } of parts.cosignTags) add(this.#cosignTags, digest, 1);
   }
 
   /** Goes first. */
   *prepare(): Sliced<void> {
     yield* forEach(this.#parts.manifests, ({ children }) => {
       for (const child of new Set(children)) add(this.#indexes, child, 1);
+    });
+    yield* forEach(this.#parts.cosignTags, (tag) => {
+      add(this.#cosignTags, tag.digest, 1);
+      const subject = cosignSubject(tag.name) ?? '';
+      const known = this.#tagsOfSubject.get(subject);
+      if (known === undefined) this.#tagsOfSubject.set(subject, [tag]);
+      else known.push(tag);
     });
   }
 

@@ -139,7 +139,7 @@ export function* select({ tags, manifests }: RepositoryFacts, rule: SelectionRul
     manifests,
     family,
     tagged,
-    cosignTags: ofImages.filter(mayLeave),
+    cosignTags: yield* mapped(ofImages, (tag) => (mayLeave(tag) ? tag : undefined)),
     reasonOf: rule.takesManifest,
   });
   return { tags: leavingTags, groups };

@@ -6,7 +6,7 @@ export type Sliced<T> = Generator<void, T>;
 /** Few enough for a few milliseconds, whatever is done with each. */
 const slice = 250;
 /** Whatever else waits gets its turn after so long. */
-const turnMs = 10;
+const turnMs = 5;
 
 export function* forEach<T>(items: Iterable<T>, work: (item: T) => void): Sliced<void> {
   let count = 0;
