@@ -1,13 +1,14 @@
 import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
 import { BaseImages } from './features/builds/triggers/base-images.ts';
-import { basePollJob } from './features/builds/triggers/base-poll.ts';
+import { basePollJob, basePollWork } from './features/builds/triggers/base-poll.ts';
 import { BuildTriggers } from './features/builds/triggers/build-triggers.ts';
-import { gitPollJob } from './features/builds/triggers/git-poll.ts';
+import { type DueWorkParts, watchDueWork } from './features/builds/triggers/due-work.ts';
+import { gitPollJob, gitPollWork } from './features/builds/triggers/git-poll.ts';
 import { GitSources } from './features/builds/triggers/git-sources.ts';
 import { providerHooksKind } from './features/builds/triggers/provider-hooks.ts';
 import { Rebuilds } from './features/builds/triggers/rebuilds.ts';
-import { timersJob } from './features/builds/triggers/timers.ts';
+import { timersJob, timersWork } from './features/builds/triggers/timers.ts';
 import type { Data } from './open-data.ts';
 import type { JobKind } from './platform/jobs/jobs.ts';
 import { publicPortOf, type Settings } from './settings.ts';
@@ -19,7 +20,7 @@ export function composeTasks(
   settings: Settings,
   data: Data,
   { directory }: Pick<Features, 'directory'>,
-  { runs }: Pick<Builds, 'runs'>,
+  { runs, jobs }: Pick<Builds, 'runs'> & Pick<DueWorkParts, 'jobs'>,
 ) {
   const parts = { ...data, directory, runs };
   const gitSources = new GitSources(parts);
@@ -39,7 +40,10 @@ export function composeTasks(
     hookOrigin,
     jobKinds: [timersJob(parts)],
     callingKinds,
-    follow: (signal: AbortSignal) => triggers.follow(signal),
+    follow: async (signal: AbortSignal) => {
+      const works = [timersWork, gitPollWork, basePollWork];
+      await Promise.all([triggers.follow(signal), watchDueWork({ ...data, jobs }, works, signal)]);
+    },
   };
 }
 

@@ -159,7 +159,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     certificates,
     measure: registryMetrics.add,
   });
-  const tasks = composeTasks(settings, data, features, builds);
+  const tasks = composeTasks(settings, data, features, { ...builds, jobs });
   const arm = composeArm(settings, data, features, { jobs, builds });
   const insight = insightWork({ ...data, ...data.installation });
   const auditArchive = await openAuditArchive(settings, data, opened);

@@ -32,6 +32,9 @@ export type BaseImagesParts = TaskSecretParts & {
 /** Of one task, that start it when they change; agents report what they like. */
 const maxBases = 1_000;
 
+/** Nobody looks at images of this installation: their pushes are told. */
+const never = Number.MAX_SAFE_INTEGER;
+
 /** What `run.finished` says of a run of a task. */
 export const finishedRunSchema = z.object({
   runId: z.string(),
@@ -96,7 +99,7 @@ export class BaseImages {
           registry_uid: registryUid,
           base_registry_uid: own?.uid ?? null,
           digest: (own === undefined ? known : now?.digest) ?? null,
-          check_at: this.#parts.clock.nowMicros(),
+          check_at: own === undefined ? this.#parts.clock.nowMicros() : never,
         })
         .onConflict((conflict) => conflict.doNothing())
         .execute();

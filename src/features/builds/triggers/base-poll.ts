@@ -1,5 +1,5 @@
 import type { Clock } from '../../../platform/clock.ts';
-import type { Database } from '../../../platform/database/database.ts';
+import type { Database, Queries } from '../../../platform/database/database.ts';
 import type { Ids } from '../../../platform/ids.ts';
 import type { JobKind } from '../../../platform/jobs/jobs.ts';
 import { SealError } from '../../../platform/keys/sealer.ts';
@@ -10,6 +10,7 @@ import { findByUid } from '../../resources/resource-store.ts';
 import type { StoredTask } from '../tasks/task.ts';
 import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
 import type { BaseImages } from './base-images.ts';
+import { type DueWork, maxAttempts } from './due-work.ts';
 import { type RemoteLogin, RemoteRegistryError, type RemoteTag, readRemoteDigest } from './remote-digest.ts';
 import { hostKey } from './task-images.ts';
 
@@ -24,35 +25,43 @@ export type BasePollParts = TaskSecretParts & {
   readonly baseImagePollMs: number;
 };
 
-const lookEveryMs = 10_000;
+const kind = 'builds.bases';
 const page = 16;
 
 /** Looks at the images of other registries that those of tasks stand on. */
 export function basePollJob(parts: BasePollParts): JobKind {
   return {
-    kind: 'builds.bases',
+    kind,
     run: async ({ signal, renew }) => {
       signal.throwIfAborted();
       await lookAtBases(parts, renew);
     },
     leaseMs: 120_000,
-    maxAttempts: 3,
-    everyMs: lookEveryMs,
+    maxAttempts,
   };
 }
 
+/** Whether it is the time of an image. */
+export const basePollWork: DueWork = {
+  kind,
+  isDue: async (queries, nowMicros) => (await dueImages(queries, nowMicros, 1)).length > 0,
+};
+
 /** Those whose time it is, each image once for all tasks that have the same sign-in there. */
 export async function lookAtBases(parts: BasePollParts, renew: () => Promise<void> = async () => {}): Promise<void> {
-  const { database, clock } = parts;
-  const due = await database.read
+  const due = await dueImages(parts.database.read, parts.clock.nowMicros(), page);
+  await Promise.all(due.map((image) => lookAt(parts, image, renew)));
+}
+
+async function dueImages(queries: Queries, nowMicros: number, limit: number): Promise<RemoteTag[]> {
+  return await queries
     .selectFrom('task_bases')
     .select(['host', 'repository', 'tag'])
-    .where('check_at', '<=', clock.nowMicros())
+    .where('check_at', '<=', nowMicros)
     .where('base_registry_uid', 'is', null)
     .groupBy(['host', 'repository', 'tag'])
-    .limit(page)
+    .limit(limit)
     .execute();
-  await Promise.all(due.map((image) => lookAt(parts, image, renew)));
 }
 
 /** A task is told only what its own sign-in sees: that of another may see more, or be wrong. */

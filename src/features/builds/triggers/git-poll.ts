@@ -6,6 +6,7 @@ import { reasonOf } from '../run-order.ts';
 import { storedTaskOf } from '../tasks/task.ts';
 import { isFaultOfTask } from '../tasks/task-fault.ts';
 import { findSourceOfHook, listDueHooks, noteLook, type TaskSource } from '../tasks/task-sources.ts';
+import { type DueWork, maxAttempts } from './due-work.ts';
 import { RemoteError, type RemoteHeads, readHeads } from './git-remote.ts';
 import { type GitSources, type GitSourcesParts, isDefaultWanted, wantedBranch } from './git-sources.ts';
 import { headsAfterLook, lockHeads } from './source-heads.ts';
@@ -17,7 +18,7 @@ export type GitPollParts = GitSourcesParts & {
   readonly gitPollMs: number;
 };
 
-const lookEveryMs = 5_000;
+const kind = 'builds.git';
 const page = 32;
 /** A repository whose host calls is looked at too, as calls are lost. */
 const rarely = 12;
@@ -25,17 +26,22 @@ const rarely = 12;
 /** Looks at the repositories that start tasks. */
 export function gitPollJob(parts: GitPollParts): JobKind {
   return {
-    kind: 'builds.git',
+    kind,
     run: async ({ signal, renew }) => {
       signal.throwIfAborted();
       await lookAtRepositories(parts);
       await renew();
     },
     leaseMs: 120_000,
-    maxAttempts: 3,
-    everyMs: lookEveryMs,
+    maxAttempts,
   };
 }
+
+/** Whether it is the time of a repository. */
+export const gitPollWork: DueWork = {
+  kind,
+  isDue: async (queries, nowMicros) => (await listDueHooks(queries, nowMicros, 1)).length > 0,
+};
 
 /** Those whose time it is, some of them at once. The first look at a repository starts nothing: it is what later ones are compared with. */
 export async function lookAtRepositories(parts: GitPollParts): Promise<void> {

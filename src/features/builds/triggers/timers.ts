@@ -8,6 +8,7 @@ import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { type DueTimer, listDue, moveOn } from '../tasks/task-timers.ts';
 import { nextOccurrence, parseTimerSchedule } from '../tasks/timer-schedule.ts';
+import { type DueWork, maxAttempts } from './due-work.ts';
 
 export type TimersParts = TaskSecretParts & {
   readonly database: Database;
@@ -17,20 +18,27 @@ export type TimersParts = TaskSecretParts & {
   readonly runs: Pick<Runs, 'scheduleIn'>;
 };
 
-/** How late a timer may be at most, while the server runs. */
-const lookEveryMs = 2_000;
 const page = 100;
+const kind = 'builds.timers';
 
 /** Starts tasks by the clock. */
 export function timersJob(parts: TimersParts): JobKind {
   return {
-    kind: 'builds.timers',
+    kind,
     run: async ({ signal, renew }) => await startDueTasks(parts, signal, renew),
     leaseMs: 60_000,
-    maxAttempts: 3,
-    everyMs: lookEveryMs,
+    maxAttempts,
   };
 }
+
+/** Whether a timer is due. */
+export const timersWork: DueWork = {
+  kind,
+  isDue: async (queries, nowMicros) => {
+    const query = queries.selectFrom('task_timers').select('task_uid').where('next_at', '<=', nowMicros);
+    return (await query.limit(1).executeTakeFirst()) !== undefined;
+  },
+};
 
 /**
  * Queues a run for each timer that is due, in the transaction that moves the timer on: once for each occurrence, whoever is
