@@ -88,7 +88,7 @@ describe('F-20: broken uploads are refused, and go on where they stand', () => {
     await finish(location, 2_000_000);
   });
 
-  test('sixty abandoned uploads leave nothing behind', async () => {
+  test('DL-07: sixty abandoned uploads leave nothing behind', async () => {
     await Promise.all(Array.from({ length: 60 }, () => trial.client.openUpload(repository, bytes.subarray(0, 50_000))));
     assert.ok(leftoversIn(trial.dataFolder).openUploads >= 60);
     await trial.verifyClean();

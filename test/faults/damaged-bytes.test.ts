@@ -60,7 +60,7 @@ describe('F-10, F-11: damaged content is never answered as good', () => {
     ['another of the same size', (path, blob) => writeFileSync(path, bytesOf(blobSeed(blob.sizeBytes)))],
   ];
   for (const [name, damage] of damages) {
-    test(`a stored file that is ${name} is found, set aside, and healed by a push`, async () => {
+    test(`${name === 'missing' ? 'DL-09: ' : ''}a stored file that is ${name} is found, set aside, and healed by a push`, async () => {
       const blob = blobSeed(2_000_000);
       await trial.client.pushBlob(repository, blob);
       damage(pathOf(blob), blob);
@@ -78,7 +78,7 @@ describe('F-10, F-11: damaged content is never answered as good', () => {
     for (const blob of pair) await checkFoundAndHealed(blob);
   });
 
-  test('a push of the same content heals damage that no reader met', async () => {
+  test('DL-06: a push of the same content heals damage that no reader met', async () => {
     const blob = blobSeed(300_000);
     await trial.client.pushBlob(repository, blob);
     flipBit(pathOf(blob));

@@ -49,7 +49,7 @@ async function fsck(args: readonly string[], env: Record<string, string> = {}) {
 }
 
 describe('fsck', () => {
-  test('database and folder are compared both ways; repairs and the next push leave nothing', async () => {
+  test('DL-17: database and folder are compared both ways; repairs move no tag and replace nothing but by its own digest', async () => {
     await using server = await startBerth();
     const images = samples(4);
     await push(server, images);

@@ -50,7 +50,7 @@ forEachDatabase((kind, open) => {
   after(() => bench.folder.remove());
 
   for (const keepsDeleted of [false, true]) {
-    test(`${sequences} random lives of content ${keepsDeleted ? 'with' : 'without'} soft delete agree with the model`, async () => {
+    test(`F-27: ${sequences} random lives of content ${keepsDeleted ? 'with' : 'without'} soft delete agree with the model`, async () => {
       for (let index = 0; index < (process.env.BERTH_TEST_SEED === undefined ? sequences : 1); index += 1) {
         const seed = Number(process.env.BERTH_TEST_SEED ?? randomInt(2 ** 31));
         await new Life(bench, clock, { seed, keepsDeleted }).run().catch((error: unknown) => {

@@ -85,7 +85,7 @@ const rows: readonly [string, string, string][] = [
   ],
   ['a locked manifest stays without its tag', taken([tag('v1', 'a')], [manifest('a', 1, { isLocked: true })]), 'v1'],
   [
-    'what a tagged index lists stays, however deep',
+    'DL-02: what a tagged index lists stays, however deep',
     taken(
       [tag('keep', 'top', -1)],
       [
@@ -119,7 +119,7 @@ const rows: readonly [string, string, string][] = [
     '@gone',
   ],
   [
-    'signatures and SBOMs stay with their image, also those of signatures',
+    'DL-11: signatures and SBOMs stay with their image, also those of signatures',
     taken(
       [tag('keep', 'app', -1)],
       [
