@@ -30,13 +30,17 @@ export function isOfMigrator(table: string): boolean {
   return table.startsWith('kysely_');
 }
 
-/** The one list of migrations of a source and a sink. Throws where they differ. */
+/** Throws where the migrations of a source and a sink differ; a sink has those of this program. */
 export function requireSameSchema(source: Pick<RowSource, 'migrations'>, sink: Pick<RowSink, 'migrations'>): void {
-  if (source.migrations.join() === sink.migrations.join()) return;
-  throw new Error(
-    `the schemas differ (${source.migrations.at(-1) ?? 'none'} here, ${sink.migrations.at(-1) ?? 'none'} there): ` +
-      'run "berth migrate-database" on the older one first, or use the program that wrote the newer one',
-  );
+  const unknown = source.migrations.find((name) => !sink.migrations.includes(name));
+  if (unknown !== undefined)
+    throw new Error(
+      `the database was written by a newer version of Berth (its schema has "${unknown}", which this program does not know): ` +
+        'run this command with the newer program',
+    );
+  const missing = sink.migrations.find((name) => !source.migrations.includes(name));
+  if (missing !== undefined)
+    throw new Error(`the schema of the database lacks "${missing}": run "berth migrate-database" on it first`);
 }
 
 /** What a driver gave for a column. Throws TypeError for what the schema does not hold. */

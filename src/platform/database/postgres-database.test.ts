@@ -49,6 +49,23 @@ forEachDatabase((name, open) => {
     assert.deepEqual(epochs, [{ access_epoch: 2 }, { access_epoch: 2 }]);
   });
 
+  test('a query of its own that loses a deadlock with a change of the schema runs again', async () => {
+    const database = await open();
+    const both = sql<{ count: number }>`select pg_sleep(0.5), count(*) as count from tenants, registries`;
+    const changed = database.transaction(async (tx) => {
+      await sql`lock table registries in access exclusive mode`.execute(tx);
+      // By now the query holds the first table and waits for the second.
+      await sql`select pg_sleep(0.3)`.execute(tx);
+      await sql`lock table tenants in access exclusive mode`.execute(tx);
+    });
+    await sql`select pg_sleep(0.1)`.execute(database.read);
+    const [read] = await Promise.all([both.execute(database.read), changed]);
+    assert.deepEqual(
+      read.rows.map((row) => row.count),
+      [0],
+    );
+  });
+
   test('a transaction that swallowed the error of a statement does not pass for committed', async () => {
     const database = await open();
     await assert.rejects(

@@ -20,6 +20,8 @@ export type PostgresOptions = {
 
 /** Waiting for a connection, and running a transaction again after it lost a race or its connection. */
 const maxWaitMs = 5_000;
+/** The same of a migration. */
+const maxMigrationWaitMs = 60_000;
 const lockTimeoutMs = 5_000;
 const statementTimeoutMs = 30_000;
 /** Ends the wait for a server that vanished without a word; above the server's own limit. */
@@ -38,7 +40,7 @@ const planning = '-c plan_cache_mode=force_generic_plan';
  * text as UTF-8, answers commits before they are durable, or when the schema was written by a newer program.
  */
 export async function openPostgres({ url, poolSize, clock, ids }: PostgresOptions): Promise<Database> {
-  await migrateOnce(url);
+  await retried(() => migrateOnce(url), clock, ids, maxMigrationWaitMs);
   const pool = openPool({
     connectionString: url,
     max: poolSize,
@@ -88,8 +90,8 @@ async function oneTransaction<T>(
   }
 }
 
-async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids: Ids): Promise<T> {
-  const endMs = clock.monotonicMs() + maxWaitMs;
+async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids: Ids, waitMs = maxWaitMs): Promise<T> {
+  const endMs = clock.monotonicMs() + waitMs;
   while (true) {
     const outcome = await attempt();
     if (outcome.kind === 'done') return outcome.value;
@@ -99,13 +101,19 @@ async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids:
   }
 }
 
-/** On a connection of its own, without the time-outs of normal work: a migration may take minutes. */
-async function migrateOnce(url: string): Promise<void> {
+/**
+ * On a connection of its own, without the time-outs of normal work: a migration may take minutes. It runs again where it lost a race
+ * with the servers at work.
+ */
+async function migrateOnce(url: string): Promise<Outcome<void>> {
   const pool = openPool({ connectionString: url, max: 1 });
   try {
     const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
     await refuseUnfitServer(queries);
     await migrate(queries, 'postgres');
+    return { kind: 'done', value: undefined };
+  } catch (error) {
+    return { kind: 'failed', error, mayRetry: error instanceof Error && isLostRace(error.cause) };
   } finally {
     await pool.end();
   }

@@ -10,7 +10,7 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
-import { isStalePlan, postgresFault } from './postgres-fault.ts';
+import { isLostRace, isStalePlan, postgresFault } from './postgres-fault.ts';
 import { fillsOn, isSentAhead } from './send-ahead.ts';
 
 /** Kysely over a pool of pipelining clients, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
@@ -91,21 +91,19 @@ class PostgresConnection implements DatabaseConnection {
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     if (this.#isTransaction)
       return isSentAhead(query) ? this.#sendAhead<R>(query) : await this.#inOrder(this.#send<R>(query));
-    try {
-      return await this.#send<R>(query);
-    } catch (error) {
-      if (!isStalePlan(error)) throw postgresFault(error);
-    }
-    try {
-      return await this.#query<R>(query, undefined);
-    } catch (error) {
-      throw postgresFault(error);
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await this.#send<R>(query);
+      } catch (error) {
+        // A statement of its own that lost a race, perhaps with a migration of all tables, was undone whole.
+        if (!isLostRace(error) || tries === mostTries) throw postgresFault(error);
+      }
     }
   }
 
   async #send<R>(query: CompiledQuery): Promise<QueryResult<R>> {
     try {
-      return await this.#query<R>(query, this.#names.nameOf(query.sql));
+      return await this.#query<R>(query, this.#isBroken ? undefined : this.#names.nameOf(query.sql));
     } catch (error) {
       // The next one to come gets a connection that prepares anew.
       if (isStalePlan(error)) this.#isBroken = true;
@@ -171,6 +169,9 @@ class PostgresConnection implements DatabaseConnection {
     this.#client.release(this.#isBroken);
   }
 }
+
+/** Each lost race took the server's `deadlock_timeout`, a second, to find. */
+const mostTries = 5;
 
 /** The error of what was sent ahead is thrown by whoever waits next. */
 function toldLater(): void {}
