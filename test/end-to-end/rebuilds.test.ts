@@ -74,7 +74,7 @@ async function runsOf(task: string) {
   return value.map(({ properties }) => properties).filter((each) => each.task === task);
 }
 const countOf = async (task: string, count: number) =>
-  await waitFor(`${count} runs of ${task}`, 40_000, async () => {
+  await waitFor(`${count} runs of ${task}`, 60_000, async () => {
     const runs = await runsOf(task);
     return runs.length >= count ? runs : undefined;
   });

@@ -285,6 +285,28 @@ forEachDatabase((_, open) => {
     assert.equal((await runsOf('task-odd')).length, 0);
   });
 
+  test('one push of thousands of branches starts what waits for one of them, and writes nothing for the others', async (t) => {
+    const url = 'https://dev.azure.com/org/project/_git/app';
+    const { uid } = await tasks.put('task-many', waiting('task-many', url, { context: `${url}#main` }));
+    const { hookId, secrets } = await sourceOf(uid);
+    const refUpdates = Array.from({ length: 5_000 }, (_each, index) => ({
+      name: index === 4_000 ? 'refs/heads/main' : `refs/heads/branch-${index}`,
+      oldObjectId: '0'.repeat(40),
+      newObjectId: a,
+    }));
+    const text = JSON.stringify({ eventType: 'git.push', resource: { refUpdates, repository: { remoteUrl: url } } });
+    const authorization = `Basic ${Buffer.from(`berth:${secrets.secret}`).toString('base64')}`;
+    // Counted, and done.
+    const transaction = t.mock.method(here.journal, 'transaction');
+    const answer = await app.request(`/hooks/git/${hookId}`, {
+      method: 'POST',
+      body: text,
+      headers: { authorization },
+    });
+    assert.deepEqual(await answer.json(), { runs: 1 });
+    assert.equal(transaction.mock.callCount(), 1);
+  });
+
   test('a message that is too large is refused before it is whole, and a stranger has nothing kept', async () => {
     const { uid } = await tasks.put('task-large', waiting('task-large', 'https://git.example/team/app.git'));
     const { hookId, secrets } = await sourceOf(uid);

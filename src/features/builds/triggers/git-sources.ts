@@ -5,6 +5,7 @@ import type { Ids } from '../../../platform/ids.ts';
 import type { Append, Journal } from '../../../platform/journal/journal.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { SourceTrigger } from '../../../wire/arm/task-schema.ts';
+import type { Resource } from '../../resources/resource.ts';
 import { findByUid } from '../../resources/resource-store.ts';
 import { findRunOfKey } from '../run-store.ts';
 import type { Runs } from '../runs.ts';
@@ -54,11 +55,19 @@ export class GitSources {
     if (source === undefined || source.isLeaving) throw new BerthError('hookUnknown');
     const bytes = await body();
     if (!isSigned(headers, bytes, source.secrets.secret)) throw new BerthError('hookUnknown');
-    const events = gitEventsOf(providerOf(headers), headers, parseBody(bytes));
+    const events = gitEventsOf(providerOf(headers), headers, parseBody(bytes)).filter((each) =>
+      isOfRepository(each, source),
+    );
     let runs = 0;
-    for (const event of events.filter((each) => isOfRepository(each, source)))
-      if (await this.happened(source, event)) runs += 1;
+    for (const event of await this.#wanted(source, events)) if (await this.happened(source, event)) runs += 1;
     return runs;
+  }
+
+  /** One push may tell of thousands of branches: those that the task does not wait for cost nothing. */
+  async #wanted(source: TaskSource, events: readonly GitEvent[]): Promise<readonly GitEvent[]> {
+    const resource = await findByUid(this.#parts.database.read, source.taskUid);
+    const waiting = resource && waitingTask(resource, source);
+    return waiting === undefined ? [] : events.filter((event) => isWanted(waiting.task, waiting.trigger, event));
   }
 
   /** Starts the task when its trigger wants the event; false when it does not. The same event twice makes one run. */
@@ -67,16 +76,14 @@ export class GitSources {
   }
 
   async #start(tx: Transaction, append: Append, source: TaskSource, event: GitEvent): Promise<boolean> {
-    const { taskUid, registryUid, name } = source;
+    const { taskUid, registryUid } = source;
     const { database, ids, runs, log } = this.#parts;
     const resource = await findByUid(tx, taskUid);
-    if (resource === undefined) return false;
-    const task = storedTaskOf(resource);
-    const trigger = task.trigger?.sourceTriggers?.find((each) => each.name === name);
-    if (!isEnabled(task) || trigger === undefined || !isWanted(task, trigger, event)) return false;
+    const waiting = resource && waitingTask(resource, source);
+    if (waiting === undefined || !isWanted(waiting.task, waiting.trigger, event)) return false;
     const heads = await lockHeads(tx, database.kind, source.hookId);
     if (event.eventType === 'commit') await noteHead(tx, { ...source, heads }, event.branch, event.commit);
-    const { repositoryUrl, sourceControlType: providerType } = trigger.sourceRepository;
+    const { repositoryUrl, sourceControlType: providerType } = waiting.trigger.sourceRepository;
     const run = await prepareTaskRun(this.#parts, tx, {
       taskUid,
       registryUid,
@@ -95,7 +102,7 @@ export class GitSources {
     if (run === undefined) return false;
     const { run_id: runId } = await runs.scheduleIn(tx, append, event.isFromFork ? ofStranger(run) : run);
     log.info('task started by its git repository', {
-      task: resource.name,
+      task: waiting.name,
       event: event.eventType,
       commit: event.commit,
       isFromFork: event.isFromFork,
@@ -116,6 +123,15 @@ export class GitSources {
     const isAgain = isMove && (await findRunOfKey(tx, registryUid, key)) !== undefined;
     return isAgain ? `${key}/${this.#parts.ids.uid()}` : key;
   }
+}
+
+type WaitingTask = { readonly name: string; readonly task: StoredTask; readonly trigger: SourceTrigger };
+
+/** Undefined for a task that is disabled, or waits for the repository no more. */
+function waitingTask(resource: Resource, source: TaskSource): WaitingTask | undefined {
+  const task = storedTaskOf(resource);
+  const trigger = task.trigger?.sourceTriggers?.find((each) => each.name === source.name);
+  return isEnabled(task) && trigger !== undefined ? { name: resource.name, task, trigger } : undefined;
 }
 
 /** The branch whose commits start a task: named behind the `#`, or with the trigger; undefined for the repository's default. */
