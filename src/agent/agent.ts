@@ -8,6 +8,7 @@ import type { ProxyRules } from './executors/proxy-target.ts';
 import { refuseStrangers } from './executors/refuse-strangers.ts';
 import { sweepLeftovers } from './executors/sweep.ts';
 import { openUserCell } from './executors/user-cell.ts';
+import { finishRun } from './finish-run.ts';
 import { LogUpload } from './log-upload.ts';
 import { RunLog } from './run-log.ts';
 import { type RunOrderParts, RunStop, runOrder } from './run-order.ts';
@@ -90,7 +91,7 @@ async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal:
   log.info('run begins');
   try {
     const result = await doRun(parts, host, order, slot, signal);
-    await finish(parts, order, result);
+    await finishRun(parts, order, result);
     log.info('run ended', { status: result.status });
   } catch (error) {
     signal.throwIfAborted();
@@ -173,20 +174,6 @@ async function heartbeats(
       const isOver = clock.monotonicMs() - lastMs > order.leaseSeconds * 1000;
       if (cause instanceof LeaseLost) onLost(cause);
       else if (isOver) onLost(new LeaseLost('the server was not reached while the lease lasted'));
-    }
-  }
-}
-
-/** The server may be restarting: the result waits for it as long as the lease can last. */
-async function finish({ client, clock }: AgentParts, order: RunOrder, result: RunResult): Promise<void> {
-  const began = clock.monotonicMs();
-  for (;;) {
-    try {
-      await client.finish(order.lease, result);
-      return;
-    } catch (cause) {
-      if (cause instanceof LeaseLost || clock.monotonicMs() - began > order.leaseSeconds * 1000) throw cause;
-      await clock.sleep(retryMs);
     }
   }
 }
