@@ -135,6 +135,29 @@ describe('what had a run is killed', { concurrency: true }, () => {
       await first.remove();
     }
   });
+
+  for (const how of ['goes on', 'is killed', 'starts again'] as const)
+    test(`a build that is cancelled while its server ${how} leaves nothing after a minute`, async () => {
+      const first = await startBerth();
+      let server = first;
+      try {
+        const { runId, room } = await beginBuild(server);
+        await (await armCaller(server)).post(`runs/${runId}/cancel`);
+        if (how === 'is killed') await server.kill();
+        if (how === 'starts again') await server.stop();
+        if (how !== 'goes on') server = await startBerth(server.again);
+        await waitFor('the run is cancelled', 60_000, async () => (await show(server, runId)).status === 'Canceled');
+        // An agent sweeps what another left; without runs there is none, so the next one does.
+        if (how !== 'goes on') await scheduleLongBuild(server, 'echo done');
+        await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);
+        const log = await logOf(server, runId);
+        assertWhole(printedIn(log), 8);
+        assert.match(log, /Run ID: \w+ was canceled after \d+s\r\n$/);
+      } finally {
+        await server.stop();
+        await first.remove();
+      }
+    });
 });
 
 /** A build of the server's own agent that has printed some of its lines. */
