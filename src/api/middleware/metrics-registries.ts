@@ -83,6 +83,12 @@ export function loadMetrics(register: Registry, load: RegistrySources['load']): 
       ({ failingDiagnostics }) => [[failingDiagnostics, {}]],
     ],
     [
+      'berth_diagnostics_dropped_lines',
+      'Lines of logs that destinations refused for a day and were not sent, of the diagnostic settings that are there',
+      [],
+      ({ droppedLines }) => [[droppedLines, {}]],
+    ],
+    [
       'berth_database_connections',
       'Connections to PostgreSQL by state',
       ['state'],

@@ -4,6 +4,7 @@ import { lockedForShare } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import { type AccessStream, listAccessStreams } from './access-streams.ts';
 import type { LogCategory } from './diagnostic-setting.ts';
+import type { DiagnosticState } from './diagnostic-state.ts';
 
 export type DiagnosticRow = Selectable<Schema['diagnostic_settings']>;
 
@@ -121,9 +122,10 @@ export async function moveLogCursor(
 export async function noteAttempt(
   database: Database,
   uid: string,
-  state: { readonly failures: number; readonly retryAtMicros: number; readonly lastError: string },
+  attempt: { readonly failures: number; readonly retryAtMicros: number; readonly state: DiagnosticState },
 ): Promise<void> {
-  const { failures, retryAtMicros: retry_at, lastError: last_error } = state;
+  const { failures, retryAtMicros: retry_at } = attempt;
+  const last_error = JSON.stringify(attempt.state);
   await database.transaction((tx) =>
     tx.updateTable('diagnostic_settings').set({ failures, retry_at, last_error }).where('uid', '=', uid).execute(),
   );

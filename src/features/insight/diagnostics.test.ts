@@ -11,11 +11,12 @@ import { createJournal } from '../../platform/journal/create-journal.ts';
 import { createLog } from '../../platform/log.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
-import { auditRowSchema } from '../../wire/events/audit-schema.ts';
+import { type AuditRow, auditRowSchema } from '../../wire/events/audit-schema.ts';
 import type { LogCategory } from './diagnostic-setting.ts';
 import { skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
 import { Diagnostics } from './diagnostics.ts';
-import { type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
+import { createLoadSampler } from './load-sample.ts';
+import { BatchRefused, type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -154,6 +155,50 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await plan(), ['contents']);
     await here.diagnostics().send('contents', job);
     assert.deepEqual(await plan(), []);
+    await here.close();
+  });
+
+  test('a batch that is refused for a day is given up, that one alone, and said so in its place', async () => {
+    const here = await installation();
+    await here.set('contents');
+    const taken: AuditRow[] = [];
+    const picky: LogWriter = async ({ rows }) => {
+      if (rows.some(({ Tag }) => Tag === 'poison')) throw new BatchRefused('the destination answered 400');
+      taken.push(...rows);
+    };
+    const send = async () => await here.diagnostics(new Map([['lake', picky]])).send('contents', job);
+    await here.change('poison');
+    await send();
+    // What comes later is no part of it.
+    await here.change('later');
+    for (const hours of [1, 12, 10]) {
+      here.held.advance(hours * 3_600_000);
+      await send();
+    }
+    assert.equal(taken.length, 0);
+    here.held.advance(2 * 3_600_000);
+    await send();
+    const [dropped, later] = taken;
+    assert.deepEqual(
+      [dropped?.OperationName, dropped?.Times, dropped?.Reason, dropped?.Category],
+      ['dropped', 1, 'the destination answered 400', 'ContainerRegistryRepositoryEvents'],
+    );
+    assert.deepEqual([later?.Tag, taken.length], ['later', 2]);
+    assert.equal((await createLoadSampler({ database: here.database, clock: systemClock, log })())?.droppedLines, 1);
+    await here.close();
+  });
+
+  test('a destination that refuses everything loses nothing', async () => {
+    const here = await installation();
+    await here.set('contents');
+    const closed: LogWriter = () => Promise.reject(new BatchRefused('the destination answered 400'));
+    await here.change('one');
+    for (let day = 0; day < 3; day += 1) {
+      await here.diagnostics(new Map([['lake', closed]])).send('contents', job);
+      here.held.advance(86_400_000);
+    }
+    await here.diagnostics().send('contents', job);
+    assert.deepEqual(here.rows(), ['Tag one']);
     await here.close();
   });
 });

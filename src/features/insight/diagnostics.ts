@@ -7,8 +7,15 @@ import type { Log } from '../../platform/log.ts';
 import type { AuditRow } from '../../wire/events/audit-schema.ts';
 import { recordsOfBatch } from './access-batch.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { type AuditRecord, recordOfEvent } from './audit-record.ts';
+import { type AuditRecord, recordOfAccess, recordOfEvent } from './audit-record.ts';
 import { type AuditRowParts, auditRowOf } from './audit-row.ts';
+import {
+  type DiagnosticState,
+  parseDiagnosticState,
+  placeOf,
+  refusalAt,
+  refusedForMicros,
+} from './diagnostic-state.ts';
 import {
   type DiagnosticCursor,
   type DiagnosticRow,
@@ -18,7 +25,7 @@ import {
   moveLogCursor,
   noteAttempt,
 } from './diagnostic-store.ts';
-import type { LogSending, LogWriter } from './log-writers.ts';
+import { BatchRefused, type LogBatch, type LogSending, type LogWriter } from './log-writers.ts';
 import { withNames } from './principal-names.ts';
 
 export type DiagnosticsParts = AuditRowParts & {
@@ -45,9 +52,14 @@ const piecesAtOnce = 60;
 const firstRetryMs = 10_000;
 const longestRetryMs = 600_000;
 
+/** One run of a setting; what it comes to know goes on into the next. */
+type SettingRun = { readonly row: DiagnosticRow; readonly job: LogSending; state: DiagnosticState };
+type Offer = LogBatch & { readonly lastSeq: number };
+
 /**
  * Sends the logs of registries to where diagnostic settings say: at least once, each stream in order, from where it stopped
- * after whatever crash. A destination that fails is tried again for ever, and keeps no other waiting.
+ * after whatever crash. A destination that fails is tried again for ever, and keeps no other waiting. A batch that it refuses for a day,
+ * while it takes others, is given up: a line of the operation `dropped` is sent in its place.
  */
 export class Diagnostics {
   readonly #parts: DiagnosticsParts;
@@ -83,42 +95,91 @@ export class Diagnostics {
     const { database, clock, log } = this.#parts;
     const row = await findDiagnostic(database.read, settingUid);
     if (row === undefined || row.is_enabled === 0) return;
+    const run: SettingRun = { row, job, state: parseDiagnosticState(row.last_error) };
     try {
       for (const cursor of await logsBehind(database.read, row, await listAccessStreams(database.read)))
-        if (!(await this.#sendStream(row, cursor, job))) return;
-      if (row.failures > 0) await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, lastError: '' });
+        if (!(await this.#sendStream(run, cursor))) return;
+      const { droppedLines } = run.state;
+      if (row.failures > 0)
+        await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, state: { error: '', droppedLines } });
     } catch (error) {
       job.signal.throwIfAborted();
-      const lastError = error instanceof Error ? error.message : String(error);
+      const state = { ...run.state, error: error instanceof Error ? error.message : String(error) };
       log.warn('logs not sent', { setting: row.uid, destination: row.destination, error });
       const delayMs = Math.min(firstRetryMs * 2 ** Math.min(row.failures, 10), longestRetryMs);
       const retryAtMicros = clock.nowMicros() + delayMs * 1_000;
-      await noteAttempt(database, row.uid, { failures: row.failures + 1, retryAtMicros, lastError });
+      await noteAttempt(database, row.uid, { failures: row.failures + 1, retryAtMicros, state });
     }
   }
 
   /** False when the setting is no more what it was. */
-  async #sendStream(row: DiagnosticRow, start: DiagnosticCursor, job: LogSending): Promise<boolean> {
+  async #sendStream(run: SettingRun, start: DiagnosticCursor): Promise<boolean> {
+    const { row, job } = run;
     const write = this.#parts.writers.get(row.destination);
     if (write === undefined) throw new Error(`the settings have no log destination ${row.destination} any more`);
     const categories = z.array(z.string()).parse(JSON.parse(row.categories));
     for (let cursor = start; ; ) {
       job.signal.throwIfAborted();
-      const { rows, seq } = await this.#gather(row, categories, cursor);
+      const { rows, seq } = await this.#gather(row, categories, cursor, refusalAt(run.state, cursor)?.lastSeq);
       if (seq === cursor.seq) return true;
-      if (rows.length > 0) await write({ name: nameOf(row, cursor, seq), rows }, job);
+      if (rows.length > 0)
+        await this.#offer(run, cursor, { name: nameOf(row, cursor, seq), rows, lastSeq: seq }, write);
       if (!(await moveLogCursor(this.#parts.database, row, cursor, seq))) return false;
       cursor = { ...cursor, seq };
       await job.renew();
     }
   }
 
+  /** Has a batch written; in the place of one that was refused for a day, what was dropped. Throws what the writer throws. */
+  async #offer(run: SettingRun, cursor: DiagnosticCursor, batch: Offer, write: LogWriter): Promise<void> {
+    try {
+      await write(batch, run.job);
+    } catch (error) {
+      if (!(error instanceof BatchRefused)) throw error;
+      const nowMicros = this.#parts.clock.nowMicros();
+      const first = { place: placeOf(cursor), lastSeq: batch.lastSeq, sinceMicros: nowMicros };
+      const refusal = refusalAt(run.state, cursor) ?? first;
+      run.state = { ...run.state, refusal };
+      if (nowMicros - refusal.sinceMicros < refusedForMicros) throw error;
+      // Who refuses this too refuses everything: then nothing is given up.
+      await write({ name: `${batch.name}.dropped`, rows: [this.#droppedRow(run.row, batch, error)] }, run.job);
+      await this.#noteDropped(run, batch, error);
+    }
+  }
+
+  /** A crash right after it repeats the line of what was dropped, and counts twice. */
+  async #noteDropped(run: SettingRun, { rows }: Offer, error: BatchRefused): Promise<void> {
+    const { database, log } = this.#parts;
+    const { uid, destination, failures, retry_at: retryAtMicros } = run.row;
+    log.error('logs dropped', { setting: uid, destination, lines: rows.length, error });
+    run.state = { error: error.message, droppedLines: run.state.droppedLines + rows.length };
+    await noteAttempt(database, uid, { failures, retryAtMicros, state: run.state });
+  }
+
+  #droppedRow({ registry_uid }: DiagnosticRow, { name, rows }: Offer, { message }: BatchRefused): AuditRow {
+    const at = this.#parts.clock.nowMicros();
+    const line = JSON.stringify({
+      at,
+      kind: 'dropped',
+      registryUid: registry_uid,
+      times: rows.length,
+      reason: message,
+    });
+    const row = auditRowOf(this.#parts, recordOfAccess(line, `dropped/${name}`));
+    return { ...row, Category: rows[0]?.Category ?? row.Category };
+  }
+
   /** The lines behind the cursor that the setting wants, enough for a batch of them, and how far they go. */
-  async #gather({ registry_uid }: DiagnosticRow, categories: readonly string[], cursor: DiagnosticCursor) {
+  async #gather(
+    { registry_uid }: DiagnosticRow,
+    categories: readonly string[],
+    cursor: DiagnosticCursor,
+    lastSeq = Number.MAX_SAFE_INTEGER,
+  ) {
     const rows: AuditRow[] = [];
     let { seq } = cursor;
-    for (let pieces = 0; pieces < piecesAtOnce && rows.length < rowsAtOnce; pieces += 1) {
-      const next = await this.#next({ ...cursor, seq }, registry_uid);
+    for (let pieces = 0; pieces < piecesAtOnce && rows.length < rowsAtOnce && seq < lastSeq; pieces += 1) {
+      const next = await this.#next({ ...cursor, seq }, registry_uid, lastSeq);
       if (next.seq === seq) break;
       const wanted = next.records.filter(
         ({ registryUid, category }) => registryUid === registry_uid && categories.includes(category),
@@ -137,10 +198,11 @@ export class Diagnostics {
   async #next(
     { source, ...cursor }: DiagnosticCursor,
     registryUid: string,
+    lastSeq: number,
   ): Promise<{ records: readonly AuditRecord[]; seq: number }> {
     const { database, journal } = this.#parts;
     if (source === 'journal') {
-      const events = await journal.after(cursor, eventsAtOnce);
+      const events = await journal.after(cursor, Math.min(eventsAtOnce, lastSeq - cursor.seq));
       return { records: events.map(recordOfEvent), seq: events.at(-1)?.seq ?? cursor.seq };
     }
     const batch = await database.read

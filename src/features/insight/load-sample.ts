@@ -3,6 +3,7 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Log } from '../../platform/log.ts';
 import { type StoredDamage, storedDamage } from '../retention/stored-damage.ts';
+import { parseDiagnosticState } from './diagnostic-state.ts';
 
 /** How much work waits, and how the database does: the same whichever process is asked. */
 export type LoadSample = {
@@ -16,6 +17,8 @@ export type LoadSample = {
   readonly webhooksBehind: number;
   /** Diagnostic settings whose last attempt failed. */
   readonly failingDiagnostics: number;
+  /** Lines of logs that destinations refused for a day, of the settings that are there. */
+  readonly droppedLines: number;
   /** Bytes that registries have in use, by their uid. */
   readonly storedBytes: ReadonlyMap<string, number>;
   /** Connections to PostgreSQL by state; none with the embedded database. */
@@ -78,7 +81,7 @@ async function readSample({ database, clock }: LoadSampleParts): Promise<LoadSam
     oldestDueSeconds: Math.max(0, nowMicros - (oldest?.runAt ?? nowMicros)) / 1_000_000,
     behind: await consumersOf(database),
     ...(await webhooksOf(database)),
-    failingDiagnostics: await failingDiagnosticsOf(database),
+    ...(await diagnosticsOf(database)),
     storedBytes: new Map(
       (await read.selectFrom('registry_usage').select(['registry_uid', 'bytes']).execute()).map((row) => [
         row.registry_uid,
@@ -132,14 +135,16 @@ async function webhooksOf({ read }: Database): Promise<Pick<LoadSample, 'failing
   return { failingWebhooks: Number(failing.count), webhooksBehind: Number(behind.events ?? 0) };
 }
 
-async function failingDiagnosticsOf({ read }: Database): Promise<number> {
-  const { count } = await read
+async function diagnosticsOf({ read }: Database): Promise<Pick<LoadSample, 'failingDiagnostics' | 'droppedLines'>> {
+  const rows = await read
     .selectFrom('diagnostic_settings')
-    .select((at) => at.fn.countAll<number | string>().as('count'))
-    .where('is_enabled', '=', 1)
-    .where('failures', '>', 0)
-    .executeTakeFirstOrThrow();
-  return Number(count);
+    .select(['is_enabled', 'failures', 'last_error'])
+    .where((at) => at.or([at('failures', '>', 0), at('last_error', '<>', '')]))
+    .execute();
+  return {
+    failingDiagnostics: rows.filter((row) => row.is_enabled === 1 && row.failures > 0).length,
+    droppedLines: rows.reduce((sum, row) => sum + parseDiagnosticState(row.last_error).droppedLines, 0),
+  };
 }
 
 async function connectionsOf({ kind, read }: Database): Promise<LoadSample['connections']> {

@@ -9,7 +9,7 @@ import type { OutboundRequest } from '../../platform/outbound/outbound.ts';
 import { type AuditRow, auditRowSchema } from '../../wire/events/audit-schema.ts';
 import { recordOfAccess } from './audit-record.ts';
 import { auditRowOf } from './audit-row.ts';
-import { type LogBatch, logWriters } from './log-writers.ts';
+import { BatchRefused, type LogBatch, logWriters } from './log-writers.ts';
 
 const sending = { signal: new AbortController().signal, renew: async () => {} };
 
@@ -86,4 +86,32 @@ test('an address gets as much at once as it takes', async () => {
     tags,
     batch.rows.map(({ Tag }) => Tag),
   );
+});
+
+test('an address that refuses a batch is told apart from one that fails, or lets nobody in', async () => {
+  const notesAt = () => assert.fail('no store');
+  const destination = { name: 'siem', kind: 'http', url: 'https://siem.example/' } as const;
+  for (const [status, isRefusal] of [
+    [400, true],
+    [413, true],
+    [422, true],
+    [401, false],
+    [404, false],
+    [429, false],
+    [503, false],
+  ] as const) {
+    const call = async ({ url }: OutboundRequest) => ({
+      url,
+      status,
+      headers: new Map(),
+      body: Readable.from([]),
+      discard: async () => {},
+    });
+    const writers = await logWriters({ outbound: { call }, tokens: new Map(), notesAt }, [destination]);
+    const error = await writers
+      .get('siem')?.(batchOf('a', 1), sending)
+      .catch((reason: unknown) => reason);
+    assert(error instanceof Error);
+    assert.equal(error instanceof BatchRefused, isRefusal, String(status));
+  }
 });

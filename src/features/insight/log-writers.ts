@@ -15,7 +15,7 @@ export type LogBatch = { readonly name: string; readonly rows: readonly AuditRow
 /** `renew` is called while a batch takes long. */
 export type LogSending = Pick<JobRun, 'signal' | 'renew'>;
 
-/** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason. */
+/** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason; BatchRefused, where it is the batch. */
 export type LogWriter = (batch: LogBatch, sending: LogSending) => Promise<void>;
 
 export type LogWriterParts = {
@@ -23,6 +23,12 @@ export type LogWriterParts = {
   readonly tokens: ReadonlyMap<string, string>;
   readonly notesAt: (address: StoreAddress) => Promise<StoreNotes>;
 };
+
+/** The destination answered, and does not want this batch: another it may take. */
+export class BatchRefused extends Error {}
+
+/** 4xx that speak of who asks, where, or how often, and not of the batch. */
+const notOfBatch = [401, 403, 404, 407, 408, 425, 429];
 
 const answerTimeoutMs = 30_000;
 const bytesPerPost = 900_000;
@@ -135,9 +141,15 @@ async function postAll(posting: Posting, rows: readonly AuditRow[]): Promise<voi
     if (status === 413 && lines.length > 1) {
       const middle = Math.ceil(lines.length / 2);
       waiting.unshift(lines.slice(0, middle), lines.slice(middle));
-    } else if (status < 200 || status >= 300) throw new Error(`the destination answered ${status}`);
+    } else if (status < 200 || status >= 300) throw failureOf(status);
     await posting.sending.renew();
   }
+}
+
+function failureOf(status: number): Error {
+  const message = `the destination answered ${status}`;
+  const isRefusal = status >= 400 && status < 500 && !notOfBatch.includes(status);
+  return isRefusal ? new BatchRefused(message) : new Error(message);
 }
 
 async function post({ outbound, url, credentials, sending }: Posting, lines: readonly string[]): Promise<number> {
