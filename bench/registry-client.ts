@@ -11,6 +11,7 @@ const manifestSchema = z.object({
   config: z.object({ digest: z.string(), size: z.number() }),
   layers: z.array(z.object({ digest: z.string(), size: z.number() })),
 });
+const metadataPageSchema = z.object({ tags: z.array(z.object({ name: z.string(), digest: z.string() })) });
 const tagListSchema = z.object({ tags: z.array(z.string()).nullable() });
 
 type Step = {
@@ -122,6 +123,13 @@ export class RegistryClient {
   async tagPage(repository: string, count: number, last: string): Promise<string[]> {
     const path = `/v2/${repository}/tags/list?n=${count}&last=${last}`;
     return await this.#tags(path);
+  }
+
+  /** Tags with their metadata, as Azure Container Registry lists them; how many the page has. */
+  async metadataPage(repository: string, count: number, order: '' | 'timedesc', last: string): Promise<number> {
+    const path = `/acr/v1/${repository}/_tags?n=${count}&orderby=${order}&last=${last}`;
+    const answer = await this.#do({ name: 'GET _tags', method: 'GET', path, status: 200, keepsBody: true });
+    return metadataPageSchema.parse(JSON.parse(answer.body.toString())).tags.length;
   }
 
   /** `zb`'s clean-up: for every tag GET the manifest, then DELETE the manifest by digest, its layers, its config. */
