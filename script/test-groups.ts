@@ -95,9 +95,10 @@ export const testGroups: readonly TestGroup[] = [
     'agent',
     'real builds: steps, git, triggers, rebuilds, limits, hostile code, kills',
     14,
-    ['test/agent/*.test.ts'],
+    ['test/agent/!(*buildkit).test.ts'],
     1,
   ),
+  files('buildkit', 'builds by a real BuildKit', 6, ['test/agent/*buildkit.test.ts'], 1),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
   azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
     'rebuilds',
