@@ -17,6 +17,7 @@ const figures: readonly Figure[] = [
   { sequence: /^Token issue/, goal: '>= 1,500 req/s', check: (run) => atLeast(rateOf(run), 1500, 'req/s') },
   { sequence: /^(Push|Pull) 10GB layer/, goal: 'memory grows < 64 MiB', check: (run) => below(growth(run), 64, 'MiB') },
   { sequence: /^Tag list page/, goal: 'p99 < 5 ms', check: (run) => below(run.latencyMs.p99, 5, 'ms') },
+  { sequence: /^Metadata page/, goal: 'p99 < 10 ms', check: (run) => below(run.latencyMs.p99, 10, 'ms') },
   { sequence: /^Ready with/, goal: '< 1.5 s', check: (run) => below(run.latencyMs.p50, 1500, 'ms') },
   { sequence: /^50 pushes/, goal: '>= 250 MiB/s', check: (run) => atLeast(throughput(run), 250, 'MiB/s') },
   { sequence: /^200 pulls/, goal: '>= 800 MiB/s', check: (run) => atLeast(throughput(run), 800, 'MiB/s') },
