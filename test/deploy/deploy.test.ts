@@ -129,8 +129,11 @@ test('the Helm chart passes lint, and renders probes, budget, secrets and known 
     securityContext: { readOnlyRootFilesystem: true, allowPrivilegeEscalation: false },
     readinessProbe: { httpGet: { path: '/readyz' } },
     livenessProbe: { httpGet: { path: '/healthz' } },
+    ports: [{ name: 'http' }, { name: 'metrics', containerPort: 9464 }],
   });
   for (const { name } of container?.env ?? []) assert.ok(variables.has(name), `${name} is a setting`);
+  const withoutMetrics = await run(helm, [...template, '--set', 'settings.metrics=']);
+  assert.doesNotMatch(withoutMetrics.stdout, /BERTH_METRICS|name: metrics/);
   const withoutSecret = await tryRun(helm, [...template, '--set', 'existingSecret=']);
   assert.match(withoutSecret.stderr, /existingSecret names the Secret/);
 });
