@@ -19,6 +19,8 @@ const page = 32;
 forEachDatabase((_, open) => {
   const clock = new HeldClock();
   let commit = 'a'.repeat(40);
+  /** More than `main`. */
+  let others: readonly string[] = [];
   let database: Database;
   let here: SampleProcess;
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
@@ -37,7 +39,8 @@ forEachDatabase((_, open) => {
       url: 'https://git.example/',
       headers: new Map<string, string>(),
       body: (async function* () {
-        yield Buffer.from(`${line('# service=git-upload-pack\n')}0000${line(`${commit} refs/heads/main\n`)}0000`);
+        const lines = ['main', ...others].map((branch) => line(`${commit} refs/heads/${branch}\n`));
+        yield Buffer.from(`${line('# service=git-upload-pack\n')}0000${lines.join('')}0000`);
       })(),
       discard: async () => {},
     });
@@ -105,5 +108,37 @@ forEachDatabase((_, open) => {
     );
     await look();
     assert(await countRuns('bad-task-0'));
+  });
+
+  test('of a repository with thousands of branches the one that is waited for is written down', async () => {
+    others = Array.from({ length: 5_000 }, (_each, index) => `branch-${index}`);
+    const { uid } = await tasks.put('wide-task', withSources('wide-task', 1));
+    await look();
+    assert.equal(await countRuns('wide-task'), 0);
+    commit = 'c'.repeat(40);
+    await look();
+    assert.equal(await countRuns('wide-task'), 1);
+    const [source] = await listSources(here.account, database.read, uid);
+    assert.deepEqual(source?.heads, { main: commit });
+  });
+
+  test('branches are what they are called, also by names that objects have', async () => {
+    const named = (branch: string) => {
+      const { trigger, ...rest } = withSources(`task-${branch}`, 1);
+      const repositoryUrl = `https://git.example/${branch}.git`;
+      const source = { name: 'source', sourceTriggerEvents: ['commit'], sourceRepository: { repositoryUrl, branch } };
+      const step = { type: 'Docker', contextPath: `${repositoryUrl}#${branch}`, dockerFilePath: 'Dockerfile' };
+      return { ...rest, step, trigger: { sourceTriggers: [source] } };
+    };
+    others = ['valueOf'];
+    await tasks.put('task-valueOf', named('valueOf'));
+    await tasks.put('task-toString', named('toString'));
+    await look();
+    await look();
+    assert.deepEqual([await countRuns('task-valueOf'), await countRuns('task-toString')], [0, 0]);
+    commit = 'd'.repeat(40);
+    await look();
+    await look();
+    assert.deepEqual([await countRuns('task-valueOf'), await countRuns('task-toString')], [1, 0]);
   });
 });

@@ -9,7 +9,7 @@ import { findSourceOfHook, listDueHooks, noteLook, type TaskSource } from '../ta
 import { type DueWork, maxAttempts } from './due-work.ts';
 import { RemoteError, type RemoteHeads, readHeads } from './git-remote.ts';
 import { type GitSources, type GitSourcesParts, isDefaultWanted, wantedBranch } from './git-sources.ts';
-import { headsAfterLook, lockHeads } from './source-heads.ts';
+import { headOf, headsAfterLook, lockHeads, worthKeeping } from './source-heads.ts';
 
 export type GitPollParts = GitSourcesParts & {
   readonly outbound: Pick<Outbound, 'call'>;
@@ -68,14 +68,23 @@ async function lookAt(parts: GitPollParts, hookId: string): Promise<void> {
   const source = await findSourceOfHook(parts, database.read, hookId);
   if (source === undefined) return;
   const nextAtMicros = nextLook(parts, source.providerHook === undefined ? 1 : rarely);
-  const heads = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
-  await tell(parts, source, heads);
+  const found = await readHeads(outbound, source.secrets.repositoryUrl, source.secrets.token);
+  const { defaultBranch } = found;
+  const branch = await wantedOf(parts, source, found);
+  const commit = branch === undefined ? undefined : headOf(found.branches, branch);
+  if (branch !== undefined && commit !== undefined && source.heads !== undefined) {
+    const before = headOf(source.heads, branch);
+    if (before !== commit)
+      await parts.gitSources.happened(source, { ...looked, branch, commit, before, defaultBranch });
+  }
   await database.transaction(async (tx) => {
     const now = await lockHeads(tx, database.kind, hookId);
-    const seen = headsAfterLook(heads.branches, source.heads, now);
+    const seen = headsAfterLook(worthKeeping(found.branches, branch), source.heads, now);
     await noteLook(tx, hookId, { heads: seen, problem: null, nextAtMicros });
   });
 }
+
+const looked = { eventType: 'commit', pullRequestId: undefined, isFromFork: false, addresses: [] } as const;
 
 function nextLook({ clock, gitPollMs }: GitPollParts, times = 1): number {
   return clock.nowMicros() + gitPollMs * times * 1_000;
@@ -89,23 +98,17 @@ function problemOf(error: unknown): string | undefined {
   return isFaultOfTask(error) ? `the task cannot be run: ${reasonOf(error)}` : undefined;
 }
 
-/** The wanted branch, where it has another commit than at the last look. */
-async function tell(
-  { database, gitSources }: GitPollParts,
+/** The branch that the task waits for, where the repository has it; undefined for a task that waits no more. */
+async function wantedOf(
+  { database }: GitPollParts,
   source: TaskSource,
   { branches, defaultBranch }: RemoteHeads,
-): Promise<void> {
+): Promise<string | undefined> {
   const resource = await findByUid(database.read, source.taskUid);
-  if (resource === undefined || source.heads === undefined) return;
-  const task = storedTaskOf(resource);
-  const trigger = task.trigger?.sourceTriggers?.find(({ name }) => name === source.name);
-  if (trigger === undefined) return;
+  const task = resource && storedTaskOf(resource);
+  const trigger = task?.trigger?.sourceTriggers?.find(({ name }) => name === source.name);
+  if (task === undefined || trigger === undefined) return undefined;
   const named = wantedBranch(task, trigger);
-  const isNamedThere = named !== undefined && branches[named] !== undefined;
-  const branch = !isNamedThere && isDefaultWanted(task, named) ? defaultBranch : named;
-  const commit = branch === undefined ? undefined : branches[branch];
-  if (branch === undefined || commit === undefined || commit === source.heads[branch]) return;
-  const before = source.heads[branch];
-  const looked = { eventType: 'commit', pullRequestId: undefined, isFromFork: false, addresses: [] } as const;
-  await gitSources.happened(source, { ...looked, branch, commit, before, defaultBranch });
+  const isNamedThere = named !== undefined && headOf(branches, named) !== undefined;
+  return !isNamedThere && isDefaultWanted(task, named) ? defaultBranch : named;
 }

@@ -17,7 +17,7 @@ import { ofStranger } from './fork-run.ts';
 import { type GitEvent, gitEventsOf, providerOf } from './git-events.ts';
 import { isSigned } from './git-signature.ts';
 import { decodedPath } from './repository-path.ts';
-import { lockHeads } from './source-heads.ts';
+import { headOf, lockHeads } from './source-heads.ts';
 
 export type GitSourcesParts = TaskSecretParts & {
   readonly database: Database;
@@ -97,7 +97,7 @@ export class GitSources {
         branchName: event.branch,
         providerType,
       },
-      key: await this.#keyOf(tx, source, event, heads?.[event.branch]),
+      key: await this.#keyOf(tx, source, event, headOf(heads, event.branch)),
     });
     if (run === undefined) return false;
     const { run_id: runId } = await runs.scheduleIn(tx, append, event.isFromFork ? ofStranger(run) : run);

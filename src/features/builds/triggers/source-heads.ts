@@ -17,6 +17,20 @@ export async function lockHeads(tx: Transaction, kind: Database['kind'], hookId:
 
 /** What a look found; of branches that a message told of since it began (`then`), what that said stays. */
 export function headsAfterLook(found: NonNullable<Heads>, then: Heads, now: Heads): NonNullable<Heads> {
-  const told = Object.entries(now ?? {}).filter(([branch, commit]) => commit !== then?.[branch]);
+  const told = Object.entries(now ?? {}).filter(([branch, commit]) => commit !== headOf(then, branch));
   return { ...found, ...Object.fromEntries(told) };
+}
+
+/** The commit of a branch; undefined for one that is not among them, whatever it is called. */
+export function headOf(heads: Heads, branch: string): string | undefined {
+  return heads !== undefined && Object.hasOwn(heads, branch) ? heads[branch] : undefined;
+}
+
+/** With so many branches only the one that a task waits for is written down after each look. */
+const maxBranches = 1_000;
+
+export function worthKeeping(found: NonNullable<Heads>, wanted: string | undefined): NonNullable<Heads> {
+  if (Object.keys(found).length <= maxBranches) return found;
+  const commit = wanted === undefined ? undefined : headOf(found, wanted);
+  return wanted === undefined || commit === undefined ? {} : { [wanted]: commit };
 }
