@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { HandAgent } from '../support/hand-agent.ts';
 import { run } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -276,6 +277,28 @@ for (const release of azReleases) {
       assert.deepEqual(await az.json('az acr taskrun list -r local --query [].name'), ['template-run']);
       await az.type('az acr taskrun delete -r local -n template-run -y');
       assert.deepEqual(await az.json('az acr taskrun list -r local'), []);
+    });
+
+    test('what its images stand on is among the details of a task, once a run has told', async () => {
+      await az.type('az acr task create -r local -n base-task --cmd hello-world -c /dev/null -o none');
+      await az.type('az acr task run -r local -n base-task --no-wait -o none');
+      const agent = await HandAgent.join(server);
+      const registry = server.bootstrap.registry.loginServer;
+      const digest = `sha256:${'a'.repeat(64)}`;
+      const runtime = { registry, repository: 'base', tag: 'v1', digest, reference: `${registry}/base:v1` };
+      const dependencies = [{ runtime, buildtime: [] }];
+      let order = await agent.take();
+      for (; order.variables.TaskName !== 'base-task'; order = await agent.take()) await agent.finish(order, []);
+      await agent.finish(order, [], { status: 'Succeeded', images: [], dependencies });
+      const show = 'az acr task show -r local -n base-task --with-secure-properties --query step.baseImageDependencies';
+      const found = await waitFor('the run is known', 20_000, async () => {
+        const shown = z
+          .array(z.looseObject({}))
+          .nullable()
+          .parse(await az.json(show));
+        return shown === null || shown.length === 0 ? undefined : shown;
+      });
+      assert.partialDeepStrictEqual(found, [{ type: 'RunTime', registry, repository: 'base', tag: 'v1' }]);
     });
   });
 }
