@@ -2,24 +2,24 @@ import { z } from 'zod';
 import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
-import type { RunTokens } from '../access/run-tokens.ts';
 import type { Contexts } from './contexts.ts';
 import { dropBytes } from './kept-bytes.ts';
-import { endOverdue, type OverdueParts } from './overdue-runs.ts';
+import { type OverdueParts, runWatchJob, watchRuns } from './overdue-runs.ts';
 import { runEndedJob } from './run-ending.ts';
 import type { RunLogs } from './run-logs.ts';
+import { tokensOf } from './run-store.ts';
 
 export type BuildJobParts = OverdueParts & {
   readonly database: Database;
   readonly store: BlobStore;
   readonly contexts: Pick<Contexts, 'removeUnneeded'>;
   readonly logs: Pick<RunLogs, 'seal'>;
-  readonly runTokens: Pick<RunTokens, 'end'>;
   /** Runs that nobody asked to keep leave so long after their end, with their logs. */
   readonly retentionMs: number;
 };
 
-const overdueEveryMs = 5_000;
+/** Whatever became of the looks that runs at work have planned. */
+const overdueEveryMs = 60_000;
 const contextsEveryMs = 60_000;
 const expiryEveryMs = 600_000;
 /** An upload that no run took. */
@@ -30,7 +30,8 @@ const slice = 100;
 export function buildJobs(parts: BuildJobParts): JobKind[] {
   const common = { leaseMs: 60_000, maxAttempts: 10 };
   return [
-    { ...common, kind: 'builds.runs.overdue', everyMs: overdueEveryMs, run: (job) => endOverdue(parts, job) },
+    { ...common, kind: 'builds.runs.overdue', everyMs: overdueEveryMs, run: (job) => watchRuns(parts, job) },
+    { ...common, kind: runWatchJob, run: (job) => watchRuns(parts, job) },
     {
       ...common,
       kind: 'builds.contexts.remove',
@@ -51,7 +52,7 @@ async function settle(
 ): Promise<void> {
   const { runUid } = endedSchema.parse(payload);
   const row = await database.read.selectFrom('runs').select('tokens').where('uid', '=', runUid).executeTakeFirst();
-  for (const token of z.array(z.string()).parse(JSON.parse(row?.tokens ?? '[]'))) await runTokens.end(token);
+  for (const token of row === undefined ? [] : tokensOf(row)) await runTokens.end(token);
   await logs.seal(runUid);
 }
 

@@ -4,17 +4,19 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
+import type { RunTokens } from '../access/run-tokens.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendOwnLines } from './run-log-store.ts';
 import { type MeasureRun, measureRun } from './run-measures.ts';
-import { isFinal, lockedRun, nothingYet, type RunRow } from './run-store.ts';
+import { isFinal, lockedRun, nothingYet, type RunRow, tokensOf } from './run-store.ts';
 
 export type OverdueParts = {
   readonly database: Database;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly jobs: Pick<Jobs, 'add'>;
+  readonly runTokens: Pick<RunTokens, 'end'>;
   readonly log: Log;
   readonly region: string;
   readonly measure: MeasureRun;
@@ -25,6 +27,31 @@ const graceMicros = 60_000_000;
 /** Agents that are lost while they have a run are followed by another so often. */
 const maxAttempts = 2;
 const slice = 100;
+
+/** A look at runs at work, while there are any. */
+export const runWatchJob = 'builds.runs.watch';
+const watchEveryMicros = 5_000_000;
+
+/** Plans the next look, with the transaction that puts a run to work. */
+export async function planWatch(tx: Transaction, jobs: Pick<Jobs, 'add'>, nowMicros: number): Promise<void> {
+  await jobs.add(tx, { kind: runWatchJob, key: '', payload: {}, runAtMicros: nowMicros + watchEveryMicros });
+}
+
+/** Looks, and plans the next look unless no run is at work: then nothing is written until one is. */
+export async function watchRuns(parts: OverdueParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<void> {
+  const { database, jobs, clock } = parts;
+  await endOverdue(parts, job);
+  await database.transaction(async (tx) => {
+    const atWork = await tx
+      .selectFrom('runs')
+      .select('uid')
+      .where('finished_at', 'is', null)
+      .where('status', '<>', 'Queued')
+      .limit(1)
+      .executeTakeFirst();
+    if (atWork !== undefined) await planWatch(tx, jobs, clock.nowMicros());
+  });
+}
 
 /**
  * Ends runs whose time is up, or whose end nobody heard of, and takes back those whose agents say nothing any more: such a run
@@ -63,7 +90,8 @@ async function overdueRuns({ read }: Database, { nowMicros, databaseMicros }: Ti
 }
 
 async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Promise<void> {
-  const { database, journal, log } = parts;
+  const { database, journal, log, runTokens } = parts;
+  let lostTokens: readonly string[] = [];
   const finished = await journal.transaction(async (tx, append) => {
     const row = await lockedRun(tx, database.kind, uid);
     if (row === undefined || isFinal(row.status)) return undefined;
@@ -77,8 +105,11 @@ async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Pr
     });
     if (ending !== undefined) return await finishRun({ ...parts, tx, append }, row, ending);
     await takeBack(parts, { tx, append }, row, times.nowMicros);
+    lostTokens = tokensOf(row);
     return undefined;
   });
+  // What is left of that attempt may still be at work. Those of a run that has ended end with what is left to do then.
+  for (const token of lostTokens) await runTokens.end(token);
   if (finished !== undefined) measureRun(parts.measure, finished);
 }
 

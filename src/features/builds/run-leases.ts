@@ -9,6 +9,7 @@ import { hashSecret } from '../../platform/keys/secret-hash.ts';
 import type { Log } from '../../platform/log.ts';
 import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
 import type { AgentPool } from './agent-tokens.ts';
+import { planWatch } from './overdue-runs.ts';
 import { tierLimits } from './pool-capacity.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
@@ -17,7 +18,7 @@ import { withCrlf, withoutSecrets } from './run-log-text.ts';
 import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
-import { nextQueued } from './run-queue.ts';
+import { isRunQueued, nextQueued } from './run-queue.ts';
 import { lockedRun, nothingYet, type RunRow } from './run-store.ts';
 
 /** Seconds without a call after which a run is given to another agent. */
@@ -119,7 +120,9 @@ export class RunLeases {
   }
 
   async #takeRow(pool: AgentPool, agent: string, lease: string): Promise<RunRow | undefined> {
-    const { database, journal, clock } = this.#parts;
+    const { database, journal, clock, jobs } = this.#parts;
+    // Agents that wait ask again and again: a look writes nothing.
+    if (!(await isRunQueued(database.read, pool))) return undefined;
     const untilMicros = await this.#untilMicros();
     return await journal.transaction(async (tx, append) => {
       const row = await nextQueued(tx, database.kind, pool);
@@ -135,6 +138,7 @@ export class RunLeases {
         lease_until: untilMicros,
       };
       await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+      await planWatch(tx, jobs, nowMicros);
       const taken = { ...row, ...change };
       this.#tell(append, taken);
       return taken;

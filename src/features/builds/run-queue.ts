@@ -34,10 +34,16 @@ export async function nextQueued(
 
 /** Whether a run waits for an agent of the pool that every registry has. */
 export async function isSharedRunQueued(queries: Queries): Promise<boolean> {
+  return await isRunQueued(queries, { registryUid: '', key: '' });
+}
+
+/** Whether a run waits for an agent of a pool; it may still have no room for one. */
+export async function isRunQueued(queries: Queries, { registryUid, key }: AgentPool): Promise<boolean> {
   const row = await queries
     .selectFrom('runs')
     .select('uid')
-    .where('pool_key', '=', '')
+    .where('pool_key', '=', key)
+    .$if(registryUid !== '', (query) => query.where('registry_uid', '=', registryUid))
     .where('finished_at', 'is', null)
     .where('status', '=', 'Queued')
     .limit(1)

@@ -8,6 +8,11 @@ import { type Run, type RunStatus, runStatuses } from './run.ts';
 
 export type RunRow = Selectable<Schema['runs']>;
 
+/** Uids of the tokens that its attempts were given. */
+export function tokensOf({ tokens }: Pick<RunRow, 'tokens'>): readonly string[] {
+  return z.array(z.string()).parse(JSON.parse(tokens));
+}
+
 const imageTriggerSchema = z.object({
   kind: z.literal('image'),
   id: z.string(),

@@ -152,6 +152,34 @@ forEachDatabase((_, open) => {
     await assert.rejects(sample.runs.cancel(sample.registryUid, 'zz99', 'olivia'), { error: 'runUnknown' });
   });
 
+  test('runs are looked at while one is at work, and not before or after', async () => {
+    const planned = async () => {
+      const rows = await database.read
+        .selectFrom('jobs')
+        .select('uid')
+        .where('kind', '=', 'builds.runs.watch')
+        .where('state', '=', 'waiting')
+        .execute();
+      return rows.length;
+    };
+    const forget = () => database.transaction(async (tx) => void (await tx.deleteFrom('jobs').execute()));
+    for (let order = await sample.take(); order !== undefined; order = await sample.take())
+      await sample.leases.finish(order.lease, done);
+    await forget();
+    await sample.runJob('builds.runs.watch');
+    await schedule();
+    assert.equal(await planned(), 0);
+    const { lease } = await take();
+    assert.equal(await planned(), 1);
+    await forget();
+    await sample.runJob('builds.runs.watch');
+    assert.equal(await planned(), 1);
+    await sample.leases.finish(lease, done);
+    await forget();
+    await sample.runJob('builds.runs.watch');
+    assert.equal(await planned(), 0);
+  });
+
   test('a run whose agent is lost begins again once, then it is an error; its log stays', async () => {
     const { runId } = await schedule();
     const first = await take('first');
@@ -234,23 +262,23 @@ forEachDatabase((_, open) => {
     assert(!told.includes(secret.value));
   });
 
+  /** With what the run was given for its own registry. */
+  const signIn = async ({ credentials: [given = assert.fail()] }: Pick<RunOrder, 'credentials'>) =>
+    await sample.here.authorize({
+      registry: sample.here.directory.byUid(sample.registryUid) ?? assert.fail(),
+      authorization: basic(given.username, given.password),
+      action: 'connect',
+      circumstances: sampleCircumstances,
+    });
+
   test('what a run signs in with is good until its end, and no longer', async () => {
     await schedule();
-    const { lease, credentials } = await take();
-    const [{ username, password } = assert.fail()] = credentials;
-    const { directory, authorize } = sample.here;
-    const ask = async () =>
-      await authorize({
-        registry: directory.byUid(sample.registryUid) ?? assert.fail(),
-        authorization: basic(username, password),
-        action: 'connect',
-        circumstances: sampleCircumstances,
-      });
-    await ask();
-    await sample.leases.finish(lease, done);
+    const order = await take();
+    await signIn(order);
+    await sample.leases.finish(order.lease, done);
     await sample.runJob('builds.runs.ended');
-    await directory.refresh();
-    await assert.rejects(ask(), { error: 'credentialsWrong' });
+    await sample.here.directory.refresh();
+    await assert.rejects(signIn(order), { error: 'credentialsWrong' });
   });
 
   test('a run whose caller is gone ends as an error that says why', async () => {
@@ -260,6 +288,20 @@ forEachDatabase((_, open) => {
     assert.equal(await sample.take(), undefined);
     const run = await find(runId);
     assert.deepEqual([run.status, run.errorMessage?.includes('gone or disabled')], ['Error', true]);
+  });
+
+  test('what the lost attempt of a run signed in with is good no more', async () => {
+    const { runId } = await schedule();
+    const first = await take('first');
+    await signIn(first);
+    await sample.loseAgents();
+    await sample.runJob('builds.runs.overdue');
+    assert.equal((await find(runId)).status, 'Queued');
+    await sample.here.directory.refresh();
+    await assert.rejects(signIn(first), { error: 'credentialsWrong' });
+    const second = await take('second');
+    await signIn(second);
+    await sample.leases.finish(second.lease, done);
   });
 
   test('a run that lacks credentials for a registry says so, and leaves no token behind', async () => {
