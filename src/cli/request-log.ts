@@ -11,7 +11,11 @@ const lineSchema = z.object({
   registry: z.string(),
   identity: z.string().default(''),
   identityName: z.string().default(''),
+  address: z.string().default(''),
 });
+
+/** The identity that all who did not sign in share. */
+const stranger = 'anonymous';
 
 /** Reads the requests to registries in a server's log, JSON lines; other lines are passed over. */
 export class RequestLog {
@@ -27,14 +31,15 @@ export class RequestLog {
   read(line: string): PastRequest | undefined {
     const parsed = lineSchema.safeParse(parseJson(line));
     if (!parsed.success) return undefined;
-    const { time, method, path, registry, identity, identityName } = parsed.data;
+    const { time, method, path, registry, identity, identityName, address } = parsed.data;
     const requestClass = classOf(method, path);
     // Who was not let in is not counted.
     if (requestClass === undefined || (requestClass !== 'oauth' && identity === '')) return undefined;
     this.#requests += 1;
     if (identity !== '') this.#names.set(identity, identityName === '' ? identity : identityName);
     const counted = requestClass === 'oauth' ? '' : identity;
-    return { atMicros: Date.parse(time) * 1_000, registry, identity: counted, requestClass };
+    const from = counted === stranger ? { strangersAddress: address } : {};
+    return { atMicros: Date.parse(time) * 1_000, registry, identity: counted, requestClass, ...from };
   }
 
   nameOf(identity: string): string {

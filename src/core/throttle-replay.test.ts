@@ -48,6 +48,20 @@ test('the peak is that of any 60 seconds, not of a minute of the clock', () => {
   assert.equal(of('anna', 'read')?.peak, 200);
 });
 
+test('each address of strangers has a part of what they share, the first 64 bits of one in IPv6', () => {
+  const { replay, of } = sample();
+  const send = (strangersAddress: string, times: number) => {
+    for (let index = 0; index < times; index++)
+      replay.add({ atMicros: 0, registry: 'contoso', identity: 'anonymous', requestClass: 'read', strangersAddress });
+  };
+  send('192.0.2.1', 600);
+  assert.deepEqual(of('anonymous', 'read')?.refused, { Basic: 100, Standard: 100, Premium: 0 });
+  assert.deepEqual(of('anonymous', 'read')?.by.Basic, [{ bucket: 'read', of: 'address', perMinute: 500 }]);
+  send('192.0.2.2', 500);
+  for (const host of ['a', 'b', 'c']) send(`2001:db8::${host}`, 200);
+  assert.deepEqual(of('anonymous', 'read')?.refused.Basic, 200);
+});
+
 test('exchanges of tokens are counted for the registry alone, and older figures by its SKU', () => {
   const { send, of, replay } = sample('older');
   send('', 'oauth', 20_000);

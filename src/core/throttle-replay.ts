@@ -1,7 +1,10 @@
+import { addressKey } from './address-key.ts';
 import {
   type RequestClass,
+  strangersLimits,
   type ThrottledSku,
   type ThrottleLimit,
+  type ThrottleLimits,
   type ThrottleTableName,
   throttledSkus,
   throttleTables,
@@ -16,6 +19,8 @@ export type PastRequest = {
   /** Uid of the identity; empty for an exchange of tokens. */
   readonly identity: string;
   readonly requestClass: RequestClass;
+  /** Where a stranger's request came from; undefined for somebody who signed in. */
+  readonly strangersAddress?: string;
 };
 
 /** What one identity sent of one class, or with an empty identity everybody of a registry. */
@@ -33,16 +38,25 @@ export type PastLoad = {
 
 const minuteMicros = 60_000_000;
 
+type LimitsBySku = Readonly<Record<ThrottledSku, ThrottleLimits>>;
+
 /** Sends requests of the past through the buckets of every SKU. They come in the order of time, nearly. */
 export class ThrottleReplay {
-  readonly #table: ThrottleTableName;
+  readonly #limits: LimitsBySku;
+  readonly #strangers: LimitsBySku;
   readonly #pauseMicros: number;
   readonly #buckets = new Map<string, Bucket>();
   readonly #loads = new Map<string, Load>();
   #latestMicros = 0;
 
   constructor({ table, pauseMs }: { readonly table: ThrottleTableName; readonly pauseMs: number }) {
-    this.#table = table;
+    const { Basic, Standard, Premium } = throttleTables[table];
+    this.#limits = throttleTables[table];
+    this.#strangers = {
+      Basic: strangersLimits(Basic),
+      Standard: strangersLimits(Standard),
+      Premium: strangersLimits(Premium),
+    };
     this.#pauseMicros = pauseMs * 1_000;
   }
 
@@ -75,8 +89,10 @@ export class ThrottleReplay {
   /** The limit that refuses the request; it then takes nothing from the others. */
   #refusedBy(request: PastRequest, sku: ThrottledSku): ThrottleLimit | undefined {
     const undo: (() => void)[] = [];
-    for (const limit of throttleTables[this.#table][sku][request.requestClass]) {
-      const key = JSON.stringify([sku, request.registry, limit.bucket, limit.of === 'identity' && request.identity]);
+    const { registry, requestClass, strangersAddress } = request;
+    const limits = strangersAddress === undefined ? this.#limits : this.#strangers;
+    for (const limit of limits[sku][requestClass]) {
+      const key = JSON.stringify([sku, registry, limit.bucket, limit.of, holderOf(limit, request)]);
       const rule = { perMinute: limit.perMinute, pauseMicros: this.#pauseMicros };
       const nowMicros = this.#latestMicros;
       const { bucket, drawn } = drawFrom(this.#buckets.get(key) ?? fullBucket(rule, nowMicros), rule, nowMicros, 1);
@@ -89,6 +105,12 @@ export class ThrottleReplay {
     }
     return undefined;
   }
+}
+
+/** Whose bucket it is, among those of its kind. */
+function holderOf({ of }: ThrottleLimit, { identity, strangersAddress = '' }: PastRequest): string {
+  if (of === 'address') return addressKey(strangersAddress);
+  return of === 'identity' ? identity : '';
 }
 
 class Load {

@@ -1,5 +1,5 @@
+import { addressKey } from '../../core/address-key.ts';
 import { BerthError } from '../../core/errors.ts';
-import { addressKey } from '../../features/identity/address-key.ts';
 import type { Principal } from '../../features/identity/principal.ts';
 
 /** Of one process; each costs a look at the journal a second. */

@@ -1,8 +1,8 @@
+import { addressKey } from '../../core/address-key.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
-import { addressKey } from '../identity/address-key.ts';
 import { FailedAttempts } from '../identity/failed-attempts.ts';
 import { uidOfObjectId } from '../identity/object-id.ts';
 import { signedInSchema } from '../identity/sign-in-sessions.ts';

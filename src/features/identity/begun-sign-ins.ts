@@ -1,6 +1,6 @@
+import { addressKey } from '../../core/address-key.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { addressKey } from './address-key.ts';
 import { FailedAttempts } from './failed-attempts.ts';
 
 /** By one address in a minute. */

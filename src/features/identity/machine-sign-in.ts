@@ -1,7 +1,7 @@
+import { addressKey } from '../../core/address-key.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { addressKey } from './address-key.ts';
 import { FailedAttempts } from './failed-attempts.ts';
 import type { Binding, BindingProof, IdentityBindings } from './identity-bindings.ts';
 import { isNamed } from './managed-identities.ts';

@@ -1,5 +1,5 @@
+import { addressKey } from '../../core/address-key.ts';
 import type { Clock } from '../../platform/clock.ts';
-import { addressKey } from './address-key.ts';
 import { FailedAttempts } from './failed-attempts.ts';
 
 const maxKnownPlaces = 20_000;

@@ -1,3 +1,4 @@
+import { addressKey } from '../../core/address-key.ts';
 import {
   onlyStrangersLimits,
   type RequestClass,
@@ -9,7 +10,6 @@ import {
   throttleTables,
 } from '../../core/throttle-limits.ts';
 import type { BucketRule } from '../../core/token-bucket.ts';
-import { addressKey } from '../identity/address-key.ts';
 import type { Principal } from '../identity/principal.ts';
 import type { Registry } from '../registries/registry.ts';
 import type { Buckets } from './buckets.ts';

@@ -1,12 +1,11 @@
-import { isIPv6 } from 'node:net';
-
 /**
  * The part of a client's address that one subscriber holds: an IPv4 address whole (also in its IPv6-mapped form), of an
  * IPv6 address its first 64 bits, in one spelling.
  */
 export function addressKey(address: string): string {
-  if (!isIPv6(address)) return address;
-  const url = new URL(`http://[${address.split('%')[0]}]/`).hostname.slice(1, -1);
+  const written = `http://[${address.split('%')[0]}]/`;
+  if (!address.includes(':') || !URL.canParse(written)) return address;
+  const url = new URL(written).hostname.slice(1, -1);
   const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(url);
   if (mapped !== null) return ipv4Of(mapped.slice(1));
   const [head = '', tail] = url.split('::');
