@@ -72,14 +72,20 @@ export async function runRestore(
   lockIfEmbedded(settings, opened);
   takeSecrets(settings, isObjectStore(task.from) ? undefined : backupPaths(task.from).secrets);
   await migrated(settings);
-  const present = await openRows(settings);
-  opened.defer(() => present.close());
   const sink = await openSink(settings);
   opened.defer(() => sink.close());
   const store = await openStore(settings, opened);
   const account = await place.open(name, (file) =>
     withMigrated(file, sink, { clock, ids }, (rows) =>
-      restore({ rows, backupStore: place.blobs, present, sink, store, ids, progress: progressTo(print) }),
+      restore({
+        rows,
+        backupStore: place.blobs,
+        openPresent: () => openRows(settings),
+        sink,
+        store,
+        ids,
+        progress: progressTo(print),
+      }),
     ),
   );
   print(`restored ${name}: ${account.rows} rows`);

@@ -8,8 +8,8 @@ import type { RowSink, RowSource } from './rows.ts';
 export type RestoreParts = {
   readonly rows: RowSource;
   readonly backupStore: BlobStore;
-  /** What is there already; read before anything is written. */
-  readonly present: RowSource;
+  /** What is there already. Closed before anything is written: a reader keeps PostgreSQL from emptying its tables. */
+  readonly openPresent: () => Promise<RowSource>;
   readonly sink: RowSink;
   readonly store: BlobStore;
   readonly ids: Ids;
@@ -24,9 +24,18 @@ export type RestoreAccount = { readonly rows: number; readonly blobs: BlobAccoun
  * Throws when the database holds an installation.
  */
 export async function restore(parts: RestoreParts): Promise<RestoreAccount> {
-  if ((await installationOf(parts.present)) !== undefined)
-    throw new Error('the database holds an installation already; restore into an empty one');
+  await requireEmpty(parts.openPresent);
   const blobs = await copyBlobs(await namedBlobs(parts.rows), parts.backupStore, parts.store, parts.progress);
   const counts = await parts.sink.replaceAll(parts.rows, beginAnew(parts.ids.uid()));
   return { rows: [...counts.values()].reduce((total, count) => total + count, 0), blobs };
+}
+
+async function requireEmpty(openPresent: () => Promise<RowSource>): Promise<void> {
+  const present = await openPresent();
+  try {
+    if ((await installationOf(present)) !== undefined)
+      throw new Error('the database holds an installation already; restore into an empty one');
+  } finally {
+    await present.close();
+  }
 }

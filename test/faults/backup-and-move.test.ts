@@ -14,6 +14,8 @@ import { waitFor } from '../support/wait-for.ts';
 import { type BlobSeed, blobSeed, imageOf } from './content.ts';
 import { isWhole, RegistryClient } from './registry-client.ts';
 
+/** One that waits for itself is told from a slow one. */
+const commandTimeoutMs = 60_000;
 const berth = join(import.meta.dirname, '../../bin/berth');
 const repository = 'team/app';
 
@@ -59,7 +61,7 @@ async function requireWhole(server: BerthServer, pushed: readonly Pushed[]): Pro
 }
 
 function run(args: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-  return tryRun(berth, args, { env });
+  return tryRun(berth, args, { env, timeoutMs: commandTimeoutMs });
 }
 
 function requireDone(outcome: Outcome): string {
@@ -99,6 +101,24 @@ describe('backup and restore', () => {
       if (index === 1) assert.equal(count, late.length);
       await push(restored, 'after', (done) => done >= 2);
     }
+  });
+
+  test('F-25: a backup is restored into PostgreSQL, and not over what is there', async () => {
+    using folder = temporaryFolder('backup');
+    const backups = join(folder.path, 'backups');
+    await using server = await startBerth();
+    const pushed = await push(server, 'a', (done) => done >= 2);
+    requireDone(await run(['backup', '--data', server.dataFolder, '--to', backups, '--with-secrets']));
+    await using cluster = await startPostgresCluster();
+    const data = join(folder.path, 'restored');
+    const restore = ['restore', '--data', data, '--database', cluster.url, '--from', backups];
+    requireDone(await run(restore));
+    const refused = await run(restore);
+    assert.match(refused.stderr, /holds an installation already/);
+    const settings = { 'master-key-file': join(data, 'master.key') };
+    await using restored = await startBerth({ dataFolder: data, databaseUrl: cluster.url, settings });
+    await requireAll(restored, pushed);
+    await push(restored, 'after', (done) => done >= 2);
   });
 
   test('a backup that was killed is taken up again; a blob that is gone is told', async () => {
