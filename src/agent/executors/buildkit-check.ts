@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ProgramError, readProgram } from '../program.ts';
+import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuildKitSettings } from './buildkit.ts';
 import { type BuildKitAddress, connectBuildKit, formatBuildKitAddress } from './buildkit-address.ts';
 
@@ -14,7 +15,7 @@ const workersSchema = z.array(
   }),
 );
 
-/** Asks a BuildKit what it is. Throws RunFailure or ProgramError with what is wrong and what would mend it. */
+/** Asks a BuildKit what it is. Throws RunFailure with what is wrong and what would mend it. */
 export async function checkBuildKit(settings: Pick<BuildKitSettings, 'address' | 'program'>): Promise<BuildKitFacts> {
   const { address, program } = settings;
   const name = formatBuildKitAddress(address);
@@ -25,7 +26,9 @@ export async function checkBuildKit(settings: Pick<BuildKitSettings, 'address' |
       signal,
     });
   const client = await readProgram([program, '--version'], { env: {}, signal }).catch((cause: unknown) => {
-    throw new ProgramError(program, 127, `it is missing or does not run, and builds with BuildKit need it (${cause})`);
+    throw new RunFailure(
+      `${program} is missing or does not run, and builds with BuildKit need it (${reasonOf(cause)})`,
+    );
   });
   requireNew('buildctl', client, `install a newer buildctl at ${program}`);
   (await connectBuildKit(address, signal)).destroy();
@@ -36,7 +39,7 @@ export async function checkBuildKit(settings: Pick<BuildKitSettings, 'address' |
     .parse(JSON.parse(workers))
     .flatMap((worker) => worker.platforms)
     .map(({ os, architecture, variant }) => [os, architecture, variant ?? []].flat().join('/'));
-  if (platforms.length === 0) throw new ProgramError('buildctl', 1, `BuildKit at ${name} has no worker: enable one`);
+  if (platforms.length === 0) throw new RunFailure(`BuildKit at ${name} has no worker: enable one`);
   return { version, platforms: [...new Set(platforms)] };
 }
 
@@ -48,7 +51,7 @@ function tlsWords(address: BuildKitAddress): string[] {
 
 function refused(name: string, cause: unknown): never {
   const reason = cause instanceof ProgramError ? cause.output.trim() : String(cause);
-  throw new ProgramError('buildctl', 1, `BuildKit at ${name} refuses: ${reason}. Check what it allows, and its TLS`);
+  throw new RunFailure(`BuildKit at ${name} refuses: ${reason}. Check what it allows, and its TLS`);
 }
 
 /** One built without a version says 0.0.0+unknown: nothing is held against it. */
@@ -58,5 +61,5 @@ function requireNew(what: string, text: string, help: string): string {
   if (found.startsWith('0.0.0') || found === 'unknown') return found;
   const difference = oldestVersion.map((part, at) => (parts[at] ?? 0) - part).find((step) => step !== 0) ?? 0;
   if (difference >= 0) return found;
-  throw new ProgramError('buildctl', 1, `${what} is ${found}, and ${oldestVersion.join('.')} is needed: ${help}`);
+  throw new RunFailure(`${what} is ${found}, and ${oldestVersion.join('.')} is needed: ${help}`);
 }
