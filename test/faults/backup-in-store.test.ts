@@ -7,11 +7,15 @@ import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { tryRun } from '../support/run.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { type BlobSeed, blobSeed, imageOf } from './content.ts';
+import { count } from './length.ts';
 import { isWhole, RegistryClient } from './registry-client.ts';
 
 const berth = join(import.meta.dirname, '../../bin/berth');
 const repository = 'team/app';
+/** Backups of which each removes the one before. */
+const rounds = count(3, 20);
 
 type Image = { readonly tag: string; readonly digest: string; readonly blobs: readonly BlobSeed[] };
 
@@ -58,6 +62,44 @@ describe('F-25: backups in an object store', () => {
       }
     });
   }
+
+  test('Azure: backups with --keep beside pushes and deletions: what was there before the last began is restored whole', async () => {
+    using folder = temporaryFolder('backup-store');
+    await using place = await azurePlace();
+    await using server = await startBerth();
+    const client = new RegistryClient(server.http, server.admin);
+    const images: Image[] = [];
+    let isOver = false;
+    /** Each third image leaves again, a few pushes later: its blobs are named by some snapshots and not by others. */
+    const pushing = (async () => {
+      while (!isOver) {
+        images.push(await push(client, `v${images.length}`));
+        const old = images.length - 4;
+        if (old >= 0 && old % 3 === 0) await forget(client, images[old]);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    })();
+    let before: readonly Image[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const enough = images.length + 4;
+      await waitFor('images are pushed', 60_000, async () => images.length >= enough);
+      // Those whose turn to leave cannot come before the snapshot stay.
+      before = images.filter((_, index) => index % 3 !== 0);
+      const args = ['backup', '--data', server.dataFolder, '--to', place.url, '--keep', '1'];
+      const outcome = await tryRun(berth, args, { env: place.env });
+      assert.equal(outcome.code, 0, outcome.output);
+      if (round > 0) assert.match(outcome.stdout, /removed 1 older snapshots/);
+    }
+    isOver = true;
+    await pushing;
+    client.close();
+    const data = join(folder.path, 'restored');
+    const key = ['--master-key-file', join(server.dataFolder, 'master.key')];
+    const restored = await tryRun(berth, ['restore', '--data', data, '--from', place.url, ...key], { env: place.env });
+    assert.equal(restored.code, 0, restored.output);
+    assert.ok(before.length > 0);
+    await requireAll(data, server, before);
+  });
 
   test('what could harm is refused: the store of a server, another installation, two at once', async () => {
     await using place = await s3Place();
