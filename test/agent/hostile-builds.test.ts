@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { count } from '../faults/length.ts';
-import { agentsOf, leftOf, roomsOf, scheduleLongBuild } from '../faults/running-build.ts';
+import { agentsOf, leftOf, roomsOf, scheduleBuild, scheduleLongBuild } from '../faults/running-build.ts';
 import { armCaller } from '../support/arm-caller.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -21,7 +22,7 @@ const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
 /** An agent and its server stand far below it; a log that was kept in memory would not. */
 const maxRssGrowth = 200 * mebibyte;
-const neighbourLines = 400;
+const neighbourLines = 500;
 const runSchema = z.looseObject({
   properties: z.looseObject({ status: z.string(), runErrorMessage: z.string().nullable() }),
 });
@@ -54,9 +55,14 @@ async function logOf(runId: string): Promise<{ readonly text: string; readonly h
   return { text: answer.status === 404 ? '' : await answer.text(), headers: answer.headers };
 }
 
+type Outcome = { readonly status: string; readonly runErrorMessage: string | null; readonly runId: string };
+
 /** How a build of this line ends. */
-async function outcomeOf(line: string): Promise<{ status: string; runErrorMessage: string | null; runId: string }> {
-  const runId = await scheduleLongBuild(server, line);
+async function outcomeOf(line: string): Promise<Outcome> {
+  return await endOf(await scheduleLongBuild(server, line));
+}
+
+async function endOf(runId: string): Promise<Outcome> {
   let found = await show(runId);
   await waitFor(`the run ${runId} ends`, 120_000, async () => {
     found = await show(runId);
@@ -106,6 +112,29 @@ test('a log without end is cut at its limit, can be read, and costs nobody memor
   assert.match(text, /was successful after \d+s\r\n$/);
   assert.equal(headers.get('x-ms-meta-Complete'), 'successful');
   assert(text.length < 6 * mebibyte, `${text.length} bytes`);
+});
+
+test('one that mounts the root of what builds it finds neither files of the machine nor what its run signed in with', async () => {
+  const canary = join(server.dataFolder, '../canary');
+  const secret = `canary-${server.pid}`;
+  writeFileSync(canary, secret, { mode: 0o644 });
+  // CVE-2024-1753: it works with Debian's buildah, where the root is that of the run's room.
+  const look = `id; ls /host /host/mnt /host/root; cat /host${canary} /host/etc/shadow; cat /host/mnt/root/auth.json /host/root/auth.json /host/dev/shm/auth.json; cat /host/proc/[0-9]*/fd/3 /host/proc/[0-9]*/environ; echo looked`;
+  const { runId } = await endOf(
+    await scheduleBuild(
+      server,
+      `FROM scratch AS evil
+COPY . /
+RUN ["/bin/ln", "-s", "/", "/link"]
+FROM scratch
+COPY . /
+RUN --mount=type=bind,from=evil,source=/link,target=/host ${JSON.stringify(['/bin/sh', '-c', look])}
+`,
+    ),
+  );
+  const { text } = await logOf(runId);
+  assert.match(text, /looked\r\n|Error/);
+  assert.doesNotMatch(text, new RegExp(`${secret}|"auths"|BERTH_|root:[!*$]`));
 });
 
 test('the build beside them went on, as did the agent, and nothing is left', async () => {

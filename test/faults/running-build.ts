@@ -13,14 +13,18 @@ export const printedLines = 40;
 const printing = `i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 0.25; i=$((i+1)); done`;
 
 /** Programs of this machine that its RUN has, beside a shell. */
-const programs = ['sleep', 'date', 'cat', 'tail', 'head', 'yes'];
+const programs = ['sleep', 'date', 'cat', 'tail', 'head', 'yes', 'ln', 'ls', 'id'];
+
+/** Queues a build that runs the line, which prints unless given. Resolves to the id of its run. */
+export async function scheduleLongBuild(server: BerthServer, line = printing): Promise<string> {
+  return await scheduleBuild(server, `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`);
+}
 
 /**
- * Queues a build that needs no other image: a shell, some programs and what they need, of this machine. It runs the line, which
- * prints unless given. Resolves to the id of its run.
+ * Queues a build that needs no other image: its files are a shell, some programs and what they need, of this machine. Resolves to
+ * the id of its run.
  */
-export async function scheduleLongBuild(server: BerthServer, line = printing): Promise<string> {
-  const dockerfile = `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`;
+export async function scheduleBuild(server: BerthServer, dockerfile: string): Promise<string> {
   const folder = temporaryFolder('long-build');
   try {
     const archive = join(folder.path, 'context.tar');
