@@ -56,7 +56,7 @@ export async function mountedApp(
   const jobs = createJobs({ database: data.database, clock, ids, log });
   const builds = composeBuilds(settings, data, features, { jobs, certificates: { caPem: '' }, measure: () => {} });
   opened.defer(() => builds.queue.close());
-  const tasks = composeTasks(settings, data, features, builds);
+  const tasks = composeTasks(settings, data, features, { ...builds, jobs });
   const arm = createArm({
     ...data,
     ...features,
