@@ -33,12 +33,12 @@ after(async () => {
 
 const agents: Daemon[] = [];
 
-function startAgent(name: string): Daemon {
+function startAgent(name: string, env: Readonly<Record<string, string>> = {}): Daemon {
   const agent = new Daemon({
     command: berth,
     args: ['agent', '--server', bench.server.https, '--slots', '1', '--data', join(bench.folder, name)],
     logFile: join(bench.folder, `${name}.log`),
-    env: { BERTH_AGENT_TOKEN: token, NODE_EXTRA_CA_CERTS: bench.server.caPath },
+    env: { BERTH_AGENT_TOKEN: token, NODE_EXTRA_CA_CERTS: bench.server.caPath, ...env },
   });
   agents.push(agent);
   return agent;
@@ -92,4 +92,17 @@ test('an agent that is killed leaves nothing, and another does its run', async (
   await waitFor('what was left is removed', 20_000, () => runsOf('first').length === 0);
   assert.equal(await again.stop(), 0);
   assert.equal(await second.stop(), 0);
+});
+
+test('steps of an agent without the network reach the registry and nothing else', async () => {
+  const agent = startAgent('closed', { BERTH_BUILD_NETWORK: 'off' });
+  const image = `${bench.named.host}/debian:12`;
+  const look = 'env | grep -i _proxy; (exec 3<>/dev/tcp/10.88.0.1/3128) 2>/dev/null && echo a proxy; echo looked';
+  const folder = join(bench.folder, 'closed-steps');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'acb.yaml'), `steps:\n  - cmd: ${image} bash -c '${look}'\n`);
+  const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
+  assert.match(output, /^looked\r?$/m);
+  assert.doesNotMatch(output, /a proxy|_proxy=/i);
+  assert.equal(await agent.stop(), 0);
 });
