@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -8,7 +9,7 @@ import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { descriptorOf, hashOf, type SampleBlob, sampleBlob, sampleImage, sampleIndex } from '../support/oci-samples.ts';
 import { pushSample } from '../support/push-sample.ts';
 
-// Contexts of the form oci://, with az, a server and the agent that it starts.
+// Contexts of the form oci://, and what task files may say, with az, a server and the agent that it starts.
 
 let bench: Workbench;
 let az: AzMachine;
@@ -18,6 +19,8 @@ before(async () => {
   const release = azReleases.at(-1);
   assert.ok(release !== undefined);
   az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
+  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
+  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
 });
 after(async () => {
   await bench[Symbol.asyncDispose]();
@@ -98,4 +101,34 @@ test('what cannot be fetched, or would leave the folder, says why', async () => 
     await az.refused('az acr build -r local -t never:v1 oci://169.254.169.254/a:v1'),
     /the address is not allowed/,
   );
+});
+
+test('words that a task gives a meaning to, by itself and by a file; ports and a network of its own', async () => {
+  const folder = join(bench.folder, 'steps');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'aliases.yaml'), 'greeting: from a file of the context\n');
+  writeFileSync(
+    join(folder, 'acb.yaml'),
+    `version: v1.1.0
+alias:
+  values:
+    bash: "{{.Run.Registry}}/debian:12 bash"
+  src: [aliases.yaml]
+networks:
+  - name: own
+    isDefault: true
+steps:
+  - id: service
+    cmd: bash -c 'sleep 600'
+    detach: true
+    ports: ["8080:80"]
+  - cmd: bash -c 'echo "$greeting, $(getent hosts service)"'
+    env: ["WORD={{.Values.word}}"]
+  - cmd: docker stop service
+`,
+  );
+  const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
+  assert.match(output, /from a file of the context, 10\.88\.\d+\.\d+\s+service/);
+  const refused = await az.refused(`az acr run -r local --cmd 'bash echo' --set x=y /dev/null`);
+  assert.match(refused, /the alias stands for that image: put it there/);
 });
