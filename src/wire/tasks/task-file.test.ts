@@ -125,6 +125,7 @@ describe('a task file', () => {
     ['a folder that leaves', steps('  - cmd: x\n    workingDirectory: ../..')],
     ['a step without end', steps('  - cmd: x\n    repeat: 2000000000')],
     ['tries without end', steps('  - cmd: x\n    retries: 1001')],
+    ['a secret of a key vault', 'secrets: [{id: a, keyvault: "https://v.example/secrets/a"}]\nsteps: [{cmd: x}]'],
     ['a network that nobody makes', steps('  - cmd: x\n    network: nowhere')],
     ["the machine's own network", 'networks: [{name: host, skipCreation: true}]\nsteps: [{cmd: x, network: host}]'],
     ['a network twice', 'networks: [{name: a}, {name: a}]\nsteps: [{cmd: x, network: a}]'],
