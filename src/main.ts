@@ -35,7 +35,7 @@ import { throttleCommands } from './cli/throttle.ts';
 import { createAdminClient } from './client/admin-client.ts';
 import { DataFolder } from './data-folder.ts';
 import { type LoadedSettings, loadSettings, SettingsError } from './load-settings.ts';
-import { aboutSetting, flagOf, type Settings, settingNames } from './settings.ts';
+import { aboutSetting, blobsAddressOf, flagOf, type Settings, settingNames } from './settings.ts';
 
 const requestTimeoutMs = 30_000;
 const commands = [
@@ -112,6 +112,10 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       const { checkHost } = await import('./agent/executors/check-host.ts');
       return await checkHost();
     },
+    store: async () => {
+      const { findStore } = await import('./doctor-store.ts');
+      return await findStore(settings);
+    },
     offline: async (task) => {
       const { runOfflineTask } = await import('./offline-tasks.ts');
       const readFile = (path: string) => readFileSync(path, 'utf8');
@@ -145,6 +149,7 @@ function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): S
   const { http, https, management, metrics, identityEndpoint } = settings;
   return {
     dataFolder: settings.data,
+    blobsFolder: blobsFolderOf(settings),
     holder: new DataFolder(settings.data).holder(),
     domain: settings.domain,
     listeners: Object.entries({ http, https, management, metrics, 'identity-endpoint': identityEndpoint }).flatMap(
@@ -154,6 +159,11 @@ function surroundingsOf(settings: Settings, bootstrap: Bootstrap | undefined): S
     origin: settings.server ?? bootstrap?.endpoints.management,
     caCertificate: bootstrap?.caCertificate,
   };
+}
+
+function blobsFolderOf(settings: Settings): string | undefined {
+  const address = blobsAddressOf(settings);
+  return address.kind === 'folder' ? address.folder : undefined;
 }
 
 function noBootstrap({ data }: Settings): NoServer {

@@ -17,6 +17,8 @@ export type CommandContext = {
   readonly agent: (task: AgentTask) => Promise<ExitCode>;
   /** What this machine can do for builds. */
   readonly buildHost: () => Promise<BuildHost>;
+  /** What the place of the blobs says from this machine. */
+  readonly store: () => Promise<StoreFinding>;
   /** Works on the data itself, without a server. */
   readonly offline: (task: OfflineTask) => Promise<ExitCode>;
   readonly settings: () => readonly SettingLine[];
@@ -66,6 +68,8 @@ export type SettingLine = {
 /** What `doctor` looks at. */
 export type Surroundings = {
   readonly dataFolder: string;
+  /** Where blobs are, if that is a folder. */
+  readonly blobsFolder: string | undefined;
   /** Process that works on the data folder now. */
   readonly holder: string | undefined;
   readonly domain: string;
@@ -76,6 +80,11 @@ export type Surroundings = {
   readonly origin: string | undefined;
   readonly caCertificate: string | undefined;
 };
+
+/** Whose the place of the blobs is, or why nobody can tell. */
+export type StoreFinding =
+  | { readonly place: string; readonly owner: 'ours' | 'another' | 'nobody' | 'unknown' }
+  | { readonly place: string; readonly failure: string };
 
 /** What `az-cloud` tells the Azure CLI. */
 export type CloudSurroundings = {

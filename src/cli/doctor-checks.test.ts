@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { startBerth } from '../../test/support/berth-server.ts';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { certificateOf, clockOf, foldersOf, freeSpace } from './doctor-checks.ts';
 
 test('a clock that is ten minutes ahead is wrong, one that is five seconds ahead is not', async () => {
@@ -44,6 +45,20 @@ test('room that is left is told; a folder that is not there yet is no fault', ()
   assert.deepEqual(foldersOf('/nowhere/at/all'), [
     { what: 'data folder /nowhere/at/all (made at the first start)', isWell: true },
   ]);
+});
+
+test('a folder of blobs elsewhere is looked at too', () => {
+  const folder = temporaryFolder('doctor');
+  try {
+    const found = foldersOf('/nowhere/at/all', folder.path).map(({ what }) => what);
+    assert.deepEqual(found.slice(0, 2), [
+      'data folder /nowhere/at/all (made at the first start)',
+      `blob folder ${folder.path}`,
+    ]);
+    assert.match(found[2] ?? '', /^free space at /);
+  } finally {
+    folder.remove();
+  }
 });
 
 function isBound(address: ReturnType<ReturnType<typeof createServer>['address']>): address is AddressInfo {

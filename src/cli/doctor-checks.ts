@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect, type PeerCertificate, type TLSSocket } from 'node:tls';
@@ -21,16 +21,25 @@ const longestDriftMs = 30_000;
 const leastDays = 14;
 const dayMs = 86_400_000;
 
-/** The data folder, the folder of blobs in it where there is one, and the room that is left. */
-export function foldersOf(dataFolder: string): Finding[] {
-  const what = `data folder ${dataFolder}`;
-  if (!existsSync(dataFolder)) return [{ what: `${what} (made at the first start)`, isWell: true }];
-  const blobs = join(dataFolder, 'blob-store');
+/** The data folder, the folder of blobs where there is one, and the room that is left on each disk. */
+export function foldersOf(dataFolder: string, blobsFolder = join(dataFolder, 'blob-store')): Finding[] {
+  const isElsewhere = !blobsFolder.startsWith(`${dataFolder}/`);
+  const isOther = isElsewhere && existsSync(blobsFolder) && !isSameDisk(blobsFolder, dataFolder);
   return [
-    writable(what, dataFolder),
-    ...(existsSync(blobs) ? [writable(`blob folder ${blobs}`, blobs)] : []),
-    freeSpace(dataFolder),
+    ...folderOf('data folder', dataFolder),
+    ...(isElsewhere || existsSync(blobsFolder) ? folderOf('blob folder', blobsFolder) : []),
+    ...(existsSync(dataFolder) ? [freeSpace(dataFolder)] : []),
+    ...(isOther ? [freeSpace(blobsFolder)] : []),
   ];
+}
+
+function folderOf(name: string, path: string): Finding[] {
+  if (!existsSync(path)) return [{ what: `${name} ${path} (made at the first start)`, isWell: true }];
+  return [writable(`${name} ${path}`, path)];
+}
+
+function isSameDisk(a: string, b: string): boolean {
+  return existsSync(b) && statSync(a).dev === statSync(b).dev;
 }
 
 function writable(what: string, path: string): Finding {
@@ -38,7 +47,11 @@ function writable(what: string, path: string): Finding {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
     return { what, isWell: true };
   } catch {
-    return { what, isWell: false, advice: 'This user cannot write there: run as its owner, or give --data.' };
+    return {
+      what,
+      isWell: false,
+      advice: 'This user cannot write there: run as its owner, or give another folder (--data, --blobs).',
+    };
   }
 }
 

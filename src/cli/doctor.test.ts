@@ -110,3 +110,30 @@ test('doctor names what this machine lacks for builds, and asks nothing where ot
     folder.remove();
   }
 });
+
+test('doctor looks at a blob store elsewhere without a running server, and says whose it is', async () => {
+  const [mine, other, blobs] = [temporaryFolder('doctor'), temporaryFolder('doctor'), temporaryFolder('doctor')];
+  const data = join(mine.path, 'data');
+  const about = async (folder: string, address: string) =>
+    (await doctorOn(folder, '--blobs', address)).filter((line) => /blob (store|folder)/.test(line));
+  try {
+    assert.deepEqual(await about(data, blobs.path), [
+      `ok     blob folder ${blobs.path}`,
+      `ok     blob store ${blobs.path} is nobody's yet (claimed at the first start)`,
+    ]);
+    await using server = await startBerth({ database: 'sqlite', dataFolder: data, settings: { blobs: blobs.path } });
+    await server.stop();
+    assert.equal((await about(data, blobs.path))[1], `ok     blob store ${blobs.path} is of this installation`);
+    await using another = await startBerth({ database: 'sqlite', dataFolder: join(other.path, 'data') });
+    await another.stop();
+    assert.equal(
+      (await about(another.dataFolder, blobs.path))[1],
+      `WRONG  blob store ${blobs.path} belongs to another installation`,
+    );
+    const endpoint = `http://127.0.0.1:${await freePort()}`;
+    const [away = ''] = await about(data, `s3://nobody/?endpoint=${endpoint}`);
+    assert.match(away, /^WRONG {2}blob store s3:\/\/nobody\/: ./);
+  } finally {
+    for (const folder of [mine, other, blobs]) folder.remove();
+  }
+});

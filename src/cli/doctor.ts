@@ -32,7 +32,47 @@ async function examine(context: CommandContext): Promise<Finding[]> {
   const reached = [...names, ...storageNames].filter((_, index) => resolved[index]?.isNote !== true);
   const answered = health === undefined ? [] : await answers(context, around, reached);
   const builds = await buildsOf(context);
-  return [settingsOf(context), ...foldersOf(around.dataFolder), ...server, ...resolved, ...answered, ...builds];
+  const store = await storeOf(context);
+  return [
+    settingsOf(context),
+    ...foldersOf(around.dataFolder, around.blobsFolder),
+    ...store,
+    ...server,
+    ...resolved,
+    ...answered,
+    ...builds,
+  ];
+}
+
+/** The place of the blobs as this machine sees it, whether or not a server runs. */
+async function storeOf(context: CommandContext): Promise<Finding[]> {
+  // Of another machine's nothing is known here.
+  if (context.settings().find(({ name }) => name === 'server')?.value !== '') return [];
+  const found = await context.store();
+  const what = `blob store ${found.place}`;
+  if ('failure' in found)
+    return [
+      {
+        what: `${what}: ${found.failure}`,
+        isWell: false,
+        advice:
+          'Look at the address (--blobs), its credentials (BERTH_BLOBS_KEY, BERTH_BLOBS_KEY_ID) and the way there.',
+      },
+    ];
+  if (found.owner === 'another')
+    return [
+      {
+        what: `${what} belongs to another installation`,
+        isWell: false,
+        advice: 'Give the database that belongs to it, or another place for the blobs (--blobs).',
+      },
+    ];
+  const owners = {
+    ours: 'is of this installation',
+    nobody: "is nobody's yet (claimed at the first start)",
+    unknown: 'is of an installation',
+  };
+  return [{ what: `${what} ${owners[found.owner]}`, isWell: true }];
 }
 
 /** Whether the server's own agent can work here; where it cannot, others do it. */

@@ -38,6 +38,7 @@ const context: CommandContext = {
     serve: unused,
     agent: unused,
     buildHost: unused,
+    store: unused,
     offline: unused,
   },
   ...{ settings: unused, surroundings: unused, cloud: unused },

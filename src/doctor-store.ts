@@ -1,0 +1,48 @@
+import type { StoreFinding } from './cli/command.ts';
+import { openRows, openStoreOf } from './offline-parts.ts';
+import { readRows } from './operate/fsck/read-rows.ts';
+import { blobsAddressOf, type Settings } from './settings.ts';
+
+const patienceMs = 15_000;
+
+/** Asks the place of the blobs whose it is, from this machine and with the credentials of the settings. Never throws. */
+export async function findStore(settings: Settings): Promise<StoreFinding> {
+  const address = blobsAddressOf(settings);
+  const place =
+    address.kind === 'folder'
+      ? address.folder
+      : address.kind === 's3'
+        ? `s3://${address.bucket}/${address.prefix}`
+        : `azure://${address.account}/${address.container}/${address.prefix}`;
+  await using opened = new AsyncDisposableStack();
+  try {
+    const { mark } = await openStoreOf(settings, opened);
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new Error(`no answer in ${patienceMs / 1_000} s`)), patienceMs);
+    opened.defer(() => clearTimeout(timer));
+    const owner = await Promise.race([mark.read(), late.promise]);
+    if (owner === undefined) return { place, owner: 'nobody' };
+    const ours = await ownUid(settings);
+    return { place, owner: ours === undefined ? 'unknown' : owner === ours ? 'ours' : 'another' };
+  } catch (error) {
+    return { place, failure: messageOf(error) };
+  }
+}
+
+/** What the mark of our store says; undefined where the database cannot be read, which is told elsewhere. */
+async function ownUid(settings: Settings): Promise<string | undefined> {
+  try {
+    await using opened = new AsyncDisposableStack();
+    const rows = await openRows(settings);
+    opened.defer(() => rows.close());
+    for await (const row of readRows(rows, 'installation')) return row.text('tenant_uid');
+  } catch {
+    // There is none before the first start.
+  }
+  return undefined;
+}
+
+function messageOf(error: unknown): string {
+  const code = error instanceof Error && error.cause instanceof Error ? ` (${error.cause.message})` : '';
+  return `${error instanceof Error ? error.message : String(error)}${code}`;
+}
