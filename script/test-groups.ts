@@ -95,7 +95,7 @@ export const testGroups: readonly TestGroup[] = [
     'agent',
     'real builds: steps, git, triggers, rebuilds, limits, hostile code, kills',
     14,
-    ['test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs).test.ts'],
+    ['test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds).test.ts'],
     1,
   ),
   files(
@@ -106,6 +106,13 @@ export const testGroups: readonly TestGroup[] = [
     1,
   ),
   files('buildkit', 'builds by a real BuildKit', 6, ['test/agent/*buildkit.test.ts'], 1),
+  files(
+    'hostile-builds',
+    'builds that take disk, memory, processes and log without end, or look for secrets',
+    5,
+    ['test/agent/hostile-builds.test.ts'],
+    1,
+  ),
   files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
   azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
     'rebuilds',
