@@ -1,8 +1,10 @@
 import { parseArgs } from 'node:util';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
+import { pagesOfAudit } from './audit.ts';
 import { costOfChecks } from './checks.ts';
 import { MiB } from './images.ts';
-import { goalTable } from './report/goals.ts';
+import { manyRepositories } from './many-repositories.ts';
+import { goalTable, type Verdict, verdictTable } from './report/goals.ts';
 import { jsonReport } from './report/json-report.ts';
 import { machineLine } from './report/machine.ts';
 import { sequenceTable } from './report/sequence-table.ts';
@@ -16,6 +18,7 @@ import { zbScenarios } from './sequences/zb-sequences.ts';
 import { berth } from './servers/berth.ts';
 import { peerNamed, peerNames, runningServer } from './servers/peers.ts';
 import type { ServerKind } from './servers/server-kind.ts';
+import { costOfTelling } from './telling.ts';
 
 const help = `script/bench [options] [URL…]
 
@@ -38,6 +41,10 @@ URL is a registry that runs already: http://user:password@host:port.
   --workers N        measure Berth once more with so many processes
   --postgres         measure Berth once more with PostgreSQL in place of SQLite
   --checks           only what the check of credentials and rights costs a manifest GET, and end
+  --many             only a server on PostgreSQL with 1,000,000 manifests in 10,000 repositories (--quick: 50,000 in 500): its
+                     reads, its start, a backup and a restore; and end
+  --telling          only what 20 webhooks cost 1,000 pushes, and end
+  --audit            only pages of an audit of 10,000,000 lines (--quick: 200,000), on SQLite and on PostgreSQL, and end: half an hour
   --profile FOLDER   write CPU profiles of Berth there
   --folder FOLDER    where the servers keep their data (a new folder of the system's temporary folder)
 `;
@@ -61,6 +68,9 @@ const { values, positionals } = parseArgs({
     workers: { type: 'string' },
     postgres: { type: 'boolean', default: false },
     checks: { type: 'boolean', default: false },
+    many: { type: 'boolean', default: false },
+    telling: { type: 'boolean', default: false },
+    audit: { type: 'boolean', default: false },
     profile: { type: 'string' },
     folder: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -102,6 +112,13 @@ async function main(): Promise<void> {
     const cost = await costOfChecks({ clients: 64, turns: values.quick ? 10 : 30 });
     return print(`${machineLine()}\n${cost}\n`);
   }
+  if (values.many) {
+    print(`${machineLine()}\n`);
+    const amount = values.quick ? { repositories: 500, requests: 500 } : { repositories: 10_000, requests: 2000 };
+    return print(verdictTable(await manyRepositories({ ...amount, clients: 4, print: (line) => print(`${line}\n`) })));
+  }
+  if (values.telling) return print(verdictTable(await toldAndPrinted()));
+  if (values.audit) return print(verdictTable(await auditOnBoth()));
   if (values.list) return print(`${all.flatMap(({ sequences }) => sequences.map(({ name }) => name)).join('\n')}\n`);
   const kinds = servers();
   using own = temporaryFolder('bench');
@@ -119,6 +136,18 @@ async function main(): Promise<void> {
     if (!values.json) print(`${sequenceTable(result, 'berth', values.steps)}\n`);
   }
   print(values.json ? `${jsonReport(kinds, results)}\n` : goalTable(results));
+}
+
+async function toldAndPrinted(): Promise<Verdict[]> {
+  print(`${machineLine()}\n`);
+  return await costOfTelling({ pushes: 1_000, rounds: values.quick ? 1 : 5, print: (line) => print(`${line}\n`) });
+}
+
+async function auditOnBoth(): Promise<Verdict[]> {
+  print(`${machineLine()}\n`);
+  const accesses = values.quick ? 200_000 : 10_000_000;
+  const pages = (kind: 'sqlite' | 'postgres') => pagesOfAudit({ accesses, kind, print: (line) => print(`${line}\n`) });
+  return [...(await pages('sqlite')), ...(await pages('postgres'))];
 }
 
 function header(kinds: readonly ServerKind[]): string {

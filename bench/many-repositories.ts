@@ -1,136 +1,187 @@
 import { createHash } from 'node:crypto';
-import { parseArgs } from 'node:util';
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { startBerth } from '../test/support/berth-server.ts';
-import { onPostgres } from '../test/support/postgres.ts';
+import { databaseUrl, onPostgres } from '../test/support/postgres.ts';
 import { startPostgresCluster } from '../test/support/postgres-cluster.ts';
-import { fillRepositories, imagesOf, repositoryName } from './fill-repositories.ts';
+import { run } from '../test/support/run.ts';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
+import { type Filling, fillRepositories, imagesOf, repositoryName } from './fill-repositories.ts';
 import { headerOf } from './http/answer-reader.ts';
 import { Connection } from './http/connection.ts';
 import { SteadyRandom } from './random.ts';
 import { Recorder } from './recorder.ts';
-import { machineLine } from './report/machine.ts';
+import { below, type Verdict } from './report/goals.ts';
 import { together } from './sequence.ts';
 import { basicLine } from './servers/target.ts';
 
-/*
- * Reads of a server on PostgreSQL that holds very much: node bench/many-repositories.ts
- *   --repositories N   10,000 unless given; each holds 100 manifests, 80 of them tagged, 20 that refer to the first
- *   --requests N       of each kind (2,000)
- *   --clients N        connections that ask at once (4)
- */
-const { values } = parseArgs({
-  options: {
-    repositories: { type: 'string', default: '10000' },
-    requests: { type: 'string', default: '2000' },
-    clients: { type: 'string', default: '4' },
-  },
-});
-const repositories = Number(values.repositories);
-const requests = Number(values.requests);
-const clients = Number(values.clients);
-const manifestsEach = 100;
-const goalMs = 15;
-const goalStartMs = 2_000;
+export type ManyRepositories = {
+  /** Each holds 100 manifests: 80 with a tag, 20 that refer to the first. */
+  readonly repositories: number;
+  /** Of each kind. */
+  readonly requests: number;
+  /** Connections that ask at once. */
+  readonly clients: number;
+  readonly print: (line: string) => void;
+};
 
-await using cluster = await startPostgresCluster();
+type Berth = Awaited<ReturnType<typeof startBerth>>;
+
+const program = join(import.meta.dirname, '../bin/berth');
 const masterKey = Buffer.alloc(32, 7).toString('base64');
-let server = await startBerth({ databaseUrl: cluster.url, env: { BERTH_MASTER_KEY: masterKey } });
-console.log(machineLine());
-const filling = { registryUid: await registryUid(), repositories, manifestsEach };
-const began = performance.now();
-await onPostgres(cluster.url, (client) =>
-  fillRepositories(client, filling, (line) => void process.stderr.write(`${line}\n`)),
-);
-const seconds = ((performance.now() - began) / 1_000).toFixed(0);
-console.log(`${repositories * manifestsEach} manifests in ${repositories} repositories written in ${seconds} s\n`);
+const starts = 3;
 
-const starts: number[] = [];
-for (let start = 0; start < 3; start += 1) {
-  await server.stop();
-  const startMs = performance.now();
-  server = await startBerth(server.again);
-  starts.push(performance.now() - startMs);
-}
-const authorization = basicLine(server.admin);
-const subject = await digestOf(repositoryName(0), 't0');
-if (subject === undefined) throw new Error('the first image is not there');
+/** A server on PostgreSQL that holds very much: what its reads and its start take, and (F-25) a backup and a restore. */
+export async function manyRepositories(options: ManyRepositories): Promise<Verdict[]> {
+  const { repositories, print } = options;
+  await using cluster = await startPostgresCluster();
+  using folder = temporaryFolder('many-repositories');
+  const env = { BERTH_MASTER_KEY: masterKey };
+  const dataFolder = join(folder.path, 'data');
+  let server = await startBerth({ databaseUrl: cluster.url, dataFolder, env });
+  const filling = { registryUid: await registryUid(cluster.url), repositories, manifestsEach: 100 };
+  const filledMs = await timed(() => onPostgres(cluster.url, (client) => fillRepositories(client, filling, print)));
+  print(`${repositories * filling.manifestsEach} manifests written in ${(filledMs / 1000).toFixed(0)} s`);
 
-console.log('| Request | Requests | p50 ms | p99 ms | longest ms | p99 under 15 ms |\n|---|---|---|---|---|---|');
-await measured('manifest GET by tag', (random) => {
-  return `/v2/${anyRepository(random)}/manifests/t${random.below(imagesOf(filling))}`;
-});
-await measured('page of 100 tags', (random) => `/v2/${anyRepository(random)}/tags/list?n=100`);
-await measured('catalog page of 100', (random) => `/v2/_catalog?n=100&last=${anyRepository(random)}`);
-const subjects = await subjectsOf(200);
-await measured('referrers (20)', (random) => {
-  const { repository, digest } = subjects[random.below(subjects.length)] ?? { repository: '', digest: '' };
-  return `/v2/${repository}/referrers/${digest}`;
-});
-const slowest = Math.max(...starts);
-console.log(
-  `\nready after ${starts.map((ms) => (ms / 1_000).toFixed(2)).join(', ')} s: ${slowest < goalStartMs ? 'met' : 'missed'} (2 s)`,
-);
-await server.stop();
-
-function anyRepository(random: SteadyRandom): string {
-  return repositoryName(random.below(repositories));
-}
-
-async function measured(name: string, pathOf: (random: SteadyRandom) => string): Promise<void> {
-  await run(new Recorder(), requests / 4, pathOf, 7);
-  const recorder = new Recorder();
-  await run(recorder, requests, pathOf, 1);
-  if (recorder.failed > 0) throw new Error(`${name}: ${[...recorder.errors.keys()].join('; ')}`);
-  const { p50, p99, max } = recorder.latency();
-  const cells = [p50, p99, max].map((ms) => ms.toFixed(2));
-  console.log(`| ${[name, recorder.count, ...cells, p99 < goalMs ? 'met' : 'missed'].join(' | ')} |`);
-}
-
-async function run(
-  recorder: Recorder,
-  count: number,
-  pathOf: (random: SteadyRandom) => string,
-  seed: number,
-): Promise<void> {
-  await together(clients, async (client) => {
-    const connection = new Connection(new URL(server.http));
-    const random = new SteadyRandom(seed + client);
-    for (let done = client; done < count; done += clients) {
-      const path = pathOf(random);
-      await recorder.sequence(async () => {
-        const { status } = await connection.send({ head: headOf(path), keepsBody: false });
-        if (status !== 200) throw new Error(`${status} for ${path}`);
-      });
-    }
-    connection.close();
-  });
-}
-
-async function subjectsOf(count: number): Promise<{ readonly repository: string; readonly digest: string }[]> {
-  const found = [];
-  for (let index = 0; index < count; index += 1) {
-    const repository = repositoryName((index * 7919) % repositories);
-    const digest = await digestOf(repository, 't0');
-    if (digest !== undefined) found.push({ repository, digest });
+  const startsMs: number[] = [];
+  for (let start = 0; start < starts; start += 1) {
+    await server.stop();
+    const { again } = server;
+    startsMs.push(
+      await timed(async () => {
+        server = await startBerth(again);
+      }),
+    );
   }
-  return found;
+  const reads = await readsOf(server, filling, options);
+  const recovery = await recoveryOf({ url: cluster.url, folder: folder.path, dataFolder, env });
+  await server.stop();
+  const slowest = below(Math.max(...startsMs) / 1000, 2, 's');
+  return [...reads, { goal: `Ready, slowest of ${starts} starts < 2 s`, ...slowest }, ...recovery];
 }
 
-/** Also sees that the server gives what was written. */
-async function digestOf(repository: string, tag: string): Promise<string | undefined> {
-  const connection = new Connection(new URL(server.http));
-  const answer = await connection.send({ head: headOf(`/v2/${repository}/manifests/${tag}`), keepsBody: true });
-  connection.close();
-  const digest = `sha256:${createHash('sha256').update(answer.body).digest('hex')}`;
-  return headerOf(answer, 'docker-content-digest') === digest ? digest : undefined;
+async function readsOf(server: Berth, filling: Filling, options: ManyRepositories): Promise<Verdict[]> {
+  const reader = new Reader(server, options);
+  const { repositories } = filling;
+  const anyRepository = (random: SteadyRandom) => repositoryName(random.below(repositories));
+  const subjects: { readonly repository: string; readonly digest: string }[] = [];
+  for (let index = 0; index < 200; index += 1) {
+    const repository = repositoryName((index * 7919) % repositories);
+    subjects.push({ repository, digest: await reader.digestOf(repository, 't0') });
+  }
+  const kinds: readonly (readonly [name: string, pathOf: (random: SteadyRandom) => string])[] = [
+    ['Manifest GET by tag', (random) => `/v2/${anyRepository(random)}/manifests/t${random.below(imagesOf(filling))}`],
+    ['Page of 100 tags', (random) => `/v2/${anyRepository(random)}/tags/list?n=100`],
+    ['Catalog page of 100', (random) => `/v2/_catalog?n=100&last=${anyRepository(random)}`],
+    [
+      'Referrers (20)',
+      (random) => {
+        const { repository, digest } = subjects[random.below(subjects.length)] ?? { repository: '', digest: '' };
+        return `/v2/${repository}/referrers/${digest}`;
+      },
+    ],
+  ];
+  const verdicts: Verdict[] = [];
+  for (const [name, pathOf] of kinds) verdicts.push(await reader.measured(name, pathOf));
+  return verdicts;
 }
 
-function headOf(path: string): string {
-  return [`GET ${path} HTTP/1.1`, authorization, 'Accept: */*', ''].join('\r\n');
+class Reader {
+  readonly #origin: URL;
+  readonly #authorization: string;
+  readonly #options: ManyRepositories;
+
+  constructor(server: Berth, options: ManyRepositories) {
+    this.#origin = new URL(server.http);
+    this.#authorization = basicLine(server.admin);
+    this.#options = options;
+  }
+
+  async measured(name: string, pathOf: (random: SteadyRandom) => string): Promise<Verdict> {
+    const { requests, print } = this.#options;
+    await this.#send(new Recorder(), requests / 4, pathOf, 7);
+    const recorder = new Recorder();
+    await this.#send(recorder, requests, pathOf, 1);
+    if (recorder.failed > 0) throw new Error(`${name}: ${[...recorder.errors.keys()].join('; ')}`);
+    const { p50, p99, max } = recorder.latency();
+    print(`${name}: p50 ${p50.toFixed(2)}, p99 ${p99.toFixed(2)}, longest ${max.toFixed(2)} ms of ${recorder.count}`);
+    return { goal: `${name} p99 < 15 ms`, ...below(p99, 15, 'ms') };
+  }
+
+  async #send(
+    recorder: Recorder,
+    count: number,
+    pathOf: (random: SteadyRandom) => string,
+    seed: number,
+  ): Promise<void> {
+    const { clients } = this.#options;
+    await together(clients, async (client) => {
+      const connection = new Connection(this.#origin);
+      const random = new SteadyRandom(seed + client);
+      for (let done = client; done < count; done += clients) {
+        const path = pathOf(random);
+        await recorder.sequence(async () => {
+          const { status } = await connection.send({ head: this.#headOf(path), keepsBody: false });
+          if (status !== 200) throw new Error(`${status} for ${path}`);
+        });
+      }
+      connection.close();
+    });
+  }
+
+  /** Also sees that the server gives what was written. */
+  async digestOf(repository: string, tag: string): Promise<string> {
+    const connection = new Connection(this.#origin);
+    const head = this.#headOf(`/v2/${repository}/manifests/${tag}`);
+    const answer = await connection.send({ head, keepsBody: true });
+    connection.close();
+    const digest = `sha256:${createHash('sha256').update(answer.body).digest('hex')}`;
+    if (headerOf(answer, 'docker-content-digest') !== digest) throw new Error(`${repository}:${tag} is not there`);
+    return digest;
+  }
+
+  #headOf(path: string): string {
+    return [`GET ${path} HTTP/1.1`, this.#authorization, 'Accept: */*', ''].join('\r\n');
+  }
 }
 
-async function registryUid(): Promise<string> {
-  return await onPostgres(cluster.url, async (client) => {
+/** Of the database: the images name one blob that is not there. The second of two backups, beside the server, is what recurs. */
+async function recoveryOf(at: {
+  readonly url: string;
+  readonly folder: string;
+  readonly dataFolder: string;
+  readonly env: Readonly<Record<string, string>>;
+}): Promise<Verdict[]> {
+  const { env, url } = at;
+  const backups = join(at.folder, 'backups');
+  const berth = (args: readonly string[]) => run(program, args, { env, timeoutMs: 1_800_000 });
+  const backup = () => berth(['backup', '--database', url, '--data', at.dataFolder, '--to', backups]);
+  await backup();
+  const backupMs = await timed(backup);
+  await onPostgres(url, (client) => client.query('create database restored'));
+  const restored = databaseUrl(url, 'restored');
+  const dataFolder = join(at.folder, 'restored');
+  const restoreMs = await timed(async () => {
+    await berth(['restore', '--database', restored, '--data', dataFolder, '--from', backups]);
+    // What the helper that starts servers reads; the server does without it.
+    copyFileSync(join(at.dataFolder, 'bootstrap.json'), join(dataFolder, 'bootstrap.json'));
+    await using server = await startBerth({ databaseUrl: restored, dataFolder, env });
+    if (!server.running) throw new Error('the restored server has ended');
+  });
+  return [
+    { goal: 'Backup (RPO, F-25) < 5 min', ...below(backupMs / 60_000, 5, 'min') },
+    { goal: 'Restore until ready (RTO, F-25) < 10 min', ...below(restoreMs / 60_000, 10, 'min') },
+  ];
+}
+
+async function timed(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+async function registryUid(url: string): Promise<string> {
+  return await onPostgres(url, async (client) => {
     const { rows } = await client.query<{ uid: string }>('select uid from registries');
     const [row] = rows;
     if (row === undefined) throw new Error('the server made no registry');

@@ -3,7 +3,8 @@ import type { RunResult, SequenceResult } from '../run-scenarios.ts';
 import { medianRun, rateOf } from './median.ts';
 import { aligned, ratioOf } from './sequence-table.ts';
 
-type Verdict = { readonly goal: string; readonly found: string; readonly isMet: boolean };
+/** A goal, and what was found of it. */
+export type Verdict = { readonly goal: string; readonly found: string; readonly isMet: boolean };
 type Figure = {
   readonly sequence: RegExp;
   readonly goal: string;
@@ -21,6 +22,7 @@ const figures: readonly Figure[] = [
   { sequence: /^Ready with/, goal: '< 1.5 s', check: (run) => below(run.latencyMs.p50, 1500, 'ms') },
   { sequence: /^50 pushes/, goal: '>= 250 MiB/s', check: (run) => atLeast(throughput(run), 250, 'MiB/s') },
   { sequence: /^200 pulls/, goal: '>= 800 MiB/s', check: (run) => atLeast(throughput(run), 800, 'MiB/s') },
+  { sequence: /^200 pulls/, goal: 'in < 250 MB of memory', check: (run) => below(peakMegabytes(run), 250, 'MB') },
 ];
 
 /** How many times as fast as which peer, in which sequences. */
@@ -33,7 +35,10 @@ const ratios = [
 
 /** The goals that these results touch, met or not, as lines for a terminal. */
 export function goalTable(results: readonly SequenceResult[]): string {
-  const verdicts = results.flatMap((result) => [...figureVerdicts(result), ...ratioVerdicts(result)]);
+  return verdictTable(results.flatMap((result) => [...figureVerdicts(result), ...ratioVerdicts(result)]));
+}
+
+export function verdictTable(verdicts: readonly Verdict[]): string {
   if (verdicts.length === 0) return '';
   const rows = verdicts.map(({ goal, found, isMet }) => [goal, found, isMet ? 'met' : 'MISSED']);
   return ['Goals', ...aligned(rows), ''].join('\n');
@@ -60,12 +65,17 @@ function atLeast(value: number, least: number, unit: string) {
   return { found: `${value.toFixed(0)} ${unit}`, isMet: value >= least };
 }
 
-function below(value: number, limit: number, unit: string) {
+export function below(value: number, limit: number, unit: string) {
   return { found: `${value.toFixed(1)} ${unit}`, isMet: value < limit };
 }
 
 function growth(run: RunResult): number {
   return (run.server?.rssGrowthBytes ?? Number.NaN) / MiB;
+}
+
+/** Of one process: the goal is looked at without workers. */
+function peakMegabytes(run: RunResult): number {
+  return (run.server?.peakRssBytes ?? Number.NaN) / 1e6;
 }
 
 function throughput(run: RunResult): number {
