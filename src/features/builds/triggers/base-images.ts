@@ -219,7 +219,7 @@ export class BaseImages {
     const tracked = moved.filter(
       (each) => trigger.baseImageTriggerType === 'All' || kinds.get(imageKey(each)) === 'runtime',
     );
-    if (tracked.length === 0) return [];
+    if (tracked.length === 0 || !(await isMadeByTask(tx, tracked))) return tracked;
     const graph = new TaskGraph(await readGraph(tx));
     return tracked.filter((each) => {
       if (!graph.isMadeAbove(taskUid, imageKey(each))) return true;
@@ -227,6 +227,22 @@ export class BaseImages {
       return false;
     });
   }
+}
+
+/** Whether a task makes one of the images; only then who stands on whom has to be looked at. */
+async function isMadeByTask(tx: Transaction, images: readonly MovedBase[]): Promise<boolean> {
+  for (const { host, repository, tag } of images) {
+    const row = await tx
+      .selectFrom('task_outputs')
+      .select('task_uid')
+      .where('host', '=', host)
+      .where('repository', '=', repository)
+      .where('tag', '=', tag)
+      .limit(1)
+      .executeTakeFirst();
+    if (row !== undefined) return true;
+  }
+  return false;
 }
 
 function outputImageOf({ host, repository, tag, digest }: MovedBase): OutputImage {
