@@ -29,6 +29,8 @@ before(async () => {
       'outbound-allow': '127.0.0.0/8',
       'outbound-host': `dev.azure.com=127.0.0.1:${hostOf('azureRepos').port}`,
       'git-hooks-url': `http://localhost:${ports.http}`,
+      // Debian's runc and buildah would have pull requests of strangers refused.
+      'build-unpatched-pull-requests': 'on',
     },
   });
   const [release] = azReleases;
@@ -73,3 +75,32 @@ for (const kind of kinds)
     await az.type(`az acr task delete -r local -n ${task} -y`);
     await waitFor('the webhook is gone', 30_000, () => host.hooks.size === 0);
   });
+
+test('a pull request of the repository itself is built and pushed; one from a fork is built, with nothing of the task', async () => {
+  await using host = await GitHost.start('gitea', join(repositories.path, 'public'), token, { isPublic: true });
+  const commits = new Map<string, string>();
+  for (const branch of ['own-branch', 'of-a-stranger'])
+    commits.set(branch, (await host.push(branch, filesOf(branch))).commit);
+  await az.type(
+    `az acr task create -r local -n on-pull -c '${host.cloneUrl}#main' -f Dockerfile -t on-pull:{{.Run.ID}} --secret-arg PASSWORD=hunter2 --commit-trigger-enabled false --pull-request-trigger-enabled true --git-access-token ${token} -o none`,
+  );
+  await waitFor('the webhook is there', 30_000, () => host.hooks.size > 0);
+  const pull = async (branch: string, number: number, isFork: boolean) => {
+    const head = commits.get(branch) ?? assert.fail();
+    for (let time = 0; time < 2; time += 1)
+      assert.deepEqual(await host.deliverPullRequest({ branch: 'main', head, number, isFork }), [202]);
+    const [run] = await ended('on-pull', number);
+    const log = await az.type(`az acr task logs -r local --run-id ${run?.runId}`);
+    return { runId: run?.runId ?? '', status: run?.status, log };
+  };
+  const own = await pull('own-branch', 1, false);
+  assert.equal(own.status, 'Succeeded', own.log);
+  assert.notEqual(await bench.manifest('on-pull', own.runId), undefined);
+  const stranger = await pull('of-a-stranger', 2, true);
+  assert.equal((await runsOf('on-pull')).length, 2, 'told twice each');
+  assert.equal(stranger.status, 'Succeeded', stranger.log);
+  assert.match(own.log, /Logging in to registry[\s\S]*Successfully pushed image/);
+  assert.doesNotMatch(stranger.log, /Logging in|Pushing/);
+  assert.equal(await bench.manifest('on-pull', stranger.runId), undefined);
+  await az.type('az acr task delete -r local -n on-pull -y');
+});

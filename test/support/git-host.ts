@@ -19,7 +19,7 @@ type Message = { readonly event: string; readonly headers: Readonly<Record<strin
 
 /**
  * A small host of one git repository on loopback: smart HTTP with git's own `http-backend`, the webhook API of its kind,
- * and deliveries signed as that kind signs them. Whoever calls it needs the access token.
+ * and deliveries signed as that kind signs them. Whoever calls it needs the access token; to read a public repository nobody does.
  */
 export class GitHost implements AsyncDisposable {
   readonly kind: GitHostKind;
@@ -49,10 +49,10 @@ export class GitHost implements AsyncDisposable {
     this.cloneUrl = `${origin}/${path}`;
   }
 
-  /** The repository lies in `folder`. A host of the kind `azureRepos` is known as dev.azure.com: calls to it are to be sent to `port`. */
-  static async start(kind: GitHostKind, folder: string, token: string): Promise<GitHost> {
+  /** The repository lies in `folder`; a public one is fetched without the token. A host of the kind `azureRepos` is known as dev.azure.com: calls to it are to be sent to `port`. */
+  static async start(kind: GitHostKind, folder: string, token: string, { isPublic = false } = {}): Promise<GitHost> {
     const port = await freePort();
-    const git = await GitServer.start(folder, token);
+    const git = await GitServer.start(folder, isPublic ? undefined : token);
     const server = createServer((request, response) => {
       const isGit = /\/(info\/refs|git-(upload|receive)-pack)(\?|$)/.test(request.url ?? '');
       if (isGit) forward(git.origin, request, response);
