@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { lookup } from 'node:dns/promises';
+import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { isIPv6 } from 'node:net';
+import { basename, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import { AzMachine, azReleases } from '../support/az-machine.ts';
+import { run, tryRun } from '../support/run.ts';
+
+// A Node application whose dependencies come from the registry of packages that this machine uses, where it has one.
+
+const dependency = { name: 'is-number', version: '7.0.0' };
+const setting = async (name: string) => (await tryRun('npm', ['config', 'get', name])).stdout.trim();
+const origin = await setting('registry');
+const authorities = await setting('cafile');
+const programs = (await tryRun('npm', ['root', '-g'])).stdout.trim();
+const reached = await tryRun('npm', ['view', `${dependency.name}@${dependency.version}`, 'version']);
+const skip = reached.stdout.includes(dependency.version) ? false : 'npm reaches no registry of packages from here';
+
+let bench: Workbench;
+let az: AzMachine;
+
+before(async () => {
+  if (skip !== false) return;
+  const found = await lookup(new URL(origin).hostname, { all: true });
+  const allowed = found.map(({ address }) => `${address}/${isIPv6(address) ? 128 : 32}`).join(',');
+  bench = await openWorkbench({ settings: { 'outbound-allow': allowed } });
+  const [release] = azReleases;
+  assert.ok(release !== undefined);
+  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
+  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
+  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+});
+after(async () => {
+  if (skip === false) await bench[Symbol.asyncDispose]();
+});
+
+test('npm install in a build, and the image runs', { skip }, async () => {
+  const folder = join(bench.folder, 'node-app');
+  mkdirSync(folder);
+  const files = {
+    Dockerfile: `FROM ${bench.named.host}/debian:12
+COPY node /usr/local/bin/node
+COPY npm /usr/local/lib/npm
+COPY libraries /usr/local/lib
+RUN ldconfig
+COPY authorities.crt /authorities.crt
+ENV NODE_EXTRA_CA_CERTS=/authorities.crt
+WORKDIR /app
+COPY package.json .
+ARG ORIGIN
+RUN node /usr/local/lib/npm/bin/npm-cli.js install --registry "$ORIGIN" --no-audit --no-fund
+COPY app.js .
+CMD ["node", "/app/app.js"]
+`,
+    'package.json': JSON.stringify({
+      name: 'app',
+      version: '1.0.0',
+      dependencies: { [dependency.name]: dependency.version },
+    }),
+    'app.js': `console.log('42 is a number:', require('${dependency.name}')('42'));\n`,
+  };
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  copyFileSync(process.execPath, join(folder, 'node'));
+  mkdirSync(join(folder, 'libraries'));
+  // The one that Node needs and the smallest Debian does not have.
+  const [, atomic = ''] = /libatomic\S+ => (\S+)/.exec((await run('ldd', [process.execPath])).stdout) ?? [];
+  if (atomic !== '') copyFileSync(atomic, join(folder, 'libraries', basename(atomic)));
+  cpSync(join(programs, 'npm'), join(folder, 'npm'), { recursive: true, verbatimSymlinks: true });
+  if (authorities === 'null' || authorities === '') writeFileSync(join(folder, 'authorities.crt'), '');
+  else copyFileSync(authorities, join(folder, 'authorities.crt'));
+  const output = await az.type(`az acr build -r local -t node-app:v1 --build-arg ORIGIN=${origin} ${folder}`);
+  assert.match(output, /added 1 package/);
+  const started = await az.type("az acr run -r local --cmd '$Registry/node-app:v1' /dev/null");
+  assert.match(started, /42 is a number: true/);
+});
