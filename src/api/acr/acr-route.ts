@@ -34,6 +34,8 @@ export type AcrRequest<At> = {
   readonly c: Context<Env>;
   readonly parts: AcrParts;
   readonly authority: Authority;
+  /** Decides on something more in the same place, which the body asks for. Throws as `Authorize` does. */
+  readonly allow: (action: Action) => Promise<Authority>;
   readonly at: At;
 };
 
@@ -47,5 +49,7 @@ export type AcrRoute<At> = {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly resource: AcrPath['resource'];
   readonly action: Action;
+  /** Enough as well for a part of what the route does: the handler asks for what the body needs. */
+  readonly orAction?: Action;
   readonly handle: (request: AcrRequest<At>) => Promise<Response>;
 };

@@ -189,6 +189,36 @@ forEachDatabase((_, open) => {
     assert.deepEqual(repositorySchema.parse(await patch('/acr/v1/locked', allOn)).changeableAttributes, allOn);
   });
 
+  test('what a scanner says of a manifest is kept and shown as it is, until it says something else', async () => {
+    await push('scanned', 'v1');
+    const path = `/acr/v1/scanned/_manifests/${image.digest}`;
+    const patch = async (body: object) => {
+      const answer = await ask(`PATCH ${path}`, { body: JSON.stringify(body) });
+      assert.equal(answer.status, 200);
+      return manifestAnswerSchema.parse(await answer.json()).manifest.changeableAttributes;
+    };
+    const quarantineDetails = JSON.stringify({ scanner: 'sample', state: 'scan failed' });
+    const failed = { ...allOn, quarantineState: 'Failed', quarantineDetails };
+    assert.deepEqual(await patch({ quarantineState: 'Failed', quarantineDetails }), failed);
+    const { manifests } = await get(manifestsAnswerSchema.strict(), '/acr/v1/scanned/_manifests');
+    const states = new Map(manifests.map((each) => [each.digest, each.changeableAttributes.quarantineState]));
+    assert.deepEqual([states.get(image.digest), states.get(index.digest)], ['Failed', 'Passed']);
+    assert.deepEqual(await patch({ writeEnabled: false }), { ...failed, writeEnabled: false });
+    const passed = await patch({ quarantineState: 'Passed', writeEnabled: true });
+    assert.deepEqual(passed, { ...failed, quarantineState: 'Passed' });
+    const authorization = await registry.tokenFor({
+      type: 'repository',
+      name: 'scanned',
+      actions: ['metadata_read', 'metadata_write'],
+    });
+    const statusOf = async (body: object) =>
+      (await ask(`PATCH ${path}`, { body: JSON.stringify(body), headers: { authorization } })).status;
+    assert.equal(await statusOf({ writeEnabled: true }), 200);
+    assert.equal(await statusOf({ quarantineState: 'Failed' }), 401, 'attributes are another right');
+    for (const body of [{ quarantineState: 'Perhaps' }, { quarantineDetails: '{' }])
+      assert.equal((await ask(`PATCH ${path}`, { body: JSON.stringify(body) })).status, 400);
+  });
+
   test('a tag goes with an empty answer, a repository with the list of what went', async () => {
     await push('gone/app', 'v1', 'v2');
     const untagged = await ask('DELETE /acr/v1/gone%2Fapp/_tags/v1');

@@ -2,6 +2,8 @@ import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
 import { classOfMethod } from '../../core/throttle-limits.ts';
+import type { Authority } from '../../features/access/authority.ts';
+import type { Action } from '../../features/access/decision.ts';
 import type { Env } from '../middleware/env.ts';
 import { countOnce } from '../middleware/throttle.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
@@ -36,7 +38,13 @@ export const contentRoutes: readonly AcrRoute<AtContent>[] = [
   { method: 'PATCH', resource: 'tag', action: 'metadata_write', handle: tagPatch },
   { method: 'DELETE', resource: 'tag', action: 'delete', handle: tagDelete },
   { method: 'GET', resource: 'manifest', action: 'metadata_read', handle: manifestGet },
-  { method: 'PATCH', resource: 'manifest', action: 'metadata_write', handle: manifestPatch },
+  {
+    method: 'PATCH',
+    resource: 'manifest',
+    action: 'metadata_write',
+    orAction: 'quarantine_write',
+    handle: manifestPatch,
+  },
   { method: 'GET', resource: 'contentUsage', action: 'metadata_read', handle: contentUsageGet },
   { method: 'POST', resource: 'deletedManifest', action: 'deleted_restore', handle: deletedManifestPost },
 ];
@@ -77,13 +85,30 @@ async function serve<At>(
     throw new BerthError('unsupported', { method: c.req.method, allowed });
   }
   const { registry, address, correlationId, userAgent } = c.get('call');
-  const authority = await parts.authorize({
-    registry,
-    authorization: c.req.header('authorization'),
-    action: route.action,
-    ...(target.repository === undefined ? {} : { repository: target.repository }),
-    circumstances: { address, surface: 'acr', correlationId, userAgent },
-  });
+  const allow = async (action: Action) =>
+    await parts.authorize({
+      registry,
+      authorization: c.req.header('authorization'),
+      action,
+      ...(target.repository === undefined ? {} : { repository: target.repository }),
+      circumstances: { address, surface: 'acr', correlationId, userAgent },
+    });
+  const authority = await firstAllowed(allow, route);
   await countOnce(parts.throttle, c, classOfMethod(method), authority.principal);
-  return await route.handle({ c, parts, authority, at: target.at });
+  return await route.handle({ c, parts, authority, allow, at: target.at });
+}
+
+/** Throws what the route's own action is refused with. */
+async function firstAllowed(
+  allow: (action: Action) => Promise<Authority>,
+  { action, orAction }: Pick<AcrRoute<never>, 'action' | 'orAction'>,
+): Promise<Authority> {
+  try {
+    return await allow(action);
+  } catch (error) {
+    if (orAction === undefined || !(error instanceof BerthError && error.error === 'denied')) throw error;
+    return await allow(orAction).catch(() => {
+      throw error;
+    });
+  }
 }

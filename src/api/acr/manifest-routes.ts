@@ -1,7 +1,8 @@
 import { parseDigest } from '../../core/digest.ts';
+import { type Authority, confirmedWith } from '../../features/access/authority.ts';
 import { nextLink } from '../oci/page-query.ts';
 import type { AcrRequest, AtContent, InRepository } from './acr-route.ts';
-import { attributesIn } from './attributes-body.ts';
+import { manifestChangeIn } from './attributes-body.ts';
 import { orderedPageIn } from './ordered-page.ts';
 import { headOf, manifestView } from './views.ts';
 
@@ -18,10 +19,28 @@ export async function manifestGet({ c, parts, authority, at }: AcrRequest<AtCont
   return c.json({ ...headOf(c.get('call').registry, at.place), manifest: manifestView(manifest) });
 }
 
-/** Sets attributes; answers as GET does. */
+/**
+ * Sets attributes, and what a scanner says: each with its own right, and a scanner's is enough for its part. Answers as GET does.
+ * Source: ACR semantics, "Quarantine".
+ */
 export async function manifestPatch(request: AcrRequest<AtContent>): Promise<Response> {
-  const { c, parts, authority, at } = request;
-  const attributes = await attributesIn(c, parts.transfer);
-  await parts.attributeChanges.manifest(at.place, authority, parseDigest(at.rest), attributes);
-  return await manifestGet(request);
+  const { c, parts, allow, at } = request;
+  const change = await manifestChangeIn(c, parts.transfer).catch(async (error: unknown) => {
+    // A scanner's right is enough for what a scanner says, and this is not it.
+    await allow('metadata_write');
+    throw error;
+  });
+  const { quarantine, ...attributes } = change;
+  const saying = quarantine && (await allow('quarantine_write'));
+  const setsAttributes = saying === undefined || Object.values(attributes).some((value) => value !== undefined);
+  const setting = setsAttributes ? await allow('metadata_write') : undefined;
+  const authority = both(setting, saying) ?? request.authority;
+  await parts.attributeChanges.manifest(at.place, authority, parseDigest(at.rest), change);
+  return await manifestGet({ ...request, authority });
+}
+
+/** Each is confirmed at the commit. */
+function both(one: Authority | undefined, other: Authority | undefined): Authority | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return confirmedWith(one, async (epoch) => await other.confirm(epoch));
 }

@@ -32,6 +32,7 @@ export function tagView({ name, digest, attributes, ...metadata }: TagMetadata):
 
 export function manifestView(metadata: ManifestMetadata): ManifestView {
   const { digest, imageSize, architecture, os, mediaType, configMediaType, tags, references, attributes } = metadata;
+  const { state, details } = metadata.quarantine;
   return {
     digest,
     imageSize,
@@ -43,7 +44,11 @@ export function manifestView(metadata: ManifestMetadata): ManifestView {
     ...(configMediaType === undefined ? {} : { configMediaType }),
     ...(tags.length === 0 ? {} : { tags: [...tags] }),
     ...(references === undefined ? {} : { references }),
-    changeableAttributes: { ...attributes, quarantineState: 'Passed' },
+    changeableAttributes: {
+      ...attributes,
+      quarantineState: state,
+      ...(details === undefined ? {} : { quarantineDetails: details }),
+    },
   };
 }
 

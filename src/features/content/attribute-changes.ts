@@ -7,6 +7,7 @@ import type { Change } from './authorized-change.ts';
 import { type EventOf, eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
 import type { Place } from './place.ts';
+import { changeQuarantine, type QuarantineChange } from './quarantine-state.ts';
 
 export type AttributeChangesParts = Pick<ContentParts, 'change'> & {
   /** Region of origin of what is written here. */
@@ -15,6 +16,8 @@ export type AttributeChangesParts = Pick<ContentParts, 'change'> & {
 
 /** Attributes to set; those left out stay. */
 export type AttributeChange = { readonly [name in AttributeName]?: boolean | undefined };
+
+export type ManifestChange = AttributeChange & { readonly quarantine?: QuarantineChange };
 
 type Work = (change: Change & { readonly repositoryUid: string }, event: EventOf) => Promise<void>;
 
@@ -61,8 +64,13 @@ export class AttributeChanges {
     });
   }
 
-  /** Throws `nameUnknown`, `manifestUnknown`. */
-  async manifest(place: Place, authority: Authority, digest: Digest, attributes: AttributeChange): Promise<void> {
+  /** Also what a scanner says of it. Throws `nameUnknown`, `manifestUnknown`, `requestInvalid`. */
+  async manifest(
+    place: Place,
+    authority: Authority,
+    digest: Digest,
+    { quarantine = {}, ...attributes }: ManifestChange,
+  ): Promise<void> {
     await this.#change(place, authority, async ({ tx, append, repositoryUid }, event) => {
       const row = await tx
         .selectFrom('manifests')
@@ -72,14 +80,17 @@ export class AttributeChanges {
         .executeTakeFirst();
       if (row === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
       const locks = changed(row.locks, attributes);
-      if (locks === undefined) return;
-      await tx
-        .updateTable('manifests')
-        .set({ locks })
-        .where('repository_uid', '=', repositoryUid)
-        .where('digest', '=', digest)
-        .execute();
-      append(event('manifest.updated', { digest, attributes: attributesOf(locks) }));
+      if (locks !== undefined)
+        await tx
+          .updateTable('manifests')
+          .set({ locks })
+          .where('repository_uid', '=', repositoryUid)
+          .where('digest', '=', digest)
+          .execute();
+      const said = await changeQuarantine(tx, { repositoryUid, digest }, quarantine);
+      if (locks === undefined && said === undefined) return;
+      const state = said && { quarantine: { state: said.state, details: said.details ?? null } };
+      append(event('manifest.updated', { digest, attributes: attributesOf(locks ?? row.locks), ...state }));
     });
   }
 

@@ -10,6 +10,7 @@ import { locate } from './locate.ts';
 import { type FactsParts, factsOf, type ManifestFacts } from './manifest-facts.ts';
 import { countWithin, type Listed, paged } from './paging.ts';
 import type { Place } from './place.ts';
+import { type Quarantine, quarantineOf, unquarantined } from './quarantine-state.ts';
 
 /** Times are microseconds since 1970. */
 export type RepositoryMetadata = {
@@ -41,6 +42,7 @@ export type ManifestMetadata = ManifestFacts & {
   /** As of a tag. */
   readonly pulledAt: number | undefined;
   readonly attributes: Attributes;
+  readonly quarantine: Quarantine;
   readonly tags: readonly string[];
 };
 
@@ -134,11 +136,12 @@ export class Metadata {
     if (row === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
     const facts = await factsOf(this.#parts, { registryUid: place.registryUid, repositoryUid: uid }, [digest]);
     const tags = await this.#tags(uid).where('digest', '=', digest).orderBy('name').execute();
-    return manifestOf(
-      row,
-      facts.get(digest),
-      tags.map((tag) => tag.name),
-    );
+    const said = await this.#quarantined(uid, [digest]);
+    return manifestOf(row, {
+      facts: facts.get(digest),
+      quarantine: said.get(digest),
+      tags: tags.map((tag) => tag.name),
+    });
   }
 
   /** Throws `nameUnknown`, `pageLastUnknown`. */
@@ -166,11 +169,17 @@ export class Metadata {
     const digests = rows.map((row) => parseDigest(row.digest));
     const facts = await factsOf(this.#parts, { registryUid: place.registryUid, repositoryUid: uid }, digests);
     const tags = await this.#tagsOf(uid, digests);
+    const said = await this.#quarantined(uid, digests);
     return paged(
       found,
       page,
       (row) => nextOf(page, row.digest, row.changed_at),
-      (row) => manifestOf(row, facts.get(row.digest), tags.get(row.digest)?.map((tag) => tag.name) ?? []),
+      (row) =>
+        manifestOf(row, {
+          facts: facts.get(row.digest),
+          quarantine: said.get(row.digest),
+          tags: tags.get(row.digest)?.map((tag) => tag.name) ?? [],
+        }),
     );
   }
 
@@ -211,6 +220,18 @@ export class Metadata {
           .select('p.pulled_at')
           .as('pulled_at'),
       ]);
+  }
+
+  /** Of the manifests that a scanner has said something of. */
+  async #quarantined(repositoryUid: string, digests: readonly Digest[]): Promise<ReadonlyMap<string, Quarantine>> {
+    if (digests.length === 0) return new Map();
+    const rows = await this.#queries
+      .selectFrom('quarantine_states')
+      .where('repository_uid', '=', repositoryUid)
+      .where('digest', 'in', digests)
+      .select(['digest', 'state', 'details'])
+      .execute();
+    return new Map(rows.map((row) => [row.digest, quarantineOf(row)]));
   }
 
   /** Listed tags by the manifest they are on. */
@@ -293,7 +314,12 @@ function tagOf({ name, digest, created_at, changed_at, pulled_at, locks }: TagRo
 
 type ManifestRow = Omit<TagRow, 'name'> & { readonly media_type: string; readonly size: number };
 
-function manifestOf(row: ManifestRow, facts: ManifestFacts | undefined, tags: readonly string[]): ManifestMetadata {
+type AboutManifest = Pick<ManifestMetadata, 'tags'> & {
+  readonly facts: ManifestFacts | undefined;
+  readonly quarantine: Quarantine | undefined;
+};
+
+function manifestOf(row: ManifestRow, { facts, quarantine = unquarantined, tags }: AboutManifest): ManifestMetadata {
   return {
     ...(facts ?? { imageSize: row.size }),
     digest: row.digest,
@@ -302,6 +328,7 @@ function manifestOf(row: ManifestRow, facts: ManifestFacts | undefined, tags: re
     changedAt: row.changed_at,
     pulledAt: row.pulled_at ?? undefined,
     attributes: attributesOf(row.locks),
+    quarantine,
     tags,
   };
 }

@@ -16,6 +16,7 @@ import { monitoringMigration } from './migrations/014-monitoring.ts';
 import { buildsMigration } from './migrations/016-builds.ts';
 import { tasksMigration } from './migrations/017-tasks.ts';
 import { upkeepIndexesMigration } from './migrations/018-adds-upkeep-indexes.ts';
+import { quarantineStatesMigration } from './migrations/019-adds-quarantine-states.ts';
 import type { Schema } from './schema.ts';
 
 /**
@@ -41,6 +42,7 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
     '016-builds': buildsMigration(kind),
     '017-tasks': tasksMigration(kind),
     '018-adds-upkeep-indexes': upkeepIndexesMigration(),
+    '019-adds-quarantine-states': quarantineStatesMigration(kind),
   };
 }
 

@@ -56,6 +56,7 @@ export type Schema = {
   deleted_tags: DeletedTagTable;
   tag_pulls: TagPullTable;
   manifest_pulls: ManifestPullTable;
+  quarantine_states: QuarantineStateTable;
   lifecycle_policies: LifecyclePolicyTable;
   lifecycle_runs: LifecycleRunTable;
   lifecycle_items: LifecycleItemTable;
@@ -811,6 +812,15 @@ type AgentTokenTable = {
 
 /** When a tag was asked for last. */
 type TagPullTable = { repository_uid: string; name: string; pulled_at: number };
+
+/** What a scanner said of a manifest; one without a row has passed. */
+type QuarantineStateTable = {
+  repository_uid: string;
+  digest: string;
+  state: 'Passed' | 'Failed' | 'Quarantined';
+  /** JSON, as the scanner wrote it. */
+  details: string | null;
+};
 
 /** When a manifest was asked for last, by tag or digest. */
 type ManifestPullTable = { repository_uid: string; digest: string; pulled_at: number };

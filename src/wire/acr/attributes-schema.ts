@@ -10,6 +10,15 @@ export const attributeChangeSchema = z.object({
   listEnabled: flag,
 });
 
+export const quarantineStates = ['Passed', 'Failed', 'Quarantined'] as const;
+export type QuarantineState = (typeof quarantineStates)[number];
+
+/** The same of a manifest, with what a scanner says of it: details are JSON as text. Source: ACR semantics, "Quarantine". */
+export const manifestChangeSchema = attributeChangeSchema.extend({
+  quarantineState: z.enum(quarantineStates).nullish(),
+  quarantineDetails: z.string().max(16_384).nullish(),
+});
+
 export const attributesSchema = z.object({
   deleteEnabled: z.boolean(),
   writeEnabled: z.boolean(),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { immutableTagRulesSchema } from '../arm/immutable-tags-schema.ts';
-import { attributesSchema } from './attributes-schema.ts';
+import { attributesSchema, quarantineStates } from './attributes-schema.ts';
 
 // Answers under /acr/v1. Times are `2031-01-02T03:04:05.6780000Z`, sizes are bytes. Source: ACR semantics, 4.2.
 
@@ -46,7 +46,11 @@ const manifestSchema = z.object({
   tags: z.array(z.string()).optional(),
   /** Of an index. */
   references: z.array(z.object({ digest: z.string(), ...platform })).optional(),
-  changeableAttributes: z.object({ ...attributesSchema.shape, quarantineState: z.literal('Passed') }),
+  changeableAttributes: z.object({
+    ...attributesSchema.shape,
+    quarantineState: z.enum(quarantineStates),
+    quarantineDetails: z.string().optional(),
+  }),
 });
 export type ManifestView = z.infer<typeof manifestSchema>;
 export const manifestAnswerSchema = z.object({ ...inRegistry, manifest: manifestSchema });

@@ -1,0 +1,59 @@
+import type { Digest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Transaction } from '../../platform/database/database.ts';
+import type { QuarantineState } from '../../wire/acr/attributes-schema.ts';
+
+/** What a scanner says of a manifest; details are its own JSON. */
+export type Quarantine = { readonly state: QuarantineState; readonly details: string | undefined };
+
+/** What is left out stays. */
+export type QuarantineChange = {
+  readonly state?: QuarantineState | undefined;
+  readonly details?: string | undefined;
+};
+
+/** Of a manifest of which no scanner has said anything. */
+export const unquarantined: Quarantine = { state: 'Passed', details: undefined };
+
+/** Answers what holds then; undefined when nothing changes. Throws `requestInvalid` for details that are no JSON. */
+export async function changeQuarantine(
+  tx: Transaction,
+  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: Digest },
+  change: QuarantineChange,
+): Promise<Quarantine | undefined> {
+  const row = await tx
+    .selectFrom('quarantine_states')
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .select(['state', 'details'])
+    .executeTakeFirst();
+  const before = quarantineOf(row);
+  const state = change.state ?? before.state;
+  const details = change.details ?? before.details;
+  if (state === before.state && details === before.details) return undefined;
+  if (details !== undefined && !isJson(details))
+    throw new BerthError('requestInvalid', { quarantineDetails: 'JSON as text is expected' });
+  const values = { state, details: details ?? null };
+  await tx
+    .insertInto('quarantine_states')
+    .values({ repository_uid: repositoryUid, digest, ...values })
+    .onConflict((conflict) => conflict.columns(['repository_uid', 'digest']).doUpdateSet(values))
+    .execute();
+  return { state, details };
+}
+
+export function quarantineOf(
+  row: { readonly state: QuarantineState | null; readonly details: string | null } | undefined,
+): Quarantine {
+  return { state: row?.state ?? unquarantined.state, details: row?.details ?? undefined };
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    // The caller says what is expected.
+    return false;
+  }
+}
