@@ -93,9 +93,18 @@ export const testGroups: readonly TestGroup[] = [
   ),
   files(
     'agent',
-    'real builds: steps, git, triggers, rebuilds, limits, hostile code, kills',
-    14,
-    ['test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds).test.ts'],
+    'real builds: steps, git, limits, hostile code, kills',
+    10,
+    [
+      'test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds|triggers|rebuilds|pools).test.ts',
+    ],
+    1,
+  ),
+  files(
+    'triggers',
+    'real builds that commits, pull requests and base images start, in order and side by side; named pools',
+    8,
+    ['triggers', 'rebuilds', 'pools'].map((name) => `test/agent/${name}.test.ts`),
     1,
   ),
   files(
