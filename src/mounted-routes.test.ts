@@ -120,6 +120,18 @@ const contentRequests: readonly ContentRequest[] = [
   { method: 'GET', path: '/acr/v1/team/app/_diff?from=2026-01-01T00:00:00Z', action: 'metadata_read' },
   { method: 'POST', path: '/acr/v1/team/app/_rollback', action: 'push', body: { asOf: '2026-01-01T00:00:00Z' } },
   {
+    method: 'PATCH',
+    path: `/acr/v1/team/app/_manifests/${digest}`,
+    action: 'quarantine_write',
+    body: { quarantineState: 'Failed' },
+  },
+  {
+    method: 'PATCH',
+    path: `/acr/v1/team/app/_manifests/${digest}`,
+    action: 'metadata_write',
+    body: { writeEnabled: false },
+  },
+  {
     method: 'POST',
     path: '/acr/v1/_release',
     action: 'push',
