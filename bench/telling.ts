@@ -1,33 +1,92 @@
+import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { z } from 'zod';
 import { makeWebhooks, pushTags } from '../test/faults/webhooks.ts';
 import { startBerth } from '../test/support/berth-server.ts';
 import { webhookReceiver } from '../test/support/webhook-receiver.ts';
+import { below, type Verdict, verdictTable } from './report/goals.ts';
 import { machineLine } from './report/machine.ts';
+import { aligned } from './report/sequence-table.ts';
 import { UsageWatch } from './server-usage.ts';
 
-/**
- * What webhooks cost pushes: `node bench/telling.ts [PUSHES] [ROUNDS]`. Pushes to a server without webhooks, to one with 20 that answer, and to
- * one with 20 whose receiver is dead (L-17), in turn; the goal is that pushes take at most a tenth longer.
- */
-const pushes = Number(process.argv[2] ?? 1_000);
-const rounds = Number(process.argv[3] ?? 3);
+export type Telling = {
+  readonly pushes: number;
+  readonly rounds: number;
+  readonly print: (line: string) => void;
+};
+
 const webhooks = 20;
 const clients = 4;
+const warmUpPushes = 100;
+const goalPercent = 10;
 const settings = { 'outbound-allow': '127.0.0.0/8' };
 
-type Measured = { readonly seconds: number; readonly p50: number; readonly p99: number; readonly growthMiB: number };
+type Measured = {
+  readonly seconds: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly cpuSeconds: number;
+  readonly growthMiB: number;
+};
 
-async function measure(addresses: readonly string[]): Promise<Measured> {
+/**
+ * What webhooks cost pushes: pushes to a server without webhooks, to one with 20 that answer, and to one with 20 whose receiver is
+ * dead (L-17), in turn.
+ */
+export async function costOfTelling({ pushes, rounds, print }: Telling): Promise<Verdict[]> {
+  await using opened = new AsyncDisposableStack();
+  const cases: readonly (readonly [string, string | undefined])[] = [
+    ['no webhooks', undefined],
+    [`${webhooks} webhooks that answer`, await answering(opened)],
+    [`${webhooks} webhooks whose receiver is dead`, await deadAddress()],
+  ];
+  const results = new Map<string, Measured[]>(cases.map(([name]) => [name, []]));
+  for (let round = 0; round < rounds; round += 1)
+    for (const [name, address] of cases) results.get(name)?.push(await measured(address, pushes));
+  print(`${pushes} pushes of ${clients} clients, median of ${rounds}, on ${availableParallelism()} cores`);
+  for (const line of aligned([columns, ...[...results].map(([name, runs]) => rowOf(name, runs, pushes))])) print(line);
+  const medians = [...results].map(([name, runs]) => ({ name, seconds: median(runs.map(({ seconds }) => seconds)) }));
+  const [base, ...others] = medians;
+  if (base === undefined) return [];
+  return others.map(({ name, seconds }) => ({
+    goal: `${pushes} pushes with ${name} take at most ${goalPercent} % longer`,
+    ...below((seconds / base.seconds - 1) * 100, goalPercent, '%'),
+  }));
+}
+
+const columns = ['', 'pushes/s', 'p50 ms', 'p99 ms', 'CPU-s', 'grew MiB'];
+
+function rowOf(name: string, runs: readonly Measured[], pushes: number): string[] {
+  const of = (figure: keyof Measured) => median(runs.map((run) => run[figure]));
+  const figures = [pushes / of('seconds'), of('p50'), of('p99'), of('cpuSeconds'), of('growthMiB')];
+  return [name, ...figures.map((value) => value.toFixed(1))];
+}
+
+async function measured(address: string | undefined, pushes: number): Promise<Measured> {
   await using server = await startBerth({ settings });
-  await makeWebhooks(server, addresses);
-  await pushTags(server, tagsOf('warm', 100), clients);
+  await makeWebhooks(server, address === undefined ? [] : Array.from({ length: webhooks }, () => address));
+  await pushTags(server, tagsOf('warm', warmUpPushes), clients);
   const watch = new UsageWatch(server.pid);
   const began = performance.now();
   const took = (await pushTags(server, tagsOf('v', pushes), clients)).toSorted((a, b) => a - b);
   const seconds = (performance.now() - began) / 1_000;
-  const { rssGrowthBytes } = watch.stop();
+  const { cpuSeconds, rssGrowthBytes } = watch.stop();
   const at = (share: number) => took[Math.min(took.length - 1, Math.floor(took.length * share))] ?? Number.NaN;
-  return { seconds, p50: at(0.5), p99: at(0.99), growthMiB: rssGrowthBytes / 1024 ** 2 };
+  return { seconds, p50: at(0.5), p99: at(0.99), cpuSeconds, growthMiB: rssGrowthBytes / 1024 ** 2 };
+}
+
+async function answering(opened: AsyncDisposableStack): Promise<string> {
+  const worker = new Worker(new URL('./telling-receiver.ts', import.meta.url));
+  opened.defer(async () => void (await worker.terminate()));
+  const [url]: unknown[] = await once(worker, 'message');
+  return z.string().parse(url);
+}
+
+async function deadAddress(): Promise<string> {
+  const dead = await webhookReceiver();
+  await dead.close();
+  return dead.url;
 }
 
 function tagsOf(prefix: string, count: number): string[] {
@@ -38,27 +97,10 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-const receiver = await webhookReceiver();
-const dead = await webhookReceiver();
-await dead.close();
-const cases: readonly [string, readonly string[]][] = [
-  ['no webhooks', []],
-  ['20 webhooks that answer', Array.from({ length: webhooks }, () => receiver.url)],
-  ['20 webhooks whose receiver is dead', Array.from({ length: webhooks }, () => dead.url)],
-];
-const results = new Map<string, Measured[]>(cases.map(([name]) => [name, []]));
-for (let round = 0; round < rounds; round += 1)
-  for (const [name, addresses] of cases) results.get(name)?.push(await measure(addresses));
-await receiver.close();
-
-console.log(
-  `${machineLine()}; ${availableParallelism()} cores; ${pushes} pushes of ${clients} clients, median of ${rounds}\n`,
-);
-console.log('| | pushes/s | p50 ms | p99 ms | memory MiB | pushes take |\n|---|---|---|---|---|---|');
-const baseline = median((results.get('no webhooks') ?? []).map(({ seconds }) => seconds));
-for (const [name, runs] of results) {
-  const of = (figure: keyof Measured) => median(runs.map((run) => run[figure]));
-  const longer = `${((of('seconds') / baseline - 1) * 100).toFixed(1)} % longer`;
-  const cells = [pushes / of('seconds'), of('p50'), of('p99'), of('growthMiB')].map((value) => value.toFixed(1));
-  console.log(`| ${[name, ...cells, longer].join(' | ')} |`);
+/** `node bench/telling.ts [PUSHES] [ROUNDS]`: the same as `script/bench --telling`. */
+if (import.meta.main) {
+  const [, , pushes = '1000', rounds = '5'] = process.argv;
+  console.log(machineLine());
+  const verdicts = await costOfTelling({ pushes: Number(pushes), rounds: Number(rounds), print: console.log });
+  console.log(verdictTable(verdicts));
 }
