@@ -69,7 +69,7 @@ async function fromArtifact(parts: ContextParts, order: RunOrder, text: string, 
   const ca = order.caCertificate === undefined ? [] : [order.caCertificate];
   const own = isOwn ? ownRegistry(parts, order, ca) : undefined;
   try {
-    const credential = order.credentials.find((each) => each.server === server);
+    const credential = order.credentials.find((each) => each.server.toLowerCase() === server);
     const { outbound } = parts;
     const read = createRepositoryReader({ registry: own ?? outbound, outbound, signal }, { ...address, credential });
     const check = checkOf(order);

@@ -31,7 +31,7 @@ export function parseArtifact(text: string): ArtifactAddress {
   const { registry, repository, tag = 'latest', digest } = parseImageName(text);
   if (registry === undefined)
     throw new RunFailure('the address of the context names no registry: oci://registry/name:tag');
-  return { server: registry, repository, reference: digest ?? tag };
+  return { server: registry.toLowerCase(), repository, reference: digest ?? tag };
 }
 
 /**
@@ -48,16 +48,20 @@ export async function* archivesOfArtifact(
   if (layers.length === 0) throw new RunFailure(`${name} holds no files: none of its layers has a title or is a tar`);
   for (const layer of layers) {
     const body = await read(`blobs/${layer.digest}`, { maxBytes: layer.size });
-    const bytes = checked(body, layer.digest, name);
+    const seen = { isRight: false };
+    const bytes = checked(body, layer.digest, { name, seen });
     const title = layer.annotations?.[titleKey];
     yield title === undefined || isFolder(layer) ? bytes : archiveOfFile(title, layer.size, bytes);
+    // An archive may be read before its last byte has come.
+    await bytes.return(undefined);
+    if (!seen.isRight) throw notWhatWasAsked(name, layer.digest);
   }
 }
 
 async function manifestOf(read: ReadRepository, name: string, reference: string): Promise<readonly Layer[]> {
   const body = await read(`manifests/${reference}`, { accept: accepted.join(', '), maxBytes: maxManifestBytes });
   const chunks: Uint8Array[] = [];
-  for await (const chunk of isDigest(reference) ? checked(body, reference, name) : body) chunks.push(chunk);
+  for await (const chunk of isDigest(reference) ? checked(body, reference, { name }) : body) chunks.push(chunk);
   const json = jsonOf(Buffer.concat(chunks).toString('utf8'));
   const found = manifestSchema.safeParse(json);
   if (found.success) return found.data.layers;
@@ -78,7 +82,7 @@ function hasFiles(layer: Layer): boolean {
 async function* checked(
   source: AsyncIterable<Uint8Array>,
   digest: Layer['digest'],
-  name: string,
+  { name, seen }: { readonly name: string; readonly seen?: { isRight: boolean } },
 ): AsyncGenerator<Uint8Array> {
   const algorithm = algorithmOf(digest);
   const hash = createHash(algorithm);
@@ -86,7 +90,12 @@ async function* checked(
     hash.update(chunk);
     yield chunk;
   }
-  if (`${algorithm}:${hash.digest('hex')}` !== digest) throw new RunFailure(`${name}: what came is not ${digest}`);
+  if (`${algorithm}:${hash.digest('hex')}` !== digest) throw notWhatWasAsked(name, digest);
+  if (seen !== undefined) seen.isRight = true;
+}
+
+function notWhatWasAsked(name: string, digest: string): RunFailure {
+  return new RunFailure(`${name}: what came is not ${digest}`);
 }
 
 function jsonOf(text: string): unknown {
