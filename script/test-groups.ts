@@ -5,8 +5,8 @@ export type TestGroup = {
   /** Longest time it may take, in minutes, on 2 cores with the cache filled; it is stopped and fails after that. */
   readonly minutes: number;
   readonly work: TestFiles | Program;
-  /** It may run beside the groups that start daemons, fill disks and kill servers. */
-  readonly isBeside?: boolean;
+  /** Groups of one lane run one after the other, beside the lanes of others and beside the faults and what comes after them. */
+  readonly lane?: 'azure' | 'builds';
 };
 
 export type TestFiles = {
@@ -14,6 +14,8 @@ export type TestFiles = {
   readonly patterns: readonly string[];
   /** Test files run at once; those that start daemons or measure time run alone. */
   readonly atOnce: number;
+  /** What they mount is seen by nobody else: a builder of another group would hold on to a disk that they take away. */
+  readonly hasOwnMounts?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 };
 
@@ -45,14 +47,12 @@ export const testGroups: readonly TestGroup[] = [
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 12, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
-  files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/*.test.ts'], 1),
-  files(
-    'deploy',
-    'the image, the Helm chart, the units, metrics with their dashboard and rules',
-    7,
-    ['test/deploy/*.test.ts'],
-    1,
+  withOwnMounts(
+    files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/*.test.ts'], 1),
   ),
+  builds('deploy', 'the image, the Helm chart, the units, metrics with their dashboard and rules', 7, [
+    'test/deploy/*.test.ts',
+  ]),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
   files(
@@ -91,38 +91,26 @@ export const testGroups: readonly TestGroup[] = [
       'federation',
     ],
   ),
-  files(
-    'agent',
-    'real builds: steps, git, limits, hostile code, kills',
-    10,
-    [
-      'test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds|triggers|rebuilds|pools).test.ts',
-    ],
-    1,
-  ),
-  files(
+  builds('agent', 'real builds: steps, git, limits, hostile code, kills', 10, [
+    'test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds|triggers|rebuilds|pools).test.ts',
+  ]),
+  builds(
     'triggers',
     'real builds that commits, pull requests and base images start, in order and side by side; named pools',
     8,
     ['triggers', 'rebuilds', 'pools'].map((name) => `test/agent/${name}.test.ts`),
-    1,
   ),
-  files(
+  builds(
     'task-files',
     'contexts of artifacts and of Git LFS, words of task files, buildpacks, a Node application',
     12,
     ['test/agent/{az-task-files,az-pack,az-node-app,git-lfs}.test.ts'],
-    1,
   ),
-  files('buildkit', 'builds by a real BuildKit', 6, ['test/agent/*buildkit.test.ts'], 1),
-  files(
-    'hostile-builds',
-    'builds that take disk, memory, processes and log without end, or look for secrets',
-    5,
-    ['test/agent/hostile-builds.test.ts'],
-    1,
-  ),
-  files('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts'], 1),
+  builds('buildkit', 'builds by a real BuildKit', 6, ['test/agent/*buildkit.test.ts']),
+  builds('hostile-builds', 'builds that take disk, memory, processes and log without end, or look for secrets', 5, [
+    'test/agent/hostile-builds.test.ts',
+  ]),
+  builds('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts']),
   azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
     'rebuilds',
   ]),
@@ -167,8 +155,17 @@ function program(name: string, meaning: string, minutes: number, command: readon
   return { name, meaning, minutes, work: { kind: 'program', command } };
 }
 
+/** Real builds, each with rooms, networks and folders of its own. */
+function builds(name: string, meaning: string, minutes: number, patterns: readonly string[]): TestGroup {
+  return { ...files(name, meaning, minutes, patterns, 1), lane: 'builds' };
+}
+
+function withOwnMounts({ work, ...group }: TestGroup): TestGroup {
+  return { ...group, work: work.kind === 'files' ? { ...work, hasOwnMounts: true } : work };
+}
+
 /** Two files at once: an `az` command keeps one core busy for a second, and each file has servers and folders of its own. */
 function azure(name: string, meaning: string, minutes: number, names: readonly string[]): TestGroup {
   const paths = names.map((each) => `test/end-to-end/${each}.test.ts`);
-  return { ...files(name, meaning, minutes, paths, 2), isBeside: true };
+  return { ...files(name, meaning, minutes, paths, 2), lane: 'azure' };
 }

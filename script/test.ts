@@ -63,18 +63,21 @@ async function runAll(groups: readonly TestGroup[], isLong: boolean): Promise<nu
     }
     return tallies;
   };
-  const alone = groups.filter((group) => group.isBeside !== true);
+  const alone = groups.filter((group) => group.lane === undefined);
   const waiting = alone.findIndex((group) => group.name === besideFrom);
   const first = waiting < 0 ? alone.length : waiting;
   const tallies = await run(alone.slice(0, first), toTerminal);
-  // What they print comes when they have ended, in one piece.
-  const texts: string[] = [];
-  const beside = run(
-    groups.filter((group) => group.isBeside),
-    (text) => texts.push(text),
-  );
-  tallies.push(...(await run(alone.slice(first), toTerminal)), ...(await beside));
-  process.stdout.write(texts.join(''));
+  // What each lane prints comes when all have ended, in one piece.
+  const lanes = [...Map.groupBy(groups, (group) => group.lane)].filter(([lane]) => lane !== undefined);
+  const beside = lanes.map(async ([, some]) => {
+    const texts: string[] = [];
+    return { tallies: await run(some, (text) => texts.push(text)), text: () => texts.join('') };
+  });
+  tallies.push(...(await run(alone.slice(first), toTerminal)));
+  for (const lane of await Promise.all(beside)) {
+    tallies.push(...lane.tallies);
+    process.stdout.write(lane.text());
+  }
   builder?.kill();
   const sum = (key: keyof Tally) => tallies.reduce((total, tally) => total + tally[key], 0);
   if (sum('skipped') > 0) console.log(`\n${sum('skipped')} skipped, for the reasons above`);
@@ -93,7 +96,8 @@ async function runGroup({ name, work }: TestGroup, { env, timeoutMs, print }: Ru
   const files = work.patterns.flatMap((pattern) => globSync(pattern)).sort();
   const flags = ['--test', '--test-force-exit', `--test-concurrency=${work.atOnce}`];
   const reporter = ['--test-reporter', join(import.meta.dirname, 'test-report.ts')];
-  const command = ['node', ...flags, ...reporter, ...files];
+  const mounts = work.hasOwnMounts === true ? ['unshare', '--mount', '--propagation', 'private'] : [];
+  const command = [...mounts, 'node', ...flags, ...reporter, ...files];
   const { output } =
     files.length === 0 ? { output: '' } : await show(command, { env: { ...env, ...work.env }, timeoutMs, print });
   const tally = readTally(output);

@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { isLong } from '../faults/length.ts';
 import { newestAz, newestAzVersion } from './az-newest.ts';
 import { azSetUp } from './az-set-up.ts';
 import type { BerthServer } from './berth-server.ts';
@@ -8,11 +9,17 @@ import { RunError, tryRun } from './run.ts';
 /** A release of the Azure CLI, and the folder that its `az` is in. */
 export type AzRelease = { readonly version: string; readonly folder: () => Promise<string> };
 
+const debian: AzRelease = { version: '2.45', folder: async () => '/usr/bin' };
+const newest: AzRelease = { version: newestAzVersion, folder: newestAz };
+
 /** Debian's own, and a new one. */
-export const azReleases: readonly AzRelease[] = [
-  { version: '2.45', folder: async () => '/usr/bin' },
-  { version: newestAzVersion, folder: newestAz },
-];
+export const azReleases: readonly AzRelease[] = [debian, newest];
+
+/** For areas of commands that would take minutes with each: both in the long suite, else the one whose turn it is in this area. */
+export function azReleasesInTurn(turn: 'debian' | 'newest'): readonly AzRelease[] {
+  if (isLong) return azReleases;
+  return turn === 'debian' ? [debian] : [newest];
+}
 
 export type Environment = Readonly<Record<string, string>>;
 
