@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
+import { systemClock } from '../../platform/system-clock.ts';
 import { Deletions } from '../content/deletions.ts';
 import { collectGarbage } from './garbage-collection.ts';
 import { purge } from './purges.ts';
@@ -26,7 +27,10 @@ forEachDatabase((kind, open) => {
       const delay = monitorEventLoopDelay({ resolution: 10 });
       delay.enable();
       const begin = performance.now();
-      const deletions = new Deletions({ ...bench.here, region: testRegion });
+      // How long a transaction goes on is a matter of real time.
+      const { nowMicros, sleep } = clock;
+      const { monotonicMs } = systemClock;
+      const deletions = new Deletions({ ...bench.here, clock: { nowMicros, sleep, monotonicMs }, region: testRegion });
       const items = purge({ ...bench.here, deletions }, fullAuthority(), {
         registryUid: bench.registryUid,
         filters: [],
