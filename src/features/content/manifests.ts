@@ -107,6 +107,7 @@ export class Manifests {
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const requireReferences = await this.#askForReferences(tx, place, uid, manifest);
+      if (push.body.byteLength > fewBytes) await requireReferences();
       const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
       await requireReferences();
       const at = { registryUid: place.registryUid, repositoryUid: uid };
@@ -174,6 +175,8 @@ export class Manifests {
 }
 
 const shownMissing = 20;
+/** A longer manifest is written only when all that it names is here: a refusal has nothing to undo. A shorter one saves a journey. */
+const fewBytes = 16 * 1024;
 
 function describe(stored: StoredManifest, manifest: Manifest): Readonly<Record<string, unknown>> {
   return {

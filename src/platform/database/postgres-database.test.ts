@@ -24,6 +24,20 @@ forEachDatabase((name, open) => {
     assert.deepEqual(await database.read.selectFrom('tenants').select('access_epoch').execute(), [{ access_epoch: 2 }]);
   });
 
+  test('the server keeps no statement that has hundreds of parameters', async () => {
+    const database = await open();
+    const kept = await database.transaction(async (tx) => {
+      for (const count of [1, 600]) {
+        const uids = Array.from({ length: count }, (_, at) => `uid${at}`);
+        await tx.selectFrom('tenants').select('uid').where('uid', 'in', uids).execute();
+      }
+      const { rows } = await sql<{ statement: string }>`select statement from pg_prepared_statements`.execute(tx);
+      return rows.map(({ statement }) => statement);
+    });
+    assert.ok(kept.some((statement) => statement.includes('$1')));
+    assert.ok(!kept.some((statement) => statement.includes('$600')));
+  });
+
   test('transactions that deadlock both commit in the end', async () => {
     const database = await open();
     const row = (uid: string) => ({ uid, tenant_id: uid, access_epoch: 0, created_at: 1 });

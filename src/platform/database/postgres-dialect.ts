@@ -178,6 +178,8 @@ function toldLater(): void {}
 
 /** Statements beyond these are parsed by the server each time, so that it does not keep them without bound. */
 const maxNames = 1_000;
+/** A longer text has as many parameters as a client chose: there are thousands of such, each held by every connection for ever. */
+const maxNamedLength = 1_536;
 
 /** Gives each text of a statement a name, under which each connection prepares it at its first use. */
 class StatementNames {
@@ -185,7 +187,7 @@ class StatementNames {
 
   nameOf(sql: string): string | undefined {
     const known = this.#names.get(sql);
-    if (known !== undefined || this.#names.size >= maxNames) return known;
+    if (known !== undefined || this.#names.size >= maxNames || sql.length > maxNamedLength) return known;
     const name = `berth_${this.#names.size}`;
     this.#names.set(sql, name);
     return name;
