@@ -106,7 +106,7 @@ export const testGroups: readonly TestGroup[] = [
     12,
     ['test/agent/{az-task-files,az-pack,az-node-app,git-lfs}.test.ts'],
   ),
-  builds('buildkit', 'builds by a real BuildKit', 6, ['test/agent/*buildkit.test.ts']),
+  builds('buildkit', 'builds by a real BuildKit', 9, ['test/agent/*buildkit.test.ts']),
   builds('hostile-builds', 'builds that take disk, memory, processes and log without end, or look for secrets', 5, [
     'test/agent/hostile-builds.test.ts',
   ]),
