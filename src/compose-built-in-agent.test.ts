@@ -26,3 +26,21 @@ test('the agent of a server reaches what its server reaches', () => {
 test('a server with no way of its own gives its agent none', () => {
   assert(!agentFlags(loaded({}), 'http://localhost:5000').some((word) => word.startsWith('--outbound')));
 });
+
+test('the agent of a server builds with the BuildKit that its server was told of', () => {
+  const settings = loaded({
+    buildkit: 'tcp://builder.test:1234',
+    ...{
+      'buildkit-tls': '/etc/tls',
+      buildctl: '/opt/buildctl',
+      'buildkit-provenance': 'max',
+      'buildkit-sbom': 'r.test/scan',
+    },
+  });
+  const words = agentFlags(settings, 'http://localhost:5000');
+  const names = ['buildkit', 'buildkit-tls', 'buildctl', 'buildkit-provenance', 'buildkit-sbom'];
+  const agent = loaded(Object.fromEntries(names.map((name) => [name, words[words.indexOf(`--${name}`) + 1] ?? ''])));
+  for (const name of ['buildkit', 'buildkitTls', 'buildctl', 'buildkitProvenance', 'buildkitSbom'] as const)
+    assert.equal(agent[name], settings[name]);
+  assert(!agentFlags(loaded({}), 'http://localhost:5000').some((word) => word.startsWith('--buildkit')));
+});

@@ -49,7 +49,18 @@ export function agentFlags(settings: Settings, origin: string): readonly string[
     ...['--pool', 'default', '--server', origin, '--slots', String(settings.buildSlots)],
     ...['--data', settings.data, '--log-format', logFormatOf(settings), '--log-level', settings.logLevel],
     ...(outboundAllow.length === 0 ? [] : ['--outbound-allow', outboundAllow.join(',')]),
+    ...buildKitFlags(settings),
     ...(hosts.length === 0 ? [] : ['--outbound-host', hosts.join(',')]),
+  ];
+}
+
+function buildKitFlags(settings: Settings): readonly string[] {
+  const { buildkit, buildkitTls, buildctl, buildkitProvenance, buildkitSbom } = settings;
+  if (buildkit === undefined) return [];
+  return [
+    ...['--buildkit', buildkit, '--buildctl', buildctl, '--buildkit-provenance', buildkitProvenance],
+    ...(buildkitTls === undefined ? [] : ['--buildkit-tls', buildkitTls]),
+    ...(buildkitSbom === undefined ? [] : ['--buildkit-sbom', buildkitSbom]),
   ];
 }
 

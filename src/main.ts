@@ -109,8 +109,8 @@ function contextFor(flags: Readonly<Record<string, string>>): CommandContext {
       return isDone ? exitCodes.done : exitCodes.failed;
     },
     buildHost: async () => {
-      const { checkHost } = await import('./agent/executors/check-host.ts');
-      return await checkHost();
+      const { buildHostOf } = await import('./start-agent.ts');
+      return await buildHostOf(settings);
     },
     store: async () => {
       const { findStore } = await import('./doctor-store.ts');

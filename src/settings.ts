@@ -1,6 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { parseBuildKitAddress } from './agent/executors/buildkit-address.ts';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
 import { parseLogDestinations, parseLogTokens } from './features/insight/log-destination.ts';
@@ -376,6 +377,33 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers.',
   }),
+  buildkit: setting(optional(buildKitAddress), {
+    unit: 'address',
+    default: '',
+    meaning:
+      'BuildKit that builds images for the agent, unix:///path or tcp://host:port; buildah does unless set. Steps that are no build run as before.',
+  }),
+  buildkitTls: setting(optional(path), {
+    unit: 'path',
+    default: '',
+    meaning: 'Folder with ca.pem, cert.pem and key.pem that show the agent to a BuildKit on another machine.',
+  }),
+  buildctl: setting(path, {
+    unit: 'path',
+    default: '/usr/local/bin/buildctl',
+    meaning: "BuildKit's client on the agent's machine.",
+  }),
+  buildkitProvenance: setting(provenance, {
+    unit: 'off, min or max',
+    default: 'off',
+    meaning:
+      'What BuildKit attaches to images of how they were made; max tells all but of builds that were given secrets.',
+  }),
+  buildkitSbom: setting(optional(String), {
+    unit: 'image',
+    default: '',
+    meaning: 'Image by which BuildKit lists what is in each image and attaches it; no list unless set.',
+  }),
   buildMemory: setting(parseByteSize, {
     unit: 'size',
     default: '4GiB',
@@ -513,6 +541,18 @@ function address(text: string): Address {
   const host = bracketed ?? plain;
   if (host === undefined) throw new RangeError('an address is host:port, such as localhost:5000 or [::]:5000');
   return { host, port: port(portText) };
+}
+
+/** `unix:///path` or `tcp://host:port`. */
+function buildKitAddress(text: string): string {
+  parseBuildKitAddress(text, undefined);
+  return text;
+}
+
+function provenance(text: string): 'off' | 'min' | 'max' {
+  const found = (['off', 'min', 'max'] as const).find((each) => each === text);
+  if (found === undefined) throw new TypeError('must be off, min or max');
+  return found;
 }
 
 function throttlePause(text: string): number {

@@ -3,7 +3,10 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runAgent, UnfitHost } from './agent/agent.ts';
 import { createBuildAddressCheck } from './agent/executors/build-addresses.ts';
-import { checkHost } from './agent/executors/check-host.ts';
+import type { BuildKitSettings } from './agent/executors/buildkit.ts';
+import { checkHostWith } from './agent/executors/buildkit-host.ts';
+import { buildKitSettings } from './agent/executors/buildkit-settings.ts';
+import { checkHost, type HostFacts } from './agent/executors/check-host.ts';
 import type { AgentTask } from './cli/command.ts';
 import { createAgentClient } from './client/agent-client.ts';
 import { createLineSink } from './platform/line-sink.ts';
@@ -27,7 +30,7 @@ const requestTimeoutMs = 30_000;
 
 /** Runs a build agent until it is told to stop. False where this machine cannot, or the settings do not say for whom. */
 export async function startAgent(task: AgentTask, settings: Settings, parts: StartAgentParts): Promise<boolean> {
-  if (task.isCheck) return await printCheck(parts);
+  if (task.isCheck) return await printCheck(parts, settings);
   const { origin } = parts;
   const token = settings.agentToken;
   if (origin === undefined || token === undefined) {
@@ -52,6 +55,7 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
         ...{ clock: systemClock, log, outbound, folder, slots: task.slots },
         proxyRules: { isAllowed: createBuildAddressCheck(allow), hosts },
         hasNetwork: settings.buildNetwork,
+        buildKit: buildKitOf(settings),
         doesUnpatchedPullRequests: settings.buildUnpatchedPullRequests,
         name: `${hostname()}-${process.pid}`.slice(0, 100),
         uid: systemIds.uid,
@@ -69,8 +73,34 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
   }
 }
 
-async function printCheck({ print }: StartAgentParts): Promise<boolean> {
-  const { executor, isolation, missing, warnings } = await checkHost();
+/** What this machine can do for builds with these settings. */
+export async function buildHostOf(settings: Settings): Promise<HostFacts> {
+  try {
+    return await checkHostWith(buildKitOf(settings));
+  } catch (error) {
+    if (!(error instanceof UnfitHost)) throw error;
+    const host = await checkHost();
+    return { ...host, missing: [...host.missing, error.message] };
+  }
+}
+
+/** Throws UnfitHost for an address that cannot be used as it is. */
+function buildKitOf(settings: Settings): BuildKitSettings | undefined {
+  try {
+    return buildKitSettings({
+      address: settings.buildkit,
+      tlsFolder: settings.buildkitTls,
+      program: settings.buildctl,
+      provenance: settings.buildkitProvenance,
+      sbomGenerator: settings.buildkitSbom,
+    });
+  } catch (error) {
+    throw error instanceof TypeError ? new UnfitHost(error.message, { cause: error }) : error;
+  }
+}
+
+async function printCheck({ print }: StartAgentParts, settings: Settings): Promise<boolean> {
+  const { executor, isolation, missing, warnings } = await buildHostOf(settings);
   print(`executor: ${executor}\nisolation: ${isolation}`);
   for (const warning of warnings) print(`warning: ${warning}`);
   for (const line of missing) print(`missing: ${line}`);

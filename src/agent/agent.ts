@@ -3,7 +3,9 @@ import type { Clock } from '../platform/clock.ts';
 import type { Log } from '../platform/log.ts';
 import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { LeaseState, RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
-import { checkHost, type HostFacts } from './executors/check-host.ts';
+import type { BuildKitSettings } from './executors/buildkit.ts';
+import { checkHostWith } from './executors/buildkit-host.ts';
+import type { HostFacts } from './executors/check-host.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { refuseStrangers } from './executors/refuse-strangers.ts';
 import { sweepLeftovers } from './executors/sweep.ts';
@@ -29,6 +31,8 @@ export type AgentParts = {
   readonly hasNetwork: boolean;
   /** Those of forks, also with programs that lack fixes of known escapes from containers. */
   readonly doesUnpatchedPullRequests: boolean;
+  /** Builds images, where there is one. */
+  readonly buildKit: BuildKitSettings | undefined;
   /** Random, as names of runs' folders. */
   readonly uid: () => string;
   readonly guid: () => string;
@@ -51,7 +55,7 @@ export class UnfitHost extends Error {
  */
 export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<void> {
   const { log, clock, folder } = parts;
-  const host = await checkHost();
+  const host = await checkHostWith(parts.buildKit);
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   await sweepLeftovers(folder, clock.nowMicros() / 1000);
   log.info('agent ready', {
@@ -125,6 +129,7 @@ async function doRun(
   const beat = heartbeats(parts, order, onState, onLost, both);
   const runParts: RunOrderParts = {
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
+    buildKit: parts.buildKit,
     openCell: async (hosts) => {
       refuseStrangers(order, host, parts.doesUnpatchedPullRequests);
       return await openUserCell({

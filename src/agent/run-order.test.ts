@@ -31,6 +31,7 @@ const parts = {
   agentLog: createLog({ sink: { write: () => undefined, dropped: () => 0 }, format: 'json', level: 'error' }),
   openCell: async () => room,
   guid: () => 'guid',
+  buildKit: undefined,
 };
 const variables = {
   ...{ ID: 'ca1', Registry: 'r.example', RegistryName: 'r', Date: '', OS: 'linux', Architecture: 'amd64' },

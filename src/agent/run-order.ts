@@ -9,7 +9,9 @@ import type { SecretVolume, Task } from '../wire/tasks/task-file.ts';
 import type { TaskText } from '../wire/tasks/task-text.ts';
 import { dependenciesOf, dependencyText } from './dependency-report.ts';
 import { createBuildah } from './executors/buildah.ts';
+import { type BuildKitSettings, withBuildKit } from './executors/buildkit.ts';
 import type { Cell } from './executors/cell.ts';
+import type { Executor } from './executors/executor.ts';
 import { createOutboundProxy, createRelay } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { fetchContext } from './fetch-context.ts';
@@ -28,6 +30,7 @@ export type RunOrderParts = {
   readonly outbound: Outbound;
   readonly proxyRules: ProxyRules;
   readonly agentLog: Log;
+  readonly buildKit: BuildKitSettings | undefined;
   readonly openCell: (hosts: readonly string[]) => Promise<Cell>;
   readonly guid: () => string;
 };
@@ -160,7 +163,7 @@ function sayNetworks(log: RunLog, { networks }: Task): void {
 }
 
 async function roomOf(
-  { client, clock }: RunOrderParts,
+  { client, clock, buildKit }: RunOrderParts,
   { order, cell, log, made }: Work,
   {
     task,
@@ -175,10 +178,17 @@ async function roomOf(
   }
   return {
     ...{ order, cell, log, clock, workspace, volumes, aliases, made },
-    executor: createBuildah({ cell, env: proxyEnvironment(order, cell) }),
+    executor: executorOf(buildKit, order, cell),
     registries: order.credentials.map(({ server }) => server),
     runBuiltIn: (words, signal) => client.command(order.lease, words, signal),
   };
+}
+
+function executorOf(buildKit: BuildKitSettings | undefined, order: RunOrder, cell: Cell): Executor {
+  const env = proxyEnvironment(order, cell);
+  const base = createBuildah({ cell, env });
+  const { hasNetwork, masked } = order;
+  return buildKit === undefined ? base : withBuildKit(base, { cell, env, settings: buildKit, hasNetwork, masked });
 }
 
 /** Its bytes exactly, not as text. */
