@@ -38,6 +38,14 @@ test('a blob takes the place only of those that are read less often', () => {
   assert.ok(!read(hot, 'b'));
 });
 
+test('what is not read any more makes room, however often it was read', () => {
+  const hot = new HotBlobs(budgetBytes);
+  for (const key of ['a', 'b', 'c', 'd']) for (const _ of Array.from({ length: 2_000 })) read(hot, key);
+  for (const _ of Array.from({ length: 20_000 })) read(hot, 'other', 20_000);
+  for (const _ of [1, 2]) read(hot, 'e');
+  assert.ok(read(hot, 'e'));
+});
+
 test('what is being sent keeps its place', () => {
   const hot = new HotBlobs(budgetBytes);
   const held = ['a', 'b', 'c', 'd'].map((key) => {

@@ -1,7 +1,9 @@
 import type { StorageKey } from '../../platform/blob-store/blob-store.ts';
 
-/** Keys whose reads are counted; when there are more, all counts are halved and those of one read are forgotten. */
-const maxCounted = 4_096;
+/** After so many reads all counts are halved, and those of one read forgotten: what nobody pulls any more makes room. */
+const readsPerAge = 4_096;
+/** No count is higher, so that what was read most is not in the way for longer than a few ages. */
+const maxCount = 15;
 /** What a blob takes beside its bytes. */
 const entryBytes = 1_024;
 /** Least recently read blobs that are looked at for one that may go. */
@@ -31,6 +33,7 @@ export class HotBlobs {
   readonly #entries = new Map<StorageKey, Entry>();
   readonly #filling = new Set<StorageKey>();
   #counts = new Map<StorageKey, number>();
+  #readsOfAge = 0;
   #usedBytes = 0;
 
   /** `budgetBytes`: what all blobs take together; 0 keeps none. A blob takes at most a quarter. */
@@ -78,11 +81,12 @@ export class HotBlobs {
   }
 
   #count(key: StorageKey): void {
-    const reads = this.#counts.get(key);
-    if (reads === undefined && this.#counts.size >= maxCounted) {
+    this.#readsOfAge += 1;
+    if (this.#readsOfAge > readsPerAge) {
+      this.#readsOfAge = 1;
       this.#counts = new Map([...this.#counts].flatMap(([other, count]) => (count > 1 ? [[other, count >> 1]] : [])));
     }
-    this.#counts.set(key, (reads ?? 0) + 1);
+    this.#counts.set(key, Math.min((this.#counts.get(key) ?? 0) + 1, maxCount));
   }
 
   /** Removes blobs that are read less often and that nobody is being sent. */
