@@ -1,6 +1,8 @@
 import type { StoreFinding } from './cli/command.ts';
 import { openRows, openStoreOf } from './offline-parts.ts';
 import { readRows } from './operate/fsck/read-rows.ts';
+import { folderMark } from './platform/blob-store/folder-mark.ts';
+import type { StoreMark } from './platform/blob-store/store-mark.ts';
 import { blobsAddressOf, type Settings } from './settings.ts';
 
 const patienceMs = 15_000;
@@ -16,7 +18,7 @@ export async function findStore(settings: Settings): Promise<StoreFinding> {
         : `azure://${address.account}/${address.container}/${address.prefix}`;
   await using opened = new AsyncDisposableStack();
   try {
-    const { mark } = await openStoreOf(settings, opened);
+    const mark = await markOf(settings, opened);
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(() => late.reject(new Error(`no answer in ${patienceMs / 1_000} s`)), patienceMs);
     opened.defer(() => clearTimeout(timer));
@@ -27,6 +29,13 @@ export async function findStore(settings: Settings): Promise<StoreFinding> {
   } catch (error) {
     return { place, failure: messageOf(error) };
   }
+}
+
+/** Of a folder the mark alone: to open the store would make its folders, as whoever looks. */
+async function markOf(settings: Settings, opened: AsyncDisposableStack): Promise<StoreMark> {
+  const address = blobsAddressOf(settings);
+  if (address.kind === 'folder') return folderMark(address.folder);
+  return (await openStoreOf(settings, opened)).mark;
 }
 
 /** What the mark of our store says; undefined where the database cannot be read, which is told elsewhere. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -135,5 +135,19 @@ test('doctor looks at a blob store elsewhere without a running server, and says 
     assert.match(away, /^WRONG {2}blob store s3:\/\/nobody\/: ./);
   } finally {
     for (const folder of [mine, other, blobs]) folder.remove();
+  }
+});
+
+test('doctor makes nothing: folders that are not there yet are still not there afterwards', async () => {
+  const folder = temporaryFolder('doctor');
+  try {
+    const [data, blobs] = [join(folder.path, 'data'), join(folder.path, 'blobs')];
+    for (const args of [[], ['--blobs', blobs]]) {
+      const lines = await doctorOn(data, '--builds', 'off', ...args);
+      assert.ok(lines.includes(`ok     data folder ${data} (made at the first start)`), lines.join('\n'));
+      assert.deepEqual([existsSync(data), existsSync(blobs)], [false, false]);
+    }
+  } finally {
+    folder.remove();
   }
 });
