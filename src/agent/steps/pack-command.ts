@@ -6,6 +6,7 @@ import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
+import { digestIn, runImageIn } from './pack-report.ts';
 import { type PackBuild, parsePackBuild } from './pack-words.ts';
 
 /** The image of buildpacks' own program, under the name that `az acr pack build` writes. */
@@ -183,7 +184,7 @@ async function note(
   const { asked, tags, folder, signal } = of;
   const read = (name: string) =>
     cell.read(['head', '-c', String(maxReportBytes), '--', join(folder, 'layers', name)], { signal }).catch(() => '');
-  const digest = /^\s*digest\s*=\s*"(sha256:[0-9a-f]{64})"/m.exec(await read('report.toml'))?.[1];
+  const digest = digestIn(await read('report.toml'));
   signal.throwIfAborted();
   if (digest === undefined) throw new RunFailure('the lifecycle of the builder ended without telling what it pushed');
   for (const tag of tags) {
@@ -198,13 +199,9 @@ async function note(
   made.built.push({ stepId, tags, dependencies });
 }
 
-/** `reference` has the digest, `image` the name that it was found by. Source: buildpacks platform specification, "analyzed.toml". */
 function runImageOf(analyzed: string): ImageReference | undefined {
-  const [, after = ''] = analyzed.split(/^\[run-image\]$/m);
-  const [table = ''] = after.split(/^\[/m);
-  const name = /^\s*image\s*=\s*"([^"\n]{1,1000})"/m.exec(table)?.[1];
-  const digest = /^\s*reference\s*=\s*"[^"\n]{1,1000}@(sha256:[0-9a-f]{64})"/m.exec(table)?.[1];
-  return name === undefined || !isName(name) ? undefined : referenceOf(withTag(name), digest);
+  const found = runImageIn(analyzed);
+  return found === undefined || !isName(found.image) ? undefined : referenceOf(withTag(found.image), found.digest);
 }
 
 /** Written by what ran in the builder: it may be anything. */
