@@ -122,9 +122,8 @@ forEachDatabase((_, open) => {
     }
   });
 
-  test('rules for what exists reach every repository, also when the process is killed on the way', async () => {
-    const names = Array.from({ length: 25 }, (_, index) => `many/r${String(index).padStart(2, '0')}`);
-    for (const name of names) await push(bench.place(name), 'v1');
+  /** For what exists as well, by a process that ends after the first repositories. */
+  const setAndEnd = async (templates: readonly object[]) => {
     const killed = Promise.withResolvers<void>();
     let isFirst = true;
     const database: Database = {
@@ -138,34 +137,54 @@ forEachDatabase((_, open) => {
         return await bench.database.transaction(work, options);
       },
     };
-    const parts = { ...bench.here, region: testRegion };
-    void new RepositoryTemplates({ ...parts, database }).replace({
-      ...repositoryTemplatesSetSchema.parse({
-        templates: [{ prefix: 'many/', immutableTags: [{ tags: 'v*' }] }],
-        appliesToExisting: true,
-      }),
+    void new RepositoryTemplates({ ...bench.here, region: testRegion, database }).replace({
+      ...repositoryTemplatesSetSchema.parse({ templates, appliesToExisting: true }),
       registryUid: bench.registryUid,
       tenantUid: bench.tenantUid,
       actor: 'me',
     });
     await killed.promise;
-    const head = await bench.here.journal.head(streamOf(bench.registryUid, testRegion));
-    const [event] = await bench.here.journal.after({ ...head, seq: head.seq - 1 }, 1);
-    assert.equal(event?.data.appliesToExisting, true, 'the journal says so');
+  };
+  const finish = async () => {
     const later = new HeldClock(bench.here.clock.nowMicros() + 61_000_000);
     const job = { signal: new AbortController().signal, renew: async () => {} };
-    await new RepositoryTemplates({ ...parts, clock: later }).finish(job);
+    await new RepositoryTemplates({ ...bench.here, region: testRegion, clock: later }).finish(job);
+  };
+  const unprotected = async (names: readonly string[]) => {
     const rows = await bench.database.read
       .selectFrom('repositories')
       .where('name', 'in', names)
       .where('immutable_tags', '=', '[]')
       .select('name')
       .execute();
-    assert.deepEqual(rows, []);
+    return rows.map(({ name }) => name);
+  };
+
+  test('rules for what exists reach every repository, also when the process is killed on the way', async () => {
+    const names = Array.from({ length: 25 }, (_, index) => `many/r${String(index).padStart(2, '0')}`);
+    for (const name of names) await push(bench.place(name), 'v1');
+    await setAndEnd([{ prefix: 'many/', immutableTags: [{ tags: 'v*' }] }]);
+    const head = await bench.here.journal.head(streamOf(bench.registryUid, testRegion));
+    const [event] = await bench.here.journal.after({ ...head, seq: head.seq - 1 }, 1);
+    assert.equal(event?.data.appliesToExisting, true, 'the journal says so');
+    await finish();
+    assert.deepEqual(await unprotected(names), []);
     const walks = bench.database.read
       .selectFrom('walks')
       .where('name', '>=', 'templates ')
       .where('name', '<', 'templates!');
     assert.deepEqual(await walks.select('name').execute(), []);
+  });
+
+  test('templates that are not for what exists leave it the rules of an application that was cut off', async () => {
+    const names = Array.from({ length: 25 }, (_, index) => `cut/r${String(index).padStart(2, '0')}`);
+    for (const name of names) await push(bench.place(name), 'v1');
+    await set([], true);
+    await setAndEnd(once);
+    await set([]);
+    await finish();
+    assert.deepEqual(await unprotected(names), []);
+    await push(bench.place('cut/fresh'), 'v1');
+    assert.deepEqual(await unprotected(['cut/fresh']), ['cut/fresh']);
   });
 });

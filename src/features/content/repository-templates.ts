@@ -8,7 +8,13 @@ import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { attributesOf, type Locks, withAttributes } from './attributes.ts';
 import { createRepositoryGate, type RepositoryGate } from './repository-gate.ts';
-import { beginApplying, idleApplications, lockedApplication, saveApplication } from './template-application.ts';
+import {
+  beginApplying,
+  idleApplications,
+  isBeingApplied,
+  lockedApplication,
+  saveApplication,
+} from './template-application.ts';
 
 export type RepositoryTemplatesParts = {
   readonly database: Database;
@@ -54,11 +60,20 @@ export class RepositoryTemplates {
   }
 
   /** Puts these in place of all. Throws `registryUnknown`. */
-  async replace({ registryUid, tenantUid, templates, appliesToExisting, actor }: TemplatesChange): Promise<void> {
+  async replace(change: TemplatesChange): Promise<void> {
+    // Templates that are being applied stay until every repository has their rules.
+    while (!(await this.#isReplaced(change))) await this.#applyRules(change.registryUid);
+    if (change.appliesToExisting) await this.#applyRules(change.registryUid);
+  }
+
+  /** False, and nothing is changed, while those of before are being applied and these are not for what exists. */
+  async #isReplaced(change: TemplatesChange): Promise<boolean> {
+    const { registryUid, tenantUid, templates, appliesToExisting, actor } = change;
     const { journal, region, clock } = this.#parts;
-    await journal.transaction(async (tx, append) => {
+    return await journal.transaction(async (tx, append) => {
       // First of all: who waits here for repositories that are being made holds nothing yet.
       await this.#pass(tx, { registry: registryUid, repository: '' }, true);
+      if (!appliesToExisting && (await isBeingApplied(tx, registryUid))) return false;
       await raiseAccessEpoch(tx, tenantUid);
       const registry = await tx
         .selectFrom('registries')
@@ -73,8 +88,8 @@ export class RepositoryTemplates {
       if (appliesToExisting) await beginApplying(tx, registryUid, clock.nowMicros());
       const data = { templates, appliesToExisting };
       append({ stream: streamOf(registryUid, region), type: 'repositoryTemplates.updated', version: 1, actor, data });
+      return true;
     });
-    if (appliesToExisting) await this.#applyRules(registryUid);
   }
 
   /** Goes on where a process ended before every repository had its rules. */

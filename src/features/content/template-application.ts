@@ -21,6 +21,15 @@ export async function beginApplying(tx: Transaction, registryUid: string, nowMic
     .execute();
 }
 
+/** Whether some repository may still lack the rules of the templates that hold. */
+export async function isBeingApplied(tx: Transaction, registryUid: string): Promise<boolean> {
+  const walk = tx
+    .selectFrom('walks')
+    .where('name', '=', prefix + registryUid)
+    .select('name');
+  return (await walk.executeTakeFirst()) !== undefined;
+}
+
 /** The last repository that is done; undefined when all are. Nobody else goes on before the commit. */
 export async function lockedApplication(
   tx: Transaction,
