@@ -14,7 +14,10 @@ import type { JobKind, Jobs } from './platform/jobs/jobs.ts';
 import type { LineSink } from './platform/line-sink.ts';
 import type { Settings } from './settings.ts';
 
-/** The metrics, and how many requests this process has answered so far. */
+/** Asked by machines that watch the server, again and again. */
+const watched: readonly string[] = ['/healthz', '/readyz', '/metrics'];
+
+/** The metrics, and how many requests of clients this process has answered so far. */
 export function openMetrics(
   data: Data,
   { directory }: Features,
@@ -31,7 +34,7 @@ export function openMetrics(
   });
   let answered = 0;
   const end: Metrics['end'] = (exchange) => {
-    answered += 1;
+    if (!watched.includes(exchange.route)) answered += 1;
     metrics.end(exchange);
   };
   return { metrics: { ...metrics, end }, answered: () => answered };

@@ -54,3 +54,9 @@ test('requests that leave the process time do not slow deliveries', async () => 
   load.usedShare = 0.1;
   assert.equal(await passedInASecond(100), 1_000);
 });
+
+test('probes, and agents that ask for work, do not slow deliveries', async () => {
+  const { load, passedInASecond } = paced();
+  load.usedShare = 1;
+  for (let second = 0; second < 5; second += 1) assert.equal(await passedInASecond(5), 1_000);
+});

@@ -3,6 +3,8 @@ import type { Clock } from '../../platform/clock.ts';
 
 /** Above this share of its time a process that also answers requests is busy with them: deliveries then take what follows. */
 const busyShare = 0.25;
+/** Fewer requests a second than these, such as probes and agents that ask for work, keep no process busy. */
+const leastRequestsPerSecond = 20;
 /** Deliveries a second beside busy requests; without them there is no limit. */
 const busyPerSecond = 25;
 const lookEveryMs = 100;
@@ -55,10 +57,11 @@ export class DeliveryPace {
 
   #isBusy(): boolean {
     const nowMs = this.#clock.monotonicMs();
-    if (nowMs - this.#lookedMs >= lookEveryMs) {
+    const passedMs = nowMs - this.#lookedMs;
+    if (passedMs >= lookEveryMs) {
       this.#lookedMs = nowMs;
       const answered = this.#answered();
-      const hasRequests = answered > this.#answeredThen;
+      const hasRequests = answered - this.#answeredThen >= (leastRequestsPerSecond * passedMs) / 1_000;
       this.#answeredThen = answered;
       // Asked each time: it speaks of the time since.
       if (this.#usedShare() > busyShare && hasRequests) this.#busyUntilMs = nowMs + staysBusyMs;
