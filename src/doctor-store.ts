@@ -1,4 +1,4 @@
-import type { StoreFinding } from './cli/command.ts';
+import type { StoreFinding, StoreOwner } from './cli/command.ts';
 import { openRows, openStoreOf } from './offline-parts.ts';
 import { readRows } from './operate/fsck/read-rows.ts';
 import { folderMark } from './platform/blob-store/folder-mark.ts';
@@ -23,12 +23,16 @@ export async function findStore(settings: Settings): Promise<StoreFinding> {
     const timer = setTimeout(() => late.reject(new Error(`no answer in ${patienceMs / 1_000} s`)), patienceMs);
     opened.defer(() => clearTimeout(timer));
     const owner = await Promise.race([mark.read(), late.promise]);
-    if (owner === undefined) return { place, owner: 'nobody' };
-    const ours = await ownUid(settings);
-    return { place, owner: ours === undefined ? 'unknown' : owner === ours ? 'ours' : 'another' };
+    return { place, owner: ownerOf(owner, await ownUid(settings)) };
   } catch (error) {
     return { place, failure: messageOf(error) };
   }
+}
+
+function ownerOf(owner: string | undefined, ours: string | undefined): StoreOwner {
+  if (owner === undefined) return ours === undefined ? 'nobody' : 'lost';
+  if (ours === undefined) return 'unknown';
+  return owner === ours ? 'ours' : 'another';
 }
 
 /** Of a folder the mark alone: to open the store would make its folders, as whoever looks. */

@@ -81,9 +81,12 @@ export type Surroundings = {
   readonly caCertificate: string | undefined;
 };
 
+/** `lost`: nobody's, though this installation has started before. */
+export type StoreOwner = 'ours' | 'another' | 'nobody' | 'lost' | 'unknown';
+
 /** Whose the place of the blobs is, or why nobody can tell. */
 export type StoreFinding =
-  | { readonly place: string; readonly owner: 'ours' | 'another' | 'nobody' | 'unknown' }
+  | { readonly place: string; readonly owner: StoreOwner }
   | { readonly place: string; readonly failure: string };
 
 /** What `az-cloud` tells the Azure CLI. */

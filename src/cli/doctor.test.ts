@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -147,6 +147,23 @@ test('doctor makes nothing: folders that are not there yet are still not there a
       assert.ok(lines.includes(`ok     data folder ${data} (made at the first start)`), lines.join('\n'));
       assert.deepEqual([existsSync(data), existsSync(blobs)], [false, false]);
     }
+  } finally {
+    folder.remove();
+  }
+});
+
+test('doctor sees that the folder of blobs is gone, such as one whose disk is not mounted', async () => {
+  const folder = temporaryFolder('doctor');
+  const [dataFolder, blobs] = [join(folder.path, 'data'), join(folder.path, 'blobs')];
+  const about = async () => (await doctorOn(dataFolder, '--blobs', blobs)).find((line) => line.includes('blob store'));
+  try {
+    await using server = await startBerth({ database: 'sqlite', dataFolder, settings: { blobs } });
+    await server.stop();
+    rmSync(blobs, { recursive: true });
+    const gone = `WRONG  blob store ${blobs} is not there or empty, and this installation has had one`;
+    assert.equal(await about(), gone);
+    mkdirSync(blobs);
+    assert.equal(await about(), gone);
   } finally {
     folder.remove();
   }

@@ -67,6 +67,14 @@ async function storeOf(context: CommandContext): Promise<Finding[]> {
         advice: 'Give the database that belongs to it, or another place for the blobs (--blobs).',
       },
     ];
+  if (found.owner === 'lost')
+    return [
+      {
+        what: `${what} is not there or empty, and this installation has had one`,
+        isWell: false,
+        advice: 'Mount it, or correct --blobs, before the server starts: it would claim what is there as its own.',
+      },
+    ];
   const owners = {
     ours: 'is of this installation',
     nobody: "is nobody's yet (claimed at the first start)",
