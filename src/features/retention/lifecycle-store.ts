@@ -39,16 +39,6 @@ export async function findPolicy(queries: Queries, registryUid: string): Promise
   return { rules, everyMs: row.every_ms, nextRunAtMicros: row.next_run_at };
 }
 
-/** The rules as they are stored; undefined without any. */
-export async function storedRules(queries: Queries, registryUid: string): Promise<string | undefined> {
-  const row = await queries
-    .selectFrom('lifecycle_policies')
-    .where('registry_uid', '=', registryUid)
-    .select('rules')
-    .executeTakeFirst();
-  return row?.rules;
-}
-
 /** No rules are no policy. */
 export async function writePolicy(
   tx: Transaction,
@@ -103,16 +93,8 @@ export async function moveNextRun(
 
 /** Adds a run unless one has not ended; answers the one that is open then. Throws `registryUnknown`. */
 export async function openRun(tx: Transaction, kind: Database['kind'], run: LifecycleRun): Promise<LifecycleRun> {
-  // Two who ask at once come one after the other.
-  const registry = tx.selectFrom('registries').where('uid', '=', run.registryUid).select('uid');
-  if ((await lockedForUpdate(kind, registry).executeTakeFirst()) === undefined) throw new BerthError('registryUnknown');
-  const open = await tx
-    .selectFrom('lifecycle_runs')
-    .where('registry_uid', '=', run.registryUid)
-    .where('ended_at', 'is', null)
-    .selectAll()
-    .executeTakeFirst();
-  if (open !== undefined) return runOf(open);
+  const open = await openRunOf(tx, kind, run.registryUid);
+  if (open !== undefined) return open;
   await tx
     .insertInto('lifecycle_runs')
     .values({
@@ -127,6 +109,40 @@ export async function openRun(tx: Transaction, kind: Database['kind'], run: Life
     })
     .execute();
   return run;
+}
+
+/** Ends the run of a registry that has not ended, if there is one. Throws `registryUnknown`. */
+export async function endOpenRun(
+  tx: Transaction,
+  kind: Database['kind'],
+  registryUid: string,
+  end: RunEnd,
+): Promise<void> {
+  const open = await openRunOf(tx, kind, registryUid);
+  if (open !== undefined) await endRun(tx, open, end);
+}
+
+/** Until the commit nobody opens another. Throws `registryUnknown`. */
+async function openRunOf(
+  tx: Transaction,
+  kind: Database['kind'],
+  registryUid: string,
+): Promise<LifecycleRun | undefined> {
+  const registry = tx.selectFrom('registries').where('uid', '=', registryUid).select('uid');
+  if ((await lockedForUpdate(kind, registry).executeTakeFirst()) === undefined) throw new BerthError('registryUnknown');
+  const open = await tx
+    .selectFrom('lifecycle_runs')
+    .where('registry_uid', '=', registryUid)
+    .where('ended_at', 'is', null)
+    .selectAll()
+    .executeTakeFirst();
+  return open === undefined ? undefined : runOf(open);
+}
+
+/** False for a run that has ended, or is gone; others wait until the commit before they end it. */
+export async function holdOpenRun(tx: Transaction, kind: Database['kind'], uid: string): Promise<boolean> {
+  const open = tx.selectFrom('lifecycle_runs').where('uid', '=', uid).where('ended_at', 'is', null).select('uid');
+  return (await lockedForUpdate(kind, open).executeTakeFirst()) !== undefined;
 }
 
 /** Newest first. */
@@ -181,7 +197,7 @@ export async function itemsOf(
   });
 }
 
-/** Adds items to a run, and to its totals. */
+/** Adds items to a run that is held open, and to its totals. */
 export async function addItems(tx: Transaction, runUid: string, items: readonly PurgeItem[]): Promise<void> {
   if (items.length === 0) return;
   const afterSeq = await lastSeq(tx, runUid);
@@ -231,17 +247,15 @@ export function lifecycleWalkName(registryUid: string): string {
   return `lifecycle ${registryUid}`;
 }
 
-export async function endRun(
-  tx: Transaction,
-  { uid, registryUid }: LifecycleRun,
-  end: { readonly nowMicros: number; readonly problem: string | undefined },
-): Promise<void> {
-  await tx.deleteFrom('walks').where('name', '=', lifecycleWalkName(registryUid)).execute();
+export type RunEnd = { readonly nowMicros: number; readonly problem: string | undefined };
+
+export async function endRun(tx: Transaction, { uid, registryUid }: LifecycleRun, end: RunEnd): Promise<void> {
   await tx
     .updateTable('lifecycle_runs')
     .set({ ended_at: end.nowMicros, problem: end.problem ?? null })
     .where('uid', '=', uid)
     .execute();
+  await tx.deleteFrom('walks').where('name', '=', lifecycleWalkName(registryUid)).execute();
 }
 
 /** Removes at most `limit` items of a run, and the run with the last of them; false when it is gone. */

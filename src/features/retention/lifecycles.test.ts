@@ -330,6 +330,69 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await runs.select('uid').execute(), []);
   });
 
+  const toReplace = async (name: string) => {
+    for (const repository of [name, `${name}-other`])
+      for (let index = 0; index < 3; index += 1)
+        await push(bench.place(repository), image(`${repository} ${index}`), `v${index}`);
+    clock.advance(10 * dayMs);
+    await set(name, { action: 'deleteOlder', olderThan: '5d' });
+    const replaceRules = async () => await replace(`${name}-other`, { action: 'deleteOlder', olderThan: '5d' });
+    return { uid: (await lifecycles.ask(bench.registryUid)).uid, replaceRules };
+  };
+  const requireEnded = async (uid: string, taken: readonly string[]) => {
+    const { run, items } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual(names(items), taken);
+    assert.match(run.problem ?? '', /rules were changed/);
+    assert.notEqual(run.endedAtMicros, undefined);
+    const walks = bench.database.read.selectFrom('walks').where('name', 'like', 'lifecycle %').select('name');
+    assert.deepEqual(await walks.execute(), []);
+  };
+
+  test('a run whose rules are replaced before it begins takes nothing', async () => {
+    const { uid, replaceRules } = await toReplace('waits');
+    await replaceRules();
+    await lifecycles.work(usual);
+    await requireEnded(uid, []);
+  });
+
+  test('a run that was cut off is not taken up by other rules', async () => {
+    const { uid, replaceRules } = await toReplace('stopped');
+    const stopped = new AbortController();
+    const failpoint: Failpoint = async (point) => {
+      if (point !== 'delete.commit.after' || stopped.signal.aborted) return;
+      await replaceRules();
+      stopped.abort();
+    };
+    const racing = { ...bench.here, clock: racingClock(clock), region: testRegion };
+    const stopping = new Lifecycles({ ...racing, deletions: new Deletions({ ...racing, failpoint }) });
+    await stopping.work({ ...usual, signal: stopped.signal });
+    await lifecycles.work(usual);
+    await requireEnded(uid, ['v0']);
+  });
+
+  test('when rules are replaced, nothing leaves by the old ones any more', async () => {
+    const { uid, replaceRules } = await toReplace('at-once');
+    let isFirst = true;
+    const failpoint: Failpoint = async (point) => {
+      if (point !== 'delete.commit.after' || !isFirst) return;
+      isFirst = false;
+      await replaceRules();
+    };
+    const racing = { ...bench.here, clock: racingClock(clock), region: testRegion };
+    // No time passes for the run itself, which looks at its rules now and then.
+    const slow = new Lifecycles({ ...racing, clock, deletions: new Deletions({ ...racing, failpoint }) });
+    await slow.work(usual);
+    await requireEnded(uid, ['v0']);
+  });
+
+  test('the same rules again leave a run as it is', async () => {
+    const { uid } = await toReplace('same');
+    await replace('same', { action: 'deleteOlder', olderThan: '5d' });
+    await lifecycles.work(usual);
+    const { run } = await lifecycles.run(bench.registryUid, uid, 0);
+    assert.deepEqual([run.tags, run.manifests, run.problem], [3, 3, undefined]);
+  });
+
   test('locks hold, and bad rules are refused', async () => {
     const at = bench.place('held');
     await push(at, image('held'), 'v1');

@@ -15,11 +15,13 @@ import { selectLifecycle } from './lifecycle-selection.ts';
 import {
   addItems,
   duePolicies,
+  endOpenRun,
   endRun,
   findPolicy,
   findRun,
   findWalk,
   forgetSomeOfRun,
+  holdOpenRun,
   itemsOf,
   type LifecycleItem,
   type LifecyclePolicy,
@@ -29,7 +31,6 @@ import {
   openRun,
   openRuns,
   runsOf,
-  storedRules,
   writePolicy,
 } from './lifecycle-store.ts';
 import { ownAuthority } from './own-authority.ts';
@@ -92,10 +93,10 @@ export class Lifecycles {
 
   /**
    * The first run comes when the time from run to run has passed; other rules than before wait for an hour at least. A run that
-   * goes on ends with its rules. Throws `purgeInvalid`, `registryUnknown`.
+   * waits or goes on ends with its rules: it takes nothing after this. Throws `purgeInvalid`, `registryUnknown`.
    */
   async set({ registryUid, tenantUid, rules, everyMs, actor }: LifecycleChange): Promise<void> {
-    const { journal, clock, region } = this.#parts;
+    const { journal, clock, region, database } = this.#parts;
     rules.forEach(lifecycleRuleOf);
     const nowMicros = clock.nowMicros();
     await journal.transaction(async (tx, append) => {
@@ -114,6 +115,8 @@ export class Lifecycles {
       const isSame = JSON.stringify(known?.rules) === JSON.stringify(rules);
       const nextRunAtMicros = isSame ? dueMicros : Math.max(dueMicros, nowMicros + Math.min(everyMs, lookMs) * 1000);
       await writePolicy(tx, registryUid, { rules, everyMs, nextRunAtMicros }, nowMicros);
+      // After the policy: who begins a run that is due locks them in this order.
+      if (!isSame) await endOpenRun(tx, database.kind, registryUid, { nowMicros, problem: problemOf([], true) });
       const data = { rules, everyMs };
       append({ stream: streamOf(registryUid, region), type: 'lifecycle.updated', version: 1, actor, data });
     });
@@ -185,24 +188,36 @@ export class Lifecycles {
     const { database, clock, log, lastPulls } = this.#parts;
     const { registryUid } = run;
     let position = await findWalk(database.read, run);
-    const rules = await storedRules(database.read, registryUid);
+    const policy = await this.policy(registryUid);
+    // In this order: rules that are replaced later end the run, which each step of it sees.
+    if ((await findRun(database.read, registryUid, run.uid))?.endedAtMicros !== undefined) return;
     const takenBack = new AbortController();
+    const hold = async (tx: Transaction) => {
+      if (!(await holdOpenRun(tx, database.kind, run.uid))) takenBack.abort();
+      takenBack.signal.throwIfAborted();
+    };
+    const record = async (tx: Transaction, items: readonly PurgeItem[]) => {
+      await hold(tx);
+      await addItems(tx, run.uid, items);
+    };
     let pausedMs = clock.monotonicMs();
     const pause = async () => {
       if (clock.monotonicMs() < pausedMs + pauseMs) return;
       await lastPulls?.flush();
       await job.renew();
-      if ((await storedRules(database.read, registryUid)) !== rules) takenBack.abort();
       const walk = { name: lifecycleWalkName(registryUid), position, nowMicros: clock.nowMicros() };
-      await database.transaction(async (tx) => await saveWalk(tx, walk));
+      await database.transaction(async (tx) => {
+        await hold(tx);
+        await saveWalk(tx, walk);
+      });
       pausedMs = clock.monotonicMs();
     };
     const sweep = {
-      rules: undefined,
+      rules: policy?.rules.map(lifecycleRuleOf) ?? [],
       isDryRun: false,
       signal: AbortSignal.any([job.signal, takenBack.signal]),
       pause,
-      record: async (tx: Transaction, items: readonly PurgeItem[]) => await addItems(tx, run.uid, items),
+      record,
       after: position.after,
       done: (repository: string) => {
         position = { ...position, after: repository };
@@ -217,17 +232,18 @@ export class Lifecycles {
       for await (const item of this.#sweep(registryUid, ownAuthority('lifecycle policy'), sweep)) {
         // What is deleted is written with its deletion. What stays is told by previews: it would be all there is, each day.
         if (item.outcome === 'kept' || item.outcome === 'deleted') continue;
-        await database.transaction(async (tx) => await addItems(tx, run.uid, [item]));
+        await database.transaction(async (tx) => await record(tx, [item]));
       }
     } catch (error) {
-      if (!(error instanceof BerthError && error.error === 'registryUnknown')) throw error;
-      isGone = true;
+      isGone = error instanceof BerthError && error.error === 'registryUnknown';
+      if (!isGone && !takenBack.signal.aborted) throw error;
     }
     if (job.signal.aborted) return;
-    const problem = isGone
-      ? new BerthError('registryUnknown').message
-      : problemOf(position.failed, takenBack.signal.aborted);
-    await database.transaction(async (tx) => await endRun(tx, run, { nowMicros: clock.nowMicros(), problem }));
+    await database.transaction(async (tx) => {
+      const isTakenBack = !(await holdOpenRun(tx, database.kind, run.uid));
+      const problem = isGone ? new BerthError('registryUnknown').message : problemOf(position.failed, isTakenBack);
+      await endRun(tx, run, { nowMicros: clock.nowMicros(), problem });
+    });
     log.info('lifecycle rules were applied', { registryUid, run: run.uid });
     await this.#forgetOldRuns(registryUid);
   }
