@@ -62,7 +62,9 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
   );
   log.say(`Successfully executed container: ${stepId}`);
   const runtime = images.runtime === undefined ? undefined : await referenceOf(room, images.runtime, step.signal);
-  const buildtime = await Promise.all(images.buildtime.map((image) => referenceOf(room, image, step.signal)));
+  const buildtime: ImageReference[] = [];
+  // One after another: a Dockerfile may name very many.
+  for (const image of images.buildtime) buildtime.push(await referenceOf(room, image, step.signal));
   const gitHead = order.variables.Commit;
   room.made.built.push({
     stepId,

@@ -35,6 +35,10 @@ const good: readonly [string, string, string | undefined, readonly string[], Par
   ['quotes', 'FROM "a:1"', 'a:1', []],
 ];
 
+const many = (count: number, line: (at: number) => string) =>
+  Array.from({ length: count }, (_, at) => line(at)).join('\n');
+const doubled = `ARG A0=xxxxxxxxxxxxxxxx\n${many(40, (at) => `ARG A${at + 1}=$A${at}$A${at}`)}\nFROM $A40`;
+
 const bad: readonly [string, string, Partial<DockerfileInput>?][] = [
   ['nothing', ''],
   ['no FROM', 'RUN x'],
@@ -43,6 +47,13 @@ const bad: readonly [string, string, Partial<DockerfileInput>?][] = [
   ['an unknown target', 'FROM a', { target: 'x' }],
   ['an open heredoc', 'FROM a\nRUN <<EOF\nx'],
   ['no instruction', 'FROM a\n!!'],
+  ['a variable that doubles without end', doubled],
+  [
+    'a variable that is filled in without end',
+    `ARG A=${'x'.repeat(1_000)}\n${many(5_000, (at) => `ARG B${at}=$A`)}\nFROM a`,
+  ],
+  ['images without end', `FROM a\n${many(5_000, (at) => `COPY --from=image${at} / /`)}`],
+  ['stages without end', many(150_000, () => 'FROM a')],
 ];
 
 describe('images that a Dockerfile uses', () => {
@@ -52,4 +63,12 @@ describe('images that a Dockerfile uses', () => {
   for (const [label, text, more] of bad) {
     test(`${label} is refused`, () => assert.throws(() => images(text, more), TaskError));
   }
+  test('a long one is looked through in time that grows with its length alone', () => {
+    const stages = many(900, (at) => `FROM a AS stage${at}`);
+    const began = performance.now();
+    images(`${stages}\nFROM a\nRUN --mount=${'from=stage0,'.repeat(80_000)} x`);
+    images(`ARG A=${`${open}A:-`.repeat(200_000)}\nFROM a`);
+    const tookMs = performance.now() - began;
+    assert(tookMs < 1_000, `${tookMs} ms`);
+  });
 });
