@@ -1,6 +1,7 @@
 import type { Expression, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Transaction } from '../../platform/database/database.ts';
+import { forgetPassed } from './quarantine-state.ts';
 
 // What a registry keeps of what was deleted, so that it can be restored. Source: ACR semantics, 8.2.
 
@@ -115,6 +116,7 @@ export async function forgetManifest(
     .where('repository_uid', '=', repositoryUid)
     .where('digest', '=', digest)
     .execute();
+  await forgetPassed(tx, repositoryUid, digest);
   return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
 }
 

@@ -7,6 +7,7 @@ import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-que
 import { forEachKind, lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Answer } from '../../platform/database/send-ahead.ts';
 import { lockBits } from './attributes.ts';
+import { forgetPassed } from './quarantine-state.ts';
 import { fromRepository } from './repository-store.ts';
 
 /** A manifest as pushed. */
@@ -196,6 +197,7 @@ export async function deleteManifest(tx: Transaction, repositoryUid: string, dig
     .returning(['digest', 'kind'])
     .execute();
   await tx.deleteFrom('manifests').where('repository_uid', '=', repositoryUid).where('digest', '=', digest).execute();
+  await forgetPassed(tx, repositoryUid, digest);
   return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
 }
 

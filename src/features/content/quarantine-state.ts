@@ -1,6 +1,7 @@
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { QuarantineState } from '../../wire/acr/attributes-schema.ts';
 
 /** What a scanner says of a manifest; details are its own JSON. */
@@ -41,6 +42,29 @@ export async function changeQuarantine(
     .execute();
   return { state, details };
 }
+
+/**
+ * To be called when a manifest or the copy that is kept of it has left. Of one that is neither served nor kept, only what says
+ * that it did not pass stays, as long as its repository: the same bytes may be pushed again.
+ */
+export async function forgetPassed(tx: Transaction, repositoryUid: string, digest: string): Promise<void> {
+  await deletePassed.ahead(tx, { repository: repositoryUid, digest });
+}
+
+const deletePassed = hotStatement(['repository', 'digest'], (on, parameter) => {
+  const left = (table: 'manifests' | 'deleted_manifests') =>
+    on
+      .selectFrom(table)
+      .where('repository_uid', '=', parameter<string>('repository'))
+      .where('digest', '=', parameter<string>('digest'))
+      .select('digest');
+  return on
+    .deleteFrom('quarantine_states')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('digest', '=', parameter<string>('digest'))
+    .where('state', '=', 'Passed')
+    .where((where) => where.not(where.or([where.exists(left('manifests')), where.exists(left('deleted_manifests'))])));
+});
 
 export function quarantineOf(
   row: { readonly state: QuarantineState | null; readonly details: string | null } | undefined,

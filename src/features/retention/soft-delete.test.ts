@@ -18,9 +18,12 @@ import {
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
+import { AttributeChanges } from '../content/attribute-changes.ts';
 import { cosignTags } from '../content/cosign-tags.ts';
 import { Deletions } from '../content/deletions.ts';
+import { Metadata } from '../content/metadata.ts';
 import type { Place } from '../content/place.ts';
+import type { Quarantine, QuarantineChange } from '../content/quarantine-state.ts';
 import { dropDeleted, expireDeleted } from './deleted-expiry.ts';
 import { DeletedListings } from './deleted-listings.ts';
 import { collectGarbage } from './garbage-collection.ts';
@@ -254,6 +257,56 @@ forEachDatabase((_, open) => {
     await deletions().manifest(at, me, image.digest);
     assert.equal(await dropDeleted(expiry(), at, me), 1);
     assert.equal(await usage(), before);
+  });
+
+  test('what a scanner said of a manifest holds again when it comes back, restored or pushed', async () => {
+    const at = place();
+    const { layer, image } = await pushFresh(at, {}, 'v1');
+    const say = async (quarantine: QuarantineChange) =>
+      await new AttributeChanges({ ...bench.here, region: testRegion }).manifest(at, me, image.digest, { quarantine });
+    const said = async () => (await new Metadata(bench.here).manifest(at, me, image.digest)).quarantine;
+    const pushAgain = async () => {
+      await bench.push(at, layer);
+      await push(at, image, 'v1');
+    };
+    const comeBack: readonly (() => Promise<unknown>)[] = [
+      async () => await restore(at, image, 'v1'),
+      pushAgain,
+      async () => {
+        await dropDeleted(expiry(), at, me);
+        await pushAgain();
+      },
+      async () => {
+        await pushAgain();
+        await dropDeleted(expiry(), at, me);
+      },
+    ];
+    const failed: Quarantine = { state: 'Failed', details: '{"scanner":"sample"}' };
+    await say(failed);
+    for (const back of comeBack) {
+      await deletions().manifest(at, me, image.digest);
+      await back();
+      assert.deepEqual(await said(), failed);
+    }
+    await setPolicy(false);
+    await deletions().manifest(at, me, image.digest);
+    await pushAgain();
+    await setPolicy(true);
+    assert.deepEqual(await said(), failed);
+
+    const passed: Quarantine = { state: 'Passed', details: '{"scanner":"another"}' };
+    await say(passed);
+    await deletions().manifest(at, me, image.digest);
+    await restore(at, image, 'v1');
+    assert.deepEqual(await said(), passed);
+    await deletions().manifest(at, me, image.digest);
+    await dropDeleted(expiry(), at, me);
+    await pushAgain();
+    assert.deepEqual(
+      await said(),
+      { state: 'Passed', details: undefined },
+      'nothing is kept of what has passed and left',
+    );
   });
 
   test('a policy that is switched off keeps what it has for as long, and nothing new', async () => {

@@ -17,6 +17,7 @@ import { buildsMigration } from './migrations/016-builds.ts';
 import { tasksMigration } from './migrations/017-tasks.ts';
 import { upkeepIndexesMigration } from './migrations/018-adds-upkeep-indexes.ts';
 import { quarantineStatesMigration } from './migrations/019-adds-quarantine-states.ts';
+import { lastingQuarantineStatesMigration } from './migrations/020-changes-quarantine-states.ts';
 import type { Schema } from './schema.ts';
 
 /**
@@ -43,6 +44,7 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
     '017-tasks': tasksMigration(kind),
     '018-adds-upkeep-indexes': upkeepIndexesMigration(),
     '019-adds-quarantine-states': quarantineStatesMigration(kind),
+    '020-changes-quarantine-states': lastingQuarantineStatesMigration(kind),
   };
 }
 

@@ -813,7 +813,7 @@ type AgentTokenTable = {
 /** When a tag was asked for last. */
 type TagPullTable = { repository_uid: string; name: string; pulled_at: number };
 
-/** What a scanner said of a manifest; one without a row has passed. */
+/** What a scanner said of a manifest, also of one that has left; one without a row has passed. */
 type QuarantineStateTable = {
   repository_uid: string;
   digest: string;
