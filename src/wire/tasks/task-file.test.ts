@@ -144,6 +144,9 @@ describe('a task file', () => {
       'a bomb of YAML aliases',
       `a: &a [x,x,x,x,x,x,x,x,x]\n${[...'bcdefgh'].map((key, at) => `${key}: &${key} [${Array(9).fill(`*${'abcdefg'[at]}`).join(',')}]`).join('\n')}\nsteps: []`,
     ],
+    ['environment without end', `env: ["${'A=,'.repeat(1_000)}B="]\n${steps('  - cmd: x')}`],
+    ['volumes without end', `volumes:\n${'  - {name: a, secret: {b: YQ==}}\n'.repeat(1_000)}${steps('  - cmd: x')}`],
+    ['networks without end', `networks:\n${'  - name: a\n'.repeat(1_000)}${steps('  - cmd: x')}`],
     ['YAML nested too deep', `steps: ${'['.repeat(5000)}`],
   ];
   for (const [label, text] of bad) {

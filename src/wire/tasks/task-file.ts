@@ -10,6 +10,10 @@ const versions = ['1.0-preview-1', 'v1.0.0', 'v1.1.0'];
 const defaultStepTimeout = 600;
 const defaultRetryDelay = 5;
 const maxTimes = 1_000;
+/** Of one list. */
+const maxEntries = 1_000;
+const maxVolumes = 100;
+const maxNetworks = 100;
 /** No run takes longer, so longer waits and limits are this. */
 const maxSeconds = 28_800;
 
@@ -20,7 +24,7 @@ const truth = z
   .transform((value) => value === true || value === 'true' || value === 'yes' || value === 'on');
 const count = z.coerce.number().int();
 const times = count.max(maxTimes);
-const texts = z.array(text);
+const texts = z.array(text).max(maxEntries);
 
 const volumeMountSchema = z.object({ name: text, mountPath: text });
 const stepSchema = z.object({
@@ -42,7 +46,7 @@ const stepSchema = z.object({
   expose: texts.nullish(),
   cpus: text.nullish(),
   isolation: text.nullish(),
-  volumeMounts: z.array(volumeMountSchema).nullish(),
+  volumeMounts: z.array(volumeMountSchema).max(maxVolumes).nullish(),
   detach: truth.nullish(),
   keep: truth.nullish(),
   pull: truth.nullish(),
@@ -66,8 +70,11 @@ const taskSchema = z.object({
   workingDirectory: text.nullish(),
   env: texts.nullish(),
   secrets: z.array(z.object({ id: text.nullish(), keyvault: text.nullish(), clientID: text.nullish() })).nullish(),
-  networks: z.array(networkSchema).nullish(),
-  volumes: z.array(z.object({ name: text, secret: z.record(z.string(), text).nullish() })).nullish(),
+  networks: z.array(networkSchema).max(maxNetworks).nullish(),
+  volumes: z
+    .array(z.object({ name: text, secret: z.record(z.string(), text).nullish() }))
+    .max(maxVolumes)
+    .nullish(),
   steps: z.array(stepSchema).max(1000).nullish(),
 });
 type StepInput = z.infer<typeof stepSchema>;
@@ -136,7 +143,8 @@ export function parseTaskFile(yaml: string): Task {
     'volume',
   );
   const networks = networksOf(input);
-  const steps = (input.steps ?? []).map((step, index) => stepOf(step, index, input, networks));
+  const env = inheritedEnv(input.env ?? []);
+  const steps = (input.steps ?? []).map((step, index) => stepOf(step, index, input, { networks, env }));
   for (const step of steps) requireVolumes(step, volumes);
   requireNetworks(steps, networks.length === 0 ? [defaultNetwork] : networks);
   return {
@@ -158,7 +166,12 @@ function versionOf(version: string | undefined): string {
   throw new TaskError(`invalid version specified: "${version}", the current version is "${defaultVersion}"`);
 }
 
-function stepOf(step: StepInput, index: number, task: TaskInput, networks: readonly string[]): TaskStep {
+/** Entries `NAME=value` by their names. */
+type Env = ReadonlyMap<string, string>;
+
+type Inherited = { readonly networks: readonly string[]; readonly env: Env };
+
+function stepOf(step: StepInput, index: number, task: TaskInput, { networks, env }: Inherited): TaskStep {
   const id = step.id ?? `acb_step_${index}`;
   if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(id) || id === 'acb_root') {
     throw new TaskError(`the id of step ${index + 1} is not letters, digits, dots, dashes and underscores`);
@@ -174,7 +187,8 @@ function stepOf(step: StepInput, index: number, task: TaskInput, networks: reado
     work: workOf(id, step),
     timeout: seconds(step.timeout) ?? seconds(task.stepTimeout) ?? defaultStepTimeout,
     startDelay: seconds(step.startDelay) ?? 0,
-    env: envOf(id, step.env ?? [], task.env ?? []),
+    // A step's own beat them. Texts are shared by all steps, as each has them all.
+    env: [...new Map([...env, ...envOf(step.env ?? [], `step ${id}`)]).values()],
     workingDirectory: step.disableWorkingDirectoryOverride
       ? undefined
       : directoryOf(step.workingDirectory ?? task.workingDirectory ?? workspace),
@@ -216,19 +230,25 @@ function whenOf(id: string, when: readonly string[]): readonly string[] | undefi
   return names.filter((name) => name !== '-');
 }
 
-/** The task's entries are split at commas, and a step's own beat them. */
-function envOf(id: string, own: readonly string[], inherited: readonly string[]): readonly string[] {
-  const entries = [...inherited.flatMap((entry) => entry.split(',')), ...own];
+/** The task's entries are split at commas. */
+function inheritedEnv(written: readonly string[]): Env {
+  const entries = written.flatMap((entry) => entry.split(','));
+  if (entries.length > maxEntries) throw new TaskError(`env of the task has more than ${maxEntries} entries`);
+  return envOf(entries, 'the task');
+}
+
+function envOf(entries: readonly string[], whose: string): Env {
   const byName = new Map<string, string>();
   for (const [index, entry] of entries.entries()) {
-    const [name = ''] = entry.split('=', 1);
-    if (!entry.includes('=') || name.trim() === '') {
+    const [written = ''] = entry.split('=', 1);
+    const name = written.trim();
+    if (!entry.includes('=') || name === '') {
       // Nothing is quoted: a piece of a secret would not be hidden.
-      throw new TaskError(`step ${id}: entry ${index + 1} of env is not NAME=value`);
+      throw new TaskError(`${whose}: entry ${index + 1} of env is not NAME=value`);
     }
-    byName.set(name.trim(), entry.slice(name.length + 1));
+    byName.set(name, `${name}=${entry.slice(written.length + 1)}`);
   }
-  return [...byName].map(([name, value]) => `${name}=${value}`);
+  return byName;
 }
 
 function directoryOf(directory: string): string {
