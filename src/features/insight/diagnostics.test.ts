@@ -16,7 +16,7 @@ import type { LogCategory } from './diagnostic-setting.ts';
 import { skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { createLoadSampler } from './load-sample.ts';
-import { BatchRefused, type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
+import { LineRefused, type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -158,13 +158,14 @@ forEachDatabase((_, open) => {
     await here.close();
   });
 
-  test('a batch that is refused for a day is given up, that one alone, and said so in its place', async () => {
+  test('a line that is refused for a day is given up, that one alone, and said so in its place', async () => {
     const here = await installation();
     await here.set('contents');
     const taken: AuditRow[] = [];
     const picky: LogWriter = async ({ rows }) => {
-      if (rows.some(({ Tag }) => Tag === 'poison')) throw new BatchRefused('the destination answered 400');
-      taken.push(...rows);
+      const at = rows.findIndex(({ Tag }) => Tag === 'poison');
+      taken.push(...(at < 0 ? rows : rows.slice(0, at)));
+      if (at >= 0) throw new LineRefused('the destination answered 400', at);
     };
     const send = async () => await here.diagnostics(new Map([['lake', picky]])).send('contents', job);
     await here.change('poison');
@@ -188,10 +189,37 @@ forEachDatabase((_, open) => {
     await here.close();
   });
 
+  test('lines beside one that is refused are sent once, and lines that are refused soon after it hold up none', async () => {
+    const here = await installation();
+    await here.set('contents');
+    const taken: string[] = [];
+    const picky: LogWriter = async ({ rows }) => {
+      const at = rows.findIndex(({ Tag }) => Tag.startsWith('poison'));
+      taken.push(...(at < 0 ? rows : rows.slice(0, at)).map(({ OperationName, Tag }) => Tag || OperationName));
+      if (at >= 0) throw new LineRefused('the destination answered 400', at);
+    };
+    const send = async () => await here.diagnostics(new Map([['lake', picky]])).send('contents', job);
+    for (const tag of ['one', 'poison', 'two', 'poison2', 'three']) await here.change(tag);
+    for (const hours of [0, 12, 11]) {
+      here.held.advance(hours * 3_600_000);
+      await send();
+      assert.deepEqual(taken, ['one']);
+    }
+    here.held.advance(2 * 3_600_000);
+    await send();
+    assert.deepEqual(taken.splice(0), ['one', 'dropped', 'two', 'dropped', 'three']);
+    here.held.advance(20 * 3_600_000);
+    for (const tag of ['four', 'poison3', 'five']) await here.change(tag);
+    await send();
+    assert.deepEqual(taken, ['four', 'dropped', 'five']);
+    assert.equal((await createLoadSampler({ database: here.database, clock: systemClock, log })())?.droppedLines, 3);
+    await here.close();
+  });
+
   test('a destination that refuses everything loses nothing', async () => {
     const here = await installation();
     await here.set('contents');
-    const closed: LogWriter = () => Promise.reject(new BatchRefused('the destination answered 400'));
+    const closed: LogWriter = () => Promise.reject(new LineRefused('the destination answered 400', 0));
     await here.change('one');
     for (let day = 0; day < 3; day += 1) {
       await here.diagnostics(new Map([['lake', closed]])).send('contents', job);

@@ -25,7 +25,7 @@ import {
   moveLogCursor,
   noteAttempt,
 } from './diagnostic-store.ts';
-import { BatchRefused, type LogBatch, type LogSending, type LogWriter } from './log-writers.ts';
+import { LineRefused, type LogBatch, type LogSending, type LogWriter } from './log-writers.ts';
 import { withNames } from './principal-names.ts';
 
 export type DiagnosticsParts = AuditRowParts & {
@@ -58,8 +58,9 @@ type Offer = LogBatch & { readonly lastSeq: number };
 
 /**
  * Sends the logs of registries to where diagnostic settings say: at least once, each stream in order, from where it stopped
- * after whatever crash. A destination that fails is tried again for ever, and keeps no other waiting. A batch that it refuses for a day,
- * while it takes others, is given up: a line of the operation `dropped` is sent in its place.
+ * after whatever crash. A destination that fails is tried again for ever, and keeps no other waiting. A line that it refuses for a day,
+ * while it takes others, is given up: a line of the operation `dropped` is sent in its place. Those that follow it within a day have
+ * no day of their own: strangers who get a line refused now and then could otherwise hold up all the others.
  */
 export class Diagnostics {
   readonly #parts: DiagnosticsParts;
@@ -99,9 +100,9 @@ export class Diagnostics {
     try {
       for (const cursor of await logsBehind(database.read, row, await listAccessStreams(database.read)))
         if (!(await this.#sendStream(run, cursor))) return;
-      const { droppedLines } = run.state;
-      if (row.failures > 0)
-        await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, state: { error: '', droppedLines } });
+      const { droppedLines, droppedAtMicros } = run.state;
+      const state = { error: '', droppedLines, droppedAtMicros };
+      if (row.failures > 0) await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, state });
     } catch (error) {
       job.signal.throwIfAborted();
       const state = { ...run.state, error: error instanceof Error ? error.message : String(error) };
@@ -130,43 +131,45 @@ export class Diagnostics {
     }
   }
 
-  /** Has a batch written; in the place of one that was refused for a day, what was dropped. Throws what the writer throws. */
+  /** Has a batch written; in the place of a line that is given up, what was dropped. Throws what the writer throws. */
   async #offer(run: SettingRun, cursor: DiagnosticCursor, batch: Offer, write: LogWriter): Promise<void> {
-    try {
-      await write(batch, run.job);
-    } catch (error) {
-      if (!(error instanceof BatchRefused)) throw error;
-      const nowMicros = this.#parts.clock.nowMicros();
-      const first = { place: placeOf(cursor), lastSeq: batch.lastSeq, sinceMicros: nowMicros };
-      const refusal = refusalAt(run.state, cursor) ?? first;
-      run.state = { ...run.state, refusal };
-      if (nowMicros - refusal.sinceMicros < refusedForMicros) throw error;
+    const { clock } = this.#parts;
+    const { sinceMicros = clock.nowMicros(), taken = 0 } = refusalAt(run.state, cursor) ?? {};
+    const { lastSeq, name } = batch;
+    for (let at = taken; at < batch.rows.length; at += 1) {
+      const refused = await refusalOf(write({ name, rows: batch.rows.slice(at) }, run.job));
+      if (refused === undefined) return;
+      at += refused.taken;
+      run.state = { ...run.state, refusal: { place: placeOf(cursor), lastSeq, taken: at, sinceMicros } };
+      const dayAgoMicros = clock.nowMicros() - refusedForMicros;
+      if (sinceMicros > dayAgoMicros && run.state.droppedAtMicros <= dayAgoMicros) throw refused;
       // Who refuses this too refuses everything: then nothing is given up.
-      await write({ name: `${batch.name}.dropped`, rows: [this.#droppedRow(run.row, batch, error)] }, run.job);
-      await this.#noteDropped(run, batch, error);
+      const line = this.#droppedRow(run.row, `${name}.${at}`, batch.rows[at]?.Category, refused);
+      await write({ name: `${name}.${at}.dropped`, rows: [line] }, run.job);
+      await this.#noteDropped(run, { place: placeOf(cursor), lastSeq, taken: at + 1, sinceMicros }, refused);
     }
   }
 
-  /** A crash right after it repeats the line of what was dropped, and counts twice. */
-  async #noteDropped(run: SettingRun, { rows }: Offer, error: BatchRefused): Promise<void> {
-    const { database, log } = this.#parts;
+  /** A crash right before it repeats the line of what was dropped. */
+  async #noteDropped(run: SettingRun, refusal: DiagnosticState['refusal'], error: LineRefused): Promise<void> {
+    const { database, clock, log } = this.#parts;
     const { uid, destination, failures, retry_at: retryAtMicros } = run.row;
-    log.error('logs dropped', { setting: uid, destination, lines: rows.length, error });
-    run.state = { error: error.message, droppedLines: run.state.droppedLines + rows.length };
+    log.error('logs dropped', { setting: uid, destination, lines: 1, error });
+    const droppedLines = run.state.droppedLines + 1;
+    run.state = { error: error.message, refusal, droppedLines, droppedAtMicros: clock.nowMicros() };
     await noteAttempt(database, uid, { failures, retryAtMicros, state: run.state });
   }
 
-  #droppedRow({ registry_uid }: DiagnosticRow, { name, rows }: Offer, { message }: BatchRefused): AuditRow {
+  #droppedRow(
+    { registry_uid: registryUid }: DiagnosticRow,
+    name: string,
+    category: AuditRow['Category'] | undefined,
+    { message: reason }: LineRefused,
+  ): AuditRow {
     const at = this.#parts.clock.nowMicros();
-    const line = JSON.stringify({
-      at,
-      kind: 'dropped',
-      registryUid: registry_uid,
-      times: rows.length,
-      reason: message,
-    });
+    const line = JSON.stringify({ at, kind: 'dropped', registryUid, times: 1, reason });
     const row = auditRowOf(this.#parts, recordOfAccess(line, `dropped/${name}`));
-    return { ...row, Category: rows[0]?.Category ?? row.Category };
+    return { ...row, Category: category ?? row.Category };
   }
 
   /** The lines behind the cursor that the setting wants, enough for a batch of them, and how far they go. */
@@ -217,6 +220,17 @@ export class Diagnostics {
     // The other registries' lines, which may be all of them, are not read as records.
     const needles = [JSON.stringify(registryUid)];
     return { records: recordsOfBatch({ stream: cursor.stream, ...batch }, needles), seq: batch.seq };
+  }
+}
+
+/** Undefined when everything was taken. */
+async function refusalOf(writing: Promise<void>): Promise<LineRefused | undefined> {
+  try {
+    await writing;
+    return undefined;
+  } catch (error) {
+    if (error instanceof LineRefused) return error;
+    throw error;
   }
 }
 

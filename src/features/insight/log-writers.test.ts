@@ -9,7 +9,7 @@ import type { OutboundRequest } from '../../platform/outbound/outbound.ts';
 import { type AuditRow, auditRowSchema } from '../../wire/events/audit-schema.ts';
 import { recordOfAccess } from './audit-record.ts';
 import { auditRowOf } from './audit-row.ts';
-import { BatchRefused, type LogBatch, logWriters } from './log-writers.ts';
+import { LineRefused, type LogBatch, logWriters } from './log-writers.ts';
 
 const sending = { signal: new AbortController().signal, renew: async () => {} };
 
@@ -88,7 +88,7 @@ test('an address gets as much at once as it takes', async () => {
   );
 });
 
-test('an address that refuses a batch is told apart from one that fails, or lets nobody in', async () => {
+test('an address that refuses a line is told apart from one that fails, or lets nobody in', async () => {
   const notesAt = () => assert.fail('no store');
   const destination = { name: 'siem', kind: 'http', url: 'https://siem.example/' } as const;
   for (const [status, isRefusal] of [
@@ -112,6 +112,30 @@ test('an address that refuses a batch is told apart from one that fails, or lets
       .get('siem')?.(batchOf('a', 1), sending)
       .catch((reason: unknown) => reason);
     assert(error instanceof Error);
-    assert.equal(error instanceof BatchRefused, isRefusal, String(status));
+    assert.equal(error instanceof LineRefused, isRefusal, String(status));
   }
+});
+
+test('of what an address refuses, the line that it means is found, and what came before it is not sent again', async () => {
+  const tags: string[] = [];
+  const call = async ({ url, body = '' }: OutboundRequest) => {
+    assert(typeof body === 'string');
+    const { records } = recordsSchema.parse(JSON.parse(body));
+    const status = records.some(({ Tag }) => Tag === 'a-777') ? 400 : 204;
+    if (status === 204) tags.push(...records.map(({ Tag }) => Tag));
+    return { url, status, headers: new Map(), body: Readable.from([]), discard: async () => {} };
+  };
+  const notesAt = () => assert.fail('no store');
+  const destination = { name: 'siem', kind: 'http', url: 'https://siem.example/' } as const;
+  const writers = await logWriters({ outbound: { call }, tokens: new Map(), notesAt }, [destination]);
+  const batch = batchOf('a', 1_200);
+  const error = await writers
+    .get('siem')?.(batch, sending)
+    .catch((reason: unknown) => reason);
+  assert(error instanceof LineRefused);
+  assert.equal(error.taken, 777);
+  assert.deepEqual(
+    tags,
+    batch.rows.slice(0, 777).map(({ Tag }) => Tag),
+  );
 });

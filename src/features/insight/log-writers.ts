@@ -15,7 +15,7 @@ export type LogBatch = { readonly name: string; readonly rows: readonly AuditRow
 /** `renew` is called while a batch takes long. */
 export type LogSending = Pick<JobRun, 'signal' | 'renew'>;
 
-/** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason; BatchRefused, where it is the batch. */
+/** Takes a batch: durable, or accepted by whoever it is for, when it resolves. Throws with the reason; LineRefused, where it is a line. */
 export type LogWriter = (batch: LogBatch, sending: LogSending) => Promise<void>;
 
 export type LogWriterParts = {
@@ -24,11 +24,18 @@ export type LogWriterParts = {
   readonly notesAt: (address: StoreAddress) => Promise<StoreNotes>;
 };
 
-/** The destination answered, and does not want this batch: another it may take. */
-export class BatchRefused extends Error {}
+/** The destination answered, and does not want the line behind the first `taken` ones of the batch: others it may take. */
+export class LineRefused extends Error {
+  readonly taken: number;
 
-/** 4xx that speak of who asks, where, or how often, and not of the batch. */
-const notOfBatch = [401, 403, 404, 407, 408, 425, 429];
+  constructor(message: string, taken: number) {
+    super(message);
+    this.taken = taken;
+  }
+}
+
+/** 4xx that speak of who asks, where, or how often, and not of the lines. */
+const notOfLines = [401, 403, 404, 407, 408, 425, 429];
 
 const answerTimeoutMs = 30_000;
 const bytesPerPost = 900_000;
@@ -130,26 +137,28 @@ type Posting = {
   readonly sending: LogSending;
 };
 
-/** As Azure Monitor's collectors take records: a megabyte at once. Whoever takes less says so, and is sent less. */
+/** As Azure Monitor's collectors take records: a megabyte at once. Whoever refuses them is sent half of them, down to the line that it means. */
 async function postAll(posting: Posting, rows: readonly AuditRow[]): Promise<void> {
   const waiting = groupsOf(
     rows.map((row) => JSON.stringify(row)),
     { bytes: bytesPerPost, lines: linesPerPost },
   );
+  let taken = 0;
   for (let lines = waiting.shift(); lines !== undefined; lines = waiting.shift()) {
     const status = await post(posting, lines);
-    if (status === 413 && lines.length > 1) {
+    if (status >= 200 && status < 300) taken += lines.length;
+    else if (!isRefusal(status)) throw new Error(`the destination answered ${status}`);
+    else if (lines.length === 1) throw new LineRefused(`the destination answered ${status}`, taken);
+    else {
       const middle = Math.ceil(lines.length / 2);
       waiting.unshift(lines.slice(0, middle), lines.slice(middle));
-    } else if (status < 200 || status >= 300) throw failureOf(status);
+    }
     await posting.sending.renew();
   }
 }
 
-function failureOf(status: number): Error {
-  const message = `the destination answered ${status}`;
-  const isRefusal = status >= 400 && status < 500 && !notOfBatch.includes(status);
-  return isRefusal ? new BatchRefused(message) : new Error(message);
+function isRefusal(status: number): boolean {
+  return status >= 400 && status < 500 && !notOfLines.includes(status);
 }
 
 async function post({ outbound, url, credentials, sending }: Posting, lines: readonly string[]): Promise<number> {
