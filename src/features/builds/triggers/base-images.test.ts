@@ -9,6 +9,7 @@ import { streamOf } from '../../../platform/journal/journal.ts';
 import { createLog } from '../../../platform/log.ts';
 import { systemIds as ids } from '../../../platform/system-ids.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
+import type { RunTrigger } from '../run.ts';
 import { BaseImages } from './base-images.ts';
 import { BuildTriggers } from './build-triggers.ts';
 import { Rebuilds } from './rebuilds.ts';
@@ -70,7 +71,7 @@ forEachDatabase((_, open) => {
       tx.updateTable('resources').set({ properties: broken }).where('uid', '=', uid).execute(),
     );
   };
-  const start = async (name: string) => {
+  const start = async (name: string, trigger: RunTrigger = { kind: 'manual' }) => {
     const resource = await tasks.patch(name, (stored) => stored);
     const { runId } = await tasks.runs.schedule({
       registryUid: sample.registryUid,
@@ -84,7 +85,7 @@ forEachDatabase((_, open) => {
       customRegistries: [],
       isArchiveEnabled: false,
       task: { uid: resource.uid, name },
-      trigger: { kind: 'manual' },
+      trigger,
     });
     return runId;
   };
@@ -104,6 +105,27 @@ forEachDatabase((_, open) => {
     assert.equal(run?.runType, 'AutoBuild');
     assert(run?.trigger.kind === 'image');
     assert.deepEqual(run.trigger.images, [{ ...image('base/a'), digest: 'sha256:a2' }]);
+  });
+
+  test('a pull request, whoever wrote it, does not decide what starts the task', async () => {
+    await tasks.push('base/pulled', 'v1', 'sha256:p1');
+    await tasks.push('base/asked', 'v1', 'sha256:q1');
+    clock.advance(1_000);
+    await learnt('task-pulled', 'base/pulled');
+    const request = await start('task-pulled', {
+      ...{ kind: 'source', id: 'one', eventType: 'pullrequest', commitId: 'c'.repeat(40), pullRequestId: '7' },
+      ...{ repositoryUrl: 'https://git.example/app', branchName: 'main', providerType: 'Github' },
+    });
+    clock.advance(1_000);
+    await tasks.finish(request, { ...builtOn(made('other'), image('base/asked')), images: [] });
+    await follow();
+    await tasks.push('base/asked', 'v1', 'sha256:q2');
+    await follow();
+    assert.equal((await runsOf('task-pulled')).length, 2, 'its base starts nothing');
+    await tasks.push('base/pulled', 'v1', 'sha256:p2');
+    await follow();
+    const runs = await runsOf('task-pulled');
+    assert.equal(runs.length, 3, "the task's own base still does");
   });
 
   test('a burst of pushes makes one run while none of them has begun', async () => {

@@ -41,6 +41,7 @@ export const finishedRunSchema = z.object({
   status: z.string(),
   taskUid: z.string().nullable(),
   startedAtMicros: z.number().optional(),
+  trigger: z.object({ kind: z.string(), eventType: z.string().optional() }),
   images: z.array(outputImageSchema),
   dependencies: z.array(imageDependenciesSchema),
 });
@@ -64,10 +65,13 @@ export class BaseImages {
     this.#parts = parts;
   }
 
-  /** Remembers what a successful run of a task stood on. A base that was pushed while it ran starts the task again. */
+  /**
+   * Remembers what a successful run of a task stood on. A base that was pushed while it ran starts the task again.
+   * A pull request is not what the task builds, and may be a stranger's: it would decide what starts the task from then on.
+   */
   async learn(registryUid: string, run: FinishedRun): Promise<void> {
     const { taskUid } = run;
-    if (taskUid === null || run.status !== 'Succeeded') return;
+    if (taskUid === null || run.status !== 'Succeeded' || run.trigger.eventType === 'pullrequest') return;
     const of = { taskUid, registryUid };
     await this.#guarded(taskUid, () =>
       this.#parts.journal.transaction(async (tx, append) => {

@@ -109,7 +109,8 @@ forEachDatabase((_, open) => {
       );
       const base = { registry: host, repository: 'team/base', tag: 'v1' };
       const { images, dependencies } = builtOn({ ...base, registry: 'contoso.berth.test:5443', digest: 'x' }, base);
-      const run = { runId: 'x1', status: 'Succeeded', taskUid: uid, images, dependencies };
+      const trigger = { kind: 'manual' } as const;
+      const run = { runId: 'x1', status: 'Succeeded', taskUid: uid, trigger, images, dependencies };
       await baseImages.learn(sample.registryUid, run);
     }
     return async () => await lookAtBases({ ...parts, baseImages, baseImagePollMs: 60_000 });
