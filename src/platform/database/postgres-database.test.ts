@@ -1,15 +1,71 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { sql } from 'kysely';
+import { CompiledQuery, Kysely, sql } from 'kysely';
+import { Client, Pool } from 'pg';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { systemClock } from '../system-clock.ts';
 import type { Database } from './database.ts';
+import { PostgresDialect } from './postgres-dialect.ts';
+import type { Schema } from './schema.ts';
+import { sendAhead } from './send-ahead.ts';
 
 async function terminate(database: Database, pid: number): Promise<void> {
   await sql`select pg_terminate_backend(${sql.lit(pid)})`.execute(database.read);
 }
 
-forEachDatabase((name, open) => {
+function insertTenant(uid: string): CompiledQuery {
+  return CompiledQuery.raw('insert into tenants (uid, tenant_id, access_epoch, created_at) values ($1, $1, 1, 1)', [
+    uid,
+  ]);
+}
+
+/** No program runs its own event loop meanwhile: this process has heard nothing when it goes on. */
+function terminateAll(url: string): void {
+  const statement =
+    'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
+  const { status, stderr } = spawnSync('psql', [url, '-c', statement], { encoding: 'utf8' });
+  assert.equal(status, 0, stderr);
+}
+
+/** A server that fails to begin a transaction, and nothing else. */
+class NoBegin extends Client {
+  override query = new Proxy(super.query, {
+    apply: (query, self, [text, ...others]) =>
+      Reflect.apply(query, self, [/^begin/.test(text) ? 'select no_such_column' : text, ...others]),
+  });
+}
+
+forEachDatabase((name, open, placeOf) => {
   if (name !== 'postgres') return;
+
+  test('a transaction sent whole over a connection that was lost while it stood idle runs again', async () => {
+    let passedMs = 0;
+    const database = await open({
+      clock: { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + passedMs },
+    });
+    await database.read.selectFrom('tenants').select('uid').execute();
+    passedMs += 5_000;
+    terminateAll(placeOf(database).location);
+    await database.transaction(async (tx) => {
+      await sendAhead(tx, insertTenant('a'));
+    });
+    assert.deepEqual(await database.read.selectFrom('tenants').select('uid').execute(), [{ uid: 'a' }]);
+  });
+
+  test('once a transaction could not be begun, nothing more of it is sent, and its connection is not used again', async () => {
+    const database = await open();
+    const pool = new Pool({ connectionString: placeOf(database).location, Client: NoBegin, pipeline: true });
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock) });
+    const failed = queries.transaction().execute(async (tx) => {
+      await sql`select 1`.execute(tx).catch(() => {});
+      await sendAhead(tx, insertTenant('b'));
+    });
+    await assert.rejects(failed, /no_such_column/);
+    assert.equal(pool.totalCount, 0);
+    assert.deepEqual(await database.read.selectFrom('tenants').select('uid').execute(), []);
+    await pool.end();
+  });
 
   test('a transaction that loses its connection before the commit runs again', async () => {
     const database = await open();

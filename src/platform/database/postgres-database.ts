@@ -40,7 +40,7 @@ const planning = '-c plan_cache_mode=force_generic_plan';
  * text as UTF-8, answers commits before they are durable, or when the schema was written by a newer program.
  */
 export async function openPostgres({ url, poolSize, clock, ids }: PostgresOptions): Promise<Database> {
-  await retried(() => migrateOnce(url), clock, ids, maxMigrationWaitMs);
+  await retried(() => migrateOnce(url, clock), clock, ids, maxMigrationWaitMs);
   const pool = openPool({
     connectionString: url,
     max: poolSize,
@@ -50,7 +50,7 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
     idle_in_transaction_session_timeout: idleTransactionTimeoutMs,
     options: planning,
   });
-  const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
+  const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, clock) });
   return {
     kind: 'postgres',
     read: queries,
@@ -105,10 +105,10 @@ async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids:
  * On a connection of its own, without the time-outs of normal work: a migration may take minutes. It runs again where it lost a race
  * with the servers at work.
  */
-async function migrateOnce(url: string): Promise<Outcome<void>> {
+async function migrateOnce(url: string, clock: Clock): Promise<Outcome<void>> {
   const pool = openPool({ connectionString: url, max: 1 });
   try {
-    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool) });
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, clock) });
     await refuseUnfitServer(queries);
     await migrate(queries, 'postgres');
     return { kind: 'done', value: undefined };

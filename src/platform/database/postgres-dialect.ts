@@ -10,19 +10,22 @@ import {
   type QueryResult,
 } from 'kysely';
 import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import type { Clock } from '../clock.ts';
 import { isLostRace, isStalePlan, postgresFault } from './postgres-fault.ts';
 import { fillsOn, isSentAhead } from './send-ahead.ts';
 
 /** Kysely over a pool of pipelining clients, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
 export class PostgresDialect implements Dialect {
   readonly #pool: Pool;
+  readonly #clock: Clock;
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, clock: Clock) {
     this.#pool = pool;
+    this.#clock = clock;
   }
 
   createDriver(): Driver {
-    return new PostgresDriver(this.#pool);
+    return new PostgresDriver(this.#pool, this.#clock);
   }
 
   createQueryCompiler(): PostgresQueryCompiler {
@@ -40,24 +43,30 @@ export class PostgresDialect implements Dialect {
 
 class PostgresDriver implements Driver {
   readonly #pool: Pool;
+  readonly #clock: Clock;
   readonly #names = new StatementNames();
+  /** When each connection came back, by the monotonic clock. */
+  readonly #idleSinceMs = new WeakMap<PoolClient, number>();
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, clock: Clock) {
     this.#pool = pool;
+    this.#clock = clock;
   }
 
   async init(): Promise<void> {}
 
   async acquireConnection(): Promise<PostgresConnection> {
     try {
-      return new PostgresConnection(await this.#pool.connect(), this.#names);
+      const client = await this.#pool.connect();
+      const idleMs = this.#clock.monotonicMs() - (this.#idleSinceMs.get(client) ?? Number.POSITIVE_INFINITY);
+      return new PostgresConnection(client, { names: this.#names, mayBeGone: idleMs > longestTrustMs });
     } catch (error) {
       throw postgresFault(error);
     }
   }
 
   async beginTransaction(connection: PostgresConnection): Promise<void> {
-    connection.begin();
+    await connection.begin();
   }
 
   async commitTransaction(connection: PostgresConnection): Promise<void> {
@@ -69,7 +78,7 @@ class PostgresDriver implements Driver {
   }
 
   async releaseConnection(connection: PostgresConnection): Promise<void> {
-    connection.release();
+    this.#idleSinceMs.set(connection.release(), this.#clock.monotonicMs());
   }
 
   async destroy(): Promise<void> {}
@@ -78,17 +87,26 @@ class PostgresDriver implements Driver {
 class PostgresConnection implements DatabaseConnection {
   readonly #client: PoolClient;
   readonly #names: StatementNames;
+  readonly #mayBeGone: boolean;
   #isBroken = false;
   #isTransaction = false;
+  /** Why there is no transaction, where it could not be begun. */
+  #beginFault: unknown;
   /** When all is answered that was sent ahead in this transaction. */
   #answered: Promise<unknown> = Promise.resolve();
 
-  constructor(client: PoolClient, names: StatementNames) {
+  constructor(
+    client: PoolClient,
+    { names, mayBeGone }: { readonly names: StatementNames; readonly mayBeGone: boolean },
+  ) {
     this.#client = client;
     this.#names = names;
+    this.#mayBeGone = mayBeGone;
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    // What is not sent yet would commit by itself.
+    if (this.#beginFault !== undefined) throw this.#beginFault;
     if (this.#isTransaction)
       return isSentAhead(query) ? this.#sendAhead<R>(query) : await this.#inOrder(this.#send<R>(query));
     for (let tries = 1; ; tries += 1) {
@@ -137,11 +155,19 @@ class PostgresConnection implements DatabaseConnection {
     return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
   }
 
-  /** Sent ahead of the first statement. */
-  begin(): void {
+  /**
+   * Sent ahead of the first statement. A connection that may be gone is heard first: nobody knows of a commit that was sent to it
+   * whether it happened, and so the work could not run again.
+   */
+  async begin(): Promise<void> {
     this.#isTransaction = true;
-    this.#answered = this.#client.query('begin isolation level read committed');
+    this.#answered = this.#client.query('begin isolation level read committed').catch((error: unknown) => {
+      this.#isBroken = true;
+      this.#beginFault = postgresFault(error);
+      throw error;
+    });
     this.#answered.catch(toldLater);
+    if (this.#mayBeGone) await this.#inOrder(this.#answered);
   }
 
   /** As on SQLite: read in pages. */
@@ -165,10 +191,14 @@ class PostgresConnection implements DatabaseConnection {
     }
   }
 
-  release(): void {
+  release(): PoolClient {
     this.#client.release(this.#isBroken);
+    return this.#client;
   }
 }
+
+/** A connection that was used so shortly ago is there still, as a rule: a failover, or a firewall that forgot it, goes unnoticed until it is used. */
+const longestTrustMs = 1_000;
 
 /** Each lost race took the server's `deadlock_timeout`, a second, to find. */
 const mostTries = 5;
