@@ -12,6 +12,7 @@ import { createOutboundProxy } from '../../src/agent/executors/outbound-proxy.ts
 import { sweepLeftovers } from '../../src/agent/executors/sweep.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
 import { RunFailure } from '../../src/agent/run-failure.ts';
+import { secretInCell } from '../../src/agent/steps/secret-file.ts';
 import { createAddressCheck } from '../../src/platform/outbound/address-check.ts';
 import { Daemon } from '../support/daemon.ts';
 import { GitServer } from '../support/git-server.ts';
@@ -79,6 +80,37 @@ describe('a room', () => {
     assert.equal(await shell(`grep -rl ${given} /mnt /run /dev/shm /etc 2> /dev/null || true`), '');
     stopper.abort(new Error('enough'));
     await assert.rejects(running, /enough/);
+  });
+  test('a secret of a build is a copy, and no link leads out of where secrets lie', async () => {
+    await shell(
+      'mkdir -p secrets/v/deep workspace; echo s3cret > secrets/v/deep/x; echo own > workspace/y; touch outside',
+    );
+    await shell(
+      'ln -sf /proc/self/fd/3 secrets/v/given; ln -sf ../../outside secrets/v/out; ln -sf deep/x secrets/v/near',
+    );
+    const folders = new Map([
+      ['/vault', '/mnt/secrets/v'],
+      ['/workspace', '/mnt/workspace'],
+    ]);
+    const from = { cell, folders, workingDirectory: '/workspace', signal: AbortSignal.timeout(10_000) };
+    for (const [path, text] of [
+      ['/vault/deep/x', 's3cret\n'],
+      ['/vault/near', 's3cret\n'],
+      ['y', 'own\n'],
+    ] as const) {
+      const [, copy = ''] =
+        /^id=a,src=(\/mnt\/tmp\/secret-\w+)$/.exec(await secretInCell(`id=a,src=${path}`, from)) ?? [];
+      assert.equal(await cell.read(['cat', '--', copy]), text);
+    }
+    for (const path of [
+      '/vault/given',
+      '/vault/out',
+      '/vault/none',
+      '/vault/../../outside',
+      '/mnt/outside',
+      '../outside',
+    ])
+      await assert.rejects(secretInCell(`id=a,src=${path}`, from), /is not among the files of the run/, path);
   });
   test('a builder without credentials looks for images as well', async () => {
     let said = '';

@@ -5,6 +5,7 @@ import { parseImageName, withHub, withRegistry } from '../../wire/tasks/image-na
 import { TaskError } from '../../wire/tasks/task-error.ts';
 import { RunFailure } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
+import { secretInCell } from './secret-file.ts';
 
 export type BuildStep = {
   readonly stepId: string;
@@ -36,7 +37,14 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
   const images = imagesOfDockerfile({ text, arguments: givenArguments(options), target: options.target, platform });
   log.say('Successfully scanned dependencies');
   log.say(`Launching container with name: ${stepId}`);
-  const secrets = await Promise.all(options.secrets.map((secret) => secretInCell(room, step, secret)));
+  const folders = new Map([...step.mounts, [workspaceMount, room.workspace]]);
+  const from = {
+    cell: room.cell,
+    folders,
+    workingDirectory: step.workingDirectory ?? workspaceMount,
+    signal: step.signal,
+  };
+  const secrets = await Promise.all(options.secrets.map((secret) => secretInCell(secret, from)));
   const { target, labels, annotations, hasCache, pulls, pushes, isSquashed, addedHosts } = options;
   await executor.build(
     {
@@ -123,18 +131,6 @@ async function dockerfileOf(room: RunRoom, step: BuildStep, context: string): Pr
     `${context.replace(room.workspace, workspaceMount)}/Dockerfile`,
     'the Dockerfile',
   );
-}
-
-/** `id=name,src=path`: the file lies in a mounted volume or among the run's files. */
-async function secretInCell(room: RunRoom, step: BuildStep, secret: string): Promise<string> {
-  const parts = secret.split(',').map((part) => part.split('='));
-  const id = parts.find(([name]) => name === 'id')?.[1];
-  const source = parts.find(([name]) => name === 'src' || name === 'source')?.[1];
-  if (id === undefined || source === undefined) throw new TaskError('--secret needs id=NAME,src=PATH');
-  const mount = [...step.mounts].find(([path]) => source.startsWith(`${path}/`));
-  const file = mount === undefined ? undefined : source.slice(mount[0].length + 1);
-  if (mount !== undefined && file !== undefined && !file.includes('/')) return `id=${id},src=${mount[1]}/${file}`;
-  return `id=${id},src=${await pathInCell(room, step, source, 'the secret')}`;
 }
 
 /** Layers are kept beside the first image. Source: ACR tasks, 2.13 and 7.5. */

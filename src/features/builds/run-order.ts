@@ -93,7 +93,11 @@ export function reasonOf(error: unknown): string {
 function maskedOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
   const values = secretValuesOf(work);
   const token = source.kind === 'remote' && source.accessToken !== undefined ? [source.accessToken] : [];
-  const passwords = credentials.map(({ password }) => password);
+  // Builders keep them in the second form, and what they say may quote it.
+  const passwords = credentials.flatMap(({ username, password }) => [
+    password,
+    Buffer.from(`${username}:${password}`).toString('base64'),
+  ]);
   return [...new Set([...values, ...token, ...passwords])].filter((text) => text !== '');
 }
 

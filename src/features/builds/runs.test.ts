@@ -239,7 +239,9 @@ forEachDatabase((_, open) => {
       },
     });
     const { lease, masked, credentials } = await take();
-    assert(masked.includes(secret.value) && masked.includes(credentials[0]?.password ?? 'none'));
+    const { username, password } = credentials[0] ?? { username: '', password: 'none' };
+    const header = Buffer.from(`${username}:${password}`).toString('base64');
+    for (const text of [secret.value, password, header]) assert(masked.includes(text));
     const text = `one ${secret.value}\ntwo\r\nthree`;
     const kept = await sample.leases.appendLog(lease, 0, bytes(text));
     assert.equal(kept.kind, 'kept');
