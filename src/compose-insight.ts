@@ -30,6 +30,7 @@ export function openMetrics(
       registries: () => directory.list(),
       total: (registryUid, metric) => registryMetrics.total(registryUid, metric),
       load: createLoadSampler(data),
+      databaseUse: () => data.database.use(),
     },
   });
   let answered = 0;

@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { LoadSample } from '../../features/insight/load-sample.ts';
 import { type MetricName, metrics } from '../../features/insight/metric.ts';
+import type { DatabaseUse } from '../../platform/database/database.ts';
 
 /** What is told of registries and of the work that waits. */
 export type RegistrySources = {
@@ -8,6 +9,8 @@ export type RegistrySources = {
   /** Of this process since its start. */
   readonly total: (registryUid: string, metric: MetricName) => number;
   readonly load: () => Promise<LoadSample | undefined>;
+  /** Of this process, at this moment. */
+  readonly databaseUse: () => DatabaseUse;
 };
 
 /** What every process reads from the same rows: of several processes one tells it. */
@@ -41,6 +44,39 @@ export function registryMetrics(register: Registry, { registries, total, load }:
         for (const registry of registries()) this.inc({ registry: registry.name }, total(registry.uid, name));
       },
     });
+}
+
+/** What each process asks of the database: of several processes it is added up. */
+export function databaseMetrics(register: Registry, use: RegistrySources['databaseUse']): void {
+  const registers = [register];
+  new Gauge({
+    name: 'berth_database_waiting',
+    help: 'Who waits: for the writer of SQLite, or for a connection to PostgreSQL',
+    registers,
+    collect() {
+      this.set(use().waiting);
+    },
+  });
+  new Gauge({
+    name: 'berth_database_pool_connections',
+    help: 'Connections to PostgreSQL of this server, by state: in_use or idle',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { pool } = use();
+      if (pool === undefined) return;
+      this.set({ state: 'in_use' }, pool.inUse);
+      this.set({ state: 'idle' }, pool.idle);
+    },
+  });
+  new Gauge({
+    name: 'berth_database_pool_size',
+    help: 'Connections to PostgreSQL that this server may have; 0 with SQLite',
+    registers,
+    collect() {
+      this.set(use().pool?.size ?? 0);
+    },
+  });
 }
 
 /** How much work waits, and how the database does. */

@@ -1,5 +1,5 @@
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { loadMetrics, type RegistrySources, registryMetrics } from './metrics-registries.ts';
+import { databaseMetrics, loadMetrics, type RegistrySources, registryMetrics } from './metrics-registries.ts';
 
 /** One finished exchange, as the metrics count it. Bytes as they went over the connection. */
 export type Exchange = {
@@ -46,6 +46,7 @@ export function createMetrics({ droppedLogLines, ofRegistries }: MetricsSources)
   if (ofRegistries !== undefined) {
     registryMetrics(register, ofRegistries);
     loadMetrics(register, ofRegistries.load);
+    databaseMetrics(register, ofRegistries.databaseUse);
   }
   new Gauge({
     name: 'berth_log_dropped_lines',

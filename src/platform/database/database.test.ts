@@ -46,7 +46,7 @@ async function addManifest(tx: Transaction, digest: string): Promise<void> {
     .execute();
 }
 
-forEachDatabase((_name, open) => {
+forEachDatabase((kind, open) => {
   test('a committed transaction is read afterwards', async () => {
     const database = await open();
     await database.transaction((tx) => addTenant(tx, 'a'));
@@ -229,6 +229,27 @@ forEachDatabase((_name, open) => {
       await sql`insert into kysely_migration (name, timestamp) values (${name}, '2031')`.execute(tx);
     });
     await assert.rejects(open({ again: database }), /newer version of Berth.*999-of-tomorrow/);
+  });
+
+  test('tells who waits for it, and what of its connections is in use', async () => {
+    const database = await open();
+    const poolOf = (inUse: number, idle: number) => (kind === 'sqlite' ? undefined : { inUse, idle, size: 10 });
+    const atOnce = kind === 'sqlite' ? 1 : 10;
+    const [begun, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let begins = 0;
+    const held = Array.from({ length: atOnce + 2 }, () =>
+      database.transaction(async (tx) => {
+        await tx.selectFrom('tenants').select('uid').execute();
+        begins += 1;
+        if (begins === atOnce) begun.resolve();
+        await released.promise;
+      }),
+    );
+    await begun.promise;
+    assert.deepEqual(database.use(), { waiting: 2, pool: poolOf(10, 0) });
+    released.resolve();
+    await Promise.all(held);
+    assert.deepEqual(database.use(), { waiting: 0, pool: poolOf(0, 10) });
   });
 
   test('after close a transaction is refused', async () => {

@@ -11,6 +11,14 @@ export type TransactionOptions = {
   readonly mayBeLost?: boolean;
 };
 
+/** What this process asks of the database at this moment. */
+export type DatabaseUse = {
+  /** Who waits: for the one writer with SQLite, for a connection with PostgreSQL. */
+  readonly waiting: number;
+  /** Connections to PostgreSQL, of which there are `size` at most; undefined with SQLite. */
+  readonly pool: { readonly inUse: number; readonly idle: number; readonly size: number } | undefined;
+};
+
 /**
  * The metadata database: SQLite or PostgreSQL 15 and newer behind the same queries (house plan, idea 1).
  * Throws `busy` when the database cannot be had within 5 seconds, `storageFull` and `storageReadOnly` for the disk's faults.
@@ -27,5 +35,6 @@ export type Database = {
   readonly transaction: <T>(work: (tx: Transaction) => Promise<T>, options?: TransactionOptions) => Promise<T>;
   /** The database's own clock, in microseconds: what leases compare with. */
   readonly nowMicros: () => Promise<number>;
+  readonly use: () => DatabaseUse;
   readonly close: () => Promise<void>;
 };

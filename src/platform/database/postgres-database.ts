@@ -59,6 +59,10 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
       const now = sql<number>`(extract(epoch from clock_timestamp()) * 1000000)::bigint`.as('now');
       return (await queries.selectNoFrom(now).executeTakeFirstOrThrow()).now;
     },
+    use: () => {
+      const { totalCount, idleCount: idle, waitingCount: waiting } = pool;
+      return { waiting, pool: { inUse: totalCount - idle, idle, size: poolSize } };
+    },
     close: async () => {
       if (!pool.ending) await pool.end();
     },

@@ -89,6 +89,7 @@ function databaseOf(read: SqliteConnection, write: SqliteConnection, options: Sq
     read: new Kysely<Schema>({ dialect: new SqliteDialect(read) }),
     transaction: (work, transactionOptions) => writer.transaction(work, transactionOptions),
     nowMicros: async () => clock.nowMicros(),
+    use: () => ({ waiting: writer.waiting, pool: undefined }),
     close: () => {
       closing ??= close();
       return closing;

@@ -61,6 +61,11 @@ export class SqliteWriter {
     this.#clock = parts.clock;
   }
 
+  /** How many transactions have not begun yet. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   transaction<T>(work: (tx: Transaction) => Promise<T>, { mayBeLost = false }: TransactionOptions = {}): Promise<T> {
     if (this.#isFinished) return Promise.reject(new BerthError('stopping'));
     if (this.#waiting.length >= maxWaiting) return Promise.reject(busy());
