@@ -119,6 +119,7 @@ forEachDatabase((_, openDatabase) => {
       os: 'linux',
       pulledAt: undefined,
       attributes: open,
+      quarantine: { state: 'Passed', details: undefined },
       tags: ['v1'],
     };
     assert.deepEqual(await metadata.manifest(place, me, image.digest), expected);
