@@ -7,6 +7,8 @@ export const repositoryActions = [
   'metadata_write',
   'deleted_read',
   'deleted_restore',
+  'quarantine_read',
+  'quarantine_write',
 ] as const;
 export type RepositoryAction = (typeof repositoryActions)[number];
 

@@ -49,7 +49,10 @@ export type AcrRoute<At> = {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly resource: AcrPath['resource'];
   readonly action: Action;
-  /** Enough as well for a part of what the route does: the handler asks for what the body needs. */
-  readonly orAction?: Action;
   readonly handle: (request: AcrRequest<At>) => Promise<Response>;
+};
+
+/** One whose body is read before anything is decided: it may need another access than that of most bodies. */
+export type AcrRouteByBody<At> = Omit<AcrRoute<At>, 'handle'> & {
+  readonly read: (c: Context<Env>, parts: AcrParts) => Promise<Pick<AcrRoute<At>, 'action' | 'handle'>>;
 };

@@ -206,17 +206,39 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await patch({ writeEnabled: false }), { ...failed, writeEnabled: false });
     const passed = await patch({ quarantineState: 'Passed', writeEnabled: true });
     assert.deepEqual(passed, { ...failed, quarantineState: 'Passed' });
-    const authorization = await registry.tokenFor({
-      type: 'repository',
-      name: 'scanned',
-      actions: ['metadata_read', 'metadata_write'],
-    });
-    const statusOf = async (body: object) =>
-      (await ask(`PATCH ${path}`, { body: JSON.stringify(body), headers: { authorization } })).status;
-    assert.equal(await statusOf({ writeEnabled: true }), 200);
-    assert.equal(await statusOf({ quarantineState: 'Failed' }), 401, 'attributes are another right');
     for (const body of [{ quarantineState: 'Perhaps' }, { quarantineDetails: '{' }])
       assert.equal((await ask(`PATCH ${path}`, { body: JSON.stringify(body) })).status, 400);
+  });
+
+  test('what a scanner says takes a token of its own right, attributes and it take both', async () => {
+    await push('scanned/by-token', 'v1');
+    const path = `/acr/v1/scanned/by-token/_manifests/${image.digest}`;
+    const patch = async (body: object, ...actions: readonly string[]) => {
+      const authorization =
+        actions.length === 0 ? '' : await registry.tokenFor({ type: 'repository', name: 'scanned/by-token', actions });
+      return await ask(`PATCH ${path}`, { body: JSON.stringify(body), headers: { authorization } });
+    };
+    const saying = { quarantineState: 'Failed' };
+    const setting = { writeEnabled: true };
+    for (const [body, ...actions] of [
+      [saying, 'quarantine_write'],
+      [setting, 'metadata_write'],
+      [{ ...saying, ...setting }, 'metadata_write', 'quarantine_write'],
+    ] as const)
+      assert.equal((await patch(body, ...actions)).status, 200);
+    const refused: readonly (readonly [body: object, actions: readonly string[], scope: string])[] = [
+      [saying, [], 'quarantine_write'],
+      [saying, ['metadata_read', 'metadata_write'], 'quarantine_write'],
+      [setting, ['quarantine_write'], 'metadata_write'],
+      [{ ...saying, ...setting }, ['metadata_write'], 'metadata_write,quarantine_write'],
+      [{ ...saying, ...setting }, ['quarantine_write'], 'metadata_write'],
+    ];
+    for (const [body, actions, scope] of refused) {
+      const answer = await patch(body, ...actions);
+      assert.equal(answer.status, 401);
+      const asked = /scope="([^"]*)"/.exec(answer.headers.get('www-authenticate') ?? '')?.[1];
+      assert.equal(asked, `repository:scanned/by-token:${scope}`);
+    }
   });
 
   test('a tag goes with an empty answer, a repository with the list of what went', async () => {

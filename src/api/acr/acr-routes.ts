@@ -2,12 +2,11 @@ import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
 import { classOfMethod } from '../../core/throttle-limits.ts';
-import type { Authority } from '../../features/access/authority.ts';
 import type { Action } from '../../features/access/decision.ts';
 import type { Env } from '../middleware/env.ts';
 import { countOnce } from '../middleware/throttle.ts';
 import { type AcrPath, parseAcrPath } from './acr-path.ts';
-import type { AcrParts, AcrRoute, AtContent, InRegistry, InRepository } from './acr-route.ts';
+import type { AcrParts, AcrRoute, AcrRouteByBody, AtContent, InRegistry, InRepository } from './acr-route.ts';
 import { deletedCatalogGet, deletedManifestPost, deletedManifestsGet, deletedTagsGet } from './deleted-routes.ts';
 import { manifestGet, manifestPatch, manifestsGet } from './manifest-routes.ts';
 import { catalogGet, repositoryDelete, repositoryGet, repositoryPatch } from './repository-routes.ts';
@@ -33,18 +32,12 @@ export const repositoryRoutes: readonly AcrRoute<InRepository>[] = [
   { method: 'GET', resource: 'deletedManifests', action: 'deleted_read', handle: deletedManifestsGet },
 ];
 
-export const contentRoutes: readonly AcrRoute<AtContent>[] = [
+export const contentRoutes: readonly (AcrRoute<AtContent> | AcrRouteByBody<AtContent>)[] = [
   { method: 'GET', resource: 'tag', action: 'metadata_read', handle: tagGet },
   { method: 'PATCH', resource: 'tag', action: 'metadata_write', handle: tagPatch },
   { method: 'DELETE', resource: 'tag', action: 'delete', handle: tagDelete },
   { method: 'GET', resource: 'manifest', action: 'metadata_read', handle: manifestGet },
-  {
-    method: 'PATCH',
-    resource: 'manifest',
-    action: 'metadata_write',
-    orAction: 'quarantine_write',
-    handle: manifestPatch,
-  },
+  { method: 'PATCH', resource: 'manifest', action: 'metadata_write', read: manifestPatch },
   { method: 'GET', resource: 'contentUsage', action: 'metadata_read', handle: contentUsageGet },
   { method: 'POST', resource: 'deletedManifest', action: 'deleted_restore', handle: deletedManifestPost },
 ];
@@ -73,7 +66,7 @@ async function dispatch(parts: AcrParts, c: Context<Env>): Promise<Response> {
 async function serve<At>(
   parts: AcrParts,
   c: Context<Env>,
-  routes: readonly AcrRoute<At>[],
+  routes: readonly (AcrRoute<At> | AcrRouteByBody<At>)[],
   target: { readonly path: AcrPath; readonly repository?: RepositoryName; readonly at: At },
 ): Promise<Response> {
   const ofResource = routes.filter((entry) => entry.resource === target.path.resource);
@@ -93,22 +86,8 @@ async function serve<At>(
       ...(target.repository === undefined ? {} : { repository: target.repository }),
       circumstances: { address, surface: 'acr', correlationId, userAgent },
     });
-  const authority = await firstAllowed(allow, route);
+  const { action, handle } = 'read' in route ? await route.read(c, parts) : route;
+  const authority = await allow(action);
   await countOnce(parts.throttle, c, classOfMethod(method), authority.principal);
-  return await route.handle({ c, parts, authority, allow, at: target.at });
-}
-
-/** Throws what the route's own action is refused with. */
-async function firstAllowed(
-  allow: (action: Action) => Promise<Authority>,
-  { action, orAction }: Pick<AcrRoute<never>, 'action' | 'orAction'>,
-): Promise<Authority> {
-  try {
-    return await allow(action);
-  } catch (error) {
-    if (orAction === undefined || !(error instanceof BerthError && error.error === 'denied')) throw error;
-    return await allow(orAction).catch(() => {
-      throw error;
-    });
-  }
+  return await handle({ c, parts, authority, allow, at: target.at });
 }

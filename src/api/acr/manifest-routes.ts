@@ -1,7 +1,9 @@
+import type { Context } from 'hono';
 import { parseDigest } from '../../core/digest.ts';
 import { type Authority, confirmedWith } from '../../features/access/authority.ts';
+import type { Env } from '../middleware/env.ts';
 import { nextLink } from '../oci/page-query.ts';
-import type { AcrRequest, AtContent, InRepository } from './acr-route.ts';
+import type { AcrParts, AcrRequest, AcrRoute, AtContent, InRepository } from './acr-route.ts';
 import { manifestChangeIn } from './attributes-body.ts';
 import { orderedPageIn } from './ordered-page.ts';
 import { headOf, manifestView } from './views.ts';
@@ -23,24 +25,28 @@ export async function manifestGet({ c, parts, authority, at }: AcrRequest<AtCont
  * Sets attributes, and what a scanner says: each with its own right, and a scanner's is enough for its part. Answers as GET does.
  * Source: ACR semantics, "Quarantine".
  */
-export async function manifestPatch(request: AcrRequest<AtContent>): Promise<Response> {
-  const { c, parts, allow, at } = request;
-  const change = await manifestChangeIn(c, parts.transfer).catch(async (error: unknown) => {
-    // A scanner's right is enough for what a scanner says, and this is not it.
-    await allow('metadata_write');
-    throw error;
-  });
-  const { quarantine, ...attributes } = change;
-  const saying = quarantine && (await allow('quarantine_write'));
-  const setsAttributes = saying === undefined || Object.values(attributes).some((value) => value !== undefined);
-  const setting = setsAttributes ? await allow('metadata_write') : undefined;
-  const authority = both(setting, saying) ?? request.authority;
-  await parts.attributeChanges.manifest(at.place, authority, parseDigest(at.rest), change);
-  return await manifestGet({ ...request, authority });
+export async function manifestPatch(c: Context<Env>, parts: AcrParts): Promise<ManifestPatch> {
+  const [read] = await Promise.allSettled([manifestChangeIn(c, parts.transfer)]);
+  // Why the body is refused is told to those who may set attributes.
+  if (read.status === 'rejected') return { action: 'metadata_write', handle: async () => Promise.reject(read.reason) };
+  const { quarantine, ...attributes } = read.value;
+  const setsAttributes = quarantine === undefined || Object.values(attributes).some((value) => value !== undefined);
+  return {
+    action: setsAttributes ? 'metadata_write' : 'quarantine_write',
+    handle: async (request) => {
+      const { at } = request;
+      const authority = setsAttributes && quarantine !== undefined ? await allowedBoth(request) : request.authority;
+      await parts.attributeChanges.manifest(at.place, authority, parseDigest(at.rest), read.value);
+      return await manifestGet({ ...request, authority });
+    },
+  };
 }
 
-/** Each is confirmed at the commit. */
-function both(one: Authority | undefined, other: Authority | undefined): Authority | undefined {
-  if (one === undefined || other === undefined) return one ?? other;
-  return confirmedWith(one, async (epoch) => await other.confirm(epoch));
+type ManifestPatch = Pick<AcrRoute<AtContent>, 'action' | 'handle'>;
+
+/** Both rights are confirmed at the commit; a token has to hold both. */
+async function allowedBoth({ authority, allow, at }: AcrRequest<AtContent>): Promise<Authority> {
+  authority.requireToken('quarantine_write', at.place.repository);
+  const saying = await allow('quarantine_write');
+  return confirmedWith(authority, async (epoch) => await saying.confirm(epoch));
 }

@@ -242,5 +242,8 @@ function claimsOf(token: string) {
 }
 
 function everyAction(): string[] {
-  return ['pull', 'push', 'delete', 'metadata_read', 'metadata_write', 'deleted_read', 'deleted_restore'];
+  return [
+    ...['pull', 'push', 'delete', 'metadata_read', 'metadata_write', 'deleted_read', 'deleted_restore'],
+    ...['quarantine_read', 'quarantine_write'],
+  ];
 }

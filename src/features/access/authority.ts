@@ -20,7 +20,7 @@ export type Authority = {
    * Throws `insufficientScope`, naming both this request's access and that of `repository`, where the caller may act there
    * but came with a token that does not say so: a client then asks for a wider one. Nothing where it may not at all.
    */
-  readonly requireToken: (action: 'pull', repository: string) => void;
+  readonly requireToken: (action: 'pull' | 'quarantine_write', repository: string) => void;
   /**
    * The repositories of this registry on which the caller may do that; without an action those that the list of repositories
    * shows. What a token does not hold is left out.

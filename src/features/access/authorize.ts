@@ -159,7 +159,7 @@ class CheckedAuthority implements Authority {
     return isRepositoryName(repository) && this.#check.allows(this.#checked.rights, action, repository);
   }
 
-  requireToken(action: 'pull', repository: string): void {
+  requireToken(action: 'pull' | 'quarantine_write', repository: string): void {
     if (!isRepositoryName(repository) || !this.#check.isBeyondToken(this.#checked.rights, action, repository)) return;
     const own = challengeDetail(this.#check.request) ?? [];
     throw new BerthError('insufficientScope', [...own, ...entries(repository, [action])]);

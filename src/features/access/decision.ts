@@ -9,14 +9,7 @@ export type { Principal } from '../identity/principal.ts';
  * `deletedCatalogList`: list those that keep something deleted; `quarantine_read`, `quarantine_write`: see and release what is
  * held back; `administer`: change the installation.
  */
-export type Action =
-  | RepositoryAction
-  | 'connect'
-  | 'catalogList'
-  | 'deletedCatalogList'
-  | 'quarantine_read'
-  | 'quarantine_write'
-  | 'administer';
+export type Action = RepositoryAction | 'connect' | 'catalogList' | 'deletedCatalogList' | 'administer';
 
 /** What is acted on: one repository, one registry, or the installation. */
 export type Scope =

@@ -3,14 +3,7 @@ import type { Principal } from '../identity/principal.ts';
 import type { Registry } from '../registries/registry.ts';
 import type { Action, Grant, Place } from './decision.ts';
 
-const wholeRegistry: readonly Action[] = [
-  ...repositoryActions,
-  'connect',
-  'catalogList',
-  'deletedCatalogList',
-  'quarantine_read',
-  'quarantine_write',
-];
+const wholeRegistry: readonly Action[] = [...repositoryActions, 'connect', 'catalogList', 'deletedCatalogList'];
 const everyAction: readonly Action[] = [...wholeRegistry, 'administer'];
 /** Source: ACR semantics, "Anonymous pull": reads of all repositories, listing them included. */
 const anonymousReading: readonly Action[] = ['connect', 'pull', 'metadata_read', 'catalogList'];

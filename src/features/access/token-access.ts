@@ -34,6 +34,8 @@ const permissionNames: Readonly<Record<RepositoryAction, string>> = {
   metadata_write: 'metadata/write',
   deleted_read: 'deleted/read',
   deleted_restore: 'deleted/restore/action',
+  quarantine_read: 'quarantine/read',
+  quarantine_write: 'quarantine/write',
 };
 
 export type AskedAccess = {

@@ -100,6 +100,7 @@ forEachDatabase((_, open) => {
       permissions: {
         actions: [
           ...['read', 'write', 'delete', 'metadata/read', 'metadata/write', 'deleted/read', 'deleted/restore/action'],
+          ...['quarantine/read', 'quarantine/write'],
         ],
         notActions: [],
       },
