@@ -375,7 +375,7 @@ export const settingsSchema = z.strictObject({
     unit: 'on or off',
     default: 'off',
     meaning:
-      'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers.',
+      'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers, or with a BuildKit.',
   }),
   buildkit: setting(optional(buildKitAddress), {
     unit: 'address',

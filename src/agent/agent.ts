@@ -131,7 +131,8 @@ async function doRun(
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
     buildKit: parts.buildKit,
     openCell: async (hosts) => {
-      refuseStrangers(order, host, parts.doesUnpatchedPullRequests);
+      const hasBuildKit = parts.buildKit !== undefined;
+      refuseStrangers(order, { ...host, hasBuildKit }, parts.doesUnpatchedPullRequests);
       return await openUserCell({
         name: `${order.runId}-${parts.uid()}`,
         root: folder,

@@ -14,6 +14,7 @@ import type { Cell } from './executors/cell.ts';
 import type { Executor } from './executors/executor.ts';
 import { createOutboundProxy, createRelay } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
+import { isOfStranger } from './executors/refuse-strangers.ts';
 import { fetchContext } from './fetch-context.ts';
 import { hostsOf, ownServers, registryTarget } from './own-servers.ts';
 import { ProgramError } from './program.ts';
@@ -187,8 +188,10 @@ async function roomOf(
 function executorOf(buildKit: BuildKitSettings | undefined, order: RunOrder, cell: Cell): Executor {
   const env = proxyEnvironment(order, cell);
   const base = createBuildah({ cell, env });
-  const { hasNetwork, masked } = order;
-  return buildKit === undefined ? base : withBuildKit(base, { cell, env, settings: buildKit, hasNetwork, masked });
+  if (buildKit === undefined) return base;
+  const { hasNetwork, masked, variables } = order;
+  const cacheNamespace = isOfStranger(order) ? `${variables.Registry}/forks` : variables.Registry;
+  return withBuildKit(base, { cell, env, settings: buildKit, hasNetwork, masked, cacheNamespace });
 }
 
 /** Its bytes exactly, not as text. */

@@ -187,6 +187,20 @@ test('arguments are in no list of processes and in no history of BuildKit', asyn
   assert.doesNotMatch(await daemon.history(), /\S+\s+\d{4}|Completed/);
 });
 
+test('cached folders are those of builds of one registry', async () => {
+  let looks = 0;
+  const lookIn = async (cacheNamespace: string) => {
+    await using room = await openRoom({ cacheNamespace });
+    looks += 1;
+    const run = `RUN --mount=type=cache,id=shared,target=/c echo "look ${looks} has: $(ls /c)."; touch /c/left`;
+    await room.build({ Dockerfile: `FROM ${named('debian:12')}\n${run}\n` }, { tags: [] });
+    return /\d has: (\w*)\./.exec(room.log)?.[1];
+  };
+  assert.equal(await lookIn('one.test'), '');
+  assert.equal(await lookIn('two.test'), '');
+  assert.equal(await lookIn('one.test'), 'left');
+});
+
 test('without a network, RUN has none', async () => {
   await using room = await openRoom({ hasNetwork: false });
   const lines = [`FROM ${named('debian:12')}`, 'RUN echo "devices: $(ls /sys/class/net | tr "\\n" " ")."'];

@@ -18,6 +18,7 @@ export type BuildKitRoomOptions = {
   readonly settings: BuildKitSettings;
   readonly hasNetwork?: boolean;
   readonly masked?: readonly string[];
+  readonly cacheNamespace?: string;
 };
 
 /** The room of one run, signed in to the registry of a workbench, which builds with BuildKit. */
@@ -34,7 +35,8 @@ export class BuildKitRoom {
     this.#shown = shown;
   }
 
-  static async open({ bench, settings, hasNetwork = true, masked = [] }: BuildKitRoomOptions): Promise<BuildKitRoom> {
+  static async open({ bench, settings, ...more }: BuildKitRoomOptions): Promise<BuildKitRoom> {
+    const { hasNetwork = true, masked = [], cacheNamespace = bench.named.host } = more;
     count += 1;
     const server = bench.named.host;
     const cell = await openUserCell({
@@ -52,7 +54,7 @@ export class BuildKitRoom {
     const sink = async (bytes: Uint8Array) => void shown.push(Buffer.from(bytes));
     const log = new RunLog({ sink, clock: systemClock, maxBytes: 1024 * 1024, masked });
     const base = createBuildah({ cell, env: {} });
-    const executor = withBuildKit(base, { cell, settings, env: {}, hasNetwork, masked });
+    const executor = withBuildKit(base, { cell, settings, env: {}, hasNetwork, masked, cacheNamespace });
     const room = new BuildKitRoom(cell, executor, log, shown);
     await executor.signIn(server, bench.username, bench.password, room.options());
     return room;

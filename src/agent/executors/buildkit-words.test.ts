@@ -17,6 +17,7 @@ const task: BuildctlBuild = {
   output: { kind: 'push' },
   attestations: { provenance: 'off', sbomGenerator: undefined },
   hasNetwork: true,
+  cacheNamespace: 'r.test',
 };
 const outputOf = (asked: Partial<BuildctlBuild>) => {
   const words = buildctlWords({ ...task, ...asked });
@@ -55,6 +56,7 @@ test('what the frontend is given', () => {
       ...{
         arguments: new Map([
           ['A', 'b=c'],
+          ['BUILDKIT_CACHE_MOUNT_NS', 'of-others'],
           ['UNSET', undefined],
         ]),
         labels: ['x=y=z', 'alone'],
@@ -73,6 +75,7 @@ test('what the frontend is given', () => {
     filename: 'My.Dockerfile',
     platform: 'linux/386,linux/arm/v7',
     'build-arg:A': 'b=c',
+    'build-arg:BUILDKIT_CACHE_MOUNT_NS': 'r.test',
     'label:x': 'y=z',
     'label:alone': '',
     target: 'small',

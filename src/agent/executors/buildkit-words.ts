@@ -23,6 +23,8 @@ export type BuildctlBuild = {
   readonly attestations: Attestations;
   /** Whether RUN reaches more than nothing. */
   readonly hasNetwork: boolean;
+  /** Whose folders `RUN --mount=type=cache` has; others have none of them. */
+  readonly cacheNamespace: string;
 };
 
 /** A value that the frontend of BuildKit is given, by its name there. Source: BuildKit, frontend/dockerui/config.go. */
@@ -42,11 +44,14 @@ export function buildctlWords({ build, output, attestations }: BuildctlBuild): s
 }
 
 /** What may be secret, or much: it goes to BuildKit beside the words, which every user of the machine can list. */
-export function frontendValues({ build, output, attestations, hasNetwork }: BuildctlBuild): FrontendValue[] {
+export function frontendValues(task: BuildctlBuild): FrontendValue[] {
+  const { build, output, attestations, hasNetwork, cacheNamespace } = task;
   return [
     ['filename', basename(build.dockerfile)],
     ['platform', build.platforms.map(platformName).join(',')],
     ...given(build.arguments).map(([name, value]): FrontendValue => [`build-arg:${name}`, value]),
+    // After the arguments: the last of a name counts.
+    ['build-arg:BUILDKIT_CACHE_MOUNT_NS', cacheNamespace],
     ...build.labels.map((label): FrontendValue => pairOf('label:', label)),
     ...(build.target === undefined ? [] : [['target', build.target] as const]),
     ...(build.pulls ? [['image-resolve-mode', 'pull'] as const] : []),

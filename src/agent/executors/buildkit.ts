@@ -26,6 +26,8 @@ export type BuildKitParts = {
   readonly env: Readonly<Record<string, string>>;
   /** Whether RUN reaches what BuildKit's own network reaches, or nothing. */
   readonly hasNetwork: boolean;
+  /** Builds of another one have other cached folders. */
+  readonly cacheNamespace: string;
   /** Texts that no attestation may show. */
   readonly masked: readonly string[];
 };
@@ -128,10 +130,11 @@ class BuildKitBuilder {
     target: BuildOutput,
     { output, signal }: ExecutorOptions,
   ): Promise<void> {
-    const { cell, env, settings, hasNetwork } = this.#parts;
+    const { cell, env, settings, hasNetwork, cacheNamespace } = this.#parts;
     this.#program ??= copyProgram(cell, settings.program);
     const program = await this.#program;
-    const task = { build, output: target, hasNetwork, attestations: attestationsOf(this.#parts, build) };
+    const attestations = attestationsOf(this.#parts, build);
+    const task = { build, output: target, hasNetwork, cacheNamespace, attestations };
     const words = [...buildctlWords(task), '--metadata-file', metadataFile(folder), ...(await trustWords(cell))];
     const upstream = await connectBuildKit(settings.address, signal);
     const door = await openBuildKitDoor({
