@@ -16,6 +16,8 @@ export type BuiltInAgentParts = {
 };
 
 const lookEveryMs = 2_000;
+/** What is appended in a busy time is a reason to look once in so long: most of it is no run. */
+const gatherMs = 100;
 /** One that ended is not started again sooner; one that ends again and again waits longer each time. */
 const restartAfterMs = 5_000;
 const longestRestartMs = 600_000;
@@ -59,12 +61,16 @@ async function supervise(parts: BuiltInAgentParts, signal: AbortSignal): Promise
   }
 }
 
+/** The server stops, which is looked at next. */
+function stopped(): void {}
+
 /** False when the server stops first. */
 async function untilNeeded(
   { clock, log, isNeeded, onQueued }: BuiltInAgentParts,
   signal: AbortSignal,
 ): Promise<boolean> {
   while (!signal.aborted) {
+    const beganMs = clock.monotonicMs();
     const woken = new AbortController();
     const stopListening = onQueued(() => woken.abort());
     try {
@@ -75,6 +81,8 @@ async function untilNeeded(
     } finally {
       stopListening();
     }
+    const restMs = beganMs + gatherMs - clock.monotonicMs();
+    if (restMs > 0) await clock.sleep(restMs, signal).catch(stopped);
   }
   return false;
 }

@@ -163,7 +163,10 @@ async function* fromSocket(
     state.failure ??= failure;
     wake();
   };
-  const lose = () => fail(new ClientGone());
+  const lose = () => {
+    // A body that is whole closes too.
+    if (!state.isEnded) fail(new ClientGone());
+  };
   const watch = setInterval(() => {
     if (!incoming.isPaused() && state.received < bytesPerWindow(limits)) fail(new BerthError('tooSlow'));
     state.received = 0;

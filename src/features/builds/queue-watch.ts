@@ -3,6 +3,8 @@ import type { Journal } from '../../platform/journal/journal.ts';
 
 /** Work of other processes that nobody told of is found so late. */
 const lookEveryMs = 2_000;
+/** What is appended in a busy time wakes those who wait once in so long: most of it is no run. */
+const gatherMs = 100;
 
 /** Waits for runs to be queued: told by the journal, and looking now and then. */
 export class QueueWatch {
@@ -22,10 +24,13 @@ export class QueueWatch {
   async next<T>(take: () => Promise<T | undefined>, waitMs: number, gone: AbortSignal): Promise<T | undefined> {
     const endMs = this.#clock.monotonicMs() + waitMs;
     while (!gone.aborted) {
+      const beganMs = this.#clock.monotonicMs();
       const found = await take();
       const leftMs = endMs - this.#clock.monotonicMs();
       if (found !== undefined || leftMs <= 0 || this.#isClosed) return found;
       await this.#sleep(Math.min(leftMs, lookEveryMs), gone);
+      const restMs = beganMs + gatherMs - this.#clock.monotonicMs();
+      if (restMs > 0 && !this.#isClosed) await this.#clock.sleep(restMs, gone).catch(ended);
     }
     return undefined;
   }
@@ -54,3 +59,6 @@ export class QueueWatch {
     for (const wake of [...this.#waiting]) wake();
   }
 }
+
+/** Whoever waited is gone, which is looked at next. */
+function ended(): void {}

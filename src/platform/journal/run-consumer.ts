@@ -20,6 +20,8 @@ export type ConsumerOptions = {
 };
 
 const batchSize = 100;
+/** Events of a busy time are gathered so long: each look costs several queries and a commit, for one event as for many. */
+const gatherMs = 50;
 /** Looks at all streams this often although nobody woke it: another process may have appended. */
 const scanEveryMs = 5_000;
 /** More streams than this are not looked at by name. */
@@ -43,19 +45,26 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
   });
   try {
     while (!signal.aborted) {
+      const beganMs = clock.monotonicMs();
       const waitMs = await pass(options, agenda).then(
-        () => agenda.idleMs(),
+        (hasMore) => (hasMore ? undefined : agenda.idleMs()),
         (error: unknown) => {
           log.warn('journal consumer failed', { consumer: name, error });
           return firstRetryMs;
         },
       );
+      if (waitMs === undefined) continue;
       await bell.wait(waitMs);
+      const restMs = beganMs + gatherMs - clock.monotonicMs();
+      if (restMs > 0) await clock.sleep(restMs, signal).catch(stopped);
     }
   } finally {
     unsubscribe();
   }
 }
+
+/** A sleep that ends early: the signal is looked at next. */
+function stopped(): void {}
 
 /** Which streams to look at next: those that were told of, those that may have more, and now and then all. */
 class Agenda {
@@ -98,10 +107,10 @@ class Agenda {
     return Math.max(0, Math.min(this.#scanAtMs, ...this.#retryAtMs.values()) - this.#clock.monotonicMs());
   }
 
-  /** Events of this stream were handled; there may be more. */
-  handled(stream: string): void {
+  /** Events of this stream were handled; whoever appends more rings the bell. */
+  handled(stream: string, hasMore: boolean): void {
     this.#retryDelayMs.delete(stream);
-    this.#named.add(stream);
+    if (hasMore) this.#named.add(stream);
   }
 
   failed(stream: string): void {
@@ -116,20 +125,24 @@ class Agenda {
   }
 }
 
-/** Brings each stream on the agenda that is behind one batch. */
-async function pass(options: ConsumerOptions, agenda: Agenda): Promise<void> {
+/** Brings each stream on the agenda that is behind one batch; whether one of them has more. */
+async function pass(options: ConsumerOptions, agenda: Agenda): Promise<boolean> {
   const streams = agenda.take();
+  let mayHaveMore = false;
   for (const cursor of await cursorsOnAgenda(options, agenda, streams)) {
-    if (options.signal.aborted) return;
+    if (options.signal.aborted) break;
     const { stream } = cursor;
     if (agenda.isPutOff(stream)) continue;
     try {
-      if (await deliver(options, cursor)) agenda.handled(stream);
+      const hasMore = await deliver(options, cursor);
+      agenda.handled(stream, hasMore);
+      mayHaveMore ||= hasMore;
     } catch (error) {
       options.log.warn('journal consumer failed', { consumer: options.name, stream, error });
       agenda.failed(stream);
     }
   }
+  return mayHaveMore;
 }
 
 /** What cannot be looked at stays on the agenda. */
@@ -147,13 +160,14 @@ async function cursorsOnAgenda(
   }
 }
 
+/** Whether there may be more at once. */
 async function deliver(options: ConsumerOptions, cursor: Cursor): Promise<boolean> {
   const events = await options.journal.after(cursor, batchSize);
   const last = events.at(-1);
   if (last === undefined) return await followIncarnation(options, cursor);
   await options.handle(events);
   await moveCursor(options, cursor, last);
-  return true;
+  return events.length === batchSize;
 }
 
 /** All of an incarnation is delivered and the stream went on in another one: its events start anew. */
