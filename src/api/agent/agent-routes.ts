@@ -44,9 +44,10 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
   });
   routes.post('/agent/v1/lease', async (c) => {
     const request = await message(c, leaseRequestSchema);
-    const pool = await poolOf(parts, c);
     const gone = c.req.raw.signal;
-    const order = await builds.queue.next(() => builds.leases.take(pool, request), longestWaitMs, gone);
+    // Looked at each time: its token may be deleted while it waits.
+    const take = async () => await builds.leases.take(await poolOf(parts, c), request);
+    const order = await builds.queue.next(take, longestWaitMs, gone);
     return order === undefined ? c.body(null, 204) : c.json(order, 200, { 'Cache-Control': 'no-store' });
   });
   routes.post('/agent/v1/leases/:lease/heartbeat', async (c) =>
