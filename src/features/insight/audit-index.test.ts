@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { sql } from 'kysely';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { createAccessLog } from '../../platform/access-log/create-access-log.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
@@ -139,5 +140,15 @@ forEachDatabase((_, open) => {
     assert.equal(last.last_at - first.first_at, 99 * 60_000_000);
     for (const { first_at, last_at } of rows) assert(last_at - first_at <= 3_600_000_000);
     await close();
+  });
+
+  test('who bears a name is found without a look at everybody', async () => {
+    const database = await open();
+    const plan = await database.transaction(async (tx) => {
+      if (database.kind === 'postgres') await sql`set local enable_seqscan = off`.execute(tx);
+      const explain = sql.raw(database.kind === 'sqlite' ? 'explain query plan' : 'explain');
+      return await sql`${explain} select uid from principals where display_name = 'olivia'`.execute(tx);
+    });
+    assert.match(JSON.stringify(plan.rows), /principals_name/);
   });
 });
