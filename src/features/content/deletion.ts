@@ -51,7 +51,7 @@ export type SeenManifest = {
 /** `stays`: it has a tag or is part of an index; `changed`: it is gone, or not what was seen any more. */
 export type UntaggedOutcome = 'deleted' | 'stays' | 'changed';
 
-/** What left in one transaction, with what went along; `freedBytes` are no longer in use. */
+/** What left with one deletion, and went along; `freedBytes` are no longer in use. */
 export type Gone = {
   readonly tags: readonly string[];
   readonly manifests: readonly string[];
@@ -61,18 +61,29 @@ export type Gone = {
 /** What of a repository a deletion of the whole takes at once, and what is left alone: it came after the deletion began. */
 export type Slice = { readonly limit: number; readonly startedMicros: number };
 
+type Leaving = {
+  readonly tags: string[];
+  readonly manifests: string[];
+  /** Blobs that its manifests referenced. */
+  readonly unreferenced: Set<string>;
+  manifestBytes: number;
+};
+
 const dayMicros = 86_400_000_000;
 
 /**
  * Deletions in one repository within one transaction: the only way in which tags and manifests leave. Each checks the locks
  * and the rules for tags that are written once, and appends its event; `finish` frees what is no longer in use. Nobody else
- * changes the repository meanwhile, so what was looked at holds.
+ * changes the repository meanwhile, so what was looked at holds. Nothing that pushes to other repositories wait for is locked
+ * before `finish`, which locks it in their order.
  */
 export class Deletion {
   readonly #parts: DeletionParts;
   readonly #immutable: ImmutableTags;
   readonly #repositoryUid: string;
   readonly #tx: Transaction;
+  /** Of deletions before the one that goes on. */
+  readonly #before: Leaving[] = [];
   #gone = noneGone();
   readonly #keeps: boolean;
   readonly #cascade: ReferrerCascade;
@@ -157,9 +168,20 @@ export class Deletion {
     return await this.#keepLeft(root, left, known.startedMicros);
   }
 
+  /** What leaves from here on is counted for the next of several deletions. */
+  next(): void {
+    this.#before.push(this.#gone);
+    this.#gone = noneGone();
+  }
+
   /** How many manifests it has removed. */
   get removedManifests(): number {
     return this.#removedManifests;
+  }
+
+  /** How many blobs `finish` will look at. */
+  get releasedBlobs(): number {
+    return [...this.#before, this.#gone].reduce((count, { unreferenced }) => count + unreferenced.size, 0);
   }
 
   async holdsManifest(): Promise<boolean> {
@@ -235,21 +257,28 @@ export class Deletion {
       .execute();
   }
 
-  /**
-   * Counts what was freed since it was called last, and lets a repository go that holds nothing any more. Goes last, and may go
-   * in between.
-   */
-  async finish(): Promise<Gone> {
-    const { tags, manifests, unreferenced, manifestBytes } = this.#gone;
-    this.#gone = noneGone();
-    if (manifests.length === 0) return { tags, manifests, freedBytes: 0 };
+  /** Counts what each deletion freed, and lets a repository go that holds nothing any more. Goes last. */
+  async finish(): Promise<readonly Gone[]> {
+    const all = [...this.#before, this.#gone];
+    if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
     if (!(await this.holdsManifest())) await this.#forgetRepository();
-    const bytes = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...unreferenced], nowMicros });
-    const freedBytes = bytes + manifestBytes;
-    await subtractUsage(this.#tx, registryUid, freedBytes);
-    return { tags, manifests, freedBytes };
+    // What several needed is freed by the last of them.
+    const last = new Map<string, number>();
+    for (const [index, { unreferenced }] of all.entries()) for (const digest of unreferenced) last.set(digest, index);
+    const freed = await disuseBlobs(this.#tx, kind, { registryUid, digests: [...last.keys()], nowMicros });
+    const gone = all.map(({ tags, manifests, unreferenced, manifestBytes }, index) => {
+      const own = [...unreferenced].filter((digest) => last.get(digest) === index);
+      const freedBytes = own.reduce((sum, digest) => sum + (freed.get(digest) ?? 0), manifestBytes);
+      return { tags, manifests, freedBytes };
+    });
+    await subtractUsage(
+      this.#tx,
+      registryUid,
+      gone.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
+    );
+    return gone;
   }
 
   #tags() {
@@ -428,8 +457,7 @@ export class Deletion {
   }
 }
 
-/** What left since the last count. */
-function noneGone() {
-  const lists: { readonly tags: string[]; readonly manifests: string[] } = { tags: [], manifests: [] };
-  return { ...lists, unreferenced: new Set<string>(), manifestBytes: 0 };
+/** What left with one deletion so far. */
+function noneGone(): Leaving {
+  return { tags: [], manifests: [], unreferenced: new Set(), manifestBytes: 0 };
 }

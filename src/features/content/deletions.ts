@@ -14,17 +14,14 @@ export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' 
   readonly region: string;
 };
 
-/** Writes what was taken together with it, in its transaction. */
-export type Alongside = (tx: Transaction, gone: Gone) => Promise<void>;
+/** Writes what each deletion of a transaction took, in that transaction. */
+export type Alongside = (tx: Transaction, gone: readonly Gone[]) => Promise<void>;
 
 export type DeletionOptions = {
   /** Of tags and manifests, not of the repository. */
   readonly ignoresLocks?: boolean;
   readonly alongside?: Alongside | undefined;
 };
-
-/** One of several that a purge looked at before. */
-export type Wanted<Seen> = { readonly seen: Seen; readonly alongside?: Alongside | undefined };
 
 export type UntaggedDeletion = Gone & { readonly outcome: UntaggedOutcome };
 
@@ -58,8 +55,8 @@ export class Deletions {
   async unchangedTags(
     place: Place,
     authority: Authority,
-    wanted: readonly Wanted<SeenTag>[],
-    options?: Pick<DeletionOptions, 'ignoresLocks'>,
+    wanted: readonly SeenTag[],
+    options?: DeletionOptions,
   ): Promise<readonly Settled<boolean>[]> {
     const settled = await this.#each(place, authority, wanted, options, (deletion, tag) => deletion.unchangedTag(tag));
     return settled.map((each) => (each.kind === 'done' ? { kind: 'done', result: each.result === true } : each));
@@ -72,8 +69,8 @@ export class Deletions {
   async untaggedManifests(
     place: Place,
     authority: Authority,
-    wanted: readonly Wanted<SeenManifest>[],
-    options?: Pick<DeletionOptions, 'ignoresLocks'>,
+    wanted: readonly SeenManifest[],
+    options: DeletionOptions = {},
   ): Promise<readonly Settled<UntaggedDeletion>[]> {
     const settled = await this.#each(place, authority, wanted, options, async (deletion, seen) => {
       const outcome = await deletion.untaggedManifest(seen);
@@ -87,8 +84,9 @@ export class Deletions {
         continue;
       }
       const { result, gone } = each;
-      const { seen, alongside } = wanted[index] ?? {};
+      const seen = wanted[index];
       const hasMore = seen !== undefined && result?.hasMore === true;
+      const { alongside } = options;
       const more = hasMore ? await this.moreReferrers(place, authority, seen.digest, { alongside }) : [];
       answers.push({ kind: 'done', result: { outcome: result?.outcome ?? 'changed', ...together([gone, ...more]) } });
     }
@@ -100,9 +98,9 @@ export class Deletions {
     place: Place,
     authority: Authority,
     seen: SeenManifest,
-    { alongside, ...options }: DeletionOptions = {},
+    options?: DeletionOptions,
   ): Promise<UntaggedDeletion> {
-    const [settled] = await this.untaggedManifests(place, authority, [{ seen, alongside }], options);
+    const [settled] = await this.untaggedManifests(place, authority, [seen], options);
     if (settled === undefined) throw new Error('a deletion answered nothing');
     if (settled.kind === 'refused') throw settled.error;
     return settled.result;
@@ -195,8 +193,8 @@ export class Deletions {
     const run = async (context: Change) => {
       const deletion = this.#deletion(place, authority, context, options);
       const result = await work(deletion);
-      const gone = (await deletion?.finish()) ?? nothing;
-      await options.alongside?.(context.tx, gone);
+      const [gone = nothing] = (await deletion?.finish()) ?? [];
+      await options.alongside?.(context.tx, [gone]);
       return { result, gone };
     };
     const result = await change(place, authority, run, { isExclusive: true });
@@ -204,11 +202,14 @@ export class Deletions {
     return result;
   }
 
-  /** Several deletions in one transaction: the first of them, and others while it is short and small. */
+  /**
+   * Several deletions in one transaction: the first of them, and others while it is short and small. What others wait for is
+   * locked after the last of them: see `Deletion`.
+   */
   async #each<Seen, Result>(
     place: Place,
     authority: Authority,
-    wanted: readonly Wanted<Seen>[],
+    wanted: readonly Seen[],
     options: DeletionOptions = {},
     work: (deletion: Deletion, seen: Seen) => Promise<Result>,
   ): Promise<readonly EachSettled<Result>[]> {
@@ -217,13 +218,20 @@ export class Deletions {
     const run = async (context: Change) => {
       const deletion = this.#deletion(place, authority, context, options);
       const endMs = clock.monotonicMs() + togetherMs[database.kind];
-      const mayGoOn = () => (deletion?.removedManifests ?? 0) < manifestsAtOnce && clock.monotonicMs() < endMs;
-      const settled: EachSettled<Result>[] = [];
-      for (const { seen, alongside } of wanted.slice(0, deletionsAtOnce)) {
-        if (settled.length > 0 && !mayGoOn()) break;
-        settled.push(await settle({ deletion, tx: context.tx, alongside }, (found) => work(found, seen)));
+      if (deletion === undefined)
+        return wanted.map(() => ({ kind: 'done', result: undefined, gone: nothing }) as const);
+      const isSmall = () => deletion.removedManifests < manifestsAtOnce && deletion.releasedBlobs < blobsAtOnce;
+      const settled: Settled<Result>[] = [];
+      for (const seen of wanted.slice(0, deletionsAtOnce)) {
+        if (settled.length > 0) {
+          if (!isSmall() || clock.monotonicMs() >= endMs) break;
+          deletion.next();
+        }
+        settled.push(await settle(async () => await work(deletion, seen)));
       }
-      return settled;
+      const gone = await deletion.finish();
+      await options.alongside?.(context.tx, gone);
+      return settled.map((each, index) => ({ ...each, gone: gone[index] ?? nothing }));
     };
     const settled = await change(place, authority, run, { isExclusive: true });
     await failpoint('delete.commit.after');
@@ -251,21 +259,13 @@ export class Deletions {
   }
 }
 
-type EachSettled<Result> =
-  | { readonly kind: 'done'; readonly result: Result | undefined; readonly gone: Gone }
-  | { readonly kind: 'refused'; readonly error: BerthError };
+/** Without a result where there is no repository. */
+type EachSettled<Result> = Settled<Result | undefined> & { readonly gone: Gone };
 
-/** Without a result where there is no repository. A refusal comes before anything was written. */
-async function settle<Result>(
-  { deletion, tx, alongside }: { deletion: Deletion | undefined; tx: Transaction; alongside: Alongside | undefined },
-  work: (deletion: Deletion) => Promise<Result>,
-): Promise<EachSettled<Result>> {
-  if (deletion === undefined) return { kind: 'done', result: undefined, gone: nothing };
+/** A refusal comes before anything was written. */
+async function settle<Result>(work: () => Promise<Result>): Promise<Settled<Result>> {
   try {
-    const result = await work(deletion);
-    const gone = await deletion.finish();
-    await alongside?.(tx, gone);
-    return { kind: 'done', result, gone };
+    return { kind: 'done', result: await work() };
   } catch (error) {
     if (error instanceof BerthError && refusals.has(error.error)) return { kind: 'refused', error };
     throw error;
@@ -287,6 +287,8 @@ function together(all: readonly Gone[]): Gone {
 /** What one transaction takes: few enough that others are not kept waiting, and far below what the journal takes. */
 const tagsAtOnce = 200;
 const manifestsAtOnce = 50;
+/** Of those that the manifests of several deletions referenced. */
+const blobsAtOnce = 200;
 /** Deletions that came together share a transaction for so long: in SQLite nothing else goes on in the process meanwhile. */
 const togetherMs = { sqlite: 10, postgres: 100 } as const;
 const deletionsAtOnce = 50;

@@ -73,15 +73,16 @@ type RepositoryUids = { readonly registryUid: string; readonly repositoryUid: st
 
 /**
  * The other way, after references were removed: ends the blobs' grace, and takes those out of use that nothing references any
- * more. They are locked first, so that a push that relies on one is seen here, or waits and finds it out of use.
+ * more; answers the bytes of each of those. They are locked first, so that a push that relies on one is seen here, or waits and
+ * finds it out of use. Once in a transaction, and last but for `subtractUsage`: a push locks its blobs, then the registry's count.
  */
 export async function disuseBlobs(
   tx: Transaction,
   kind: Database['kind'],
   freed: { readonly registryUid: string; readonly digests: readonly string[]; readonly nowMicros: number },
-): Promise<number> {
+): Promise<ReadonlyMap<string, number>> {
   const { registryUid } = freed;
-  let bytes = 0;
+  const bytes = new Map<string, number>();
   // One order for all who lock blobs: nobody waits in a circle.
   const sorted = [...freed.digests].sort();
   for (let start = 0; start < sorted.length; start += digestsPerStatement) {
@@ -106,9 +107,9 @@ export async function disuseBlobs(
           ),
         ),
       )
-      .returning('size')
+      .returning(['digest', 'size'])
       .execute();
-    bytes += sum(rows);
+    for (const { digest, size } of rows) bytes.set(digest, size);
   }
   return bytes;
 }

@@ -159,7 +159,8 @@ async function drop(
         append(event('manifest.purged', { digest, sizeBytes: row.size }));
       }
       const nowMicros = parts.clock.nowMicros();
-      bytes += await disuseBlobs(tx, parts.database.kind, { registryUid, digests: [...blobs], nowMicros });
+      const freed = await disuseBlobs(tx, parts.database.kind, { registryUid, digests: [...blobs], nowMicros });
+      for (const size of freed.values()) bytes += size;
       await subtractUsage(tx, registryUid, bytes);
       return count;
     },

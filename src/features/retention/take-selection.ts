@@ -3,7 +3,7 @@ import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { SeenManifest } from '../content/deletion.ts';
+import type { Gone, SeenManifest } from '../content/deletion.ts';
 import type { Alongside, DeletionOptions, Deletions, UntaggedDeletion } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import type { FreedBytes } from './freed-bytes.ts';
@@ -98,11 +98,9 @@ function isLone({ tags, followers }: LeavingGroup): boolean {
 /** The first of them, and as many as go with it in one transaction. */
 async function takeTags(taking: Taking, some: readonly LeavingTag[]): Promise<readonly PurgeItem[]> {
   const { deletions, place, authority, options } = taking;
-  const wanted = some.map((leaving) => ({
-    seen: { ...leaving.tag, pulledBeforeMicros: leaving.pulledBeforeMicros },
-    alongside: alongsideOf(taking, { tags: [leaving], manifests: [] }),
-  }));
-  const settled = await deletions.unchangedTags(place, authority, wanted, options);
+  const wanted = some.map(({ tag, pulledBeforeMicros }) => ({ ...tag, pulledBeforeMicros }));
+  const alongside = alongsideOf(taking, { tags: some, manifests: [] });
+  const settled = await deletions.unchangedTags(place, authority, wanted, { ...options, alongside });
   return settled.flatMap((each, index) => {
     const leaving = some[index];
     if (leaving === undefined) return [];
@@ -114,11 +112,8 @@ async function takeTags(taking: Taking, some: readonly LeavingTag[]): Promise<re
 /** The same of manifests to which nothing refers. */
 async function takeLone(taking: Taking, some: readonly LeavingGroup[]): Promise<readonly PurgeItem[]> {
   const { deletions, place, authority, options } = taking;
-  const wanted = some.map((group) => ({
-    seen: seenOf(group),
-    alongside: alongsideOf(taking, { tags: [], manifests: [group] }),
-  }));
-  const settled = await deletions.untaggedManifests(place, authority, wanted, options);
+  const alongside = alongsideOf(taking, { tags: [], manifests: some });
+  const settled = await deletions.untaggedManifests(place, authority, some.map(seenOf), { ...options, alongside });
   return settled.flatMap((each, index) => {
     const group = some[index];
     if (group === undefined) return [];
@@ -166,14 +161,14 @@ function seenOf({ manifest, pulledBeforeMicros }: LeavingManifest): SeenManifest
   return { digest: parseDigest(digest), changedAtMicros, pulledBeforeMicros };
 }
 
-/** Of what may leave together, each transaction records what it took; the bytes that it freed stand with the first. */
+/** Of what may leave together, each transaction records what it took; the bytes that a deletion freed stand with its first. */
 function alongsideOf(
   taking: Taking,
   leaving: { readonly tags: readonly LeavingTag[]; readonly manifests: readonly LeavingManifest[] },
 ): Alongside | undefined {
   const { record } = taking;
   if (record === undefined) return undefined;
-  return async (tx, gone) => {
+  const itemsOf = (gone: Gone): readonly PurgeItem[] => {
     const [tags, manifests] = [new Set(gone.tags), new Set(gone.manifests)];
     // As previews list them: a manifest, the tags that leave with it, what refers to it.
     const [first, ...followers] = leaving.manifests.filter(({ manifest }) => manifests.has(manifest.digest));
@@ -183,11 +178,9 @@ function alongsideOf(
       ...followers.map(ofManifest),
     ];
     const items = abouts.map((about) => told(taking, about, 'deleted'));
-    await record(
-      tx,
-      items.map((item, index) => (index === 0 ? { ...item, freedBytes: gone.freedBytes } : item)),
-    );
+    return items.map((item, index) => (index === 0 ? { ...item, freedBytes: gone.freedBytes } : item));
   };
+  return async (tx, gone) => await record(tx, gone.flatMap(itemsOf));
 }
 
 type About = Pick<PurgeItem, 'tag' | 'digest' | 'reason' | 'rule'>;
