@@ -47,13 +47,14 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
   const folder = resolve(join(settings.data, 'agent'));
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { outboundAllow: allow, outboundHost: hosts } = settings;
-  const outbound = createOutbound({ allow, hosts, clock: systemClock });
+  const isAllowed = createBuildAddressCheck(allow);
+  const outbound = createOutbound({ allow, isAllowed, hosts, clock: systemClock });
   try {
     await runAgent(
       {
         client: createAgentClient({ origin, token, fetch: parts.fetch, timeoutMs: requestTimeoutMs }),
         ...{ clock: systemClock, log, outbound, folder, slots: task.slots },
-        proxyRules: { isAllowed: createBuildAddressCheck(allow), hosts },
+        proxyRules: { isAllowed, hosts },
         hasNetwork: settings.buildNetwork,
         buildKit: buildKitOf(settings),
         doesUnpatchedPullRequests: settings.buildUnpatchedPullRequests,

@@ -43,7 +43,7 @@ export async function readTask(
     // Linux has no version that images are told apart by.
     run: { ...run, SharedVolume: sharedVolume, OSVersion: '' },
     secrets: {},
-    aliasSources: await aliasSources(around, text),
+    aliasSources: await aliasSources(order, around, text),
   });
   if (prepared.aliases.size > 0) {
     log.say(
@@ -54,10 +54,16 @@ export async function readTask(
 }
 
 /** By file of the context or address, as the task names them. */
-async function aliasSources(around: TaskSurroundings, text: string): Promise<ReadonlyMap<string, string>> {
+async function aliasSources(
+  { hasNetwork }: RunOrder,
+  around: TaskSurroundings,
+  text: string,
+): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const source of aliasSourcesOf(text)) {
     const isAddress = /^https?:/i.test(source);
+    if (isAddress && !hasNetwork)
+      throw new RunFailure(`cannot fetch the aliases of ${withoutSecrets(source)}: builds have no network here`);
     found.set(source, isAddress ? await fetched(around, source) : await workspaceFile(around, source));
   }
   return found;

@@ -38,7 +38,7 @@ const variables = {
   ...{ Commit: '', Branch: '', Repository: '', GitTag: '', TriggeredBy: '', TaskName: '' },
 };
 
-function orderOf(content: string, secret: string): RunOrder {
+function orderOf(content: string, secret: string, hasNetwork: boolean): RunOrder {
   return {
     ...{ lease: 'lease', leaseSeconds: 30, runId: 'ca1', attempt: 1, logOffset: 0, timeoutSeconds: 300 },
     work: { kind: 'encodedTask', content, values: [{ name: 'secret', value: secret, isSecret: true }] },
@@ -47,7 +47,7 @@ function orderOf(content: string, secret: string): RunOrder {
     variables,
     credentials: [],
     registryUrl: 'https://127.0.0.1:443',
-    hasNetwork: false,
+    hasNetwork,
     limits: { cpus: 1, memoryMiB: 1, diskMiB: 1, processes: 1, logBytes: 1_000_000 },
     masked: [secret],
   };
@@ -55,15 +55,20 @@ function orderOf(content: string, secret: string): RunOrder {
 
 async function done(
   content: string,
-  options: { readonly secret?: string; readonly signal?: AbortSignal; readonly more?: Partial<RunOrderParts> } = {},
+  options: {
+    readonly secret?: string;
+    readonly signal?: AbortSignal;
+    readonly hasNetwork?: boolean;
+    readonly more?: Partial<RunOrderParts>;
+  } = {},
 ): Promise<{ readonly result: RunResult; readonly text: string }> {
-  const { secret = 'no-secret', signal = new AbortController().signal, more = {} } = options;
+  const { secret = 'no-secret', signal = new AbortController().signal, hasNetwork = true, more = {} } = options;
   const lines: Uint8Array[] = [];
   const sink = async (bytes: Uint8Array) => {
     lines.push(bytes);
   };
   const log = new RunLog({ sink, clock: systemClock, maxBytes: 1_000_000, masked: [secret] });
-  const result = await runOrder({ ...parts, ...more }, orderOf(content, secret), log, signal);
+  const result = await runOrder({ ...parts, ...more }, orderOf(content, secret, hasNetwork), log, signal);
   await log.flush();
   return { result, text: Buffer.concat(lines).toString() };
 }
@@ -141,6 +146,8 @@ test('aliases come from an address, within its limits', async () => {
   assert.match(await message('/none'), /cannot fetch the aliases of \S+\/none: it answered 404/);
   assert.match(await message('/silent'), /cannot fetch the aliases of \S+\/silent/);
   assert.match(await message('/aliases.yaml', {}), /the address is not allowed/);
+  const { result } = await done(task('/aliases.yaml'), { hasNetwork: false, more: { outbound } });
+  assert.match(result.message ?? '', /cannot fetch the aliases of \S+: builds have no network here/);
   server.closeAllConnections();
   server.close();
   await outbound.close();

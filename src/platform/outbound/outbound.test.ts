@@ -69,6 +69,18 @@ const redirectTo =
   (_: IncomingMessage, response: ServerResponse) =>
     response.writeHead(status, { location }).end('elsewhere');
 
+test('whoever knows of more that is not to be reached says so itself', async () => {
+  const { port } = await foreign(ok);
+  const asked: string[] = [];
+  const isAllowed = (address: string) => {
+    asked.push(address);
+    return false;
+  };
+  for (const host of ['127.0.0.1', 'localhost'])
+    await assert.rejects(textOf(gateway({ isAllowed }), { url: `http://${host}:${port}/` }), hasFault('blocked'));
+  assert(asked.includes('127.0.0.1'));
+});
+
 describe('hostile targets', async () => {
   const canary = await foreign(ok);
   const inside = ['127.0.0.1', '10.0.0.1', '169.254.169.254', '::1', '::ffff:127.0.0.1'];

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { type Dispatcher, request } from 'undici';
 import type { Clock } from '../clock.ts';
-import { createAddressCheck } from './address-check.ts';
+import { type AddressCheck, createAddressCheck } from './address-check.ts';
 import { createCheckedAgent, type Resolve, type Target } from './checked-agent.ts';
 import { Deadlines } from './deadlines.ts';
 import { OutboundError } from './outbound-error.ts';
@@ -55,6 +55,8 @@ export type Outbound = {
 export type OutboundOptions = {
   /** Networks in CIDR form that are open although they are not public. */
   readonly allow: readonly string[];
+  /** In place of `allow`: which addresses are open. */
+  readonly isAllowed?: AddressCheck;
   /** Names (lower-case) that the operator sends elsewhere, by the same scheme and with the same name in TLS. */
   readonly hosts: ReadonlyMap<string, Target>;
   readonly clock: Clock;
@@ -74,7 +76,8 @@ const maxDiscardedBytes = 65_536;
 const secretHeaders = ['authorization', 'proxy-authorization', 'cookie'];
 
 export function createOutbound({ allow, hosts, clock, ca = [], ...rest }: OutboundOptions): Outbound {
-  const dispatcher = createCheckedAgent({ isAllowed: createAddressCheck(allow), hosts, ca, ...rest });
+  const { isAllowed = createAddressCheck(allow) } = rest;
+  const dispatcher = createCheckedAgent({ ...rest, isAllowed, hosts, ca });
   const isChosen = (hostName: string) => hosts.has(hostName);
   return {
     call: async (call) => {
