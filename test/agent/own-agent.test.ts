@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import { leftOf, scheduleLongBuild } from '../faults/running-build.ts';
+import { armCaller } from '../support/arm-caller.ts';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { Daemon } from '../support/daemon.ts';
 import { run } from '../support/run.ts';
@@ -48,15 +53,32 @@ const runsOf = (name: string) => {
   const folder = join(bench.folder, name, 'agent');
   return existsSync(folder) ? readdirSync(folder) : [];
 };
-const isRunning = (commandLine: string) =>
-  readdirSync('/proc').some((id) => {
+const commandLines = () =>
+  readdirSync('/proc').flatMap((id) => {
     try {
-      return /^\d+$/.test(id) && readFileSync(`/proc/${id}/cmdline`, 'latin1') === commandLine;
+      return /^\d+$/.test(id) ? [readFileSync(`/proc/${id}/cmdline`, 'latin1')] : [];
     } catch {
       // It ended while we looked.
-      return false;
+      return [];
     }
   });
+const isRunning = (commandLine: string) => commandLines().includes(commandLine);
+
+const runSchema = z.looseObject({
+  name: z.string(),
+  properties: z.looseObject({ status: z.string(), runErrorMessage: z.string().nullable() }),
+});
+
+/** Resolves when the run has ended. */
+async function endOf(runId: string) {
+  const arm = await armCaller(bench.server);
+  let { properties } = runSchema.parse(await arm.get(`runs/${runId}`));
+  await waitFor(`the run ${runId} ends`, 60_000, async () => {
+    properties = runSchema.parse(await arm.get(`runs/${runId}`)).properties;
+    return !['Queued', 'Started', 'Running'].includes(properties.status);
+  });
+  return properties;
+}
 
 test('without a token, or where it is wrong, an agent says so', async () => {
   const outcome = await bench.fail(berth, [
@@ -104,5 +126,56 @@ test('steps of an agent without the network reach the registry and nothing else'
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /^looked\r?$/m);
   assert.doesNotMatch(output, /a proxy|_proxy=/i);
+  assert.equal(await agent.stop(), 0);
+});
+
+test('what the environment of a step says is in no list of processes', async () => {
+  const agent = startAgent('discreet');
+  const [secret, sleeping] = ['a $HOME, "that" nobody=lists', 'sleep\x006789\0'];
+  const right = createHash('sha256').update(secret).digest('hex');
+  const look = 'printf %s "$TOKEN" | sha256sum | grep "$RIGHT" || exit 9; echo $HTTP_PROXY | grep 3128 || exit 8';
+  const content = JSON.stringify({
+    env: [`RIGHT=${right}`],
+    steps: [
+      {
+        cmd: `${bench.named.host}/debian:12 bash -c '${look}; sleep 6789 & wait'`,
+        env: [`TOKEN=${secret}`],
+        timeout: 600,
+      },
+    ],
+  });
+  const request = { type: 'EncodedTaskRunRequest', platform: { os: 'Linux' }, timeout: 600 };
+  const arm = await armCaller(bench.server);
+  const { name: runId } = runSchema.parse(
+    await arm.post('scheduleRun', { ...request, encodedTaskContent: Buffer.from(content).toString('base64') }),
+  );
+  const seen: string[] = [];
+  await waitFor('it is at work', 60_000, async () => {
+    seen.push(...commandLines().filter((line) => line.includes('nobody=lists')));
+    return isRunning(sleeping) || runSchema.parse(await arm.get(`runs/${runId}`)).properties.status === 'Failed';
+  });
+  assert(isRunning(sleeping), 'it has its environment');
+  assert.deepEqual(seen, []);
+  await arm.post(`runs/${runId}/cancel`);
+  assert.equal((await endOf(runId)).status, 'Canceled');
+  assert.equal(await agent.stop(), 0);
+});
+
+test('a run that takes longer than its time limit is ended and told so, and nothing of it is left', async () => {
+  const runId = await scheduleLongBuild(bench.server, 'sleep 5678');
+  // Nobody may ask for less than five minutes.
+  const database = new DatabaseSync(join(bench.server.dataFolder, 'berth.sqlite'), { timeout: 5_000 });
+  database.prepare('update runs set timeout_seconds = 25 where run_id = ?').run(runId);
+  database.close();
+  const agent = startAgent('limited');
+  await waitFor('it is at work', 25_000, () => isRunning('sleep\x005678\0'));
+  const [room = ''] = runsOf('limited');
+  assert.match(room, new RegExp(`^${runId}-`));
+  const { status, runErrorMessage } = await endOf(runId);
+  assert.equal(status, 'Timeout');
+  assert.match(runErrorMessage ?? '', /time limit/);
+  await waitFor('its room is gone', 10_000, () => runsOf('limited').length === 0);
+  assert.deepEqual(await leftOf(bench.server, room), []);
+  assert.equal(isRunning('sleep\x005678\0'), false);
   assert.equal(await agent.stop(), 0);
 });

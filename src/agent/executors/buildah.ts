@@ -5,7 +5,7 @@ import { ProgramError } from '../program.ts';
 import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
-import { hideValues } from './hidden-values.ts';
+import { canHide, hideValues, type NamedValue } from './hidden-values.ts';
 import { watchLimits } from './reached-limits.ts';
 import { TailFilter } from './tail-filter.ts';
 
@@ -92,6 +92,12 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       // Without a word it is pulled where it is missing; releases do not agree on what `--pull` alone is.
       const from = ['--quiet', '--name', name, ...(container.pulls ? ['--pull-always'] : []), '--', container.image];
       await read(words('from', ...from), options.starting);
+      // Beside the words, which every user of the machine can list.
+      const { hidden, shown } = splitEnv(container.env);
+      if (hidden.words.length > 0) {
+        const line = [...hidden.before, ...words('config', ...hidden.words, '--', name)];
+        await cell.read(line, { env: { ...programEnv, ...hidden.env }, signal: options.starting });
+      }
       const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
       line.push(
@@ -100,7 +106,14 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       if (line.length === 0)
         throw new ProgramError('run', 125, `the image ${container.image} names no program: give one`);
       const joined = await network.join(container.name);
-      const runWords = words('run', ...isolation, ...runOptions(container, joined, env), '--', name, ...line);
+      const runWords = words(
+        'run',
+        ...isolation,
+        ...runOptions({ ...container, env: shown }, joined, env),
+        '--',
+        name,
+        ...line,
+      );
       return run(runWords, options);
     },
   };
@@ -167,6 +180,16 @@ function buildWords(build: ImageBuild): string[] {
     '--',
     build.context,
   ];
+}
+
+/** Of the environment of a container: what its program has without any words, and the entries that need them. */
+function splitEnv(entries: readonly string[]) {
+  const values = entries.map((entry): NamedValue => {
+    const [name = ''] = entry.split('=', 1);
+    return { name, value: entry.slice(name.length + 1) };
+  });
+  const hidden = values.filter(({ name }) => canHide(name));
+  return { hidden: hideValues('--env', hidden), shown: entries.filter((_, at) => !canHide(values[at]?.name ?? '')) };
 }
 
 /** The machine's own needs no word; with one, buildah warns of arguments that nobody gave. */

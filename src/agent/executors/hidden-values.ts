@@ -4,6 +4,11 @@ export type NamedValue = { readonly name: string; readonly value: string };
 const heeded =
   /^(?:PATH|HOME|LANG\w*|TMPDIR|IFS|PS\d|ENV|CDPATH|OPT\w+|PPID|PWD|OLDPWD|UID|EUID|SHELL\w*|BASH\w*|TZ|USER|HOSTNAME|SOURCE_DATE_EPOCH|\w*_proxy|(?:LC|LD|XDG|GLIBC|MALLOC|SSL|GPG|GNUPG|KUBE|DBUS|NOTIFY|LISTEN|REGISTRY|REGISTRIES|STORAGE|BERTH|_)\w*|(?:CONTAINER|DOCKER|BUILDAH|RUNC|SYSTEMD)\w*|GO(?:DEBUG|GC|MEMLIMIT|MAXPROCS|TRACEBACK|COVERDIR))$/i;
 
+/** Whether a value of this name is kept out of words. */
+export function canHide(name: string): boolean {
+  return /^[A-Za-z_]\w*$/.test(name) && !heeded.test(name);
+}
+
 /**
  * Keeps values out of the words of a program, which every user of the machine can list: the program has them as variables, and
  * its words only their names. They travel under names of ours, as programs outside the cell see them too. A name that programs
@@ -18,7 +23,7 @@ export function hideValues(
   /** Begins the line of words. */
   readonly before: readonly string[];
 } {
-  const isHidden = ({ name }: NamedValue) => /^[A-Za-z_]\w*$/.test(name) && !heeded.test(name);
+  const isHidden = ({ name }: NamedValue) => canHide(name);
   // The last of a name counts.
   const last = [...new Map(values.map((value) => [value.name, value])).values()];
   const hidden = last.filter(isHidden);
