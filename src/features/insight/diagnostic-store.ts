@@ -144,6 +144,9 @@ async function logHeads(
     .where('stream', '>=', start)
     // '0' is the character after '/'.
     .where('stream', '<', `${start.slice(0, -1)}0`)
+    // A sender stops at the first that its destination refuses: it is to be the same each time.
+    .orderBy('stream')
+    .orderBy('incarnation')
     .execute();
   return [
     ...journal.map((head) => ({ source: 'journal', ...head }) as const),

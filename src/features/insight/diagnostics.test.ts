@@ -13,7 +13,7 @@ import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { type AuditRow, auditRowSchema } from '../../wire/events/audit-schema.ts';
 import type { LogCategory } from './diagnostic-setting.ts';
-import { skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
+import { findDiagnostic, logsBehind, skipLogsToHead, writeDiagnostic } from './diagnostic-store.ts';
 import { Diagnostics } from './diagnostics.ts';
 import { createLoadSampler } from './load-sample.ts';
 import { LineRefused, type LogBatch, type LogSending, type LogWriter, logWriters } from './log-writers.ts';
@@ -64,10 +64,10 @@ forEachDatabase((_, open) => {
         const content = kind === 'pull' ? { repository: 'app', tag } : {};
         accessLog.record({ ...common, ...content, kind, registryUid });
       },
-      change: (tag: string) =>
+      change: (tag: string, region = 'home') =>
         journal.transaction(async (_tx, append) =>
           append({
-            stream: 'registry/contoso/home',
+            stream: `registry/contoso/${region}`,
             type: 'tag.set',
             version: 1,
             actor: 'olivia',
@@ -213,6 +213,20 @@ forEachDatabase((_, open) => {
     await send();
     assert.deepEqual(taken, ['four', 'dropped', 'five']);
     assert.equal((await createLoadSampler({ database: here.database, clock: systemClock, log })())?.droppedLines, 3);
+    await here.close();
+  });
+
+  test('the logs of a registry come in one order, whichever changed last', async () => {
+    const here = await installation();
+    await here.set('contents');
+    for (const region of ['east', 'west', 'east']) await here.change('one', region);
+    const row = await findDiagnostic(here.database.read, 'contents');
+    assert(row);
+    const behind = await logsBehind(here.database.read, row, []);
+    assert.deepEqual(
+      behind.map(({ stream }) => stream),
+      ['registry/contoso/east', 'registry/contoso/west'],
+    );
     await here.close();
   });
 
