@@ -60,15 +60,27 @@ async function done(
     readonly signal?: AbortSignal;
     readonly hasNetwork?: boolean;
     readonly more?: Partial<RunOrderParts>;
+    readonly credentials?: RunOrder['credentials'];
   } = {},
 ): Promise<{ readonly result: RunResult; readonly text: string }> {
-  const { secret = 'no-secret', signal = new AbortController().signal, hasNetwork = true, more = {} } = options;
+  const {
+    secret = 'no-secret',
+    signal = new AbortController().signal,
+    hasNetwork = true,
+    more = {},
+    credentials = [],
+  } = options;
   const lines: Uint8Array[] = [];
   const sink = async (bytes: Uint8Array) => {
     lines.push(bytes);
   };
   const log = new RunLog({ sink, clock: systemClock, maxBytes: 1_000_000, masked: [secret] });
-  const result = await runOrder({ ...parts, ...more }, orderOf(content, secret, hasNetwork), log, signal);
+  const result = await runOrder(
+    { ...parts, ...more },
+    { ...orderOf(content, secret, hasNetwork), credentials },
+    log,
+    signal,
+  );
   await log.flush();
   return { result, text: Buffer.concat(lines).toString() };
 }
@@ -151,4 +163,27 @@ test('aliases come from an address, within its limits', async () => {
   server.closeAllConnections();
   server.close();
   await outbound.close();
+});
+
+test('layers are kept where the run may write, and a run without rights builds without that', async () => {
+  const built = async (credentials: RunOrder['credentials']) => {
+    const lines: string[] = [];
+    const cell: Cell = {
+      ...room,
+      run: async (words) => {
+        lines.push(words.join(' '));
+        return 0;
+      },
+      read: async (words) =>
+        words[0] === 'realpath' ? (words.at(-1) ?? '') : words[0] === 'head' ? 'FROM scratch' : '',
+    };
+    const task = 'steps:\n  - build: -t app:v1 .\n    cache: enabled\n';
+    const { result } = await done(task, { credentials, more: { openCell: async () => cell } });
+    assert.equal(result.status, 'Succeeded', JSON.stringify(result));
+    return lines.find((line) => / build /.test(line)) ?? assert.fail('nothing was built');
+  };
+  const lent = { username: 'name', password: 'word' };
+  assert.match(await built([{ server: 'r.example', ...lent }]), /--cache-to r\.example\/app\/berth-cache /);
+  assert.doesNotMatch(await built([]), /cache-to/);
+  assert.doesNotMatch(await built([{ server: 'other.example', ...lent }]), /cache-to/);
 });

@@ -64,7 +64,7 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
         addedHosts,
       },
       arguments: options.arguments,
-      cacheRepository: step.isCached ? cacheRepositoryOf(tags) : undefined,
+      cacheRepository: step.isCached ? cacheRepositoryOf(tags, room.registries) : undefined,
     },
     { output: log.output(), signal: step.signal },
   );
@@ -133,12 +133,11 @@ async function dockerfileOf(room: RunRoom, step: BuildStep, context: string): Pr
   );
 }
 
-/** Layers are kept beside the first image. Source: ACR tasks, 2.13 and 7.5. */
-function cacheRepositoryOf(tags: readonly string[]): string | undefined {
-  const [first] = tags;
+/** Layers are kept beside the first image, where the run may write: elsewhere it would fail at its end. Source: ACR tasks, 2.13 and 7.5. */
+function cacheRepositoryOf([first]: readonly string[], registries: readonly string[]): string | undefined {
   if (first === undefined) return undefined;
   const { registry, repository } = parseImageName(first);
-  return `${registry ?? ''}/${repository}/berth-cache`;
+  return registry !== undefined && registries.includes(registry) ? `${registry}/${repository}/berth-cache` : undefined;
 }
 
 async function referenceOf({ executor }: RunRoom, image: string, signal: AbortSignal): Promise<ImageReference> {
