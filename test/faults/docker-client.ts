@@ -23,6 +23,8 @@ export async function dockerClient(options: {
   readonly password: string;
   /** OCI layout with the image `app`. */
   readonly layout: string;
+  /** Told of each run of a command that failed, and when it began. */
+  readonly onFailure: (startMs: number) => void;
 }): Promise<DockerClient> {
   const { folder, host, layout, username, password } = options;
   const engine = await startDocker({ folder, hosts: [], caPath: options.caPath, mounts: [] });
@@ -35,8 +37,10 @@ export async function dockerClient(options: {
   const docker = async (...args: readonly string[]) => {
     const { command, args: all } = words(args);
     for (let left = moreRuns; left > 0; left -= 1) {
+      const startMs = performance.now();
       const outcome = await tryRun(command, all);
       if (outcome.code === 0) return outcome.stdout;
+      options.onFailure(startMs);
       await sleep(pauseMs);
     }
     return (await run(command, all)).stdout;

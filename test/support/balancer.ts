@@ -39,7 +39,7 @@ defaults
   timeout server 60s
   option redispatch 1
   retries 3
-  retry-on conn-failure
+  retry-on conn-failure empty-response
 frontend registry
   bind 127.0.0.1:${port}
   bind [::1]:${port}
@@ -47,6 +47,7 @@ frontend registry
   default_backend berth
 backend berth
   balance roundrobin
+  http-request disable-l7-retry unless METH_GET
   option httpchk
   http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host localhost
   default-server check inter 500ms fall 1 rise 1
