@@ -2,10 +2,13 @@ import type { StoreFinding, StoreOwner } from './cli/command.ts';
 import { openRows, openStoreOf } from './offline-parts.ts';
 import { readRows } from './operate/fsck/read-rows.ts';
 import { folderMark } from './platform/blob-store/folder-mark.ts';
+import { errorCode } from './platform/blob-store/storage-error.ts';
 import type { StoreMark } from './platform/blob-store/store-mark.ts';
 import { blobsAddressOf, type Settings } from './settings.ts';
 
 const patienceMs = 15_000;
+// Source: https://www.postgresql.org/docs/15/errcodes-appendix.html
+const undefinedTable = '42P01';
 
 /** Asks the place of the blobs whose it is, from this machine and with the credentials of the settings. Never throws. */
 export async function findStore(settings: Settings): Promise<StoreFinding> {
@@ -23,7 +26,8 @@ export async function findStore(settings: Settings): Promise<StoreFinding> {
     const timer = setTimeout(() => late.reject(new Error(`no answer in ${patienceMs / 1_000} s`)), patienceMs);
     opened.defer(() => clearTimeout(timer));
     const owner = await Promise.race([mark.read(), late.promise]);
-    return { place, owner: ownerOf(owner, await ownUid(settings)) };
+    const { uid, refusal } = await ownUid(settings);
+    return { place, owner: ownerOf(owner, uid), ...(refusal !== undefined && { databaseRefusal: refusal }) };
   } catch (error) {
     return { place, failure: messageOf(error) };
   }
@@ -42,17 +46,19 @@ async function markOf(settings: Settings, opened: AsyncDisposableStack): Promise
   return (await openStoreOf(settings, opened)).mark;
 }
 
-/** What the mark of our store says; undefined where the database cannot be read, which is told elsewhere. */
-async function ownUid(settings: Settings): Promise<string | undefined> {
+/** What the mark of our store says; undefined before the first start, and of a database that cannot be reached, which is told elsewhere. */
+async function ownUid(settings: Settings): Promise<{ readonly uid?: string; readonly refusal?: string }> {
   try {
     await using opened = new AsyncDisposableStack();
     const rows = await openRows(settings);
     opened.defer(() => rows.close());
-    for await (const row of readRows(rows, 'installation')) return row.text('tenant_uid');
-  } catch {
-    // There is none before the first start.
+    for await (const row of readRows(rows, 'installation')) return { uid: row.text('tenant_uid') };
+  } catch (error) {
+    const code = errorCode(error) ?? '';
+    // The server's own word, such as of a wrong password; that it has no tables yet is none.
+    if (/^\d[\dA-Z]{4}$/.test(code) && code !== undefinedTable) return { refusal: messageOf(error) };
   }
-  return undefined;
+  return {};
 }
 
 function messageOf(error: unknown): string {

@@ -86,7 +86,12 @@ export type StoreOwner = 'ours' | 'another' | 'nobody' | 'lost' | 'unknown';
 
 /** Whose the place of the blobs is, or why nobody can tell. */
 export type StoreFinding =
-  | { readonly place: string; readonly owner: StoreOwner }
+  | {
+      readonly place: string;
+      readonly owner: StoreOwner;
+      /** Why the database does not tell which installation this is. */
+      readonly databaseRefusal?: string;
+    }
   | { readonly place: string; readonly failure: string };
 
 /** What `az-cloud` tells the Azure CLI. */

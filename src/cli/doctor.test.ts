@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import { azRest } from '../../test/support/az-rest.ts';
 import { startBerth } from '../../test/support/berth-server.ts';
 import { freePort } from '../../test/support/free-port.ts';
+import { databaseUrl, testPostgresUrl } from '../../test/support/postgres.ts';
 import { tryRun } from '../../test/support/run.ts';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 
@@ -164,6 +165,17 @@ test('doctor sees that the folder of blobs is gone, such as one whose disk is no
     assert.equal(await about(), gone);
     mkdirSync(blobs);
     assert.equal(await about(), gone);
+  } finally {
+    folder.remove();
+  }
+});
+
+test('doctor says why PostgreSQL lets nobody in', async () => {
+  const folder = temporaryFolder('doctor');
+  try {
+    const url = databaseUrl(await testPostgresUrl(), 'no_such_database');
+    const lines = await doctorOn(join(folder.path, 'data'), '--database', url, '--blobs', folder.path);
+    assert.ok(lines.includes('WRONG  database: database "no_such_database" does not exist'), lines.join('\n'));
   } finally {
     folder.remove();
   }

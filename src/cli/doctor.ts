@@ -80,7 +80,13 @@ async function storeOf(context: CommandContext): Promise<Finding[]> {
     nobody: "is nobody's yet (claimed at the first start)",
     unknown: 'is of an installation',
   };
-  return [{ what: `${what} ${owners[found.owner]}`, isWell: true }];
+  const refusal = found.databaseRefusal;
+  return [
+    { what: `${what} ${owners[found.owner]}`, isWell: true },
+    ...(refusal === undefined
+      ? []
+      : [{ what: `database: ${refusal}`, isWell: false, advice: 'Correct --database (BERTH_DATABASE).' }]),
+  ];
 }
 
 /** Whether the server's own agent can work here; where it cannot, others do it. */
