@@ -23,7 +23,11 @@ export type DeletionOptions = {
   readonly alongside?: Alongside | undefined;
 };
 
-export type UntaggedDeletion = Gone & { readonly outcome: UntaggedOutcome };
+export type UntaggedDeletion = Gone & {
+  readonly outcome: UntaggedOutcome;
+  /** What was thrown when the rest of what refers to it should leave too; undefined without any. The rest leaves later. */
+  readonly problem: unknown;
+};
 
 /** What became of one of several: it was refused, which hinders none of the others, or not. */
 export type Settled<Result> =
@@ -87,8 +91,12 @@ export class Deletions {
       const seen = wanted[index];
       const hasMore = seen !== undefined && result?.hasMore === true;
       const { alongside } = options;
-      const more = hasMore ? await this.moreReferrers(place, authority, seen.digest, { alongside }) : [];
-      answers.push({ kind: 'done', result: { outcome: result?.outcome ?? 'changed', ...together([gone, ...more]) } });
+      const more = hasMore ? await this.#rest(place, authority, seen.digest, { alongside }) : noMore;
+      const outcome = result?.outcome ?? 'changed';
+      answers.push({
+        kind: 'done',
+        result: { outcome, ...together([gone, ...more.gone]), problem: more.problem },
+      });
     }
     return answers;
   }
@@ -154,21 +162,31 @@ export class Deletions {
   }
 
   /** Goes on with what refers to a manifest that is gone, in slices: also for a process that was cut off. */
-  async moreReferrers(
+  async moreReferrers(place: Place, authority: Authority, digest: Digest): Promise<void> {
+    const { problem } = await this.#rest(place, authority, digest);
+    if (problem !== undefined) throw problem;
+  }
+
+  /** The same; answers what left, and why the rest did not. */
+  async #rest(
     place: Place,
     authority: Authority,
     digest: Digest,
     options?: Pick<DeletionOptions, 'alongside'>,
-  ): Promise<readonly Gone[]> {
+  ): Promise<Rest> {
     const all: Gone[] = [];
     const take = async (deletion: Deletion | undefined) =>
       (await deletion?.moreReferrers(digest, manifestsAtOnce)) === true;
-    for (let hasMore = true; hasMore; ) {
-      const { result, gone } = await this.#run(place, authority, take, options);
-      all.push(gone);
-      hasMore = result;
+    try {
+      for (let hasMore = true; hasMore; ) {
+        const { result, gone } = await this.#run(place, authority, take, options);
+        all.push(gone);
+        hasMore = result;
+      }
+    } catch (problem) {
+      return { gone: all, problem };
     }
-    return all;
+    return { gone: all, problem: undefined };
   }
 
   /** One transaction of deletions; without a `deletion` where the repository does not exist. */
@@ -275,6 +293,10 @@ async function settle<Result>(work: () => Promise<Result>): Promise<Settled<Resu
 const refusals: ReadonlySet<string> = new Set(['contentLocked', 'tagImmutable', 'manifestReferenced']);
 
 const nothing: Gone = { tags: [], manifests: [], freedBytes: 0 };
+
+type Rest = { readonly gone: readonly Gone[]; readonly problem: unknown };
+
+const noMore: Rest = { gone: [], problem: undefined };
 
 function together(all: readonly Gone[]): Gone {
   return {

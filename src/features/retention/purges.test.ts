@@ -11,9 +11,11 @@ import {
   sampleIndex,
 } from '../../../test/support/oci-samples.ts';
 import { racingClock } from '../../../test/support/racing-clock.ts';
+import { BerthError } from '../../core/errors.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
+import type { AuthorizedChange } from '../content/authorized-change.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { parsePurgeFilter } from './purge-filter.ts';
@@ -86,6 +88,34 @@ forEachDatabase((kind, open) => {
     assert(done.every((item) => item.outcome === 'deleted' && item.reason !== ''));
     assert.deepEqual(await digestsIn(at), new Set([young.digest]));
     assert.deepEqual(await run({ filters }), []);
+  });
+
+  test('what left is told also where the rest of what belongs to it cannot leave now', async () => {
+    const at = bench.place('hindered');
+    const image = sampleImage([config], { annotations: { n: 'hindered' } });
+    await push(at, image);
+    const subject = descriptorOf(image, image.mediaType);
+    for (let n = 0; n < 60; n += 1)
+      await push(at, sampleImage([config], { subject, annotations: { n: `hindered ${n}` } }));
+    clock.advance(40 * dayMs);
+    const before = await digestsIn(at);
+    let changes = 0;
+    const change: AuthorizedChange = async (place, authority, work, options) => {
+      changes += 1;
+      if (changes === 2) throw new BerthError('busy');
+      return await bench.here.change(place, authority, work, options);
+    };
+    const deletions = new Deletions({ ...bench.here, change, region: testRegion });
+    const items: PurgeItem[] = [];
+    const hindered = async () => {
+      const asked = request({ filters: [parsePurgeFilter('hindered:.*')], untagged: 'also' });
+      for await (const item of purge({ ...parts(), deletions }, me, asked)) items.push(item);
+    };
+    await assert.rejects(hindered, { error: 'busy' });
+    const left = await digestsIn(at);
+    assert(left.size > 0 && left.size < before.size);
+    assert.deepEqual(new Set(items.map(({ outcome }) => outcome)), new Set(['deleted']));
+    assert.deepEqual(new Set(items.map(({ digest }) => digest)), before.difference(left));
   });
 
   test('DL-18: a dry run writes nothing at all', async () => {

@@ -81,9 +81,10 @@ export async function* takeSelection(taking: Taking, { tags, groups }: PurgeSele
     const lone = together < 0 ? some : some.slice(0, together);
     const [first] = some;
     if (lone.length > 0) {
-      const items = await takeLone(taking, lone);
+      const { items, problem } = await takeLone(taking, lone);
       start += items.length;
       yield* items;
+      if (problem !== undefined) throw problem;
     } else if (first !== undefined) {
       start += 1;
       yield* takeGroup(taking, first);
@@ -109,51 +110,66 @@ async function takeTags(taking: Taking, some: readonly LeavingTag[]): Promise<re
   });
 }
 
-/** The same of manifests to which nothing refers. */
-async function takeLone(taking: Taking, some: readonly LeavingGroup[]): Promise<readonly PurgeItem[]> {
+/** The same of manifests to which nothing refers; `problem` is for after they were told. */
+async function takeLone(
+  taking: Taking,
+  some: readonly LeavingGroup[],
+): Promise<{ readonly items: readonly PurgeItem[]; readonly problem: unknown }> {
   const { deletions, place, authority, options } = taking;
   const alongside = alongsideOf(taking, { tags: [], manifests: some });
   const settled = await deletions.untaggedManifests(place, authority, some.map(seenOf), { ...options, alongside });
-  return settled.flatMap((each, index) => {
+  const items = settled.flatMap((each, index) => {
     const group = some[index];
     if (group === undefined) return [];
-    if (each.kind === 'refused') return [refused(taking, ofManifest(group), each.error)];
-    const { outcome, freedBytes } = each.result;
-    return [{ ...told(taking, ofManifest(group), outcome === 'deleted' ? 'deleted' : 'changed'), freedBytes }];
+    return [
+      each.kind === 'refused' ? refused(taking, ofManifest(group), each.error) : taken(taking, group, each.result),
+    ];
   });
+  const problems = settled.map((each) => (each.kind === 'done' ? each.result.problem : undefined));
+  return { items, problem: problems.find((problem) => problem !== undefined) };
 }
 
 /** One transaction takes a manifest with what refers to it. */
 async function* takeGroup(taking: Taking, group: LeavingGroup): AsyncGenerator<PurgeItem> {
   const alongside = alongsideOf(taking, { tags: group.tags, manifests: [group, ...group.followers] });
   const options = { ...taking.options, alongside };
-  let gone: UntaggedDeletion | undefined;
-  yield await settled(taking, ofManifest(group), async () => {
-    gone = await takeManifest(taking, group, options);
-    return { isDone: gone.outcome === 'deleted', freedBytes: gone.freedBytes };
-  });
+  const { item, gone } = await takeManifest(taking, group, options);
+  yield item;
   const tags = new Set(gone?.tags);
   const manifests = new Set(gone?.manifests);
-  const isGone = gone?.outcome === 'deleted';
-  for (const tag of group.tags) yield told(taking, ofTag(tag), tags.has(tag.tag.name) ? 'deleted' : 'changed');
+  const isGone = item.outcome === 'deleted';
+  // What could not leave after that is not told: it leaves later.
+  let problem = gone?.problem;
+  for (const tag of group.tags)
+    if (problem === undefined || tags.has(tag.tag.name))
+      yield told(taking, ofTag(tag), tags.has(tag.tag.name) ? 'deleted' : 'changed');
   for (const follower of group.followers) {
     if (!isGone || manifests.has(follower.manifest.digest))
       yield told(taking, ofManifest(follower), isGone ? 'deleted' : 'changed');
-    else
-      yield await settled(taking, ofManifest(follower), async () => {
-        const own = await takeManifest(taking, follower, options);
-        for (const digest of own.manifests) manifests.add(digest);
-        return { isDone: own.outcome === 'deleted', freedBytes: own.freedBytes };
-      });
+    else if (problem === undefined) {
+      const own = await takeManifest(taking, follower, options);
+      yield own.item;
+      for (const digest of own.gone?.manifests ?? []) manifests.add(digest);
+      problem = own.gone?.problem;
+    }
   }
+  if (problem !== undefined) throw problem;
 }
 
+/** `gone` is undefined where it was refused. */
 async function takeManifest(
-  { deletions, place, authority }: Taking,
+  taking: Taking,
   leaving: LeavingManifest,
   options: DeletionOptions,
-): Promise<UntaggedDeletion> {
-  return await deletions.untaggedManifest(place, authority, seenOf(leaving), options);
+): Promise<{ readonly item: PurgeItem; readonly gone: UntaggedDeletion | undefined }> {
+  const { deletions, place, authority } = taking;
+  try {
+    const gone = await deletions.untaggedManifest(place, authority, seenOf(leaving), options);
+    return { item: taken(taking, leaving, gone), gone };
+  } catch (error) {
+    if (error instanceof BerthError) return { item: refused(taking, ofManifest(leaving), error), gone: undefined };
+    throw error;
+  }
 }
 
 function seenOf({ manifest, pulledBeforeMicros }: LeavingManifest): SeenManifest {
@@ -185,18 +201,8 @@ function alongsideOf(
 
 type About = Pick<PurgeItem, 'tag' | 'digest' | 'reason' | 'rule'>;
 
-async function settled(
-  taking: Taking,
-  about: About,
-  remove: () => Promise<{ readonly isDone: boolean; readonly freedBytes: number }>,
-): Promise<PurgeItem> {
-  try {
-    const { isDone, freedBytes } = await remove();
-    return { ...told(taking, about, isDone ? 'deleted' : 'changed'), freedBytes };
-  } catch (error) {
-    if (error instanceof BerthError) return refused(taking, about, error);
-    throw error;
-  }
+function taken(taking: Taking, leaving: LeavingManifest, { outcome, freedBytes }: UntaggedDeletion): PurgeItem {
+  return { ...told(taking, ofManifest(leaving), outcome === 'deleted' ? 'deleted' : 'changed'), freedBytes };
 }
 
 /** Throws what is no reason to leave one thing and go on with the next. */

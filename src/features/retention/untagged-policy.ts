@@ -90,7 +90,8 @@ async function settle(parts: UntaggedPolicyParts, mark: Mark, nowMicros: number)
   const place = { registryUid, repository: parseRepositoryName(mark.repository) };
   const seen = { digest: parseDigest(mark.digest), markedSince: since };
   try {
-    const { outcome } = await parts.deletions.untaggedManifest(place, parts.authority, seen);
+    const { outcome, problem } = await parts.deletions.untaggedManifest(place, parts.authority, seen);
+    if (problem !== undefined) throw problem;
     if (outcome === 'stays') await forget(parts.database, mark);
     return outcome === 'deleted';
   } catch (error) {
