@@ -191,7 +191,8 @@ function executorOf(buildKit: BuildKitSettings | undefined, order: RunOrder, cel
   if (buildKit === undefined) return base;
   const { hasNetwork, masked, variables } = order;
   const cacheNamespace = isOfStranger(order) ? `${variables.Registry}/forks` : variables.Registry;
-  return withBuildKit(base, { cell, env, settings: buildKit, hasNetwork, masked, cacheNamespace });
+  const servers = ownServers(order);
+  return withBuildKit(base, { cell, env, settings: buildKit, hasNetwork, servers, masked, cacheNamespace });
 }
 
 /** Its bytes exactly, not as text. */

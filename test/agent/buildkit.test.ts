@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
@@ -206,6 +208,40 @@ test('without a network, RUN has none', async () => {
   const lines = [`FROM ${named('debian:12')}`, 'RUN echo "devices: $(ls /sys/class/net | tr "\\n" " ")."'];
   await room.build({ Dockerfile: `${lines.join('\n')}\n` }, {});
   assert.match(room.log, /devices: lo \./);
+});
+
+test('without a network, BuildKit itself fetches nothing but images of the registry, and runs no other frontend', async () => {
+  const asked: string[] = [];
+  const elsewhere = createServer((request, response) => {
+    asked.push(request.url ?? '');
+    response.end('from elsewhere');
+  }).listen(0, '127.0.0.1');
+  await once(elsewhere, 'listening');
+  const address = elsewhere.address();
+  assert(typeof address === 'object' && address !== null);
+  const there = `127.0.0.1:${address.port}`;
+  const base = `FROM ${named('debian:12')}`;
+  const build = async (...lines: string[]) => {
+    await using room = await openRoom({ hasNetwork: false });
+    const failure = await room.build({ Dockerfile: `${lines.join('\n')}\n` }, {}).catch((cause: unknown) => cause);
+    return failure === undefined ? 'built' : room.log;
+  };
+  try {
+    const plain = await build(`# syntax=${there}/frontend`, base, 'RUN true');
+    assert.equal(plain, 'built');
+    for (const lines of [
+      [base, `ADD http://${there}/file /file`],
+      [base, `ARG WHERE=http://${there}/file`, 'ADD $WHERE /file'],
+      [base, `ADD git://${there}/team/app.git /app`],
+      [base, `COPY --from=${there}/image:v1 / /`],
+      [`FROM ${there}/image:v1`],
+    ])
+      assert.match(await build(...lines), /denied by policy/, lines.join());
+    assert.deepEqual(asked, []);
+  } finally {
+    elsewhere.closeAllConnections();
+    elsewhere.close();
+  }
 });
 
 test('containers of the run do not reach BuildKit, and what is in the cell no more of it than a build needs', async () => {

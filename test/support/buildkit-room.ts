@@ -54,7 +54,15 @@ export class BuildKitRoom {
     const sink = async (bytes: Uint8Array) => void shown.push(Buffer.from(bytes));
     const log = new RunLog({ sink, clock: systemClock, maxBytes: 1024 * 1024, masked });
     const base = createBuildah({ cell, env: {} });
-    const executor = withBuildKit(base, { cell, settings, env: {}, hasNetwork, masked, cacheNamespace });
+    const executor = withBuildKit(base, {
+      cell,
+      settings,
+      env: {},
+      hasNetwork,
+      servers: [server],
+      masked,
+      cacheNamespace,
+    });
     const room = new BuildKitRoom(cell, executor, log, shown);
     await executor.signIn(server, bench.username, bench.password, room.options());
     return room;

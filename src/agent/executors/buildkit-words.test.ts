@@ -82,6 +82,7 @@ test('what the frontend is given', () => {
     'image-resolve-mode': 'pull',
     'add-hosts': 'db=10.0.0.1,six=::1',
     'force-network-mode': 'none',
+    cmdline: 'dockerfile.v0',
     'attest:provenance': 'mode=max',
     'attest:sbom': 'generator=r.test/scan:v1',
   });

@@ -56,7 +56,8 @@ export function frontendValues(task: BuildctlBuild): FrontendValue[] {
     ...(build.target === undefined ? [] : [['target', build.target] as const]),
     ...(build.pulls ? [['image-resolve-mode', 'pull'] as const] : []),
     ...(build.addedHosts.length === 0 ? [] : [['add-hosts', build.addedHosts.map(hostOf).join(',')] as const]),
-    ...(hasNetwork ? [] : [['force-network-mode', 'none'] as const]),
+    // Where a command line was given, BuildKit fetches and runs no other frontend, such as `# syntax=` names.
+    ...(hasNetwork ? [] : [['force-network-mode', 'none'] as const, ['cmdline', 'dockerfile.v0'] as const]),
     ...(output.kind === 'push' ? attestationValues(attestations) : []),
   ];
 }

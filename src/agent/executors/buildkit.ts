@@ -6,6 +6,7 @@ import { RunFailure } from '../run-failure.ts';
 import { type BuildKitAddress, connectBuildKit } from './buildkit-address.ts';
 import { openBuildKitDoor } from './buildkit-door.ts';
 import { loadImages } from './buildkit-load.ts';
+import { sourcePolicyOf } from './buildkit-policy.ts';
 import { BuildKitProgress } from './buildkit-progress.ts';
 import { type Attestations, type BuildOutput, buildctlWords, frontendValues } from './buildkit-words.ts';
 import { type Cell, givenFile } from './cell.ts';
@@ -24,8 +25,10 @@ export type BuildKitParts = {
   readonly settings: BuildKitSettings;
   /** Of HTTP proxies and their like: buildctl asks registries for tokens. */
   readonly env: Readonly<Record<string, string>>;
-  /** Whether RUN reaches what BuildKit's own network reaches, or nothing. */
+  /** Whether a build reaches what BuildKit's own network reaches, or nothing but `servers`. */
   readonly hasNetwork: boolean;
+  /** Registries of the run's installation. */
+  readonly servers: readonly string[];
   /** Builds of another one have other cached folders. */
   readonly cacheNamespace: string;
   /** Texts that no attestation may show. */
@@ -130,12 +133,13 @@ class BuildKitBuilder {
     target: BuildOutput,
     { output, signal }: ExecutorOptions,
   ): Promise<void> {
-    const { cell, env, settings, hasNetwork, cacheNamespace } = this.#parts;
+    const { cell, env, settings, hasNetwork, servers, cacheNamespace } = this.#parts;
     this.#program ??= copyProgram(cell, settings.program);
     const program = await this.#program;
     const attestations = attestationsOf(this.#parts, build);
     const task = { build, output: target, hasNetwork, cacheNamespace, attestations };
     const words = [...buildctlWords(task), '--metadata-file', metadataFile(folder), ...(await trustWords(cell))];
+    if (!hasNetwork) words.push(...(await policyWords(cell, folder, servers)));
     const upstream = await connectBuildKit(settings.address, signal);
     const door = await openBuildKitDoor({
       ...{ cell, upstream, values: frontendValues(task) },
@@ -196,6 +200,12 @@ async function trustWords(cell: Cell): Promise<string[]> {
     '--registry-auth-tlscontext',
     `host=${server},ca=${certificates}/${server}/ca.crt`,
   ]);
+}
+
+async function policyWords(cell: Cell, folder: string, servers: readonly string[]): Promise<string[]> {
+  const path = `${folder}/policy.json`;
+  await cell.read(['tee', '--', path], { input: Buffer.from(sourcePolicyOf(servers)) });
+  return ['--source-policy-file', path];
 }
 
 /** What is in `/usr` is in the cell already. */
