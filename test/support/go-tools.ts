@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { buildpackLifecycle } from './buildpack-lifecycle.ts';
 import { cacheFolder } from './cache-folder.ts';
 import { onceInCache } from './once-in-cache.ts';
 import { RunError, run, tryRun } from './run.ts';
@@ -60,4 +61,5 @@ if (import.meta.main) {
   for (const name of process.argv.length > 2 ? process.argv.slice(2) : goToolNames) {
     console.log(`${name} ${goToolVersion(name)} ${await goTool(name)}`);
   }
+  if (process.argv.length === 2) await buildpackLifecycle();
 }
