@@ -206,7 +206,19 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await patch({ writeEnabled: false }), { ...failed, writeEnabled: false });
     const passed = await patch({ quarantineState: 'Passed', writeEnabled: true });
     assert.deepEqual(passed, { ...failed, quarantineState: 'Passed' });
-    for (const body of [{ quarantineState: 'Perhaps' }, { quarantineDetails: '{' }])
+    const result = { version: '1', summary: [{ severity: 'High', count: 2 }], description: 'x'.repeat(1_024) };
+    const whole = JSON.stringify({ scanner: 'sample', state: 'scan failed', link: 'https://scans.test/1', result });
+    assert.equal((await patch({ quarantineDetails: whole })).quarantineDetails, whole);
+    const wrong: readonly object[] = [
+      { more: 1 },
+      [],
+      { result: { ...result, more: 1 } },
+      { result: { ...result, description: 'x'.repeat(1_025) } },
+      { result: { summary: [{ severity: 'Terrible', count: 1 }] } },
+      { result: { summary: Array.from({ length: 6 }, () => ({ severity: 'Low', count: 1 })) } },
+    ];
+    const details = ['{', ' '.repeat(4_096) + whole, ...wrong.map((each) => JSON.stringify(each))];
+    for (const body of [{ quarantineState: 'Perhaps' }, ...details.map((each) => ({ quarantineDetails: each }))])
       assert.equal((await ask(`PATCH ${path}`, { body: JSON.stringify(body) })).status, 400);
   });
 

@@ -23,7 +23,7 @@ export async function manifestChangeIn(c: Context<Env>, limits: TransferLimits):
   const { data, error } = manifestChangeSchema.safeParse(await jsonIn(c, limits));
   if (error !== undefined)
     throw new BerthError('requestInvalid', {
-      body: `a JSON object with any of ${attributeNames.join(', ')} as true or false, quarantineState (${quarantineStates.join(', ')}) and quarantineDetails is expected`,
+      body: `a JSON object with any of ${attributeNames.join(', ')} as true or false, quarantineState (${quarantineStates.join(', ')}) and quarantineDetails (JSON as text, with any of scanner, state, link and result) is expected`,
     });
   const { quarantineState, quarantineDetails } = data;
   if ((quarantineState ?? quarantineDetails ?? undefined) === undefined) return settingsOf(data);

@@ -64,7 +64,7 @@ export class AttributeChanges {
     });
   }
 
-  /** Also what a scanner says of it. Throws `nameUnknown`, `manifestUnknown`, `requestInvalid`. */
+  /** Also what a scanner says of it. Throws `nameUnknown`, `manifestUnknown`. */
   async manifest(
     place: Place,
     authority: Authority,

@@ -1,10 +1,9 @@
 import type { Digest } from '../../core/digest.ts';
-import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { QuarantineState } from '../../wire/acr/attributes-schema.ts';
 
-/** What a scanner says of a manifest; details are its own JSON. */
+/** What a scanner says of a manifest; details are JSON, as it wrote it. */
 export type Quarantine = { readonly state: QuarantineState; readonly details: string | undefined };
 
 /** What is left out stays. */
@@ -16,7 +15,7 @@ export type QuarantineChange = {
 /** Of a manifest of which no scanner has said anything. */
 export const unquarantined: Quarantine = { state: 'Passed', details: undefined };
 
-/** Answers what holds then; undefined when nothing changes. Throws `requestInvalid` for details that are no JSON. */
+/** Answers what holds then; undefined when nothing changes. */
 export async function changeQuarantine(
   tx: Transaction,
   { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: Digest },
@@ -32,8 +31,6 @@ export async function changeQuarantine(
   const state = change.state ?? before.state;
   const details = change.details ?? before.details;
   if (state === before.state && details === before.details) return undefined;
-  if (details !== undefined && !isJson(details))
-    throw new BerthError('requestInvalid', { quarantineDetails: 'JSON as text is expected' });
   const values = { state, details: details ?? null };
   await tx
     .insertInto('quarantine_states')
@@ -70,14 +67,4 @@ export function quarantineOf(
   row: { readonly state: QuarantineState | null; readonly details: string | null } | undefined,
 ): Quarantine {
   return { state: row?.state ?? unquarantined.state, details: row?.details ?? undefined };
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    // The caller says what is expected.
-    return false;
-  }
 }

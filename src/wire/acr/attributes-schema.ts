@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { areQuarantineDetails, maxQuarantineDetails } from './quarantine-details-schema.ts';
 
 const flag = z.boolean().nullish();
 
@@ -16,7 +17,7 @@ export type QuarantineState = (typeof quarantineStates)[number];
 /** The same of a manifest, with what a scanner says of it: details are JSON as text. Source: ACR semantics, "Quarantine". */
 export const manifestChangeSchema = attributeChangeSchema.extend({
   quarantineState: z.enum(quarantineStates).nullish(),
-  quarantineDetails: z.string().max(16_384).nullish(),
+  quarantineDetails: z.string().max(maxQuarantineDetails).refine(areQuarantineDetails).nullish(),
 });
 
 export const attributesSchema = z.object({
