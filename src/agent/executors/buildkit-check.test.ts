@@ -42,8 +42,15 @@ test('a release that is new enough, or says nothing of itself, builds', async ()
   assert.deepEqual(await check(buildctl('new', { client: 'v0.13.0', daemon: 'v0.33.1-rc2' })), {
     version: '0.33.1-rc2',
     platforms: ['linux/amd64'],
+    missedFixes: [],
   });
-  assert.equal((await check(buildctl('own', { client: 'v1.0.0', daemon: 'v0.0.0+unknown' }))).version, '0.0.0+unknown');
+  const own = await check(buildctl('own', { client: 'v1.0.0', daemon: 'v0.0.0+unknown' }));
+  assert.deepEqual([own.version, own.missedFixes], ['0.0.0+unknown', []]);
+});
+
+test('one that lacks fixes of known escapes builds, and they are named', async () => {
+  const { missedFixes } = await check(buildctl('unpatched', { client: 'v0.33.1', daemon: 'v0.31.0' }));
+  assert.deepEqual(missedFixes, ['GHSA-7236-3392-c5c6', 'GHSA-hw3h-2gp9-cxpv']);
 });
 
 test('an old one is named, with what is needed', async () => {

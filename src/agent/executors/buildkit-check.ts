@@ -3,8 +3,14 @@ import { ProgramError, readProgram } from '../program.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuildKitSettings } from './buildkit.ts';
 import { type BuildKitAddress, connectBuildKit, formatBuildKitAddress } from './buildkit-address.ts';
+import { missedFixes } from './known-escapes.ts';
 
-export type BuildKitFacts = { readonly version: string; readonly platforms: readonly string[] };
+export type BuildKitFacts = {
+  readonly version: string;
+  readonly platforms: readonly string[];
+  /** Known escapes that it lacks the fixes of; none where it does not say which release it is. */
+  readonly missedFixes: readonly string[];
+};
 
 /** The first with machine-readable progress, images of layers as manifests, and attestations. Source: BuildKit's releases. */
 const oldestVersion = [0, 13, 0] as const;
@@ -40,7 +46,8 @@ export async function checkBuildKit(settings: Pick<BuildKitSettings, 'address' |
     .flatMap((worker) => worker.platforms)
     .map(({ os, architecture, variant }) => [os, architecture, variant ?? []].flat().join('/'));
   if (platforms.length === 0) throw new RunFailure(`BuildKit at ${name} has no worker: enable one`);
-  return { version, platforms: [...new Set(platforms)] };
+  const missed = isRelease(version) ? missedFixes('buildkit', version) : [];
+  return { version, platforms: [...new Set(platforms)], missedFixes: missed };
 }
 
 function tlsWords(address: BuildKitAddress): string[] {
@@ -54,11 +61,15 @@ function refused(name: string, cause: unknown): never {
   throw new RunFailure(`BuildKit at ${name} refuses: ${reason}. Check what it allows, and its TLS`);
 }
 
+function isRelease(version: string): boolean {
+  return !version.startsWith('0.0.0') && version !== 'unknown';
+}
+
 /** One built without a version says 0.0.0+unknown: nothing is held against it. */
 function requireNew(what: string, text: string, help: string): string {
   const found = /v(\d+\.\d+\.\d+\S*)/.exec(text)?.[1] ?? 'unknown';
   const parts = found.split(/[.+-]/).slice(0, 3).map(Number);
-  if (found.startsWith('0.0.0') || found === 'unknown') return found;
+  if (!isRelease(found)) return found;
   const difference = oldestVersion.map((part, at) => (parts[at] ?? 0) - part).find((step) => step !== 0) ?? 0;
   if (difference >= 0) return found;
   throw new RunFailure(`${what} is ${found}, and ${oldestVersion.join('.')} is needed: ${help}`);

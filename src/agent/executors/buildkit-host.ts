@@ -9,13 +9,14 @@ export async function checkHostWith(settings: BuildKitSettings | undefined): Pro
   const host = await checkHost();
   if (settings === undefined) return host;
   try {
-    const { version, platforms } = await checkBuildKit(settings);
+    const { version, platforms, missedFixes } = await checkBuildKit(settings);
     const words = `BuildKit ${version} at ${formatBuildKitAddress(settings.address)} builds for ${platforms.join(', ')}`;
     const note = `${words}; how it keeps builds apart is its operator's to say`;
+    const lacks = `BuildKit ${version} lacks the fixes of ${missedFixes.join(', ')}: start a newer buildkitd there`;
     return {
       ...host,
       executor: `${host.executor}, BuildKit ${version}`.slice(0, 100),
-      warnings: [...host.warnings, note],
+      warnings: [...host.warnings, note, ...(missedFixes.length === 0 ? [] : [lacks])],
     };
   } catch (cause) {
     return { ...host, missing: [...host.missing, reasonOf(cause)] };

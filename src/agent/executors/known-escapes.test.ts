@@ -16,6 +16,9 @@ describe('which fixes of known escapes a program lacks', () => {
     ['buildah', 'buildah version 1.33.7', ['CVE-2024-9407', 'CVE-2024-9675', 'CVE-2024-11218', 'CVE-2025-52881']],
     ['buildah', 'buildah version 1.36.9', ['CVE-2024-9407', 'CVE-2024-9675', 'CVE-2024-11218', 'CVE-2025-52881']],
     ['buildah', 'buildah version 2.0.0', []],
+    ['buildkit', 'BuildKit: github.com/moby/buildkit v0.33.1 0123456', []],
+    ['buildkit', 'BuildKit: github.com/moby/buildkit v0.31.1', ['GHSA-hw3h-2gp9-cxpv']],
+    ['buildkit', '0.13.0', ['CVE-2026-33747', 'CVE-2026-33748', 'GHSA-7236-3392-c5c6', 'GHSA-hw3h-2gp9-cxpv']],
   ] as const)
     test(`${program}: ${text.split('\n')[0]}`, () => assert.deepEqual(missedFixes(program, text), missed));
 

@@ -7,9 +7,9 @@ type Escape = {
   readonly patched?: readonly string[];
 };
 
-export type ContainerProgram = 'runc' | 'buildah';
+export type ContainerProgram = 'runc' | 'buildah' | 'buildkit';
 
-/** Source: release notes and security advisories of opencontainers/runc and containers/buildah; DSA-5615 for Debian's runc. */
+/** Source: release notes and security advisories of opencontainers/runc, containers/buildah and moby/buildkit (from 0.13 on); DSA-5615 for Debian's runc. */
 const escapes: Readonly<Record<ContainerProgram, readonly Escape[]>> = {
   runc: [
     { id: 'CVE-2024-21626', fixedIn: ['1.1.12'], patched: ['1.1.5+ds1-1+deb12u1'] },
@@ -25,6 +25,12 @@ const escapes: Readonly<Record<ContainerProgram, readonly Escape[]>> = {
     { id: 'CVE-2024-9675', fixedIn: ['1.37.5'] },
     { id: 'CVE-2024-11218', fixedIn: ['1.38.1'] },
     { id: 'CVE-2025-52881', fixedIn: ['1.42.1'] },
+  ],
+  buildkit: [
+    { id: 'CVE-2026-33747', fixedIn: ['0.28.1'] },
+    { id: 'CVE-2026-33748', fixedIn: ['0.28.1'] },
+    { id: 'GHSA-7236-3392-c5c6', fixedIn: ['0.31.1'] },
+    { id: 'GHSA-hw3h-2gp9-cxpv', fixedIn: ['0.31.2'] },
   ],
 };
 
