@@ -165,10 +165,10 @@ test('a run that takes longer than its time limit is ended and told so, and noth
   const runId = await scheduleLongBuild(bench.server, 'sleep 5678');
   // Nobody may ask for less than five minutes.
   const database = new DatabaseSync(join(bench.server.dataFolder, 'berth.sqlite'), { timeout: 5_000 });
-  database.prepare('update runs set timeout_seconds = 25 where run_id = ?').run(runId);
+  database.prepare('update runs set timeout_seconds = 40 where run_id = ?').run(runId);
   database.close();
   const agent = startAgent('limited');
-  await waitFor('it is at work', 25_000, () => isRunning('sleep\x005678\0'));
+  await waitFor('it is at work', 40_000, () => isRunning('sleep\x005678\0'));
   const [room = ''] = runsOf('limited');
   assert.match(room, new RegExp(`^${runId}-`));
   const { status, runErrorMessage } = await endOf(runId);
