@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import type { RegistryCredential } from '../../wire/builds/agent-protocol.ts';
 import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts';
 import { parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
@@ -6,6 +7,7 @@ import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
+import { credentialsFor } from './pack-credentials.ts';
 import { digestIn, runImageIn } from './pack-report.ts';
 import { type PackBuild, parsePackBuild } from './pack-words.ts';
 
@@ -76,7 +78,7 @@ export async function packCommand(
   const image = withRegistry(asked.image, own, room.registries);
   const tags = [image, ...asked.tags.map((tag) => withRegistry(tag, own, room.registries))];
   const folder = join(room.cell.folder, 'pack', step.id);
-  const mounts = await prepare(room, step, asked, { folder, signal });
+  const mounts = await prepare(room, step, asked, { tags, folder, signal });
   const flags = [
     ...['-app=/workspace', '-layers=/layers', '-platform=/platform', '-report=/layers/report.toml'],
     ...(asked.runImage === undefined ? [] : [`-run-image=${asked.runImage}`]),
@@ -114,8 +116,8 @@ type Surroundings = { readonly folder: string; readonly signal: AbortSignal };
 async function prepare(
   { cell, workspace, order }: RunRoom,
   step: TaskStep,
-  { path, env }: PackBuild,
-  { folder, signal }: Surroundings,
+  { path, env, builder, runImage = builder }: PackBuild,
+  { tags, folder, signal }: Surroundings & { readonly tags: readonly string[] },
 ): Promise<ReadonlyMap<string, string>> {
   const written = path.startsWith('/') ? path : join(step.workingDirectory ?? '/workspace', path);
   const below = /^\/workspace(\/.*)?$/.exec(written)?.[1] ?? (written === '/workspace' ? '' : undefined);
@@ -137,7 +139,7 @@ async function prepare(
       signal,
     });
   for (const [name, value] of env) await write(`platform/env/${name}`, value);
-  await write('auth/registries', authOf(order.credentials), '077');
+  await write('auth/registries', authOf(credentialsFor([...tags, builder, runImage], order.credentials)), '077');
   if (order.caCertificate !== undefined) await write('certificates/registry.crt', order.caCertificate);
   return new Map([
     ['/workspace', at('app')],
@@ -149,7 +151,7 @@ async function prepare(
 }
 
 /** Source: buildpacks platform specification, "Registry Authentication". */
-function authOf(credentials: RunRoom['order']['credentials']): string {
+function authOf(credentials: readonly RegistryCredential[]): string {
   const headers = credentials.map(({ server, username, password }) => [
     server,
     `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,

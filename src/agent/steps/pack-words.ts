@@ -24,7 +24,7 @@ const shortNames = new Map([
 ]);
 const withValue = new Set([
   ...['--builder', '--env', '--path', '--tag', '--run-image', '--default-process', '--pull-policy'],
-  // They change nothing here: every image is published, and every builder is kept from what is not its run's.
+  // They change nothing here: every image is published, and no builder is trusted less than others: each has what pushes its image.
   ...['--network', '--trust-builder'],
 ]);
 const alone = new Set([
