@@ -1,4 +1,4 @@
-import { type Kysely, type Migration, Migrator } from 'kysely';
+import { type Kysely, type Migration, Migrator, sql } from 'kysely';
 import type { Database } from './database.ts';
 import { registryMigration } from './migrations/001-registry.ts';
 import { resourcesMigration } from './migrations/002-resources.ts';
@@ -58,13 +58,31 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
 export async function migrate(db: Kysely<Schema>, kind: Database['kind']): Promise<void> {
   const known = migrations(kind);
   if (await isAhead(db, Object.keys(known))) return;
-  const migrator = new Migrator({ db, provider: { getMigrations: async () => known } });
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => patient(known, kind) } });
   const { error } = await migrator.migrateToLatest();
   if (error === undefined) return;
   // A newer program may have migrated between the look above and the lock.
   if (await isAhead(db, Object.keys(known))) return;
   throw error;
 }
+
+/** While one waits for a table in PostgreSQL, every other query of that table waits behind it: it soon gives way. */
+function patient(known: Record<string, Migration>, kind: Database['kind']): Record<string, Migration> {
+  if (kind === 'sqlite') return known;
+  return Object.fromEntries(
+    Object.entries(known).map(([name, { up }]) => [
+      name,
+      {
+        up: async (db: Kysely<unknown>) => {
+          await sql`set local lock_timeout = ${sql.lit(tableWaitMs)}`.execute(db);
+          await up(db);
+        },
+      },
+    ]),
+  );
+}
+
+const tableWaitMs = 2_000;
 
 /** Whether a migration, by its name, leaves everything as it was that a program without it relies on. */
 export function isAddition(name: string): boolean {

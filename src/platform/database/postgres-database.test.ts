@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
-import { CompiledQuery, Kysely, sql } from 'kysely';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
 import { Client, Pool } from 'pg';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { systemClock } from '../system-clock.ts';
 import type { Database } from './database.ts';
+import { migrations } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import type { Schema } from './schema.ts';
 import { sendAhead } from './send-ahead.ts';
@@ -134,6 +136,34 @@ forEachDatabase((name, open, placeOf) => {
       read.rows.map((row) => row.count),
       [0],
     );
+  });
+
+  test('a migration that waits for a long reader lets others go on meanwhile, and runs again', async () => {
+    const database = await open();
+    const connectionString = placeOf(database).location;
+    const pool = new Pool({ connectionString, max: 2, statement_timeout: 10_000 });
+    const before = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock) });
+    await sql`drop schema public cascade`.execute(before);
+    await sql`create schema public`.execute(before);
+    const early = Object.fromEntries(Object.entries(migrations('postgres')).filter(([migration]) => migration < '011'));
+    const migrator = new Migrator({ db: before, provider: { getMigrations: async () => early } });
+    assert.equal((await migrator.migrateToLatest()).error, undefined);
+    const read = sql`select count(*) from registries`;
+    const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
+    const reader = before.transaction().execute(async (tx) => {
+      await read.execute(tx);
+      await isOver;
+    });
+    const migrated = open({ again: database });
+    await sleep(1_000);
+    const startMs = performance.now();
+    await read.execute(before);
+    const waitedMs = performance.now() - startMs;
+    end();
+    await reader;
+    await (await migrated).close();
+    await pool.end();
+    assert.ok(waitedMs < 3_000, `${waitedMs} ms`);
   });
 
   test('a transaction that swallowed the error of a statement does not pass for committed', async () => {

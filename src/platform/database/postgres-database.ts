@@ -5,7 +5,7 @@ import type { Ids } from '../ids.ts';
 import type { Database, Transaction, TransactionOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
-import { isLostRace, isTransient } from './postgres-fault.ts';
+import { isLockTimeout, isLostRace, isTransient } from './postgres-fault.ts';
 import type { Schema } from './schema.ts';
 import { sendAhead } from './send-ahead.ts';
 
@@ -107,7 +107,7 @@ async function retried<T>(attempt: () => Promise<Outcome<T>>, clock: Clock, ids:
 
 /**
  * On a connection of its own, without the time-outs of normal work: a migration may take minutes. It runs again where it lost a race
- * with the servers at work.
+ * with the servers at work, or they hold for long what it has to lock.
  */
 async function migrateOnce(url: string, clock: Clock): Promise<Outcome<void>> {
   const pool = openPool({ connectionString: url, max: 1 });
@@ -117,7 +117,8 @@ async function migrateOnce(url: string, clock: Clock): Promise<Outcome<void>> {
     await migrate(queries, 'postgres');
     return { kind: 'done', value: undefined };
   } catch (error) {
-    return { kind: 'failed', error, mayRetry: error instanceof Error && isLostRace(error.cause) };
+    const mayRetry = error instanceof Error && (isLostRace(error.cause) || isLockTimeout(error.cause));
+    return { kind: 'failed', error, mayRetry };
   } finally {
     await pool.end();
   }

@@ -8,8 +8,9 @@ const deadlockDetected = '40P01';
 const diskFull = '53100';
 const featureNotSupported = '0A000';
 const readOnlyTransaction = '25006';
+const lockNotAvailable = '55P03';
 /** Too many connections, lock and statement time-outs. */
-const busyCodes = new Set(['53300', '55P03', '57014']);
+const busyCodes = new Set(['53300', lockNotAvailable, '57014']);
 /** The server stops, crashed, or is starting; or ended a transaction that stood idle. */
 const lostCodes = new Set(['57P01', '57P02', '57P03', '25P03', '57P05']);
 /** What Node reports when a connection breaks or cannot be made. */
@@ -43,6 +44,11 @@ export function isTransient(fault: unknown): boolean {
 export function isLostRace(error: unknown): boolean {
   const code = codeOf(error);
   return code === serializationFailure || code === deadlockDetected || isStalePlan(error);
+}
+
+/** Somebody else holds what a statement has to lock, for longer than it may wait. */
+export function isLockTimeout(error: unknown): boolean {
+  return codeOf(error) === lockNotAvailable;
 }
 
 /** A statement that this connection prepared before the table got other columns; the next version of the program is being started. */
