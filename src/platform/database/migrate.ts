@@ -17,7 +17,6 @@ import { buildsMigration } from './migrations/016-builds.ts';
 import { tasksMigration } from './migrations/017-tasks.ts';
 import { upkeepIndexesMigration } from './migrations/018-adds-upkeep-indexes.ts';
 import { quarantineStatesMigration } from './migrations/019-adds-quarantine-states.ts';
-import { lastingQuarantineStatesMigration } from './migrations/020-changes-quarantine-states.ts';
 import { principalNamesMigration } from './migrations/021-adds-principal-names.ts';
 import type { Schema } from './schema.ts';
 
@@ -45,7 +44,6 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
     '017-tasks': tasksMigration(kind),
     '018-adds-upkeep-indexes': upkeepIndexesMigration(),
     '019-adds-quarantine-states': quarantineStatesMigration(kind),
-    '020-changes-quarantine-states': lastingQuarantineStatesMigration(kind),
     '021-adds-principal-names': principalNamesMigration(kind),
   };
 }
