@@ -11,6 +11,8 @@ export type Needles = readonly string[];
 const decompress = promisify(zstdDecompress);
 /** What a batch becomes is made in one piece, where it is not uncommonly large: each piece waits for its turn. */
 const usualRatio = 32;
+/** What is small is opened sooner than another thread has begun. */
+const smallBytes = 8 * 1024;
 const leastChunkBytes = 16 * 1024;
 const mostChunkBytes = 2 * 1024 * 1024;
 const lineEnd = 0x0a;
@@ -34,7 +36,7 @@ export function recordsOfBatch({ stream, seq, bytes }: StoredBatch, needles: rea
 type Place = { readonly atMicros: number; readonly index: number; readonly start: number; readonly end: number };
 
 /**
- * A batch of which few lines are wanted: only they are read. To read all of two thousand lines takes as long as twenty pages may,
+ * A batch of which few lines are wanted: only they are read. To read all lines takes longer than to look for some,
  * and the whole text is never made.
  */
 export class AccessBatch {
@@ -48,7 +50,11 @@ export class AccessBatch {
 
   static async open(batch: StoredBatch): Promise<AccessBatch> {
     const chunkSize = Math.min(Math.max(batch.bytes.byteLength * usualRatio, leastChunkBytes), mostChunkBytes);
-    return new AccessBatch(batch, await decompress(batch.bytes, { chunkSize }));
+    const isSmall = batch.bytes.byteLength <= smallBytes;
+    const plain = isSmall
+      ? zstdDecompressSync(batch.bytes, { chunkSize })
+      : await decompress(batch.bytes, { chunkSize });
+    return new AccessBatch(batch, plain);
   }
 
   /** Lines of this span of time, both ends included, in which each of the needles has one of its texts; newest first. */

@@ -1,7 +1,7 @@
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
-import { AccessBatch, type Needles } from './access-batch.ts';
+import { AccessBatch, type Needles, type StoredBatch } from './access-batch.ts';
 import { indexAccesses } from './audit-index.ts';
 import { type AuditCategory, type AuditRecord, recordOfEvent } from './audit-record.ts';
 import { longestPieceMicros, type Piece, termOf } from './audit-terms.ts';
@@ -45,10 +45,12 @@ export type AuditQueryParts = {
 };
 
 /** A page ends early rather than take longer: the next one goes on. */
-const longestMs = 20;
+const longestMs = 35;
 const piecesAtOnce = 50;
 /** Batches that are opened before it is known whether they are needed. */
 const mostAhead = 3;
+/** Batches of the pieces up to each of these are read at once: most pages need the first alone. */
+const groupEnds = [1, 4, 16, piecesAtOnce];
 
 type PieceSpan = Piece & { readonly firstAtMicros: number; readonly lastAtMicros: number };
 
@@ -232,10 +234,11 @@ function accessesOf(
   return found;
 }
 
-/** Batches of a row of pieces: the more were looked at already, the more are opened before they are asked for. */
+/** Batches of a row of pieces: the more were looked at already, the more are read and opened before they are asked for. */
 class BatchesAhead {
   readonly #database: Database;
   readonly #pieces: readonly PieceSpan[];
+  readonly #read = new Map<number, Promise<ReadonlyMap<string, StoredBatch>>>();
   readonly #opened = new Map<number, Promise<AccessBatch | undefined>>();
 
   constructor(database: Database, pieces: readonly PieceSpan[]) {
@@ -254,22 +257,44 @@ class BatchesAhead {
   #begin(at: number): void {
     const piece = this.#pieces[at];
     if (piece?.source !== 'access' || this.#opened.has(at)) return;
-    const batch = openBatch(this.#database, piece);
+    const batch = this.#stored(at, piece).then((row) => row && AccessBatch.open(row));
     batch.catch(() => {
       // Told to whoever asks for it, if anybody does.
     });
     this.#opened.set(at, batch);
   }
+
+  async #stored(at: number, { stream, firstSeq }: PieceSpan): Promise<StoredBatch | undefined> {
+    const end = groupEnds.find((each) => at < each) ?? at + 1;
+    const start = groupEnds.findLast((each) => each <= at) ?? 0;
+    const rows = this.#read.get(end) ?? readBatches(this.#database, this.#pieces.slice(start, end), end - start);
+    this.#read.set(end, rows);
+    return (await rows).get(placeOf(stream, firstSeq));
+  }
 }
 
-async function openBatch({ read }: Database, { stream, firstSeq: seq }: Piece): Promise<AccessBatch | undefined> {
-  const row = await read
-    .selectFrom('access_batches')
-    .select('bytes')
-    .where('stream', '=', stream)
-    .where('seq', '=', seq)
-    .executeTakeFirst();
-  return row === undefined ? undefined : await AccessBatch.open({ stream, seq, bytes: row.bytes });
+/** Batches of pieces, one query for each stream of them; there are only a few such queries, as a seq may be in one twice. */
+async function readBatches({ read }: Database, pieces: readonly PieceSpan[], count: number) {
+  const batches = new Map<string, StoredBatch>();
+  const ofStreams = Map.groupBy(
+    pieces.filter(({ source }) => source === 'access'),
+    ({ stream }) => stream,
+  );
+  for (const [stream, ofStream] of ofStreams) {
+    const seqs = Array.from({ length: count }, (_, at) => ofStream[at % ofStream.length]?.firstSeq ?? 0);
+    const rows = await read
+      .selectFrom('access_batches')
+      .select(['seq', 'bytes'])
+      .where('stream', '=', stream)
+      .where('seq', 'in', seqs)
+      .execute();
+    for (const { seq, bytes } of rows) batches.set(placeOf(stream, seq), { stream, seq, bytes });
+  }
+  return batches;
+}
+
+function placeOf(stream: string, seq: number): string {
+  return `${stream}/${seq}`;
 }
 
 /** Texts that a line has somewhere when it is wanted: most lines need not be read then. */

@@ -127,6 +127,36 @@ forEachDatabase((_, open) => {
     await here.close();
   });
 
+  test('a page is full of lines that are scattered over a hundred batches of two servers', async () => {
+    const here = await installation();
+    const other = createAccessLog({ database: here.database, clock: systemClock, ids, log });
+    const times = Array.from({ length: 130 }, (_, index) => index);
+    for (const index of times) {
+      here.pull('team/app', index % 2 === 0 ? 'olivia' : 'otto');
+      here.pull('team/other', 'noah');
+      if (index % 10 === 0) {
+        const uid = { kind: 'pull', registryUid: 'contoso', repository: 'team/app', identity: 'olivia' } as const;
+        other.record({ ...uid, address: '192.0.2.9', correlationId: 'c3', status: 200 });
+        await other.flush();
+      }
+      await here.settle();
+    }
+    await other.close();
+    await here.close();
+    const parts = { ...here, clock: { ...systemClock, monotonicMs: () => 0 }, tenantUid };
+    const filter = { scope: 'contoso', identity: 'olivia', repository: 'team/app' };
+    const first = await auditPage(parts, filter, { limit: 70 });
+    const second = await auditPage(parts, filter, { after: first.next, limit: 70 });
+    const records = [...first.records, ...second.records];
+    assert.deepEqual([first.records.length, second.records.length, second.next], [70, 8, undefined]);
+    assert.equal(new Set(records.map(({ id }) => id)).size, 78);
+    assert.deepEqual(
+      records.map(({ atMicros }) => atMicros),
+      records.map(({ atMicros }) => atMicros).toSorted((a, b) => b - a),
+    );
+    assert.ok(records.every(({ identity, repository }) => identity === 'olivia' && repository === 'team/app'));
+  });
+
   test('filters: who, what, where, when', async () => {
     const here = await installation();
     await here.push('app', 'v1', 'Olivia');

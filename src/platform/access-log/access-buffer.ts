@@ -1,7 +1,9 @@
 import type { Access } from './access-log.ts';
 
-/** A batch is written early when it holds this many accesses. */
+/** So many accesses are written before their second is over. */
 const largeCount = 2_000;
+/** In one batch: whoever looks for one line reads the whole batch that it is in. */
+const batchCount = 250;
 /** Characters kept at most; what would go beyond is dropped and counted. */
 const maxLength = 16 * 1024 * 1024;
 /** Characters of an access beside its variable texts. */
@@ -38,7 +40,7 @@ export class AccessBuffer {
 
   /** Empties the buffer, up to one batch; undefined when there is nothing to write. */
   take(nowMicros: number): Taken | undefined {
-    const entries = this.#entries.splice(0, largeCount);
+    const entries = this.#entries.splice(0, batchCount);
     if (entries.length === 0 && this.#dropped === 0) return undefined;
     this.#denials.clear();
     this.#length -= entries.reduce((sum, entry) => sum + lengthOf(entry.access), 0);

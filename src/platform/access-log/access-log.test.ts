@@ -22,6 +22,14 @@ async function batches(database: Database) {
   return rows.map((row) => ({ ...row, text: zstdDecompressSync(row.bytes).toString('utf8') }));
 }
 
+function assertChained(written: Awaited<ReturnType<typeof batches>>): void {
+  let previous = '0'.repeat(64);
+  for (const { hash, bytes } of written) {
+    assert.equal(hash, createHash('sha256').update(previous).update(bytes).digest('hex'));
+    previous = hash;
+  }
+}
+
 forEachDatabase((_name, open) => {
   const logOn = async () => {
     const lines: string[] = [];
@@ -58,17 +66,30 @@ forEachDatabase((_name, open) => {
     });
   });
 
+  test('many at once are written together, in batches short enough to look for a line in', async () => {
+    const { database, accessLog } = await logOn();
+    for (let index = 0; index < 2_600; index++) accessLog.record(access('pull', { tag: `v${index}` }));
+    await accessLog.close();
+    const written = await batches(database);
+    assert.deepEqual(
+      written.map(({ seq, count }) => [seq, count]),
+      [...Array.from({ length: 10 }, (_, index) => [index + 1, 250]), [11, 100]],
+    );
+    const tags = written.flatMap(({ text }) => text.trimEnd().split('\n')).map((line) => JSON.parse(line).tag);
+    assert.deepEqual(
+      tags,
+      Array.from({ length: 2_600 }, (_, index) => `v${index}`),
+    );
+    assertChained(written);
+  });
+
   test('each batch carries the hash of the one before', async () => {
     const { database, accessLog } = await logOn();
     for (const tag of ['a', 'b', 'c']) {
       accessLog.record(access('pull', { tag }));
       await accessLog.flush();
     }
-    let previous = '0'.repeat(64);
-    for (const batch of await batches(database)) {
-      assert.equal(batch.hash, createHash('sha256').update(previous).update(batch.bytes).digest('hex'));
-      previous = batch.hash;
-    }
+    assertChained(await batches(database));
     await accessLog.close();
   });
 

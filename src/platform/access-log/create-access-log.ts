@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import type { Ids } from '../ids.ts';
 import type { Log } from '../log.ts';
-import { AccessBuffer } from './access-buffer.ts';
+import { AccessBuffer, type Taken } from './access-buffer.ts';
 import type { Access, AccessLog } from './access-log.ts';
 
 export type AccessLogOptions = {
@@ -16,6 +16,8 @@ export type AccessLogOptions = {
 };
 
 const flushMs = 1_000;
+/** In one transaction. */
+const batchesAtOnce = 8;
 
 /** The access log in the metadata database; its stream begins anew with each process. */
 export function createAccessLog(options: AccessLogOptions): AccessLog {
@@ -43,8 +45,8 @@ class BatchWriter {
   readonly #stop = new AbortController();
   readonly #buffer = new AccessBuffer();
   #previous: Pick<Batch, 'seq' | 'hash'> = { seq: 0, hash: '0'.repeat(64) };
-  /** Made but not known to be written: written again with the same bytes until the database confirms it. */
-  #unsent: Batch | undefined;
+  /** Made but not known to be written: written again with the same bytes until the database confirms them. */
+  #unsent: readonly Batch[] = [];
   #timer: Promise<void> | undefined;
   #flushing: Promise<void> | undefined;
 
@@ -94,17 +96,26 @@ class BatchWriter {
 
   async #writeAll(): Promise<void> {
     while (true) {
-      this.#unsent ??= this.#nextBatch();
-      if (this.#unsent === undefined) return;
+      if (this.#unsent.length === 0) this.#unsent = this.#nextBatches();
+      if (this.#unsent.length === 0) return;
       await this.#write(this.#unsent);
-      this.#previous = this.#unsent;
-      this.#unsent = undefined;
+      this.#unsent = [];
     }
   }
 
-  #nextBatch(): Batch | undefined {
-    const taken = this.#buffer.take(this.#options.clock.nowMicros());
-    if (taken === undefined) return undefined;
+  #nextBatches(): Batch[] {
+    const batches: Batch[] = [];
+    while (batches.length < batchesAtOnce) {
+      const taken = this.#buffer.take(this.#options.clock.nowMicros());
+      if (taken === undefined) break;
+      const batch = this.#batchOf(taken);
+      batches.push(batch);
+      this.#previous = batch;
+    }
+    return batches;
+  }
+
+  #batchOf(taken: Taken): Batch {
     // A twentieth of the size, for less than what writing it all would cost.
     const bytes = zstdCompressSync(taken.lines);
     const { firstAtMicros: first_at, lastAtMicros: last_at, count } = taken;
@@ -112,12 +123,12 @@ class BatchWriter {
     return { stream: this.#stream, seq: this.#previous.seq + 1, first_at, last_at, count, hash, bytes };
   }
 
-  async #write(batch: Batch): Promise<void> {
+  async #write(batches: readonly Batch[]): Promise<void> {
     await this.#options.database.transaction(
       (tx) =>
         tx
           .insertInto('access_batches')
-          .values(batch)
+          .values(batches)
           .onConflict((conflict) => conflict.columns(['stream', 'seq']).doNothing())
           .execute(),
       { mayBeLost: true },
