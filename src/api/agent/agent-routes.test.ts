@@ -16,7 +16,12 @@ forEachDatabase((_, open) => {
 
   /** Asks for a run; what happens meanwhile happens between the first look for one and the second. */
   const lease = async (token: string, meanwhile: () => Promise<void>) => {
-    const queue = new QueueWatch({ clock: { ...systemClock, sleep: meanwhile }, journal: builds.journal });
+    let happened: Promise<void> | undefined;
+    const sleep = async () => {
+      happened ??= meanwhile();
+      await happened;
+    };
+    const queue = new QueueWatch({ clock: { ...systemClock, sleep }, journal: builds.journal });
     const routes = agentRoutes({
       builds: { ...builds, queue, runBuiltIn: async function* () {} },
       transfer: { minBytesPerSecond: 1, windowMs: 30_000 },
