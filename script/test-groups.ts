@@ -55,13 +55,15 @@ export const testGroups: readonly TestGroup[] = [
   ]),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
-  files(
-    'postgres-clients',
-    `${clientsOnPostgres.join(', ')} against a server on PostgreSQL`,
-    4,
-    clientsOnPostgres.map((name) => `test/end-to-end/${name}.test.ts`),
-    1,
-    { BERTH_TEST_DATABASE: 'postgres' },
+  besideAzure(
+    files(
+      'postgres-clients',
+      `${clientsOnPostgres.join(', ')} against a server on PostgreSQL`,
+      4,
+      clientsOnPostgres.map((name) => `test/end-to-end/${name}.test.ts`),
+      1,
+      { BERTH_TEST_DATABASE: 'postgres' },
+    ),
   ),
   azure('az', "Debian's Azure CLI 2.45: groups, registries, sign-in, templates, wrong requests", 8, [
     'az-control-plane',
@@ -126,12 +128,14 @@ export const testGroups: readonly TestGroup[] = [
     'azure-registry-sign-in',
   ]),
   files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
-  files(
-    'events',
-    'subscriptions, the live stream of events, time travel',
-    3,
-    ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts', 'test/end-to-end/tag-moves.test.ts'],
-    1,
+  besideAzure(
+    files(
+      'events',
+      'subscriptions, the live stream of events, time travel',
+      3,
+      ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts', 'test/end-to-end/tag-moves.test.ts'],
+      1,
+    ),
   ),
   files('throttling', 'skopeo waits out a refusal, two workers', 3, ['test/end-to-end/throttling.test.ts'], 1),
   program('bench', 'the benchmark runs and its answers are right', 3, [
@@ -162,6 +166,11 @@ function builds(name: string, meaning: string, minutes: number, patterns: readon
 
 function withOwnMounts({ work, ...group }: TestGroup): TestGroup {
   return { ...group, work: work.kind === 'files' ? { ...work, hasOwnMounts: true } : work };
+}
+
+/** In the lane of Azure's clients, which has room. */
+function besideAzure(group: TestGroup): TestGroup {
+  return { ...group, lane: 'azure' };
 }
 
 /** Two files at once: an `az` command keeps one core busy for a second, and each file has servers and folders of its own. */
