@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { lookup } from 'node:dns/promises';
-import { copyFileSync, cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
@@ -14,9 +14,13 @@ const dependency = { name: 'is-number', version: '7.0.0' };
 const setting = async (name: string) => (await tryRun('npm', ['config', 'get', name])).stdout.trim();
 const origin = await setting('registry');
 const authorities = await setting('cafile');
-const programs = (await tryRun('npm', ['root', '-g'])).stdout.trim();
+const npm = dirname(dirname(realpathSync((await tryRun('sh', ['-c', 'command -v npm'])).stdout.trim() || '/')));
 const reached = await tryRun('npm', ['view', `${dependency.name}@${dependency.version}`, 'version']);
-const skip = reached.stdout.includes(dependency.version) ? false : 'npm reaches no registry of packages from here';
+const skip = !reached.stdout.includes(dependency.version)
+  ? 'npm reaches no registry of packages from here'
+  : existsSync(join(npm, 'node_modules'))
+    ? false
+    : 'what npm needs is not in one folder here, as in the image';
 
 let bench: Workbench;
 let az: AzMachine;
@@ -67,7 +71,7 @@ CMD ["node", "/app/app.js"]
   // The one that Node needs and the smallest Debian does not have.
   const [, atomic = ''] = /libatomic\S+ => (\S+)/.exec((await run('ldd', [process.execPath])).stdout) ?? [];
   if (atomic !== '') copyFileSync(atomic, join(folder, 'libraries', basename(atomic)));
-  cpSync(join(programs, 'npm'), join(folder, 'npm'), { recursive: true, verbatimSymlinks: true });
+  cpSync(npm, join(folder, 'npm'), { recursive: true, verbatimSymlinks: true });
   if (authorities === 'null' || authorities === '') writeFileSync(join(folder, 'authorities.crt'), '');
   else copyFileSync(authorities, join(folder, 'authorities.crt'));
   const output = await az.type(`az acr build -r local -t node-app:v1 --build-arg ORIGIN=${origin} ${folder}`);

@@ -23,7 +23,8 @@ export function hideValues(
   /** Begins the line of words. */
   readonly before: readonly string[];
 } {
-  const isHidden = ({ name }: NamedValue) => canHide(name);
+  // A builder takes a variable that is empty for one that is not there.
+  const isHidden = ({ name, value }: NamedValue) => canHide(name) && value !== '';
   // The last of a name counts.
   const last = [...new Map(values.map((value) => [value.name, value])).values()];
   const hidden = last.filter(isHidden);
