@@ -13,7 +13,8 @@ import { run, tryRun } from '../support/run.ts';
 const dependency = { name: 'is-number', version: '7.0.0' };
 const setting = async (name: string) => (await tryRun('npm', ['config', 'get', name])).stdout.trim();
 const origin = await setting('registry');
-const authorities = await setting('cafile');
+const configured = await setting('cafile');
+const authorities = existsSync(configured) ? configured : (process.env.NODE_EXTRA_CA_CERTS ?? '');
 const npm = dirname(dirname(realpathSync((await tryRun('sh', ['-c', 'command -v npm'])).stdout.trim() || '/')));
 const reached = await tryRun('npm', ['view', `${dependency.name}@${dependency.version}`, 'version']);
 const skip = !reached.stdout.includes(dependency.version)
@@ -72,7 +73,7 @@ CMD ["node", "/app/app.js"]
   const [, atomic = ''] = /libatomic\S+ => (\S+)/.exec((await run('ldd', [process.execPath])).stdout) ?? [];
   if (atomic !== '') copyFileSync(atomic, join(folder, 'libraries', basename(atomic)));
   cpSync(npm, join(folder, 'npm'), { recursive: true, verbatimSymlinks: true });
-  if (authorities === 'null' || authorities === '') writeFileSync(join(folder, 'authorities.crt'), '');
+  if (authorities === '') writeFileSync(join(folder, 'authorities.crt'), '');
   else copyFileSync(authorities, join(folder, 'authorities.crt'));
   const output = await az.type(`az acr build -r local -t node-app:v1 --build-arg ORIGIN=${origin} ${folder}`);
   assert.match(output, /added 1 package/);
