@@ -161,6 +161,8 @@ forEachDatabase((_, open) => {
     const here = await installation();
     await here.push('app', 'v1', 'Olivia');
     await here.push('web', 'v1', 'Victor');
+    // The clock of a pull counts whole milliseconds, that of PostgreSQL parts of them.
+    await systemClock.sleep(5);
     here.pull('app', 'victor');
     await here.settle();
     const names = async (filter: Parameters<Installation['all']>[0]) =>
