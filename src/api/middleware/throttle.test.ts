@@ -91,6 +91,13 @@ test('who has spent the requests of a minute is told how long to wait, and the a
   );
 });
 
+test('Retry-After is no second longer than the pause where the last bits of the clock are rounded up', async () => {
+  const { ask, clock } = sample();
+  clock.advance(10_000.0369);
+  for (let index = 0; index < 500; index++) await ask('/v2/delete');
+  assert.equal((await ask('/v2/delete')).headers.get('retry-after'), '60');
+});
+
 test('where throttling is off, nothing is said to those who signed in, and strangers hear what their address has left', async () => {
   const signedIn = sample({ isThrottled: false });
   assert.equal((await signedIn.ask('/v2/')).headers.get('ratelimit-limit'), null);

@@ -51,8 +51,13 @@ function answer(
   if (admission.isAdmitted) return;
   recordRefusal(parts.accessLog, c, principal, limit);
   const { bucket, of, perMinute } = limit;
-  const retryAfterSeconds = Math.max(1, Math.ceil(admission.retryAfterMs / 1_000));
+  const retryAfterSeconds = Math.max(1, wholeSeconds(admission.retryAfterMs));
   throw new BerthError('tooManyRequests', { requests: bucket, of, perMinute }, { retryAfterSeconds });
+}
+
+/** Rounded up from whole microseconds: what a sum of floating-point times has beyond them is no time. */
+function wholeSeconds(ms: number): number {
+  return Math.ceil(Math.round(ms * 1_000) / 1_000_000);
 }
 
 /** As ACR says it, and as Docker Hub does. Source: ACR semantics, "Request rate limits". */
