@@ -77,7 +77,7 @@ export const testGroups: readonly TestGroup[] = [
   ]),
   azure(
     'az-both',
-    'the Azure CLI in two releases: content, tokens, identities, webhooks, metrics, logs, health; roles with the newer one',
+    'the Azure CLI: content, tokens, identities, metrics in turn by one of two releases, with --long by both; webhooks, logs, health by both; roles by the newer',
     25,
     [
       'az-check-health',
@@ -116,7 +116,12 @@ export const testGroups: readonly TestGroup[] = [
   azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
     'rebuilds',
   ]),
-  azure('az-task', 'tasks, timers, agent pools and task runs with the Azure CLI in two releases', 20, ['az-task']),
+  azure(
+    'az-task',
+    'tasks, timers, agent pools and task runs with the newer Azure CLI, with --long in two releases',
+    20,
+    ['az-task'],
+  ),
   azure('az-build', 'builds and runs with the Azure CLI in two releases; uploads and logs', 15, [
     'az-build',
     'build-files',
