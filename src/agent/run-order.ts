@@ -38,6 +38,7 @@ export type RunOrderParts = {
 
 const proxyPort = 3_128;
 const maxMessageLength = 4_000;
+const noNetwork = 'This run has no network: its steps reach the registry and nothing else';
 /** Programs are killed after 5 s. */
 const stopGraceMs = 10_000;
 
@@ -71,7 +72,7 @@ export async function runOrder(
     log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
     return { status: 'Succeeded', ...(await resultOf(made, cell)) };
   } catch (cause) {
-    const failure = failureOf(cause, signal);
+    const failure = failureOf(cause, order, signal);
     // It is told where the log is not: in lists, events and the audit log.
     const result = { ...failure, message: log.masked(failure.message).slice(0, maxMessageLength) };
     if (result.status === 'Error') parts.agentLog.error('run could not be done', { runId: order.runId, error: cause });
@@ -116,6 +117,7 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
   const { order, cell, log, signal } = work;
   const workspace = join(cell.folder, 'workspace');
   await openDoors(parts, order, cell);
+  if (!order.hasNetwork) log.say(noNetwork);
   const hasContext = order.source.kind !== 'none';
   if (hasContext) log.say('Downloading source code...');
   const upload = (fetching: AbortSignal) => parts.client.context(order.lease, fetching);
@@ -257,13 +259,15 @@ async function resultOf(
 
 function failureOf(
   cause: unknown,
+  { hasNetwork }: RunOrder,
   signal: AbortSignal,
 ): { readonly status: Exclude<RunResult['status'], 'Succeeded'>; readonly message: string } {
   const stop: unknown = signal.reason;
   if (signal.aborted && stop instanceof RunStop) return { status: stop.status, message: stop.message };
   signal.throwIfAborted();
   const isOwners = cause instanceof RunFailure || cause instanceof TaskError;
-  if (isOwners) return { status: 'Failed', message: `failed during run, err: ${cause.message}` };
+  const why = hasNetwork ? '' : `. ${noNetwork}`;
+  if (isOwners) return { status: 'Failed', message: `failed during run, err: ${cause.message}${why}` };
   const what = cause instanceof ProgramError ? cause.message : 'the agent failed to do the run; its log says why';
   return { status: 'Error', message: what };
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -42,6 +43,26 @@ const queue = async () => {
 };
 const statusOf = async (runId: string) => (await runs()).find((each) => each.runId === runId)?.status;
 
+/** Of the pool, by a property that az acr agentpool does not know and leaves alone. */
+async function shutsItsNetwork() {
+  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
+  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  const folder = join(bench.folder, 'networked');
+  mkdirSync(folder);
+  const look = 'test -n "$http_proxy" || { echo nothing is reached; exit 9; }';
+  writeFileSync(join(folder, 'Dockerfile'), `FROM ${bench.named.host}/debian:12\nRUN ${look}\n`);
+  const build = `az acr build -r local -t networked:v1 --agent-pool fast ${folder}`;
+  await az.type(build);
+  const pool = 'az resource update --api-version 2019-06-01-preview --ids';
+  const { id } = z.looseObject({ id: z.string() }).parse(await az.json('az acr agentpool show -r local -n fast'));
+  await az.type(`${pool} ${id} --set properties.buildNetworkAccess=Disabled -o none`);
+  await az.type('az acr agentpool update -r local -n fast -c 2 -o none');
+  const output = await az.refused(build);
+  assert.match(output, /This run has no network: its steps reach the registry and nothing else/);
+  assert.match(output, /nothing is reached/);
+  assert.match(output, /failed during run, err: .*This run has no network/);
+}
+
 test('a pool of its own: an agent with its token takes its runs, a count of 0 begins none, its end cancels them', async () => {
   await az.type('az acr agentpool create -r local -n fast --tier S1 -c 0 -o none');
   const token = (await berthSays('agent-token', 'create', '--pool', 'fast')).trim();
@@ -74,6 +95,7 @@ test('a pool of its own: an agent with its token takes its runs, a count of 0 be
   await waitFor('its end', 90_000, async () => (await statusOf(first)) === 'Succeeded');
   assert.notEqual(await bench.manifest('pooled', first), undefined);
   assert.deepEqual(await az.json('az acr agentpool show -r local -n fast --queue-count'), { count: 0 });
+  await shutsItsNetwork();
   await az.type('az acr agentpool update -r local -n fast -c 0 -o none');
   const second = await queue();
   await az.type('az acr agentpool delete -r local -n fast -y --no-wait');

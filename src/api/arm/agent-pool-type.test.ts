@@ -5,7 +5,7 @@ import { type SampleBuilds, sampleBuilds } from '../../../test/support/sample-bu
 import { BerthError } from '../../core/errors.ts';
 import { agentPoolType } from '../../features/builds/tasks/agent-pool.ts';
 import { Removals } from '../../features/resources/removal.ts';
-import type { Author } from '../../features/resources/resource.ts';
+import type { Author, Resource } from '../../features/resources/resource.ts';
 import { childName } from '../../features/resources/resource-names.ts';
 import { findByUid, findResource } from '../../features/resources/resource-store.ts';
 import { resourceTypes } from '../../features/resources/resource-type.ts';
@@ -88,9 +88,18 @@ forEachDatabase((_, open) => {
       [{ tier: 'X9' }, /tier/],
       [{ tier: 'S2', os: 'Windows' }, /agents run on Linux/],
       [{ tier: 'S2', count: -1 }, /count/],
+      [{ tier: 'S2', buildNetworkAccess: 'off' }, /use Enabled or Disabled/],
       [{ tier: 'S2', virtualNetworkSubnetResourceId: '/subscriptions/x' }, /no virtual networks/],
     ] as const)
       await assert.rejects(pools.put('fixed', properties), refused(why));
+  });
+
+  test('the network of a pool is shown where it was set, and a write that does not name it leaves it shut', async () => {
+    const shown = (resource: Resource) => pools.type.properties(resource, '').buildNetworkAccess;
+    assert.equal(shown(await pools.put('shut')), undefined);
+    assert.equal(shown(await pools.put('shut', { buildNetworkAccess: 'Disabled' })), 'Disabled');
+    assert.equal(shown(await pools.put('shut', { count: 3 })), 'Disabled');
+    assert.equal(shown(await pools.put('shut', { buildNetworkAccess: 'Enabled' })), 'Enabled');
   });
 
   test('a pool that is deleted takes its runs along, and its tokens open no later pool of its name', async () => {

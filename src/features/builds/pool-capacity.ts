@@ -32,15 +32,20 @@ export async function hasRoom(tx: Transaction, kind: Database['kind'], pool: Age
   return Number(atWork) < agentPoolOf(found).count;
 }
 
-/** What a run of a named pool may use; undefined for those of the pool that every registry has. */
-export async function tierLimits(
-  queries: Queries,
-  pool: AgentPool,
-): Promise<{ readonly cpus: number; readonly memoryMiB: number } | undefined> {
-  if (pool.key === '') return undefined;
+export type PoolTerms = {
+  /** Instead of what the run asked for and the installation gives. */
+  readonly limits?: { readonly cpus: number; readonly memoryMiB: number };
+  readonly hasNetwork: boolean;
+};
+
+/** What runs of a pool may use: of the pool that every registry has, what the installation gives; of one that is gone, no network. */
+export async function poolTerms(queries: Queries, pool: AgentPool): Promise<PoolTerms> {
+  if (pool.key === '') return { hasNetwork: true };
   const at = await poolId(queries, pool);
   const found = at && (await findResource(queries, at.tenantUid, at.id));
-  return found && tiers[agentPoolOf(found).tier];
+  if (found === undefined) return { hasNetwork: false };
+  const { tier, buildNetworkAccess } = agentPoolOf(found);
+  return { limits: tiers[tier], hasNetwork: buildNetworkAccess !== 'Disabled' };
 }
 
 async function poolId(

@@ -10,7 +10,7 @@ import type { Log } from '../../platform/log.ts';
 import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import { planWatch } from './overdue-runs.ts';
-import { tierLimits } from './pool-capacity.ts';
+import { poolTerms } from './pool-capacity.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendLogBytes } from './run-log-store.ts';
@@ -153,7 +153,7 @@ export class RunLeases {
       lease,
       leaseSeconds,
       pool,
-      tier: await tierLimits(this.#parts.database.read, pool),
+      terms: await poolTerms(this.#parts.database.read, pool),
     });
     await this.#change(lease, async (tx, current) => {
       const tokens = JSON.stringify([...JSON.parse(current.tokens), ...tokenUids]);

@@ -8,6 +8,7 @@ import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { AgentPool } from './agent-tokens.ts';
+import type { PoolTerms } from './pool-capacity.ts';
 import type { CustomRegistry, RunTrigger } from './run.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
@@ -37,8 +38,7 @@ export type ComposeOrder = (
     readonly lease: string;
     readonly leaseSeconds: number;
     readonly pool: AgentPool;
-    /** Of the pool, instead of what the run asked for and the installation gives. */
-    readonly tier: Pick<RunLimits, 'cpus' | 'memoryMiB'> | undefined;
+    readonly terms: PoolTerms;
   },
 ) => Promise<HandedOut>;
 
@@ -46,7 +46,7 @@ type Credentials = { readonly credentials: RegistryCredential[]; readonly tokenU
 
 /** Throws `registryUnknown`, `directoryObjectUnknown`, `runRequestInvalid`. */
 export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
-  return async (row, sealed, { lease, leaseSeconds, pool, tier }) => {
+  return async (row, sealed, { lease, leaseSeconds, pool, terms }) => {
     await parts.directory.refresh();
     const registry = parts.directory.byUid(row.registry_uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
@@ -68,8 +68,8 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       credentials,
       registryUrl: parts.registryUrlOf(registry),
       ...(caCertificate === undefined ? {} : { caCertificate }),
-      hasNetwork: parts.hasNetwork,
-      limits: { ...parts.limits, cpus: run.cpus, ...tier },
+      hasNetwork: parts.hasNetwork && terms.hasNetwork,
+      limits: { ...parts.limits, cpus: run.cpus, ...terms.limits },
       masked: maskedOf(sealed, credentials),
     };
     return { order, tokenUids };

@@ -112,6 +112,24 @@ forEachDatabase((_, open) => {
     await sample.leases.finish((await sample.take('agent-1', pool))?.lease ?? '', done);
   });
 
+  test('runs of a pool whose network is shut are told so; others keep theirs', async () => {
+    const pool = { registryUid: sample.registryUid, key: 'closed' };
+    const hasNetwork = async () => {
+      await schedule({ agentPoolName: 'closed' });
+      const order = (await sample.take('agent', pool)) ?? assert.fail('it waits');
+      await sample.leases.finish(order.lease, done);
+      return order.hasNetwork;
+    };
+    await sample.writePool('Closed', {});
+    assert.equal(await hasNetwork(), true);
+    await sample.writePool('Closed', { buildNetworkAccess: 'Disabled' });
+    assert.equal(await hasNetwork(), false);
+    await sample.writePool('Closed', { count: 2 });
+    assert.equal(await hasNetwork(), false);
+    await sample.writePool('Closed', { buildNetworkAccess: 'Enabled' });
+    assert.equal(await hasNetwork(), true);
+  });
+
   test('a registry has so many runs that wait, however fast they are asked for; triggers go on', async () => {
     await empty();
     const ask = () =>

@@ -45,7 +45,9 @@ export function validateAgentPool({ desired, existing }: Validation): Desired {
       message: `The tier of the pool '${existing.name}' is ${agentPoolOf(existing).tier} and cannot be changed. Create another pool.`,
       target: 'properties.tier',
     });
-  return { ...desired, sku: undefined, identity: undefined, properties: tidy(pool) };
+  // A client that does not know of it and writes the pool anew does not open a network that was shut.
+  const buildNetworkAccess = pool.buildNetworkAccess ?? (existing && agentPoolOf(existing).buildNetworkAccess);
+  return { ...desired, sku: undefined, identity: undefined, properties: tidy({ ...pool, buildNetworkAccess }) };
 }
 
 /** Nobody would ever take the runs of a pool that the registry does not have. Throws `resourceInvalid`. */
