@@ -1,6 +1,8 @@
 /** Notes of the inventory in a store begin so. */
 export const inventoryPrefix = 'inventory.';
 
+export type InventorySku = 'Basic' | 'Standard' | 'Premium';
+
 /**
  * One note: a part of what was said at one moment of a registry's stream. `whole` names everything in the registry, `changes` what
  * was touched since the note before. What is said was read when the event `seq` was there already.
@@ -10,23 +12,35 @@ export type InventoryNote = {
   readonly incarnation: string;
   readonly kind: 'whole' | 'changes';
   readonly seq: number;
+  /** What the registry is sold as at that moment; unknown of notes by releases that did not say so. */
+  readonly sku?: InventorySku;
   /** From 0. */
   readonly part: number;
   readonly isLast: boolean;
 };
 
-/** `inventory.<registry>.<incarnation>.<kind>.<seq>.<part>`, and `.end` behind the last part. */
+/** `inventory.<registry>.<incarnation>.<kind>.<seq>.<sku>.<part>`, and `.end` behind the last part. */
 export function inventoryName(note: InventoryNote): string {
-  const { registryUid, incarnation, kind, seq, part, isLast } = note;
-  return `${inventoryPrefix}${registryUid}.${incarnation}.${kind}.${seq}.${part}${isLast ? '.end' : ''}`;
+  const { registryUid, incarnation, kind, seq, sku, part, isLast } = note;
+  const soldAs = sku === undefined ? '' : `.${sku.toLowerCase()}`;
+  return `${registryPrefix(registryUid)}${incarnation}.${kind}.${seq}${soldAs}.${part}${isLast ? '.end' : ''}`;
 }
 
-const pattern = /^inventory\.([a-z0-9]+)\.([a-z0-9]+)\.(whole|changes)\.(\d+)\.(\d+)(\.end)?$/;
+/** All notes of a registry begin so. */
+export function registryPrefix(registryUid: string): string {
+  return `${inventoryPrefix}${registryUid}.`;
+}
+
+const pattern =
+  /^inventory\.([a-z0-9]+)\.([a-z0-9]+)\.(whole|changes)\.(\d+)(?:\.(basic|standard|premium))?\.(\d+)(\.end)?$/;
+const skus: readonly InventorySku[] = ['Basic', 'Standard', 'Premium'];
 
 /** Undefined for other notes. */
 export function parseInventoryName(name: string): InventoryNote | undefined {
-  const [, registryUid, incarnation, kind, seq, part, end] = pattern.exec(name) ?? [];
+  const [, registryUid, incarnation, kind, seq, lowerSku, part, end] = pattern.exec(name) ?? [];
   if (registryUid === undefined || incarnation === undefined || (kind !== 'whole' && kind !== 'changes'))
     return undefined;
-  return { registryUid, incarnation, kind, seq: Number(seq), part: Number(part), isLast: end !== undefined };
+  const sku = skus.find((each) => each.toLowerCase() === lowerSku);
+  const soldAs = sku === undefined ? {} : { sku };
+  return { registryUid, incarnation, kind, seq: Number(seq), ...soldAs, part: Number(part), isLast: end !== undefined };
 }

@@ -95,6 +95,64 @@ forEachDatabase((_name, open) => {
     assert.equal((await Array.fromAsync(notes.list(`${of}`))).length, 1);
   });
 
+  test('another SKU is in the store with the next run, whichever process does it', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const { database, registryUid } = bench;
+    await changeSomething(bench, new SeededRandom(17));
+    const sell = async (sku: 'Basic' | 'Premium') =>
+      await database.transaction((tx) =>
+        tx.updateTable('registries').set({ sku }).where('uid', '=', registryUid).execute(),
+      );
+    const kept = async () => {
+      using found = new FoundContent();
+      await readInventory(notes, found);
+      return found.registries().find(({ uid }) => uid === registryUid)?.sku;
+    };
+    await inventoryOn(notes).bringUpToDate(job);
+    for (const sku of ['Basic', 'Premium', 'Basic'] as const) {
+      await sell(sku);
+      await inventoryOn(notes).bringUpToDate(job);
+      assert.equal(await kept(), sku);
+      assert.equal((await Array.fromAsync(notes.list(`inventory.${registryUid}`))).length, 1);
+    }
+  });
+
+  test('a store that was told before SKUs were in names of notes is told of another', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const { database, registryUid } = bench;
+    let isOlder = true;
+    const inventory = inventoryOn({
+      ...notes,
+      put: (name, bytes) => notes.put(isOlder ? name.replace(/\.(?:basic|standard|premium)/, '') : name, bytes),
+    });
+    await inventory.bringUpToDate(job);
+    isOlder = false;
+    await database.transaction((tx) =>
+      tx.updateTable('registries').set({ sku: 'Standard' }).where('uid', '=', registryUid).execute(),
+    );
+    await inventory.bringUpToDate(job);
+    using found = new FoundContent();
+    await readInventory(notes, found);
+    assert.equal(found.registries().find(({ uid }) => uid === registryUid)?.sku, 'Standard');
+  });
+
+  test('of the store only what belongs to registries that changed is listed', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const asked: string[] = [];
+    const inventory = inventoryOn({
+      ...notes,
+      list: (prefix) => {
+        asked.push(prefix);
+        return notes.list(prefix);
+      },
+    });
+    await inventory.bringUpToDate(job);
+    await changeSomething(bench, new SeededRandom(18));
+    await inventory.bringUpToDate(job);
+    assert.deepEqual(asked, ['inventory.', `inventory.${bench.registryUid}.`]);
+    assert.deepEqual(await said(notes, bench.registryUid), await held(bench));
+  });
+
   test('a server that stops does not wait for a long inventory', async () => {
     const { bench, notes, inventoryOn } = await openBench();
     const random = new SeededRandom(15);

@@ -1,13 +1,21 @@
-import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { NoteEntry, StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import { type InventoryLine, packLines } from './inventory-line.ts';
-import { type InventoryNote, inventoryName } from './inventory-name.ts';
+import { type InventoryNote, type InventorySku, inventoryName } from './inventory-name.ts';
 import { everyLine, touchedLines } from './inventory-rows.ts';
-import { type KeptStream, keptInventory, lastWhole, type NoteSet } from './kept-inventory.ts';
+import {
+  type KeptInventory,
+  type KeptStream,
+  keptInventory,
+  keptOf,
+  lastWhole,
+  type NoteSet,
+  notesOf,
+} from './kept-inventory.ts';
 
 export type InventoryParts = {
   readonly database: Database;
@@ -23,8 +31,10 @@ export type InventoryParts = {
 /** What was pushed within this may be unknown to a rebuild. */
 const everyMs = 10_000;
 const leaseMs = 30_000;
-/** The store is looked at this often although nothing changed. */
+/** All of the store is looked at this often although nothing changed. */
 const lookEveryMs = 600_000;
+/** An object store answers with so many names at once. */
+const namesAtOnce = 1000;
 /** Of lines, before they are compressed. */
 const partBytes = 4 * 1024 * 1024;
 const eventsAtOnce = 500;
@@ -34,7 +44,7 @@ const defaultSpareWeight = 10_000_000;
 /** The incarnation of a stream that has no event yet. */
 const noIncarnation = 'none';
 
-type Standing = { readonly uid: string; readonly name: string; readonly sku: 'Basic' | 'Standard' | 'Premium' } & Head;
+type Standing = { readonly uid: string; readonly name: string; readonly sku: InventorySku } & Head;
 /** What a run of the job asks of whoever runs it. */
 type Run = Pick<JobRun, 'signal' | 'renew'>;
 type Head = { readonly incarnation: string; readonly seq: number };
@@ -47,8 +57,10 @@ type Head = { readonly incarnation: string; readonly seq: number };
  */
 export class Inventory {
   readonly #parts: InventoryParts;
-  /** What the last run saw that came to its end: while nothing has changed the store is not asked. */
-  #done = { print: '', atMs: 0 };
+  /** How each registry stood when this process last came to its end: what stands so still is not asked of the store. */
+  readonly #done = new Map<string, Standing>();
+  /** When all of the store was looked at last, and how many names there were. */
+  #looked = { atMs: Number.NEGATIVE_INFINITY, names: 0 };
 
   constructor(parts: InventoryParts) {
     this.#parts = parts;
@@ -59,18 +71,29 @@ export class Inventory {
   }
 
   async bringUpToDate(job: Run): Promise<void> {
-    const standings = await this.#standings();
-    const print = createHash('sha256').update(JSON.stringify(standings)).digest('hex');
-    const nowMs = this.#parts.clock.monotonicMs();
-    if (print === this.#done.print && nowMs < this.#done.atMs + lookEveryMs) return;
-    const kept = await keptInventory(this.#parts.notes);
-    for (const standing of standings) {
+    const standings = new Map((await this.#standings()).map((standing) => [standing.uid, standing]));
+    const uids = new Set([...standings.keys(), ...this.#done.keys()]);
+    const changed = [...uids].filter((uid) => !isDeepStrictEqual(this.#done.get(uid), standings.get(uid)));
+    const kept = await this.#kept(changed, uids);
+    for (const [uid, streams] of kept) {
       if (job.signal.aborted) return;
-      await this.#follow(standing, kept.get(standing.uid) ?? [], job);
+      const standing = standings.get(uid);
+      if (standing === undefined) await this.#remove(notesOf(streams));
+      else await this.#follow(standing, streams, job);
+      if (standing === undefined) this.#done.delete(uid);
+      else this.#done.set(uid, standing);
     }
-    const known = new Set(standings.map(({ uid }) => uid));
-    for (const [uid, streams] of kept) if (!known.has(uid)) await this.#remove(streams.flatMap(notesOf));
-    this.#done = { print, atMs: nowMs };
+  }
+
+  /** What the store holds of registries that changed, in as few questions as that takes; now and then of all. */
+  async #kept(changed: readonly string[], all: Iterable<string>): Promise<KeptInventory> {
+    const { clock, notes } = this.#parts;
+    const atMs = clock.monotonicMs();
+    const isDue = atMs >= this.#looked.atMs + lookEveryMs;
+    if (!isDue && changed.length <= Math.max(1, this.#looked.names / namesAtOnce)) return await keptOf(notes, changed);
+    const kept = await keptInventory(notes);
+    this.#looked = { atMs, names: notesOf([...kept.values()].flat()).length };
+    return new Map([...[...all].map((uid) => [uid, []] as const), ...kept]);
   }
 
   /** Every registry, and where its stream stands. */
@@ -96,25 +119,28 @@ export class Inventory {
     const stream = kept.find(({ incarnation }) => incarnation === standing.incarnation);
     const whole = stream && lastWhole(stream);
     if (stream === undefined || whole === undefined) return await this.#writeWhole(standing, kept, job);
-    const seq = stream.sets.findLast((set) => set.isWhole)?.seq ?? 0;
-    if (seq >= standing.seq) return;
+    const last = stream.sets.findLast((set) => set.isWhole) ?? whole;
+    const soldAs = last.sku ?? this.#done.get(standing.uid)?.sku ?? standing.sku;
+    // No event of the registry's own stream tells of it.
+    if (soldAs !== standing.sku) return await this.#writeWhole(standing, kept, job);
+    if (last.seq >= standing.seq) return;
     const weight = stream.sets.filter((set) => set.seq > whole.seq).reduce((total, set) => total + weightOf(set), 0);
     const { spareWeight = defaultSpareWeight } = this.#parts;
     if (weight > bytesOf(whole) + spareWeight) await this.#writeWhole(standing, kept, job);
-    else await this.#writeChanges(standing, seq, job);
+    else await this.#writeChanges(standing, last.seq, job);
   }
 
   async #writeWhole(standing: Standing, kept: readonly KeptStream[], job: Run): Promise<void> {
     const { database } = this.#parts;
     await this.#write(standing, 'whole', everyLine(database.read, standing.uid), job);
     // Only now: until then the older ones are what is known.
-    const isOlder = (set: NoteSet) => set.seq < standing.seq || (set.seq === standing.seq && set.kind === 'changes');
-    const older = kept.flatMap(({ incarnation, sets }) =>
-      incarnation === standing.incarnation
-        ? sets.filter(isOlder).flatMap((set) => set.notes)
-        : notesOf({ incarnation, sets }),
-    );
-    await this.#remove(older);
+    const isNew = ({ kind, seq, sku }: NoteSet) =>
+      seq > standing.seq || (seq === standing.seq && kind === 'whole' && sku === standing.sku);
+    const older = kept.map(({ incarnation, sets }) => ({
+      incarnation,
+      sets: incarnation === standing.incarnation ? sets.filter((set) => !isNew(set)) : sets,
+    }));
+    await this.#remove(notesOf(older));
   }
 
   async #writeChanges(standing: Standing, from: number, job: Run): Promise<void> {
@@ -144,7 +170,7 @@ export class Inventory {
     let part = 0;
     const put = async (isLast: boolean) => {
       await job.renew();
-      const place = { registryUid, incarnation, kind, seq, part, isLast };
+      const place = { registryUid, incarnation, kind, seq, sku, part, isLast };
       await notes.put(inventoryName(place), await packLines(waiting));
       part += 1;
       waiting = [];
@@ -163,10 +189,6 @@ export class Inventory {
   async #remove(entries: readonly NoteEntry[]): Promise<void> {
     if (entries.length > 0) await this.#parts.notes.removeMany(entries.map((entry) => entry.name));
   }
-}
-
-function notesOf({ sets }: KeptStream): NoteEntry[] {
-  return sets.flatMap((set) => set.notes);
 }
 
 function bytesOf({ notes }: NoteSet): number {
