@@ -23,6 +23,10 @@ export type NotificationTarget = {
   readonly tag?: string;
   readonly artifactType?: string;
   readonly subject?: string;
+  /** Of charts alone. */
+  readonly chart?: { readonly name: string; readonly version?: string };
+  /** What a scanner says; details are JSON, as it wrote it. */
+  readonly quarantine?: { readonly state: string; readonly details?: string };
 };
 
 /** The request that made the change; work that no request asked for has none. */
@@ -43,6 +47,7 @@ const dataSchema = z.object({
   tags: z.array(z.string()).default([]),
   artifactType: z.string().optional(),
   subject: z.string().optional(),
+  quarantine: z.object({ state: z.string(), details: z.string().nullable() }).optional(),
   request: z
     .object({ id: z.string(), address: z.string(), name: z.string(), userAgent: z.string().optional() })
     .optional(),
@@ -58,40 +63,56 @@ const signatureTypes = [
 /** The tag under which cosign keeps the signatures of a digest. */
 const signatureTag = /^sha256-[0-9a-f]{64}\.sig$/;
 
-/** Which actions an event stands for; a new kind of event is one more row. */
-const actionsOf: Readonly<Record<string, (data: Data) => readonly WebhookAction[]>> = {
-  'manifest.pushed': (data) => (isSignature(data) ? ['push', 'quarantine', 'sign'] : ['push', 'quarantine']),
-  'manifest.deleted': () => ['delete'],
-  'tag.deleted': () => ['untag'],
-  'manifest.restored': () => ['restore'],
-  'manifest.replicated': () => ['push', 'replicated'],
-  'scan.completed': () => ['scan_completed'],
+/** The config of a chart that Helm pushed. Source: Helm, "OCI based registries". */
+const chartType = 'application/vnd.cncf.helm.config.v1+json';
+
+/** One thing that an event says. */
+type Told = { readonly action: WebhookAction; readonly tag?: string | undefined };
+
+/** What an event says; a new kind of event is one more row. */
+const toldBy: Readonly<Record<string, (data: Data) => readonly Told[]>> = {
+  'manifest.pushed': (data) =>
+    eachTag(data, (tag) => [
+      'push',
+      'quarantine',
+      ...(isSignature(data) ? (['sign'] as const) : []),
+      // Helm pushes by digest first; the tag is the version, without which there is no chart.
+      ...(isChart(data) && tag !== undefined ? (['chart_push'] as const) : []),
+    ]),
+  'manifest.deleted': (data) => [{ action: 'delete' }, ...(isChart(data) ? eachTag(data, () => ['chart_delete']) : [])],
+  'manifest.restored': (data) => eachTag(data, () => ['restore']),
+  'manifest.replicated': (data) => eachTag(data, () => ['push', 'replicated']),
+  // That somebody has still to look at it is no result.
+  'manifest.updated': ({ quarantine }) =>
+    quarantine === undefined || quarantine.state === 'Quarantined' ? [] : [{ action: 'scan_completed' }],
+  'tag.deleted': ({ tag }) => [{ action: 'untag', tag }],
 };
+
+/** One push that sets several tags is several to those who are told. */
+function eachTag({ tag, tags }: Data, actions: (tag: string | undefined) => readonly WebhookAction[]): Told[] {
+  const all = tag === undefined ? tags : [tag];
+  return (all.length === 0 ? [undefined] : all).flatMap((each) =>
+    actions(each).map((action) => ({ action, tag: each })),
+  );
+}
 
 /** What an event says to receivers: one notification for each action, and for each tag of a push. */
 export function notificationsOf(event: JournalEvent): Notification[] {
-  const kind = actionsOf[event.type];
+  const kind = toldBy[event.type];
   const data = kind === undefined ? undefined : dataSchema.safeParse(event.data).data;
   if (kind === undefined || data === undefined) return [];
-  const told = data.tag === undefined && tellsTags.includes(event.type) ? data.tags : [data.tag];
-  const tags = told.length === 0 ? [undefined] : told;
-  return tags
-    .flatMap((tag) => kind(data).map((action) => ({ tag, action })))
-    .map(({ tag, action }, index) => ({
-      id: idOf(event, index),
-      action,
-      occurredAtMicros: event.occurredAtMicros,
-      target: targetOf(data, tag),
-      request: data.request,
-      scopeTags: tag === undefined ? data.tags : [tag],
-    }));
+  return kind(data).map(({ action, tag }, index) => ({
+    id: idOf(event, index),
+    action,
+    occurredAtMicros: event.occurredAtMicros,
+    target: targetOf(action, data, tag),
+    request: data.request,
+    scopeTags: tag === undefined ? data.tags : [tag],
+  }));
 }
 
-/** One push that sets several tags is several to those who are told. */
-const tellsTags = ['manifest.pushed', 'manifest.restored', 'manifest.replicated'];
-
-function targetOf(data: Data, tag: string | undefined): NotificationTarget {
-  const { repository, digest, mediaType, sizeBytes, artifactType, subject } = data;
+function targetOf(action: WebhookAction, data: Data, tag: string | undefined): NotificationTarget {
+  const { repository, digest, mediaType, sizeBytes, artifactType, subject, quarantine } = data;
   return {
     repository,
     ...(digest === undefined ? {} : { digest }),
@@ -100,7 +121,21 @@ function targetOf(data: Data, tag: string | undefined): NotificationTarget {
     ...(tag === undefined ? {} : { tag }),
     ...(artifactType === undefined ? {} : { artifactType }),
     ...(subject === undefined ? {} : { subject }),
+    ...(action === 'chart_push' || action === 'chart_delete' ? { chart: chartOf(repository, tag) } : {}),
+    ...(action === 'scan_completed' && quarantine !== undefined
+      ? { quarantine: { state: quarantine.state, ...(quarantine.details !== null && { details: quarantine.details }) } }
+      : {}),
   };
+}
+
+function isChart({ artifactType }: Data): boolean {
+  return artifactType === chartType;
+}
+
+/** Helm names the repository after the chart and the tag after its version, with `_` for the `+` that no tag may have. */
+function chartOf(repository: string, tag: string | undefined): NonNullable<NotificationTarget['chart']> {
+  const name = repository.slice(repository.lastIndexOf('/') + 1);
+  return { name, ...(tag !== undefined && { version: tag.replaceAll('_', '+') }) };
 }
 
 function isSignature({ artifactType, tags }: Data): boolean {

@@ -51,12 +51,14 @@ function acrContent({ loginServer }: MessageOrigin, notification: Notification):
     timestamp,
     action,
     target: acrTarget(action, target),
-    request: {
-      id: request?.id ?? id,
-      host: loginServer,
-      method: methodOf(action),
-      ...(action === 'quarantine' || request?.userAgent === undefined ? {} : { useragent: request.userAgent }),
-    },
+    ...(target.chart === undefined && {
+      request: {
+        id: request?.id ?? id,
+        host: loginServer,
+        method: methodOf(action),
+        ...(action === 'quarantine' || request?.userAgent === undefined ? {} : { useragent: request.userAgent }),
+      },
+    }),
   };
 }
 
@@ -123,19 +125,22 @@ function gridData(origin: MessageOrigin, { id, action, occurredAtMicros, target,
     action,
     location: origin.location,
     target: acrTarget(action, target),
-    request: {
-      id: request?.id ?? id,
-      ...(request === undefined ? {} : { addr: request.address }),
-      host: origin.loginServer,
-      method: methodOf(action),
-      ...(request?.userAgent === undefined ? {} : { useragent: request.userAgent }),
-    },
+    ...(target.chart === undefined && {
+      request: {
+        id: request?.id ?? id,
+        ...(request === undefined ? {} : { addr: request.address }),
+        host: origin.loginServer,
+        method: methodOf(action),
+        ...(request?.userAgent === undefined ? {} : { useragent: request.userAgent }),
+      },
+    }),
     ...(request === undefined ? {} : { actor: { name: request.name } }),
   };
 }
 
 function acrTarget(action: Notification['action'], target: NotificationTarget): object {
-  const { mediaType, sizeBytes, digest, repository, tag, artifactType, subject } = target;
+  if (target.chart !== undefined) return chartTarget(target, target.chart);
+  const { mediaType, sizeBytes, digest, repository, tag, artifactType, subject, quarantine } = target;
   const isOfAzure = ['push', 'delete', 'quarantine'].includes(action);
   return {
     ...(mediaType === undefined || action === 'quarantine' ? {} : { mediaType }),
@@ -146,9 +151,36 @@ function acrTarget(action: Notification['action'], target: NotificationTarget): 
     ...(tag === undefined ? {} : { tag }),
     ...(isOfAzure || artifactType === undefined ? {} : { artifactType }),
     ...(isOfAzure || subject === undefined ? {} : { subject }),
+    ...(quarantine !== undefined && { quarantineState: quarantine.state }),
+    ...(quarantine?.details !== undefined && { quarantineDetails: quarantine.details }),
   };
 }
 
-function methodOf(action: Notification['action']): 'PUT' | 'DELETE' {
-  return action === 'delete' || action === 'untag' ? 'DELETE' : 'PUT';
+/** The media type is the one that receivers of charts know, whatever form the chart was pushed in. Source: ACR semantics, "Payloads". */
+function chartTarget(
+  { sizeBytes, digest, repository, tag }: NotificationTarget,
+  chart: NonNullable<NotificationTarget['chart']>,
+): object {
+  return {
+    mediaType: 'application/vnd.acr.helm.chart',
+    ...(sizeBytes !== undefined && { size: sizeBytes }),
+    ...(digest !== undefined && { digest }),
+    repository,
+    ...(tag !== undefined && { tag }),
+    ...chart,
+  };
+}
+
+function methodOf(action: Notification['action']): 'PUT' | 'PATCH' | 'POST' | 'DELETE' {
+  switch (action) {
+    case 'delete':
+    case 'untag':
+      return 'DELETE';
+    case 'scan_completed':
+      return 'PATCH';
+    case 'restore':
+      return 'POST';
+    default:
+      return 'PUT';
+  }
 }

@@ -1,4 +1,4 @@
-/** What a webhook can be told of. The first five are Azure's; nothing here pushes charts in the form that the next two stood for. */
+/** What a webhook can be told of. The first five are Azure's. */
 export const webhookActions = [
   'push',
   'delete',
