@@ -2,9 +2,10 @@ import { z } from 'zod';
 import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
+import type { RunTokens } from '../access/run-tokens.ts';
 import type { Contexts } from './contexts.ts';
 import { dropBytes } from './kept-bytes.ts';
-import { type OverdueParts, runWatchJob, watchRuns } from './overdue-runs.ts';
+import { attemptLostJob, type OverdueParts, runWatchJob, watchRuns } from './overdue-runs.ts';
 import { runEndedJob } from './run-ending.ts';
 import type { RunLogs } from './run-logs.ts';
 import { tokensOf } from './run-store.ts';
@@ -12,6 +13,7 @@ import { tokensOf } from './run-store.ts';
 export type BuildJobParts = OverdueParts & {
   readonly database: Database;
   readonly store: BlobStore;
+  readonly runTokens: Pick<RunTokens, 'end'>;
   readonly contexts: Pick<Contexts, 'removeUnneeded'>;
   readonly logs: Pick<RunLogs, 'seal'>;
   /** Runs that nobody asked to keep leave so long after their end, with their logs. */
@@ -39,8 +41,15 @@ export function buildJobs(parts: BuildJobParts): JobKind[] {
       run: () => parts.contexts.removeUnneeded(unusedContextMicros),
     },
     { ...common, kind: 'builds.runs.expire', everyMs: expiryEveryMs, run: (job) => expireRuns(parts, job) },
+    { ...common, kind: attemptLostJob, run: ({ payload }) => endTokens(parts, payload) },
     { ...common, kind: runEndedJob, run: ({ payload }) => settle(parts, payload) },
   ];
+}
+
+const lostSchema = z.object({ tokenUids: z.array(z.string()) });
+
+async function endTokens({ runTokens }: BuildJobParts, payload: Readonly<Record<string, unknown>>): Promise<void> {
+  for (const token of lostSchema.parse(payload).tokenUids) await runTokens.end(token);
 }
 
 const endedSchema = z.object({ runUid: z.string() });

@@ -4,7 +4,6 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
-import type { RunTokens } from '../access/run-tokens.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendOwnLines } from './run-log-store.ts';
@@ -16,7 +15,6 @@ export type OverdueParts = {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly jobs: Pick<Jobs, 'add'>;
-  readonly runTokens: Pick<RunTokens, 'end'>;
   readonly log: Log;
   readonly region: string;
   readonly measure: MeasureRun;
@@ -31,6 +29,8 @@ const slice = 100;
 /** A look at runs at work, while there are any. */
 export const runWatchJob = 'builds.runs.watch';
 const watchEveryMicros = 5_000_000;
+/** The job that ends what a lost attempt signs in with. */
+export const attemptLostJob = 'builds.runs.attempt-lost';
 
 /** Plans the next look, with the transaction that puts a run to work. */
 export async function planWatch(tx: Transaction, jobs: Pick<Jobs, 'add'>, nowMicros: number): Promise<void> {
@@ -90,8 +90,7 @@ async function overdueRuns({ read }: Database, { nowMicros, databaseMicros }: Ti
 }
 
 async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Promise<void> {
-  const { database, journal, log, runTokens } = parts;
-  let lostTokens: readonly string[] = [];
+  const { database, journal, log } = parts;
   const finished = await journal.transaction(async (tx, append) => {
     const row = await lockedRun(tx, database.kind, uid);
     if (row === undefined || isFinal(row.status)) return undefined;
@@ -105,11 +104,8 @@ async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Pr
     });
     if (ending !== undefined) return await finishRun({ ...parts, tx, append }, row, ending);
     await takeBack(parts, { tx, append }, row, times.nowMicros);
-    lostTokens = tokensOf(row);
     return undefined;
   });
-  // What is left of that attempt may still be at work. Those of a run that has ended end with what is left to do then.
-  for (const token of lostTokens) await runTokens.end(token);
   if (finished !== undefined) measureRun(parts.measure, finished);
 }
 
@@ -133,7 +129,7 @@ function isUnheard({ status }: RunRow): boolean {
 }
 
 async function takeBack(
-  { region }: OverdueParts,
+  { region, jobs }: OverdueParts,
   { tx, append }: { readonly tx: Transaction; readonly append: Append },
   row: RunRow,
   nowMicros: number,
@@ -148,5 +144,9 @@ async function takeBack(
     sealed_masks: null,
   };
   await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+  // What is left of that attempt may still be at work with them. Those of a run that has ended end with what is left to do then.
+  const tokenUids = tokensOf(row);
+  const key = `${row.uid}/${tokenUids.length}`;
+  if (tokenUids.length > 0) await jobs.add(tx, { kind: attemptLostJob, key, payload: { tokenUids } });
   appendRunEvent(append, 'run.changed', { ...row, ...change }, { region, actor: 'builds' });
 }

@@ -317,6 +317,8 @@ forEachDatabase((_, open) => {
     await sample.loseAgents();
     await sample.runJob('builds.runs.overdue');
     assert.equal((await find(runId)).status, 'Queued');
+    // Written down with the run's return: a server that is killed here leaves it to the next.
+    await sample.runJob('builds.runs.attempt-lost');
     await sample.here.directory.refresh();
     await assert.rejects(signIn(first), { error: 'credentialsWrong' });
     const second = await take('second');
