@@ -72,7 +72,11 @@ export class RunLog {
       return this.#writing;
     };
     return {
-      add: (chunk) => show(mask.add(decoder.decode(chunk, { stream: true }))),
+      add: (chunk) => {
+        // Nobody will see it: a program that prints without end costs no search for secrets.
+        if (this.#isFull) return this.#writing;
+        return show(mask.add(decoder.decode(chunk, { stream: true })));
+      },
       end: () => show(`${mask.add(decoder.decode())}${mask.end()}`),
     };
   }
@@ -89,6 +93,7 @@ export class RunLog {
     if (!isOurs && this.#isFull) return;
     if (!isOurs && this.#bytes + bytes.byteLength > this.#maxBytes) {
       this.#isFull = true;
+      this.#isAtLineStart = true;
       this.#send(new TextEncoder().encode(`\n${tooLong}`));
       return;
     }
