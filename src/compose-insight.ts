@@ -20,15 +20,13 @@ const watched: readonly string[] = ['/healthz', '/readyz', '/metrics'];
 /** The metrics, and how many requests of clients this process has answered so far. */
 export function openMetrics(
   data: Data,
-  { directory }: Features,
   registryMetrics: RegistryMetrics,
   sink: LineSink,
 ): { readonly metrics: Metrics; readonly answered: () => number } {
   const metrics = createMetrics({
     droppedLogLines: () => sink.dropped(),
     ofRegistries: {
-      registries: () => directory.list(),
-      total: (registryUid, metric) => registryMetrics.total(registryUid, metric),
+      registries: () => registryMetrics.told(),
       load: createLoadSampler(data),
       databaseUse: () => data.database.use(),
     },

@@ -109,9 +109,9 @@ export async function serve(settings: Settings, program: Program): Promise<void>
           registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
         });
 
-  const registryMetrics = new RegistryMetrics(data);
+  const registryMetrics = new RegistryMetrics({ ...settings, ...data, registries: () => features.directory.list() });
   opened.defer(() => registryMetrics.close());
-  const { metrics, answered } = openMetrics(data, features, registryMetrics, sink);
+  const { metrics, answered } = openMetrics(data, registryMetrics, sink);
   const state = { isStopping: false };
   if (role === 'primary') opened.use(await startWorkers({ count: settings.workers, clock, log }));
   else

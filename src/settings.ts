@@ -160,6 +160,11 @@ export const settingsSchema = z.strictObject({
     default: '',
     meaning: 'Own listener for GET /metrics; without it /metrics answers only callers on this machine.',
   }),
+  metricsRegistries: setting(count, {
+    unit: 'registries',
+    default: '1000',
+    meaning: 'So many registries have metrics of their own at /metrics; the others are added up as _others.',
+  }),
   logDestinations: setting((text) => parseLogDestinations(list(text)), {
     unit: 'name=address, ...',
     default: '',

@@ -1,13 +1,13 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { LoadSample } from '../../features/insight/load-sample.ts';
-import { type MetricName, metrics } from '../../features/insight/metric.ts';
+import { metrics } from '../../features/insight/metric.ts';
+import type { ToldRegistry } from '../../features/insight/registry-totals.ts';
 import type { DatabaseUse } from '../../platform/database/database.ts';
 
 /** What is told of registries and of the work that waits. */
 export type RegistrySources = {
-  readonly registries: () => readonly { readonly uid: string; readonly name: string }[];
-  /** Of this process since its start. */
-  readonly total: (registryUid: string, metric: MetricName) => number;
+  /** What this process counted since its start. */
+  readonly registries: () => readonly ToldRegistry[];
   readonly load: () => Promise<LoadSample | undefined>;
   /** Of this process, at this moment. */
   readonly databaseUse: () => DatabaseUse;
@@ -17,7 +17,10 @@ export type RegistrySources = {
 const shared = { aggregator: 'max' } as const;
 
 /** The product's own metrics, by the names that Azure Monitor has for them, for each registry. */
-export function registryMetrics(register: Registry, { registries, total, load }: RegistrySources): void {
+export function registryMetrics(
+  register: Registry,
+  { registries, load }: Pick<RegistrySources, 'registries' | 'load'>,
+): void {
   const registers = [register];
   const labelNames = ['registry'] as const;
   new Gauge({
@@ -30,7 +33,11 @@ export function registryMetrics(register: Registry, { registries, total, load }:
       const sample = await load();
       this.reset();
       if (sample === undefined) return;
-      for (const { uid, name } of registries()) this.set({ registry: name }, sample.storedBytes.get(uid) ?? 0);
+      for (const { uids, name } of registries())
+        this.set(
+          { registry: name },
+          uids.reduce((sum, uid) => sum + (sample.storedBytes.get(uid) ?? 0), 0),
+        );
     },
   });
   for (const { name, description, unit } of metrics.filter((metric) => metric.name !== 'StorageUsed'))
@@ -41,7 +48,7 @@ export function registryMetrics(register: Registry, { registries, total, load }:
       registers,
       collect() {
         this.reset();
-        for (const registry of registries()) this.inc({ registry: registry.name }, total(registry.uid, name));
+        for (const registry of registries()) this.inc({ registry: registry.name }, registry.total(name));
       },
     });
 }

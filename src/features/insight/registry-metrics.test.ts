@@ -9,6 +9,7 @@ import { expireValues, valuesOf } from './metric-store.ts';
 import { RegistryMetrics } from './registry-metrics.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const told = { registries: () => [{ uid: 'contoso', name: 'contoso' }], metricsRegistries: 10 };
 const minuteMicros = 60_000_000;
 
 forEachDatabase((_, open) => {
@@ -21,7 +22,7 @@ forEachDatabase((_, open) => {
   test('two processes add to the same minute and hour; other registries have their own', async () => {
     const database = await open();
     const clock = new HeldClock();
-    const [first, second] = [0, 1].map(() => new RegistryMetrics({ database, clock, log }));
+    const [first, second] = [0, 1].map(() => new RegistryMetrics({ ...told, database, clock, log }));
     assert(first !== undefined && second !== undefined);
     for (const value of [1, 1, 5]) first.add('contoso', 'TotalPullCount', value);
     second.add('contoso', 'TotalPullCount', 2);
@@ -35,13 +36,13 @@ forEachDatabase((_, open) => {
       { total: 7, count: 1, minimum: 7, maximum: 7 },
     ]);
     assert.deepEqual(await pulls(database, 3_600), [{ total: 16, count: 5, minimum: 1, maximum: 7 }]);
-    assert.equal(first.total('contoso', 'TotalPullCount'), 14);
+    assert.equal(first.told()[0]?.total('TotalPullCount'), 14);
   });
 
   test('what was counted comes to the database by itself, ten seconds later', async () => {
     const database = await open();
     const clock = new HeldClock();
-    const metrics = new RegistryMetrics({ database, clock, log });
+    const metrics = new RegistryMetrics({ ...told, database, clock, log });
     metrics.add('contoso', 'TotalPullCount', 1);
     assert.deepEqual(await pulls(database, 60), []);
     clock.advance(10_000);
@@ -58,7 +59,12 @@ forEachDatabase((_, open) => {
       if (isBroken) throw new Error('the disk is full');
       return await database.transaction(work, options);
     };
-    const metrics = new RegistryMetrics({ database: { ...database, transaction }, clock: new HeldClock(), log });
+    const metrics = new RegistryMetrics({
+      ...told,
+      database: { ...database, transaction },
+      clock: new HeldClock(),
+      log,
+    });
     metrics.add('contoso', 'TotalPullCount', 1);
     await assert.rejects(metrics.flush());
     metrics.add('contoso', 'TotalPullCount', 2);
@@ -70,7 +76,7 @@ forEachDatabase((_, open) => {
   test('minutes leave after a week, hours after 93 days', async () => {
     const database = await open();
     const clock = new HeldClock();
-    const metrics = new RegistryMetrics({ database, clock, log });
+    const metrics = new RegistryMetrics({ ...told, database, clock, log });
     metrics.add('contoso', 'TotalPullCount', 1);
     await metrics.close();
     const dayMicros = 1_440 * minuteMicros;

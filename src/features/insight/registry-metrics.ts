@@ -3,8 +3,17 @@ import type { Database } from '../../platform/database/database.ts';
 import type { Log } from '../../platform/log.ts';
 import { type MetricName, startOf } from './metric.ts';
 import { addValues, joined, type MinuteValue } from './metric-store.ts';
+import { RegistryTotals, type ToldRegistry } from './registry-totals.ts';
 
-export type RegistryMetricsParts = { readonly database: Database; readonly clock: Clock; readonly log: Log };
+export type RegistryMetricsParts = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** All there are. */
+  readonly registries: () => readonly { readonly uid: string; readonly name: string }[];
+  /** So many are told by name. */
+  readonly metricsRegistries: number;
+};
 
 /** Notes something measured, in the metric's unit: a whole number. Never waits and never throws. */
 export type Measure = (registryUid: string, metric: MetricName, value: number) => void;
@@ -19,27 +28,26 @@ const maxPending = 20_000;
  */
 export class RegistryMetrics {
   readonly #parts: RegistryMetricsParts;
-  readonly #totals = new Map<string, Map<MetricName, number>>();
+  readonly #totals: RegistryTotals;
   readonly #stop = new AbortController();
   #pending = new Map<string, MinuteValue>();
   #timer: Promise<void> | undefined;
 
   constructor(parts: RegistryMetricsParts) {
     this.#parts = parts;
+    this.#totals = new RegistryTotals(parts.metricsRegistries);
   }
 
   readonly add: Measure = (registryUid, metric, value) => {
-    const totals = this.#totals.get(registryUid) ?? new Map<MetricName, number>();
-    if (totals.size === 0) this.#totals.set(registryUid, totals);
-    totals.set(metric, (totals.get(metric) ?? 0) + value);
+    this.#totals.add(registryUid, metric, value);
     const atMicros = startOf(60, this.#parts.clock.nowMicros());
     this.#keep({ registryUid, metric, atMicros, total: value, count: 1, minimum: value, maximum: value });
     this.#timer ??= this.#flushLater();
   };
 
   /** Of this process since its start. */
-  total(registryUid: string, metric: MetricName): number {
-    return this.#totals.get(registryUid)?.get(metric) ?? 0;
+  told(): readonly ToldRegistry[] {
+    return this.#totals.tell(this.#parts.registries());
   }
 
   async flush(): Promise<void> {
@@ -75,6 +83,8 @@ export class RegistryMetrics {
       // Closing ends the wait, and flushes.
     });
     if (!signal.aborted) await this.#tryFlush();
+    // Where nobody reads the metrics too, registries that are gone leave the memory.
+    this.told();
     this.#timer = undefined;
     if (!signal.aborted && this.#pending.size > 0) this.#timer = this.#flushLater();
   }
