@@ -28,6 +28,35 @@ export class RepositoryModel {
     this.#keepsDeleted = keepsDeleted;
   }
 
+  /** Changes of it leave this one as it is. */
+  copy(): RepositoryModel {
+    const copy = new RepositoryModel(this.#keepsDeleted);
+    copyEntries(this.known, copy.known);
+    copyEntries(this.tags, copy.tags);
+    copyEntries(this.kept, copy.kept);
+    copyEntries(this.keptTags, copy.keptTags);
+    copyEntries(this.marks, copy.marks);
+    for (const name of ['live', 'locked'] as const) for (const digest of this[name]) copy[name].add(digest);
+    return copy;
+  }
+
+  /** Everything that rows of the database tell too, as lines in an order of their own. */
+  lines(): readonly string[] {
+    return [
+      ...[...this.live].map((digest) => `manifest ${digest}${this.locked.has(digest) ? ' locked' : ''}`),
+      ...[...this.tags].map(([tag, digest]) => `tag ${tag} ${digest}`),
+      ...[...this.kept].map(([digest, atMs]) => `kept manifest ${digest} ${atMs}`),
+      ...[...this.keptTags].map(([key, { atMs }]) => `kept tag ${key} ${atMs}`),
+      ...[...this.marks].map(([digest, sinceMs]) => `mark ${digest} ${sinceMs}`),
+      `bytes in use ${this.#bytesInUse()}`,
+    ].toSorted();
+  }
+
+  /** Whether neither a lock, nor a tag, nor an index holds it. */
+  isLoose(digest: string): boolean {
+    return !this.locked.has(digest) && !this.isTagged(digest) && !this.#isChild(digest);
+  }
+
   push(entry: ModelManifest, tag: string | undefined, nowMs: number): void {
     const { digest } = entry.manifest;
     this.known.set(digest, entry);
@@ -60,7 +89,7 @@ export class RepositoryModel {
       const signatures = this.#untagCosign(subject, nowMs);
       for (const referrer of [...this.live]) {
         if (this.known.get(referrer)?.subject !== subject && !signatures.has(referrer)) continue;
-        if (this.locked.has(referrer) || this.#isTagged(referrer) || this.#isChild(referrer)) continue;
+        if (this.locked.has(referrer) || this.isTagged(referrer) || this.#isChild(referrer)) continue;
         this.#drop(referrer, nowMs);
         subjects.push(referrer);
       }
@@ -80,51 +109,71 @@ export class RepositoryModel {
     return pointed;
   }
 
-  /** The policy for manifests without a tag, of seven days. */
-  retain(nowMs: number): void {
-    const due = [...this.marks].filter(([, since]) => since <= nowMs - 7 * dayMs).toSorted(([, a], [, b]) => a - b);
-    for (const [digest, since] of due) {
-      if (this.marks.get(digest) !== since) continue;
-      if (this.#isTagged(digest) || this.#isChild(digest)) this.marks.delete(digest);
-      else if (this.locked.has(digest)) this.marks.set(digest, nowMs - 7 * dayMs + hourMs);
-      else this.remove(digest, nowMs);
-    }
+  /** What the policy for manifests without a tag looks at, of seven days; in its order. */
+  due(nowMs: number): readonly (readonly [digest: string, sinceMs: number])[] {
+    return [...this.marks].filter(([, since]) => since <= nowMs - 7 * dayMs).toSorted(([, a], [, b]) => a - b);
   }
 
-  /** With parts and what refers to it. False when it is neither kept nor there. */
-  restore(digest: string, tag: string | undefined, nowMs: number): boolean {
-    if (!this.live.has(digest) && !this.kept.has(digest)) return false;
-    this.#putBack(digest);
-    if (tag === undefined) this.#mark(digest, nowMs);
-    else {
-      const held = this.tags.get(tag);
-      if (held !== undefined && held !== digest)
-        this.keptTags.set(`${tag} ${held}`, { tag, digest: held, atMs: nowMs });
-      this.#point(tag, digest, nowMs);
-      this.keptTags.delete(`${tag} ${digest}`);
+  retain(digest: string, sinceMs: number, nowMs: number): void {
+    if (this.marks.get(digest) !== sinceMs) return;
+    if (this.isTagged(digest) || this.#isChild(digest)) this.marks.delete(digest);
+    else if (this.locked.has(digest)) this.marks.set(digest, nowMs - 7 * dayMs + hourMs);
+    else this.remove(digest, nowMs);
+  }
+
+  /** What a restore brings back in one step before the manifest itself: what it lists, as far as that is kept and not served. */
+  keptParts(digest: string): readonly string[] {
+    const parts = new Set<string>();
+    const found = [digest];
+    for (let index = found.pop(); index !== undefined; index = found.pop()) {
+      if (parts.has(index) || this.live.has(index) || !this.kept.has(index)) continue;
+      parts.add(index);
+      for (const child of this.known.get(index)?.children ?? []) found.push(child);
     }
-    const subjects = [digest];
-    for (let subject = subjects.pop(); subject !== undefined; subject = subjects.pop()) {
-      for (const referrer of [...this.kept.keys()]) {
-        if (this.known.get(referrer)?.subject !== subject || this.live.has(referrer)) continue;
-        this.#putBack(referrer, false);
-        subjects.push(referrer);
-      }
-      for (const name of cosignTags(subject)) {
-        const signature = this.#keptUnder(name);
-        if (signature === undefined) continue;
-        this.#putBack(signature);
-        this.#point(name, signature, nowMs);
-        this.keptTags.delete(`${name} ${signature}`);
-        subjects.push(signature);
-      }
-    }
+    parts.delete(digest);
+    return [...parts];
+  }
+
+  /** One that is served stays as it is. False where it is not kept either. */
+  putBack(digest: string): boolean {
+    if (this.live.has(digest)) return true;
+    if (!this.kept.delete(digest)) return false;
+    this.live.add(digest);
     return true;
   }
 
-  /** Drops what has been kept for seven days. */
-  expire(nowMs: number): void {
-    for (const [digest, atMs] of this.kept) if (atMs <= nowMs - 7 * dayMs) this.kept.delete(digest);
+  /** What a restore does with the manifest itself when it is back. */
+  settle(digest: string, tag: string | undefined, nowMs: number): void {
+    if (tag === undefined) {
+      this.#mark(digest, nowMs);
+      return;
+    }
+    const held = this.tags.get(tag);
+    if (held !== undefined && held !== digest) this.keptTags.set(`${tag} ${held}`, { tag, digest: held, atMs: nowMs });
+    this.#point(tag, digest, nowMs);
+    this.keptTags.delete(`${tag} ${digest}`);
+  }
+
+  /** What is kept, not served, and refers to one of these. */
+  keptReferrers(subjects: readonly string[]): readonly string[] {
+    const refersToOne = (digest: string) => subjects.includes(this.known.get(digest)?.subject ?? '');
+    return [...this.kept.keys()].filter((digest) => !this.live.has(digest) && refersToOne(digest));
+  }
+
+  /** What tags of cosign pointed at that are kept and free now. */
+  keptSignatures(subjects: readonly string[]): readonly { readonly tag: string; readonly digest: string }[] {
+    return subjects
+      .flatMap(cosignTags)
+      .map((tag) => ({ tag, digest: this.#keptUnder(tag) }))
+      .flatMap(({ tag, digest }) => (digest === undefined ? [] : [{ tag, digest }]));
+  }
+
+  /** What has been kept for seven days. */
+  past(nowMs: number): readonly (readonly [digest: string, atMs: number])[] {
+    return [...this.kept].filter(([, atMs]) => atMs <= nowMs - 7 * dayMs);
+  }
+
+  dropPastTags(nowMs: number): void {
     for (const [key, { atMs }] of this.keptTags) if (atMs <= nowMs - 7 * dayMs) this.keptTags.delete(key);
   }
 
@@ -135,13 +184,6 @@ export class RepositoryModel {
       ({ tag, digest }) => tag === name && (this.live.has(digest) || this.kept.has(digest)),
     );
     return kept.toSorted((a, b) => a.atMs - b.atMs || (a.digest < b.digest ? -1 : 1)).at(-1)?.digest;
-  }
-
-  #putBack(digest: string, withParts = true): void {
-    if (this.live.has(digest) || !this.kept.has(digest)) return;
-    if (withParts) for (const child of this.known.get(digest)?.children ?? []) this.#putBack(child);
-    this.kept.delete(digest);
-    this.live.add(digest);
   }
 
   #drop(digest: string, nowMs: number): void {
@@ -170,11 +212,22 @@ export class RepositoryModel {
     if (this.live.has(digest) && this.known.get(digest)?.subject === undefined) this.marks.set(digest, nowMs);
   }
 
-  #isTagged(digest: string): boolean {
+  #bytesInUse(): number {
+    const held = [...this.live, ...this.kept.keys()].flatMap((digest) => this.known.get(digest) ?? []);
+    const blobs = new Set(held.flatMap((entry) => entry.blobs));
+    const sizes = [...held.map((entry) => entry.manifest), ...blobs].map(({ bytes }) => bytes.length);
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
+  isTagged(digest: string): boolean {
     return [...this.tags.values()].includes(digest);
   }
 
   #isChild(digest: string): boolean {
     return [...this.live].some((parent) => this.known.get(parent)?.children.includes(digest) === true);
   }
+}
+
+function copyEntries<Key, Value>(from: ReadonlyMap<Key, Value>, to: Map<Key, Value>): void {
+  for (const [key, value] of from) to.set(key, value);
 }

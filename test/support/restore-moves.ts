@@ -1,0 +1,68 @@
+import type { RepositoryModel } from './content-model.ts';
+import type { Move } from './serial-orders.ts';
+
+type Asked = { readonly digest: string; readonly tag: string | undefined; readonly nowMs: number };
+
+/**
+ * What a restore does that answered `outcome`, `done` or the error: parts come back first, then the manifest with its tag, then
+ * what refers to it, and so on. What refers to it and is dropped for good meanwhile stays away, and the restore goes on.
+ */
+export function restoreMoves(asked: Asked, outcome: string): Move {
+  const name = `restore ${asked.digest} ${outcome}`;
+  const move = (what: string, apply: Move['apply']): Move => ({ name: `${name}: ${what}`, apply });
+  const failed = () => (outcome === 'manifestUnknown' ? 'end' : 'impossible');
+  const ended = () => (outcome === 'done' ? 'end' : 'impossible');
+
+  const look = move('look', (model) => {
+    const parts = model.keptParts(asked.digest);
+    return model.live.has(asked.digest) || model.kept.has(asked.digest) ? putParts(parts) : failed();
+  });
+  const putParts = (parts: readonly string[]): Move =>
+    parts.length === 0
+      ? putItself
+      : move(`parts ${parts.join()}`, (model) => {
+          const there = (digest: string) => model.live.has(digest) || model.kept.has(digest);
+          if (!parts.every(there)) return failed();
+          for (const part of parts) model.putBack(part);
+          return putItself;
+        });
+  const putItself = move('itself', (model) => {
+    if (!model.putBack(asked.digest)) return failed();
+    model.settle(asked.digest, asked.tag, asked.nowMs);
+    return lookForReferrers([asked.digest]);
+  });
+  const lookForReferrers = (subjects: readonly string[]): Move =>
+    move(`referrers of ${subjects.join()}`, (model) => {
+      const referrers = model.keptReferrers(subjects);
+      return move(`put back ${referrers.join()}`, (later) => {
+        for (const digest of referrers) later.putBack(digest);
+        return lookForSignatures(subjects, referrers);
+      });
+    });
+  const lookForSignatures = (subjects: readonly string[], referrers: readonly string[]): Move =>
+    move(`signatures of ${subjects.join()}, ${referrers.join()}`, (model) => {
+      const signatures = model.keptSignatures(subjects);
+      const next = [...referrers, ...signatures.map(({ digest }) => digest)];
+      if (next.length === 0) return ended();
+      return signatures.reduceRight(
+        (after, signature) => putSignature(signature, after),
+        lookForReferrers([...new Set(next)]),
+      );
+    });
+  const putSignature = ({ tag, digest }: { readonly tag: string; readonly digest: string }, next: Move): Move =>
+    move(`signature ${tag} ${digest} then ${next.name}`, (model) => {
+      const parts = model.keptParts(digest);
+      return move(`put back ${[...parts, tag, digest].join()}`, (later) => {
+        for (const part of parts) later.putBack(part);
+        if (isTaken(later, tag, digest) || !later.putBack(digest)) return next;
+        later.settle(digest, tag, asked.nowMs);
+        return next;
+      });
+    });
+  return look;
+}
+
+function isTaken(model: RepositoryModel, tag: string, digest: string): boolean {
+  const held = model.tags.get(tag);
+  return held !== undefined && held !== digest;
+}
