@@ -1,11 +1,11 @@
 import type { RunOrder } from '../wire/builds/agent-protocol.ts';
 
 /** Registries of one installation are names of one server: their addresses differ in the first label alone. */
-export function ownServers({ variables, credentials }: RunOrder): readonly string[] {
+export function ownServers({ variables, credentials, publicServers = [] }: RunOrder): readonly string[] {
   const parent = (server: string) => server.slice(server.indexOf('.'));
-  const others = credentials
-    .map(({ server }) => server)
-    .filter((server) => parent(server) === parent(variables.Registry));
+  const others = [...credentials.map(({ server }) => server), ...publicServers].filter(
+    (server) => parent(server) === parent(variables.Registry),
+  );
   return [...new Set([variables.Registry, ...others])];
 }
 

@@ -76,11 +76,24 @@ for (const kind of kinds)
     await waitFor('the webhook is gone', 30_000, () => host.hooks.size === 0);
   });
 
+/** In another registry of the installation, from which everybody may pull. */
+async function publicBase(): Promise<string> {
+  const image = `${bench.named.host.replace('local', 'bases')}/debian:12`;
+  await az.type('az acr create -n bases -g berth --sku Standard --admin-enabled true -o none');
+  await az.type('az acr update -n bases --anonymous-pull-enabled true -o none');
+  const secrets = z.object({ username: z.string(), passwords: z.array(z.object({ value: z.string() })) });
+  const { username, passwords } = secrets.parse(await az.json('az acr credential show -n bases'));
+  const words = ['--dest-creds', `${username}:${passwords[0]?.value}`, '--dest-tls-verify=false'];
+  await bench.run('skopeo', ['copy', ...words, 'oci:samples:base', `docker://${image}`]);
+  return image;
+}
+
 test('a pull request of the repository itself is built and pushed; one from a fork is built, with nothing of the task', async () => {
   await using host = await GitHost.start('gitea', join(repositories.path, 'public'), token, { isPublic: true });
   const commits = new Map<string, string>();
-  for (const branch of ['own-branch', 'of-a-stranger'])
-    commits.set(branch, (await host.push(branch, filesOf(branch))).commit);
+  commits.set('own-branch', (await host.push('own-branch', filesOf('own-branch'))).commit);
+  const ofStranger = { Dockerfile: `FROM ${await publicBase()}\nRUN true\n` };
+  commits.set('of-a-stranger', (await host.push('of-a-stranger', ofStranger)).commit);
   await az.type(
     `az acr task create -r local -n on-pull -c '${host.cloneUrl}#main' -f Dockerfile -t on-pull:{{.Run.ID}} --secret-arg PASSWORD=hunter2 --commit-trigger-enabled false --pull-request-trigger-enabled true --git-access-token ${token} -o none`,
   );

@@ -13,11 +13,14 @@ import type { CustomRegistry, RunTrigger } from './run.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
 
+/** Every one is a name in the rooms of runs. */
+const maxPublicServers = 200;
+
 /** What `refuse` puts into an error. */
 const messageSchema = z.object({ message: z.string() });
 
 export type RunOrderParts = {
-  readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'refresh'>;
+  readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'list' | 'refresh'>;
   readonly runTokens: Pick<RunTokens, 'issue' | 'end'>;
   readonly clock: Clock;
   /** Of a registry, as agents reach it. */
@@ -68,6 +71,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       credentials,
       registryUrl: parts.registryUrlOf(registry),
       ...(caCertificate === undefined ? {} : { caCertificate }),
+      publicServers: publicServersOf(parts, registry),
       hasNetwork: parts.hasNetwork && terms.hasNetwork,
       limits: { ...parts.limits, cpus: run.cpus, ...terms.limits },
       masked: maskedOf(sealed, credentials),
@@ -146,6 +150,15 @@ async function credentialsOf(
     for (const uid of made.tokenUids) await runTokens.end(uid);
     throw error;
   }
+}
+
+/** Of a run that is lent nothing too: what everybody may pull, a build may. Sorted, so that every attempt has the same. */
+function publicServersOf({ directory }: RunOrderParts, { uid }: Registry): string[] {
+  const others = directory.list().filter((each) => each.uid !== uid && each.isAnonymousPullEnabled);
+  return others
+    .map(({ loginServer }) => loginServer)
+    .toSorted()
+    .slice(0, maxPublicServers);
 }
 
 /** Time is up for all attempts together; an agent gets at least a moment to say so. */

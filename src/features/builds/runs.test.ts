@@ -310,6 +310,22 @@ forEachDatabase((_, open) => {
     assert.deepEqual([run.status, run.errorMessage?.includes('gone or disabled')], ['Error', true]);
   });
 
+  test('a run that is lent nothing is told which other registries of the installation everybody may pull from', async () => {
+    const told = async () => {
+      await schedule({ authority: { kind: 'none' } });
+      const { lease, credentials, publicServers } = await take();
+      await sample.leases.finish(lease, done);
+      assert.deepEqual(credentials, []);
+      return publicServers;
+    };
+    const change = { registryUid: sample.otherUid, actor: 'test' };
+    assert.deepEqual(await told(), []);
+    await sample.here.registries.setAnonymousPull({ ...change, isOn: true });
+    assert.deepEqual(await told(), ['fabrikam.berth.test:5443']);
+    await sample.here.registries.setAnonymousPull({ ...change, isOn: false });
+    assert.deepEqual(await told(), []);
+  });
+
   test('what the lost attempt of a run signed in with is good no more', async () => {
     const { runId } = await schedule();
     const first = await take('first');

@@ -88,6 +88,8 @@ export const runOrderSchema = z.object({
   /** Where the run's own registry is reached: `https://host:port`, and the authority that signed its certificate (PEM). */
   registryUrl: z.string(),
   caCertificate: z.string().optional(),
+  /** Other registries of the installation that everybody may pull from: the run needs no credentials to stand on their images. */
+  publicServers: z.array(z.string()).optional(),
   /** Whether RUN and cmd steps reach more than the registry. */
   hasNetwork: z.boolean(),
   limits: runLimitsSchema,
