@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMsOf } from '../../test/support/cpu-time.ts';
 import { SecretMask } from './secret-mask.ts';
 
 function masked(secrets: readonly string[], ...pieces: readonly string[]): string {
@@ -30,7 +31,8 @@ test('a long secret, however it is cut, and what follows it', () => {
 });
 test('the time for long secrets grows with the text alone', () => {
   const secrets = ['b', 'c', 'd'].map((letter) => `${'a'.repeat(20_000)}${letter}${'a'.repeat(20_000)}`);
-  const began = performance.now();
-  masked(secrets, 'a'.repeat(60_000), 'x', `${'a'.repeat(200)}b`.repeat(300), 'x'.repeat(60_000));
-  assert.ok(performance.now() - began < 1_000);
+  const tookMs = cpuMsOf(
+    () => void masked(secrets, 'a'.repeat(60_000), 'x', `${'a'.repeat(200)}b`.repeat(300), 'x'.repeat(60_000)),
+  );
+  assert.ok(tookMs < 1_000, `${tookMs} ms`);
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMsOf } from '../../../test/support/cpu-time.ts';
 import { isInScope, parseScope } from './webhook-scope.ts';
 
 const holds = (scope: string, repository: string, ...tags: string[]) => {
@@ -48,8 +49,9 @@ test('malformed scopes are none', () => {
 });
 
 test('a hostile scope is read at once', () => {
-  const start = performance.now();
-  parseScope(`${'a-'.repeat(195)}!`);
-  parseScope(`${'a.'.repeat(195)}`);
-  assert(performance.now() - start < 50);
+  const tookMs = cpuMsOf(() => {
+    parseScope(`${'a-'.repeat(195)}!`);
+    parseScope(`${'a.'.repeat(195)}`);
+  });
+  assert(tookMs < 50, `${tookMs} ms`);
 });

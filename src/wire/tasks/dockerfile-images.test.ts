@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { cpuMsOf } from '../../../test/support/cpu-time.ts';
 import { type DockerfileInput, imagesOfDockerfile } from './dockerfile-images.ts';
 import { TaskError } from './task-error.ts';
 
@@ -65,10 +66,10 @@ describe('images that a Dockerfile uses', () => {
   }
   test('a long one is looked through in time that grows with its length alone', () => {
     const stages = many(900, (at) => `FROM a AS stage${at}`);
-    const began = performance.now();
-    images(`${stages}\nFROM a\nRUN --mount=${'from=stage0,'.repeat(80_000)} x`);
-    images(`ARG A=${`${open}A:-`.repeat(200_000)}\nFROM a`);
-    const tookMs = performance.now() - began;
+    const tookMs = cpuMsOf(() => {
+      images(`${stages}\nFROM a\nRUN --mount=${'from=stage0,'.repeat(80_000)} x`);
+      images(`ARG A=${`${open}A:-`.repeat(200_000)}\nFROM a`);
+    });
     assert(tookMs < 1_000, `${tookMs} ms`);
   });
 });
