@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { waitFor } from '../../../test/support/wait-for.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { createLog } from '../../platform/log.ts';
@@ -46,8 +47,7 @@ forEachDatabase((_, open) => {
     metrics.add('contoso', 'TotalPullCount', 1);
     assert.deepEqual(await pulls(database, 60), []);
     clock.advance(10_000);
-    for (let tries = 0; tries < 200 && (await pulls(database, 60)).length === 0; tries += 1)
-      await new Promise((resolve) => setTimeout(resolve, 10));
+    await waitFor('it is there', 60_000, async () => (await pulls(database, 60)).length > 0);
     assert.equal((await pulls(database, 60)).length, 1);
     await metrics.close();
   });

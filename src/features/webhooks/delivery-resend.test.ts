@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { waitFor } from '../../../test/support/wait-for.ts';
 import { webhookReceiver } from '../../../test/support/webhook-receiver.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
@@ -70,7 +71,7 @@ forEachDatabase((_, open) => {
     const uid = await hookWithLetters(receiver.url);
     assert.equal(await deliveries.replay(uid, undefined), letters);
     const sent = resend(sending(), uid, job);
-    await sleep(100);
+    await waitFor('the first', 60_000, () => receiver.received.length > 0);
     const ping = await deliveries.ping(uid);
     await sent;
     const bodies = receiver.received.map(({ body }) => body);

@@ -26,7 +26,7 @@ import { Webhooks } from './webhooks.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')), ids);
-const patienceMs = 20_000;
+const patienceMs = 120_000;
 const loopback = ['127.0.0.0/8'];
 
 /** The sending of one process. */
@@ -283,6 +283,7 @@ forEachDatabase((_, open) => {
     answer();
     await waitFor('the others', patienceMs, () => moved.received.length === 4);
     assert.deepEqual(tagsOf([...old.received, ...moved.received]), numbered(5));
+    await waitFor('the one before it was switched off', patienceMs, () => off.received.length > 0);
     assert.equal(off.received.length, 1);
   });
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import type { TLSSocket } from 'node:tls';
+import { waitFor } from '../../../test/support/wait-for.ts';
 import { HeldClock } from '../held-clock.ts';
 import { createLog } from '../log.ts';
 import { systemClock } from '../system-clock.ts';
@@ -190,9 +191,13 @@ test('F-31: own certificates are replaced under load without a failed request; a
     const wrongKey = readFileSync(bringPair(newFolder(), 'DNS:registry.example.com').keyPath, 'utf8');
     let isLoading = true;
     const trusted = [before];
+    const begun = [0, 0, 0, 0];
     const load = Promise.all(
-      Array.from({ length: 4 }, async () => {
-        while (isLoading) await certificateFor(port, 'registry.example.com', trusted.join('\n'));
+      begun.map(async (_, client) => {
+        while (isLoading) {
+          begun[client] = (begun[client] ?? 0) + 1;
+          await certificateFor(port, 'registry.example.com', trusted.join('\n'));
+        }
       }),
     );
     writeFileSync(pair.keyPath, wrongKey);
@@ -202,7 +207,9 @@ test('F-31: own certificates are replaced under load without a failed request; a
     bringPair(folder, 'DNS:registry.example.com');
     const after = readFileSync(pair.certPath, 'utf8');
     trusted.push(after);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    // Connections that are under way know the old one alone.
+    const soFar = [...begun];
+    await waitFor('new connections', 60_000, () => begun.every((count, client) => count > (soFar[client] ?? 0)));
     await certificates.refresh();
     const replaced = await certificateFor(port, 'registry.example.com', after);
     assert.equal(replaced.serialNumber, new X509Certificate(after).serialNumber);

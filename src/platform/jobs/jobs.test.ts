@@ -13,7 +13,7 @@ import type { JobKind, JobRun, Jobs } from './jobs.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 
-const patienceMs = 30_000;
+const patienceMs = 120_000;
 const made: Jobs[] = [];
 
 function jobsOn(database: Database, concurrency = 4): Jobs {

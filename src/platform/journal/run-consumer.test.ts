@@ -27,7 +27,7 @@ async function append(journal: Journal, stream: string, count: number): Promise<
   });
 }
 
-const patienceMs = 30_000;
+const patienceMs = 120_000;
 const consumers: (() => Promise<void>)[] = [];
 const children: ChildProcess[] = [];
 
