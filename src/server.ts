@@ -19,6 +19,7 @@ import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
 import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import type { Diagnostics } from './features/insight/diagnostics.ts';
+import { endedStreamsJob } from './features/insight/ended-streams.ts';
 import { insightWork } from './features/insight/insight-work.ts';
 import { RegistryMetrics } from './features/insight/registry-metrics.ts';
 import { sampledPulls } from './features/insight/sampled-pulls.ts';
@@ -185,6 +186,7 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     ...builds.jobKinds,
     ...tasks.jobKinds,
     ...insight.jobKinds,
+    endedStreamsJob(data),
     diagnostics.planKind(),
     ...auditArchiveJobs(settings, data, auditArchive),
   ]);

@@ -60,6 +60,9 @@ const maxStatements = 1_000;
  */
 export class Checkpoints {
   readonly #parts: CheckpointParts;
+  /** How far each stream was signed, by the statements up to a number: there are more of them each day, and they do not change. */
+  readonly #signed = new Map<string, number>();
+  #lastNumber = 0;
 
   constructor(parts: CheckpointParts) {
     this.#parts = parts;
@@ -81,20 +84,36 @@ export class Checkpoints {
   async #headsAhead(): Promise<StreamHead[]> {
     const { read } = this.#parts.database;
     const heads = await read.selectFrom('journal_heads').select(['stream', 'incarnation', 'seq', 'hash']).execute();
-    const signed = await read
-      .selectFrom('audit_checkpoints')
-      .select((at) => ['source', 'stream', 'incarnation', at.fn.max('seq').as('seq')])
-      .groupBy(['source', 'stream', 'incarnation'])
-      .execute();
-    const known = new Map(signed.map((each) => [`${each.source} ${each.stream} ${each.incarnation}`, each.seq]));
+    await this.#readSigned();
     const all: StreamHead[] = [
       ...heads.map((head) => ({ source: 'journal' as const, ...head })),
       ...(await accessHeads(read)),
     ];
-    return all.filter(
-      ({ source, stream, incarnation, seq }) => seq > (known.get(`${source} ${stream} ${incarnation}`) ?? 0),
-    );
+    return all.filter((head) => head.seq > (this.#signed.get(keyOf(head)) ?? 0));
   }
+
+  /** What was signed since this process last looked, by whichever process. */
+  async #readSigned(): Promise<void> {
+    const rows = await this.#parts.database.read
+      .selectFrom('audit_checkpoints')
+      .where('number', '>', this.#lastNumber)
+      .select((at) => ['source', 'stream', 'incarnation', at.fn.max('seq').as('seq'), at.fn.max('number').as('number')])
+      .groupBy(['source', 'stream', 'incarnation'])
+      .execute();
+    for (const { number, seq, ...stream } of rows) {
+      const key = keyOf(stream);
+      this.#signed.set(key, Math.max(seq, this.#signed.get(key) ?? 0));
+      this.#lastNumber = Math.max(number, this.#lastNumber);
+    }
+  }
+}
+
+function keyOf({
+  source,
+  stream,
+  incarnation,
+}: Pick<Statement, 'stream' | 'incarnation'> & { source: string }): string {
+  return `${source} ${stream} ${incarnation}`;
 }
 
 /** Signs a statement and adds it to the others; false when another process wrote one of the same number meanwhile. */

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { createJournal } from '../../platform/journal/create-journal.ts';
+import { createSealer } from '../../platform/keys/sealer.ts';
+import { systemClock as clock } from '../../platform/system-clock.ts';
+import { systemIds as ids } from '../../platform/system-ids.ts';
+import { Checkpoints } from './audit-checkpoints.ts';
+
+const job = { signal: new AbortController().signal };
+
+forEachDatabase((_, open) => {
+  test('two processes that sign in turn sign everything once, also what the other came to', async () => {
+    const database = await open();
+    const journal = createJournal({ database, clock, ids });
+    const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
+    const processes = [0, 1].map(() => new Checkpoints({ database, clock, ids, sealer }));
+    for (let round = 1; round <= 3; round += 1) {
+      for (const stream of round === 2 ? ['registry/a/here'] : ['registry/a/here', 'registry/b/here'])
+        await journal.transaction(async (_tx, append) =>
+          append({ stream, type: 'tag.set', version: 1, actor: 'olivia', data: { repository: 'app', tag: 'v1' } }),
+        );
+      for (const each of processes) await each.write(job);
+    }
+    const rows = await database.read
+      .selectFrom('audit_checkpoints')
+      .select(['stream', 'seq'])
+      .orderBy('stream')
+      .orderBy('seq')
+      .execute();
+    assert.deepEqual(
+      rows.map(({ stream, seq }) => `${stream} ${seq}`),
+      ['registry/a/here 1', 'registry/a/here 2', 'registry/a/here 3', 'registry/b/here 1', 'registry/b/here 2'],
+    );
+  });
+});
