@@ -146,6 +146,36 @@ forEachDatabase((kind, open) => {
     await answer;
   });
 
+  test('who sets rules waits for pushes to that registry alone', async () => {
+    if (kind === 'sqlite') return;
+    const known = fresh();
+    await put(known, await imageIn(known), 'latest');
+    const elsewhere = { ...known, registryUid: bench.otherUid };
+    await put(elsewhere, await imageIn(elsewhere), 'latest');
+    for (const place of [known, fresh()]) {
+      const goOn = Promise.withResolvers<void>();
+      const begun = Promise.withResolvers<void>();
+      const change = here.change(place, me, async () => {
+        begun.resolve();
+        await goOn.promise;
+      });
+      await begun.promise;
+      const waits: Promise<void>[] = [];
+      const isHeldUp = async (registryUid: string) => {
+        const wait = changesUnderWayEnded(bench.database, here.clock, registryUid);
+        waits.push(wait);
+        return await Promise.race([wait.then(() => false), sleep(100).then(() => true)]);
+      };
+      assert.equal(await isHeldUp(known.registryUid), true);
+      // Of a repository that is being made nobody knows where.
+      if (place === known) await changesUnderWayEnded(bench.database, here.clock, bench.otherUid);
+      else assert.equal(await isHeldUp(bench.otherUid), true);
+      goOn.resolve();
+      await change;
+      await Promise.all(waits);
+    }
+  });
+
   test('such a tag is not deleted on any way, unless its rule allows it', async () => {
     const place = fresh();
     const image = await imageIn(place);

@@ -1,4 +1,4 @@
-import { sql } from 'kysely';
+import { type Expression, sql } from 'kysely';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
 
@@ -17,11 +17,16 @@ export function createRepositoryGate(database: Database): RepositoryGate {
   if (database.kind === 'sqlite') return async () => {};
   const gate = (lock: 'pg_advisory_xact_lock' | 'pg_advisory_xact_lock_shared') =>
     hotQuery(database.read, ['registry', 'repository'], (queries, parameter) => {
-      const name = sql`cast(${parameter('registry')} as text) || '/' || cast(${parameter('repository')} as text)`;
-      return queries.selectNoFrom(sql`${sql.raw(lock)}(hashtextextended(${name}, 0))`.as('gate'));
+      const key = gateKey(sql`cast(${parameter('registry')} as text)`, sql`cast(${parameter('repository')} as text)`);
+      return queries.selectNoFrom(sql`${sql.raw(lock)}(${key})`.as('gate'));
     });
   const [share, lock] = [gate('pg_advisory_xact_lock_shared'), gate('pg_advisory_xact_lock')];
   return async (tx, at, isExclusive) => {
     await (isExclusive ? lock : share).ahead(tx, at);
   };
+}
+
+/** What PostgreSQL's locks go by. */
+export function gateKey(registry: Expression<unknown>, repository: Expression<unknown>): Expression<unknown> {
+  return sql`hashtextextended(${registry} || '/' || ${repository}, 0)`;
 }
