@@ -279,7 +279,7 @@ for (const release of azReleasesInTurn('newest')) {
       assert.deepEqual(await az.json('az acr taskrun list -r local'), []);
     });
 
-    test('what its images stand on is among the details of a task, once a run has told', async () => {
+    test('what its images stand on is shown of a task, once a run has told', async () => {
       await az.type('az acr task create -r local -n base-task --cmd hello-world -c /dev/null -o none');
       await az.type('az acr task run -r local -n base-task --no-wait -o none');
       const agent = await HandAgent.join(server);
@@ -299,6 +299,12 @@ for (const release of azReleasesInTurn('newest')) {
         return shown === null || shown.length === 0 ? undefined : shown;
       });
       assert.partialDeepStrictEqual(found, [{ type: 'RunTime', registry, repository: 'base', tag: 'v1' }]);
+      const query = 'step.baseImageDependencies';
+      assert.deepEqual(await az.json(`az acr task show -r local -n base-task --query ${query}`), found);
+      const listed = `az acr task list -r local --query "[?name=='base-task'].${query}"`;
+      assert.deepEqual(await az.json(listed), [found]);
+      await az.type('az acr task update -r local -n base-task --status Disabled -o none');
+      assert.deepEqual(await az.json(`az acr task show -r local -n base-task --query ${query}`), found);
     });
   });
 }

@@ -24,7 +24,7 @@ import { answerOperationResult, answerOperationStatus } from './operation-answer
 import { answerOperationList, operationListOf } from './operation-lists.ts';
 import { pageOf } from './paging.ts';
 import { answerAction, answerResource, type ResourceRequestParts } from './resource-requests.ts';
-import { genericView, resourceView } from './resource-view.ts';
+import { fullViews, genericView } from './resource-view.ts';
 import { answerRoles, answerRootRoles, roleTarget } from './role-answers.ts';
 import { constrained } from './role-constraints.ts';
 import { requirementOf, resourceOperation } from './role-requirement.ts';
@@ -176,8 +176,8 @@ async function listOfType(
     type: type.type,
   };
   const filter = readable(rights, parseResourceFilter(isAtScope ? undefined : text));
-  const view = (each: Resource) => resourceView(type, each, apiVersion);
-  return await pageOf(c, { list: (page) => listWithBuiltIns(parts, type, page), query, filter, view });
+  const views = (page: readonly Resource[]) => fullViews(type, page, apiVersion);
+  return await pageOf(c, { list: (page) => listWithBuiltIns(parts, type, page), query, filter, views });
 }
 
 /** `az resource list`: every resource but groups and what is attached. Source: Azure Resource Manager, "Resources - List". */
@@ -194,7 +194,7 @@ async function listGeneric(parts: ArmParts, { c, rights }: ArmCall, scope: Resou
     list: (page) => listHeads(parts.database.read, page),
     query,
     filter,
-    view: genericView,
+    views: async (page) => page.map(genericView),
   });
 }
 

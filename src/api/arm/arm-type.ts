@@ -20,6 +20,8 @@ export type ArmAction = {
 export type ArmType = ResourceType & {
   /** `properties` as they are shown. */
   readonly properties: (resource: Resource, apiVersion: string) => JsonObject;
+  /** What of `properties` other tables hold, by the uid of its resource: read at once for all that are shown together. */
+  readonly derived?: (resources: readonly Resource[]) => Promise<ReadonlyMap<string, JsonObject>>;
   /** By the lower-cased word behind the resource's id. */
   readonly actions?: Readonly<Record<string, ArmAction>>;
   readonly hasSystemData: boolean;

@@ -16,7 +16,7 @@ export type PageSource<Listed extends ResourceHead> = {
   readonly list: (query: ListQuery) => Promise<readonly Listed[]>;
   readonly query: Omit<ListQuery, 'after' | 'limit'>;
   readonly filter: ResourceFilter;
-  readonly view: (resource: Listed) => JsonObject;
+  readonly views: (page: readonly Listed[]) => Promise<readonly JsonObject[]>;
 };
 
 /**
@@ -25,7 +25,7 @@ export type PageSource<Listed extends ResourceHead> = {
  */
 export async function pageOf<Listed extends ResourceHead>(
   c: Context<Env>,
-  { list, query, filter, view }: PageSource<Listed>,
+  { list, query, filter, views }: PageSource<Listed>,
 ): Promise<Response> {
   const length = lengthOf(c.req.query('$top'));
   const found: Listed[] = [];
@@ -42,7 +42,7 @@ export async function pageOf<Listed extends ResourceHead>(
   const page = found.slice(0, length);
   const last = page.at(-1);
   const nextLink = found.length > length && last !== undefined ? nextLinkOf(c, last) : undefined;
-  return c.json({ value: page.map(view), ...(nextLink === undefined ? {} : { nextLink }) });
+  return c.json({ value: await views(page), ...(nextLink === undefined ? {} : { nextLink }) });
 }
 
 function nextLinkOf(c: Context<Env>, last: ResourceHead): string {

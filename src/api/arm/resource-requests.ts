@@ -15,7 +15,7 @@ import { type ArmCall, bodyOf, preconditionsOf, withoutNulls } from './arm-call.
 import type { ArmType } from './arm-type.ts';
 import { findBuiltIn, refuseBuiltIn } from './built-ins.ts';
 import { acceptedAnswer, operationHeaders } from './operation-answers.ts';
-import { resourceView } from './resource-view.ts';
+import { fullViews } from './resource-view.ts';
 
 export type ResourceRequestParts = {
   readonly database: Database;
@@ -32,7 +32,7 @@ type On = { readonly type: ArmType; readonly name: ResourceName };
 export async function answerResource(parts: ResourceRequestParts, call: ArmCall, on: On): Promise<Response> {
   switch (call.c.req.method) {
     case 'GET':
-      return show(call, on.type, { resource: await known(parts, on) }, 200);
+      return await show(call, on.type, { resource: await known(parts, on) }, 200);
     case 'HEAD':
       return (await find(parts, on)) === undefined ? call.c.body(null, 404) : call.c.body(null, 204);
     case 'PUT':
@@ -70,7 +70,7 @@ async function put(parts: ResourceRequestParts, call: ArmCall, { type, name }: O
     author: call.author,
     desire: (existing) => whole(parts.locations, type, body, existing),
   });
-  return show(call, type, written, written.isNew ? (type.createdStatus ?? 201) : 200);
+  return await show(call, type, written, written.isNew ? (type.createdStatus ?? 201) : 200);
 }
 
 async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
@@ -87,7 +87,7 @@ async function patch(parts: ResourceRequestParts, call: ArmCall, { type, name }:
       return merged(body, existing);
     },
   });
-  return show(call, type, written, type.patch?.status ?? 200);
+  return await show(call, type, written, type.patch?.status ?? 200);
 }
 
 async function remove(parts: ResourceRequestParts, call: ArmCall, { type, name }: On): Promise<Response> {
@@ -146,14 +146,15 @@ function requestOf(body: JsonObject): ResourceRequest {
   return parseProperties(resourceRequestSchema, body, '');
 }
 
-function show(
+async function show(
   call: ArmCall,
   type: ArmType,
   { resource, operationUid }: Pick<Written, 'resource' | 'operationUid'>,
   status: 200 | 201,
-): Response {
+): Promise<Response> {
   const { subscriptionId, etag } = resource;
-  return call.c.json(resourceView(type, resource, call.apiVersion), status, {
+  const [view] = await fullViews(type, [resource], call.apiVersion);
+  return call.c.json(view, status, {
     ETag: `"${etag}"`,
     ...(operationUid === undefined ? {} : operationHeaders(call, subscriptionId, operationUid)),
   });

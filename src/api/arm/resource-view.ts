@@ -1,5 +1,5 @@
 import type { Author, Resource, ResourceHead } from '../../features/resources/resource.ts';
-import type { JsonObject } from '../../wire/arm/json.ts';
+import { type JsonObject, mergeJson } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
 
 /** A resource as its own address shows it. */
@@ -9,6 +9,20 @@ export function resourceView(type: ArmType, resource: Resource, apiVersion: stri
     properties: type.properties(resource, apiVersion),
     ...(type.hasSystemData ? { systemData: systemData(resource) } : {}),
   };
+}
+
+/** Each as its own address shows it, with what other tables hold. */
+export async function fullViews(
+  type: ArmType,
+  resources: readonly Resource[],
+  apiVersion: string,
+): Promise<JsonObject[]> {
+  const derived = await type.derived?.(resources);
+  return resources.map((each) => {
+    const view = resourceView(type, each, apiVersion);
+    const more = derived?.get(each.uid);
+    return more === undefined ? view : mergeJson(view, { properties: more });
+  });
 }
 
 /** A resource in the list of all resources: without its properties. */

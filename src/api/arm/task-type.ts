@@ -2,12 +2,12 @@ import { storedTaskOf, taskType, tidy } from '../../features/builds/tasks/task.t
 import { applyTask, forgetTask, settleTask, type TaskChangeParts } from '../../features/builds/tasks/task-change.ts';
 import { checkTaskName, validateTask } from '../../features/builds/tasks/task-rules.ts';
 import { openTask } from '../../features/builds/tasks/task-secrets.ts';
-import { listBases } from '../../features/builds/triggers/task-images.ts';
+import { basesOfTasks, type TaskBase } from '../../features/builds/triggers/task-images.ts';
 import type { Resource } from '../../features/resources/resource.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
-import { isoTime, resourceView } from './resource-view.ts';
+import { fullViews, isoTime } from './resource-view.ts';
 
 export type TaskTypeParts = TaskChangeParts & { readonly database: Pick<Database, 'read'> };
 
@@ -25,13 +25,15 @@ export function registryTaskType(parts: TaskTypeParts): ArmType {
     apply: (writing, change) => applyTask(parts, writing, change),
     forget: (writing, resource) => forgetTask(parts, writing, resource),
     properties: (resource) => viewOf(resource, storedTaskOf(resource)),
+    derived: (resources) => basesIn(parts, resources),
     actions: {
       listdetails: {
         method: 'POST',
         isChange: false,
         run: async ({ resource, apiVersion }) => {
-          const details = await detailsOf(parts, resource);
-          return resourceView({ ...type, properties: () => viewOf(resource, details) }, resource, apiVersion);
+          const open = { ...type, properties: () => viewOf(resource, openTask(parts, resource)) };
+          const [details = {}] = await fullViews(open, [resource], apiVersion);
+          return details;
         },
       },
     },
@@ -39,16 +41,19 @@ export function registryTaskType(parts: TaskTypeParts): ArmType {
   return type;
 }
 
-/** With its secrets, and what its last good run told of the images that it stands on. */
-async function detailsOf(parts: TaskTypeParts, resource: Resource): Promise<object> {
-  const task = openTask(parts, resource);
-  const bases = await listBases(parts.database.read, resource.uid);
-  if (!task.step || bases.length === 0) return task;
-  const baseImageDependencies = bases.map(({ kind, host, repository, tag, digest }) => ({
-    type: kind === 'runtime' ? 'RunTime' : 'BuildTime',
-    ...{ registry: host, repository, tag, digest: digest ?? null },
-  }));
-  return { ...task, step: { ...task.step, baseImageDependencies } };
+/** What their last good runs told of the images that they stand on. */
+async function basesIn(
+  { database }: TaskTypeParts,
+  tasks: readonly Resource[],
+): Promise<ReadonlyMap<string, JsonObject>> {
+  const withSteps = tasks.filter((task) => storedTaskOf(task).step).map(({ uid }) => uid);
+  const bases = Map.groupBy(await basesOfTasks(database.read, withSteps), ({ taskUid }) => taskUid);
+  return new Map([...bases].map(([uid, of]) => [uid, { step: { baseImageDependencies: of.map(dependencyOf) } }]));
+}
+
+function dependencyOf({ kind, host, repository, tag, digest }: TaskBase): JsonObject {
+  const type = kind === 'runtime' ? 'RunTime' : 'BuildTime';
+  return { type, registry: host, repository, tag, digest: digest ?? null };
 }
 
 /** Clients read members of `step`, `platform`, `trigger` and `credentials` without asking whether they are there. */

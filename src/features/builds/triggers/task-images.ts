@@ -52,10 +52,15 @@ function baseOf(
 }
 
 export async function listBases(queries: Queries, taskUid: string): Promise<TaskBase[]> {
+  return await basesOfTasks(queries, [taskUid]);
+}
+
+export async function basesOfTasks(queries: Queries, taskUids: readonly string[]): Promise<TaskBase[]> {
+  if (taskUids.length === 0) return [];
   const rows = await queries
     .selectFrom('task_bases')
     .selectAll()
-    .where('task_uid', '=', taskUid)
+    .where('task_uid', 'in', taskUids)
     .orderBy('host')
     .orderBy('repository')
     .orderBy('tag')
