@@ -21,7 +21,7 @@ const trials = [
 
 for (const { limitMiB, pushes, pulls } of trials) {
   test(`F-29: with ${limitMiB} MiB, ${pushes} pushes at once and ${pulls} pulls of 20 MB end well or get 503, and the server lives`, async (t) => {
-    using group = memoryCgroup(limitMiB * mebibyte);
+    await using group = memoryCgroup(limitMiB * mebibyte);
     if (group === undefined) return t.skip('this machine lets no group of processes with a memory limit be made');
     using folder = temporaryFolder('memory');
     const program = join(folder.path, 'berth');

@@ -51,7 +51,7 @@ export async function startAzureServer({ isHttps = false } = {}): Promise<AzureS
     retryOptions: { maxTries: 1 },
     ...(caPath !== undefined && { tlsOptions: { ca: readFileSync(caPath) } }),
   });
-  await waitFor('Azurite has a container', 20_000, async () => {
+  await waitFor('Azurite has a container', 120_000, async () => {
     if (!daemon.running) throw new Error(daemon.log());
     await client.createIfNotExists();
     return true;

@@ -32,12 +32,13 @@ export type BerthOptions = {
   readonly dataFolder?: string;
   /** Ports of an earlier server whose addresses shall stay the same. */
   readonly ports?: Ports;
-  readonly readyTimeoutMs?: number;
 };
 
 export type Ports = { readonly http: number; readonly https: number };
 
 const repository = join(import.meta.dirname, '../..');
+/** Against hanging; how quickly a server starts is measured elsewhere. */
+const readyTimeoutMs = 120_000;
 
 /** A running server of this repository. Addresses are origins (`http://localhost:20123`), without a slash at the end. */
 export class BerthServer {
@@ -139,7 +140,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<BerthServe
   });
   const removeFolder = () => folder?.remove();
   try {
-    await untilReady(daemon, `http://localhost:${place.ports.http}/readyz`, options.readyTimeoutMs ?? 30_000);
+    await untilReady(daemon, `http://localhost:${place.ports.http}/readyz`, readyTimeoutMs);
     const again = { ...options, ...place };
     return new BerthServer({ daemon, again, bootstrap: readBootstrap(place.dataFolder), removeFolder });
   } catch (cause) {

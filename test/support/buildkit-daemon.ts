@@ -43,7 +43,7 @@ export class BuildKitDaemon {
     });
     const started = new BuildKitDaemon(address, buildctl, daemon);
     try {
-      await waitFor('BuildKit answers', 60_000, async () => {
+      await waitFor('BuildKit answers', 120_000, async () => {
         if (!daemon.running) throw new Error(`buildkitd ended: ${daemon.log()}`);
         return (await tryRun(buildctl, ['--addr', address, 'debug', 'info'])).code === 0;
       });

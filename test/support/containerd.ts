@@ -20,7 +20,7 @@ export async function startContainerd(folder: string): Promise<Containerd> {
     await daemon.stop();
   };
   try {
-    await waitFor('containerd answers', 30_000, async () => {
+    await waitFor('containerd answers', 120_000, async () => {
       if (!daemon.running) return true;
       return (await tryRun('ctr', ['--address', address, 'version'])).code === 0;
     });

@@ -33,7 +33,7 @@ export async function startDocker(options: {
     await daemon.stop();
   };
   try {
-    await waitFor('dockerd answers', 60_000, async () => {
+    await waitFor('dockerd answers', 120_000, async () => {
       if (!daemon.running) return true;
       return (await tryRun('docker', ['--host', address, 'info'])).code === 0;
     });

@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemIds } from '../../src/platform/system-ids.ts';
+import { waitFor } from './wait-for.ts';
 
 /** A group of processes that may hold so much memory. */
-export type MemoryCgroup = Disposable & {
+export type MemoryCgroup = AsyncDisposable & {
   /** Shell words that put the shell, and what it starts, into the group. */
   readonly enter: string;
   /** Processes that the system ended for their memory. */
@@ -30,6 +31,12 @@ export function memoryCgroup(limitBytes: number): MemoryCgroup | undefined {
       const [, count = '0'] = /^oom_kill (\d+)$/m.exec(readFileSync(file, 'utf8')) ?? [];
       return Number(count);
     },
-    [Symbol.dispose]: () => rmdirSync(folder),
+    // What was started in it may end a moment after its server.
+    [Symbol.asyncDispose]: async () => {
+      await waitFor(`${folder} is empty`, 60_000, () => {
+        rmdirSync(folder);
+        return true;
+      });
+    },
   };
 }

@@ -31,7 +31,7 @@ export async function startPostgresCluster(): Promise<PostgresCluster> {
   const stop = () => asOwner('pg_ctl', ['stop', '-w', '-s', '-D', data, '-m', 'immediate']);
   const url = `postgres://postgres@/postgres?host=${encodeURIComponent(folder.path)}`;
   start();
-  await waitFor('PostgreSQL accepts connections', 20_000, () => onPostgres(url, async () => true));
+  await waitFor('PostgreSQL accepts connections', 120_000, () => onPostgres(url, async () => true));
   return {
     url,
     start,

@@ -8,7 +8,7 @@ import { waitFor } from './wait-for.ts';
 const binaries = '/usr/lib/postgresql/15/bin';
 const urlVariable = 'BERTH_TEST_POSTGRES_URL';
 const user = 'postgres';
-const startTimeoutMs = 30_000;
+const startTimeoutMs = 120_000;
 
 /**
  * Address of the maintenance database of a PostgreSQL 15 server that the tests may fill: the one in BERTH_TEST_POSTGRES_URL, else

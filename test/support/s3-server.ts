@@ -31,7 +31,7 @@ export async function startS3Server(): Promise<S3Server> {
     env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
   });
   const endpoint = `http://127.0.0.1:${port}`;
-  await waitFor('the S3 server answers', 20_000, async () => {
+  await waitFor('the S3 server answers', 120_000, async () => {
     if (!daemon.running) throw new Error(daemon.log());
     return (await fetch(endpoint)).status > 0;
   });
