@@ -1,37 +1,27 @@
-import type { PurgeLine, PurgeOptions } from '../wire/admin/purge-schema.ts';
-import { type Command, type CommandContext, type ExitCode, exitCodes, type Given } from './command.ts';
+import type { PurgeLine } from '../wire/admin/purge-schema.ts';
+import { type Command, type CommandContext, type ExitCode, exitCodes } from './command.ts';
+import { purgeAsked, purgeOptions } from './purge-request.ts';
 
 /** As `acr purge` of the ACR command line: same options, same lines. Source: ACR Tasks reference, "acr purge". */
 export const purgeCommands: readonly Command[] = [
   {
     words: ['purge'],
     purpose: 'delete old tags and untagged manifests of a registry',
-    options: [
-      {
-        name: 'filter',
-        meaning: 'REPOSITORY:TAG, regular expressions (RE2); several are separated by spaces',
-        value: 'FILTER',
-      },
-      { name: 'ago', meaning: 'only what has not changed for so long: 30d, 2d3h6m', value: 'AGE' },
-      { name: 'keep', meaning: 'keep the newest N of what would be deleted, per repository', value: 'N' },
-      { name: 'untagged', meaning: 'then delete manifests without a tag too' },
-      { name: 'untagged-only', meaning: 'delete no tags, only manifests without one' },
-      { name: 'include-locked', meaning: 'unlock what is locked, and delete it' },
-      { name: 'dry-run', meaning: 'show what would be deleted, and delete nothing' },
-      { name: 'registry', meaning: 'of this registry (default: local)', value: 'NAME' },
-    ],
+    options: purgeOptions,
     run: async (context, given) => {
-      const keep = given.option('keep') ?? '0';
-      if (!/^\d{1,7}$/.test(keep)) return usage(context, '--keep needs a number');
-      if (given.isSet('untagged') && given.isSet('untagged-only'))
-        return usage(context, '--untagged and --untagged-only exclude each other');
+      const asked = purgeAsked(given);
+      if ('problem' in asked) {
+        context.complain(asked.problem);
+        return exitCodes.usage;
+      }
+      for (const note of asked.notes) context.print(note);
       const client = await context.connect();
       const name = given.option('registry') ?? 'local';
       const { loginServer } = await client.registryShow(name);
       if (given.isSet('dry-run')) context.print(dryRunHeader);
       let code: ExitCode = exitCodes.done;
       const say = linesOf(context, loginServer, given.isSet('dry-run'));
-      for await (const line of client.purge(name, optionsOf(given, Number(keep)))) {
+      for await (const line of client.purge(name, asked.options)) {
         if ('error' in line) code = exitCodes.failed;
         say(line);
       }
@@ -42,23 +32,6 @@ export const purgeCommands: readonly Command[] = [
 
 const dryRunHeader =
   'DRY RUN: The following output shows what WOULD be deleted if the purge command was executed. Nothing is deleted.';
-
-function usage(context: CommandContext, text: string): ExitCode {
-  context.complain(text);
-  return exitCodes.usage;
-}
-
-function optionsOf(given: Given, keep: number): PurgeOptions {
-  const ago = given.option('ago');
-  return {
-    filters: (given.option('filter') ?? '').split(' ').filter((text) => text !== ''),
-    ...(ago === undefined ? {} : { ago }),
-    keep,
-    untagged: given.isSet('untagged-only') ? 'only' : given.isSet('untagged') ? 'also' : 'none',
-    includeLocked: given.isSet('include-locked'),
-    dryRun: given.isSet('dry-run'),
-  };
-}
 
 /** Prints a header where another repository, or its manifests after its tags, begin. */
 function linesOf({ print, complain }: CommandContext, host: string, isDryRun: boolean): (line: PurgeLine) => void {
