@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants } from 'node:os';
 import { Readable, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
@@ -52,7 +53,7 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   if (stdin === null || stdout === null || stderr === null) throw new TypeError('a program has three pipes');
   const ended = new Promise<number>((resolve, reject) => {
     child.once('error', (cause) => reject(new ProgramError(command, 127, cause.message)));
-    child.once('close', (code, ending) => resolve(code ?? (ending === 'SIGKILL' ? 137 : 143)));
+    child.once('close', (code, ending) => resolve(code ?? 128 + (ending === null ? 15 : constants.signals[ending])));
   });
   let killer: NodeJS.Timeout | undefined;
   const end = () => {

@@ -1,10 +1,10 @@
 import { join } from 'node:path/posix';
 import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { RunOrder, RunVariables } from '../wire/builds/agent-protocol.ts';
-import { parseTaskFile, type Task } from '../wire/tasks/task-file.ts';
-import { aliasSourcesOf, prepareTaskText, type TaskText } from '../wire/tasks/task-text.ts';
 import { withoutSecrets } from './context/location.ts';
 import type { Cell } from './executors/cell.ts';
+import { parseApart } from './parse-apart.ts';
+import type { TaskRead } from './parsers.ts';
 import { taskOfBuild } from './quick-build.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
@@ -25,10 +25,7 @@ const maxTaskBytes = 1024 * 1024;
 const aliasTimeoutMs = 2_000;
 
 /** What a run does, read from its order and its files. Throws RunFailure, TaskError. Source: ACR tasks, 2.2. */
-export async function readTask(
-  order: RunOrder,
-  around: TaskSurroundings,
-): Promise<{ task: Task; aliases: TaskText['aliases'] }> {
+export async function readTask(order: RunOrder, around: TaskSurroundings): Promise<TaskRead> {
   const { work } = order;
   const { run, now, sharedVolume, log } = around;
   if (work.kind === 'dockerBuild') return { task: taskOfBuild(work, run, order.platforms, now), aliases: new Map() };
@@ -37,20 +34,21 @@ export async function readTask(
   const values = work.kind === 'fileTask' ? work.valuesFile : undefined;
   const valuesText =
     work.kind === 'encodedTask' ? work.valuesContent : values === undefined ? undefined : await file(values);
-  const prepared = prepareTaskText({
+  const input = {
     ...{ text, valuesText, now },
     values: work.values,
     // Linux has no version that images are told apart by.
     run: { ...run, SharedVolume: sharedVolume, OSVersion: '' },
     secrets: {},
     aliasSources: await aliasSources(order, around, text),
-  });
-  if (prepared.aliases.size > 0) {
+  };
+  const read = await parseApart('task', input, around);
+  if (read.aliases.size > 0) {
     log.say(
       'Alias support enabled for version >= 1.1.0, please see https://aka.ms/acr/tasks/task-aliases for more information.',
     );
   }
-  return { task: parseTaskFile(prepared.yaml), aliases: prepared.aliases };
+  return read;
 }
 
 /** By file of the context or address, as the task names them. */
@@ -60,7 +58,8 @@ async function aliasSources(
   text: string,
 ): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
-  for (const source of aliasSourcesOf(text)) {
+  if (!text.includes('alias')) return found;
+  for (const source of await parseApart('aliasSources', text, around)) {
     const isAddress = /^https?:/i.test(source);
     if (isAddress && !hasNetwork)
       throw new RunFailure(`cannot fetch the aliases of ${withoutSecrets(source)}: builds have no network here`);

@@ -96,11 +96,14 @@ test('a program that heeds no end ends with its room, and so does its run', asyn
   const { promise: closed, reject } = Promise.withResolvers<never>();
   const stuck: Cell = {
     ...room,
-    read: async (words) => (words.includes('realpath') ? await closed : ''),
+    read: async (words) => {
+      if (!words.includes('realpath')) return '';
+      setTimeout(() => ender.abort(new RunStop('Canceled')), 20);
+      return await closed;
+    },
     close: async () => reject(new Error('the room is closed')),
   };
   const clock = { ...systemClock, sleep: async () => undefined };
-  setTimeout(() => ender.abort(new RunStop('Canceled')), 20);
   const { result } = await done('steps:\n  - build: .\n', {
     signal: ender.signal,
     more: { openCell: async () => stuck, clock },

@@ -1,13 +1,10 @@
 import { Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
-import { extract, type Header, pack } from 'tar-stream';
+import { extract, type Header, type Pack, pack } from 'tar-stream';
 import { RunFailure } from '../run-failure.ts';
+import { begins, headOf } from './first-bytes.ts';
 
 export type ArchiveLimits = { readonly maxEntries: number; readonly maxBytes: number };
-
-/** Forms that Node does not read, by the program that does. */
-export type Compression = 'bzip2' | 'xz';
-export type Decompress = (program: Compression, source: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 
 const maxNameLength = 4_096;
 const executableMode = 0o777;
@@ -20,37 +17,41 @@ const kinds = {
 } as const;
 
 /**
- * Reads an archive (tar, also compressed, by its first bytes) and passes on what is harmless, as tar. Everything else
- * ends it with RunFailure: names that are absolute or leave their folder, links that lead out, files below links, devices,
- * and more entries or bytes than the limits. Rights are cut to those of a file: no setuid. Archives that are unpacked over
- * each other share a check. Security rule 21.
+ * Reads archives (tar, also with gzip or zstd, by their first bytes), which are unpacked over each other, and passes on what is
+ * harmless, as one tar. Everything else ends it with RunFailure: names that are absolute or leave their folder, links that lead
+ * out, files below links, devices, and more entries or bytes than the limits. Rights are cut to those of a file: no setuid.
+ * Security rule 21.
  */
 export function safeArchive(
-  source: AsyncIterable<Uint8Array>,
-  check: ArchiveCheck,
-  decompress: Decompress,
+  archives: AsyncIterable<AsyncIterable<Uint8Array>>,
+  limits: ArchiveLimits,
 ): AsyncIterable<Uint8Array> {
   const output = pack();
-  const input = extract();
+  const check = new ArchiveCheck(limits);
   const copy = async () => {
-    const plain = await decompressed(source, decompress);
-    feed(plain, input).catch((cause: unknown) => input.destroy(errorOf(cause)));
-    for await (const entry of input) {
-      const header = check.entry(entry.header);
-      const sink = header === undefined ? undefined : output.entry(header);
-      sink?.on('error', ignore);
-      if (header?.type === 'file') await feed(entry, sink);
-      else {
-        sink?.end(undefined);
-        entry.resume();
-      }
-    }
+    for await (const archive of archives) await copyOf(archive, check, output);
     check.end();
     output.finalize();
   };
   output.on('error', ignore);
   copy().catch((cause: unknown) => output.destroy(unreadable(cause)));
   return bytesOf(output);
+}
+
+async function copyOf(archive: AsyncIterable<Uint8Array>, check: ArchiveCheck, output: Pack): Promise<void> {
+  const input = extract();
+  const plain = await decompressed(archive);
+  feed(plain, input).catch((cause: unknown) => input.destroy(errorOf(cause)));
+  for await (const entry of input) {
+    const header = check.entry(entry.header);
+    const sink = header === undefined ? undefined : output.entry(header);
+    sink?.on('error', ignore);
+    if (header?.type === 'file') await feed(entry, sink);
+    else {
+      sink?.end(undefined);
+      entry.resume();
+    }
+  }
 }
 
 /** An archive with one file. */
@@ -78,16 +79,17 @@ function ignore(): void {}
 type Sink = {
   readonly write: (chunk: Uint8Array) => boolean;
   readonly end: (last: undefined) => unknown;
-  readonly once: (event: 'drain' | 'close', done: () => void) => unknown;
+  readonly on: (event: 'drain' | 'close', done: () => void) => unknown;
+  readonly off: (event: 'drain' | 'close', done: () => void) => unknown;
 };
 
 async function feed(source: AsyncIterable<unknown>, sink: Sink | undefined): Promise<void> {
   for await (const chunk of bytesOf(source)) {
     if (sink === undefined || sink.write(chunk)) continue;
-    await new Promise<void>((resolve) => {
-      sink.once('drain', resolve);
-      sink.once('close', resolve);
-    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    for (const event of ['drain', 'close'] as const) sink.on(event, resolve);
+    await promise;
+    for (const event of ['drain', 'close'] as const) sink.off(event, resolve);
   }
   sink?.end(undefined);
 }
@@ -105,21 +107,12 @@ function unreadable(cause: unknown): Error {
   return new RunFailure(`the context is not an archive that can be read: ${errorOf(cause).message}`, { cause });
 }
 
-async function decompressed(source: AsyncIterable<Uint8Array>, decompress: Decompress): Promise<Readable> {
-  const reader = source[Symbol.asyncIterator]();
-  let head = Buffer.alloc(0);
-  while (head.byteLength < 6) {
-    const { value, done } = await reader.next();
-    if (done === true) break;
-    head = Buffer.concat([head, value]);
-  }
-  const whole = Readable.from(rejoined(head, reader), { objectMode: false });
-  const starts = (...bytes: readonly number[]) => bytes.every((byte, at) => head[at] === byte);
-  if (starts(0x1f, 0x8b)) return piped(whole, createGunzip());
-  if (starts(0x28, 0xb5, 0x2f, 0xfd)) return piped(whole, createZstdDecompress());
-  if (starts(0x42, 0x5a, 0x68)) return Readable.from(decompress('bzip2', whole), { objectMode: false });
-  if (starts(0xfd, 0x37, 0x7a, 0x58)) return Readable.from(decompress('xz', whole), { objectMode: false });
-  return whole;
+async function decompressed(source: AsyncIterable<Uint8Array>): Promise<Readable> {
+  const { head, whole } = await headOf(source);
+  const bytes = Readable.from(whole, { objectMode: false });
+  if (begins(head, 0x1f, 0x8b)) return piped(bytes, createGunzip());
+  if (begins(head, 0x28, 0xb5, 0x2f, 0xfd)) return piped(bytes, createZstdDecompress());
+  return bytes;
 }
 
 function piped(source: Readable, target: ReturnType<typeof createGunzip | typeof createZstdDecompress>): Readable {
@@ -127,17 +120,12 @@ function piped(source: Readable, target: ReturnType<typeof createGunzip | typeof
   return source.pipe(target);
 }
 
-async function* rejoined(head: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield head;
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
-}
-
 type SafeHeader = Pick<Header, 'name' | 'mode' | 'uid' | 'gid' | 'mtime' | 'type' | 'size'> & {
   readonly linkname?: string;
 };
 
 /** What the archives of one context may hold, and where links of theirs are. */
-export class ArchiveCheck {
+class ArchiveCheck {
   readonly #limits: ArchiveLimits;
   readonly #links = new Set<string>();
   #entries = 0;

@@ -44,6 +44,8 @@ export type Cell = {
   readonly run: (words: readonly string[], program?: CellProgram) => Promise<number>;
   /** Standard output. Throws ProgramError when the code is not 0. */
   readonly read: (words: readonly string[], program?: CellProgram) => Promise<string>;
+  /** Words that run a program of ours outside, on the machine, within the limits of the cell; undefined for a room without. */
+  readonly beside?: (words: readonly string[]) => readonly string[];
   /** Throws when the port is taken. */
   readonly listen: (port: number, answer: (connection: Socket) => void) => Promise<CellDoor>;
   /** What its limits have cost its programs so far; undefined for a room that counts nothing. */

@@ -239,6 +239,10 @@ function cellOf(first: number, cgroup: Cgroup, { home, limits, doors, close }: C
         throw cause instanceof ProgramError ? new ProgramError(words[0] ?? '', cause.exitCode, cause.output) : cause;
       }
     },
+    beside: (words) => [
+      ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
+      ...['setpriv', '--pdeathsig', 'KILL', '--', ...words],
+    ],
     listen: async (port, answer) => {
       const door = doorOf(await listenInside(first, port), answer);
       doors.add(door);

@@ -1,8 +1,8 @@
 import type { ImageReference, RunPlatform } from '../../wire/builds/run-work.ts';
 import type { DockerBuildOptions } from '../../wire/tasks/docker-build-options.ts';
-import { imagesOfDockerfile } from '../../wire/tasks/dockerfile-images.ts';
 import { parseImageName, withHub, withRegistry } from '../../wire/tasks/image-name.ts';
 import { TaskError } from '../../wire/tasks/task-error.ts';
+import { parseApart } from '../parse-apart.ts';
 import { RunFailure } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { secretInCell } from './secret-file.ts';
@@ -34,7 +34,8 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
     signal: step.signal,
   });
   const [platform = { os: 'linux', architecture: 'amd64' }] = platforms;
-  const images = imagesOfDockerfile({ text, arguments: givenArguments(options), target: options.target, platform });
+  const asked = { text, arguments: givenArguments(options), target: options.target, platform };
+  const images = await parseApart('dockerfile', asked, { cell: room.cell, signal: step.signal });
   log.say('Successfully scanned dependencies');
   log.say(`Launching container with name: ${stepId}`);
   const folders = new Map([...step.mounts, [workspaceMount, room.workspace]]);

@@ -3,12 +3,13 @@ import type { RegistryCredential } from '../../wire/builds/agent-protocol.ts';
 import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts';
 import { parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
+import { parseApart } from '../parse-apart.ts';
 import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
 import { credentialsFor } from './pack-credentials.ts';
-import { digestIn, runImageIn } from './pack-report.ts';
+import type { PackReport } from './pack-report.ts';
 import { type PackBuild, parsePackBuild } from './pack-words.ts';
 
 /** The image of buildpacks' own program, under the name that `az acr pack build` writes. */
@@ -186,8 +187,9 @@ async function note(
   const { asked, tags, folder, signal } = of;
   const read = (name: string) =>
     cell.read(['head', '-c', String(maxReportBytes), '--', join(folder, 'layers', name)], { signal }).catch(() => '');
-  const digest = digestIn(await read('report.toml'));
+  const texts = { report: await read('report.toml'), analyzed: await read('analyzed.toml') };
   signal.throwIfAborted();
+  const { digest, runImage } = await parseApart('packReport', texts, { cell, signal });
   if (digest === undefined) throw new RunFailure('the lifecycle of the builder ended without telling what it pushed');
   for (const tag of tags) {
     const { registry = '', repository, tag: name = '' } = parseImageName(tag);
@@ -195,14 +197,13 @@ async function note(
   }
   const builder = withTag(asked.builder);
   const buildtime = [referenceOf(builder, await executor.digestOf(builder, signal))];
-  const runtime = runImageOf(await read('analyzed.toml'));
+  const runtime = runtimeOf(runImage);
   const gitHead = order.variables.Commit;
   const dependencies = { buildtime, ...(runtime && { runtime }), ...(gitHead === '' ? {} : { gitHead }) };
   made.built.push({ stepId, tags, dependencies });
 }
 
-function runImageOf(analyzed: string): ImageReference | undefined {
-  const found = runImageIn(analyzed);
+function runtimeOf(found: PackReport['runImage']): ImageReference | undefined {
   return found === undefined || !isName(found.image) ? undefined : referenceOf(withTag(found.image), found.digest);
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { digestIn, runImageIn } from './pack-report.ts';
+import { packReportOf } from './pack-report.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
 const mebibyte = 1024 * 1024;
+const digestIn = (report: string) => packReportOf({ report, analyzed: '' }).digest;
+const runImageIn = (analyzed: string) => packReportOf({ report: '', analyzed }).runImage;
 
 describe('what a lifecycle reports', () => {
   test('the digest of what it pushed', () => {

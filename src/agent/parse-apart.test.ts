@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import { TaskError } from '../wire/tasks/task-error.ts';
+import { parseApart } from './parse-apart.ts';
+import { RunFailure } from './run-failure.ts';
+
+const folder = temporaryFolder('parse-apart');
+after(() => folder.remove());
+const signal = AbortSignal.timeout(60_000);
+const limits = { seconds: 2, memoryMiB: 64 };
+const dockerfile = (text: string) => ({
+  text,
+  arguments: new Map([['VERSION', '12']]),
+  target: undefined,
+  platform: { os: 'linux', architecture: 'amd64' },
+});
+
+describe('texts of strangers are parsed by a program of its own', () => {
+  test('what was read comes back as it is: maps, bytes and what is not there', async () => {
+    const images = await parseApart('dockerfile', dockerfile('ARG VERSION\nFROM debian:$VERSION\n'), {
+      cell: {},
+      signal,
+    });
+    assert.deepEqual(images, { runtime: 'debian:12', buildtime: [] });
+    const volumes = 'volumes:\n  - name: v\n    secret: { key: aGVsbG8= }\n';
+    const { task, aliases } = await parseApart(
+      'task',
+      {
+        text: `version: v1.1.0\nalias:\n  values: { word: hello }\n${volumes}steps:\n  - cmd: $word {{.Values.a}}\n`,
+        ...{ valuesText: 'a: 1\n', values: [], run: {}, secrets: {}, now: new Date(0), aliasSources: new Map() },
+      },
+      { cell: {}, signal },
+    );
+    assert.deepEqual(task.steps[0]?.work, { kind: 'cmd', text: 'hello 1' });
+    assert.equal(task.steps[0]?.user, undefined);
+    assert.equal(Buffer.from(task.volumes[0]?.files.get('key') ?? []).toString(), 'hello');
+    assert.equal(aliases.get('word'), 'hello');
+  });
+  test('what is wrong with it is said in the same words', async () => {
+    const parsed = parseApart('dockerfile', dockerfile('RUN echo\n'), { cell: {}, signal });
+    await assert.rejects(parsed, (error: Error) => error instanceof TaskError && /it has no FROM/.test(error.message));
+  });
+  test('a task that stands for too much is refused', async () => {
+    const text = `env: ["A=${'x'.repeat(200_000)}"]\nsteps:\n${'  - cmd: x\n'.repeat(100)}`;
+    const input = { text, valuesText: undefined, values: [], run: {}, secrets: {}, now: new Date(0) };
+    const parsed = parseApart('task', { ...input, aliasSources: new Map() }, { cell: {}, signal });
+    await assert.rejects(parsed, (error: Error) => error instanceof TaskError && /8 MiB/.test(error.message));
+  });
+
+  const programs = {
+    'takes minutes': 'for (;;);',
+    'takes gibibytes of objects': 'const all = []; for (let at = 0; ; at += 1) all.push({ at });',
+    'takes gibibytes by the way that ends a thread with its process':
+      'const all = new Map(); for (let at = 0; ; at += 1) all.set(at, at);',
+  };
+  for (const [label, source] of Object.entries(programs)) {
+    test(`one that ${label} ends its own run, and nothing here waits for it`, async () => {
+      const program = join(folder.path, 'parser.mjs');
+      writeFileSync(program, source);
+      let longestMs = 0;
+      let lastMs = performance.now();
+      const ticks = setInterval(() => {
+        longestMs = Math.max(longestMs, performance.now() - lastMs);
+        lastMs = performance.now();
+      }, 10);
+      const parsed = parseApart('dockerfile', dockerfile('FROM debian\n'), { cell: {}, signal, limits, program });
+      await assert.rejects(parsed, (error: Error) => {
+        assert.ok(error instanceof RunFailure);
+        assert.match(error.message, /^the Dockerfile cannot be read within (?:2 seconds|64 MiB of memory)/);
+        return true;
+      });
+      clearInterval(ticks);
+      assert.ok(longestMs < 1_500, `the loop stood still for ${longestMs} ms`);
+    });
+  }
+  test('a run that is canceled does not wait', async () => {
+    const program = join(folder.path, 'endless.mjs');
+    writeFileSync(program, 'for (;;);');
+    const stopper = new AbortController();
+    setTimeout(() => stopper.abort(new Error('canceled')), 100);
+    const parsed = parseApart('aliasSources', '', { cell: {}, signal: stopper.signal, program });
+    await assert.rejects(parsed, /canceled/);
+  });
+});
