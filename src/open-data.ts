@@ -1,8 +1,8 @@
 import { DataFolder } from './data-folder.ts';
 import { openInstallation } from './installation.ts';
 import { openBlobStore } from './open-blob-store.ts';
+import { claimOwnStore } from './own-store.ts';
 import { createAccessLog } from './platform/access-log/create-access-log.ts';
-import { claimStore } from './platform/blob-store/store-mark.ts';
 import { openPostgres } from './platform/database/postgres-database.ts';
 import { openSqlite } from './platform/database/sqlite-database.ts';
 import { createFailpoints } from './platform/failpoints.ts';
@@ -38,10 +38,11 @@ export type Opening = {
   readonly failpoints: string | undefined;
 };
 
-/** Everything that keeps something, and the installation it keeps. Throws when the blob store is another installation's. */
+/** Everything that keeps something, and the installation it keeps. Throws when the blob store is not the installation's. */
 export async function openData(settings: Settings, opening: Opening) {
   const { mark, ...data } = await openUnclaimed(settings, opening);
-  await claimStore(mark, data.installation.tenantUid);
+  const { tenantUid } = data.installation;
+  await claimOwnStore({ ...data, mark, tenantUid, areBlobsGone: settings.blobsGone });
   return data;
 }
 

@@ -118,6 +118,12 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Send clients that pull a blob to the S3 or Azure store itself, with a signed address; blocks are not checked then.',
   }),
+  blobsGone: setting(onOff, {
+    unit: 'on or off',
+    default: 'off',
+    meaning:
+      'Start with an empty blob store although the database names blobs in it: they are lost, and wait to be pushed again.',
+  }),
   blobsPublicEndpoint: setting(optional(url), {
     unit: 'URL',
     default: '',

@@ -72,7 +72,7 @@ async function storeOf(context: CommandContext): Promise<Finding[]> {
       {
         what: `${what} is not there or empty, and this installation has had one`,
         isWell: false,
-        advice: 'Mount it, or correct --blobs, before the server starts: it would claim what is there as its own.',
+        advice: 'Mount it, or correct --blobs, before the server starts, which refuses to without its blobs (--blobs-gone).',
       },
     ];
   const owners = {
