@@ -15,6 +15,11 @@ const hits: readonly [filter: string, repository: string, tag: string, expected:
   ['app:[[:alpha:]]+', 'app', '123', false],
   ['app:[[:alpha:]]+', 'app', 'a', true],
   ['app[:]?:v', 'app', 'v', true],
+  ['app:[]:]v', 'app', ':v', true],
+  ['app:[^]:]v', 'app', ':v', false],
+  ['app:\\[v', 'app', '[v', true],
+  ['app(?i:x):(?:a|b)', 'appX', 'b', true],
+  ['app:(?P<name>v)', 'app', 'v', true],
   ['app:V1', 'app', 'v1', false],
 ];
 

@@ -40,8 +40,12 @@ function separators(text: string): number[] {
     const letter = text[index];
     if (letter === '\\') index += 1;
     else if (isInClass) isInClass = letter !== ']' || isNamedClassEnd(text, index);
-    else if (letter === '[') isInClass = true;
-    else if (letter === ':' && !/\(\?[a-zA-Z-]*$/.test(text.slice(0, index))) found.push(index);
+    else if (letter === '[') {
+      isInClass = true;
+      // A bracket that comes first is one of the class.
+      if (text[index + 1] === '^') index += 1;
+      if (text[index + 1] === ']') index += 1;
+    } else if (letter === ':' && !/\(\?[a-zA-Z-]*$/.test(text.slice(0, index))) found.push(index);
   }
   return found;
 }
