@@ -18,11 +18,11 @@ export type BuiltInAgentParts = {
 const lookEveryMs = 2_000;
 /** What is appended in a busy time is a reason to look once in so long: most of it is no run. */
 const gatherMs = 100;
-/** One that ended is not started again sooner; one that ends again and again waits longer each time. */
-const restartAfterMs = 5_000;
-const longestRestartMs = 600_000;
-/** One that lived so long has worked. */
-const longLifeMs = 60_000;
+/** One that ends again and again within seconds waits longer each time. */
+const firstWaitMs = 5_000;
+const longestWaitMs = 600_000;
+/** One that lived so long has begun: it may have met a build that ends it. */
+const beginMs = 10_000;
 const stopGraceMs = 15_000;
 
 /**
@@ -43,22 +43,26 @@ export function startBuiltInAgent(parts: BuiltInAgentParts): AsyncDisposable {
 
 async function supervise(parts: BuiltInAgentParts, signal: AbortSignal): Promise<void> {
   const { clock, log } = parts;
-  let waitMs = restartAfterMs;
+  let quickEnds = 0;
   while (await untilNeeded(parts, signal)) {
     log.info('build agent starts', { program: parts.words[0] });
     const beganMs = clock.monotonicMs();
     const { code, error } = await runAgent(parts, signal);
     if (signal.aborted) return;
-    waitMs = clock.monotonicMs() - beganMs > longLifeMs ? restartAfterMs : Math.min(longestRestartMs, waitMs * 2);
+    quickEnds = clock.monotonicMs() - beganMs < beginMs ? quickEnds + 1 : 0;
+    const waitMs = restartWaitMs(quickEnds);
     log.warn('the build agent ended: what it printed says why', {
       code,
       startsAgainInMs: waitMs,
       ...(error === undefined ? {} : { error }),
     });
-    await clock.sleep(waitMs, signal).catch(() => {
-      // The server stops.
-    });
+    if (waitMs > 0) await clock.sleep(waitMs, signal).catch(stopped);
   }
+}
+
+/** Milliseconds before one is started again that has ended so often in a row within seconds of its start: runs wait for it. */
+export function restartWaitMs(quickEnds: number): number {
+  return quickEnds < 2 ? 0 : Math.min(longestWaitMs, firstWaitMs * 2 ** (quickEnds - 2));
 }
 
 /** The server stops, which is looked at next. */

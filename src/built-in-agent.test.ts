@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { temporaryFolder } from '../test/support/temporary-folder.ts';
+import { waitFor } from '../test/support/wait-for.ts';
+import { restartWaitMs, startBuiltInAgent } from './built-in-agent.ts';
+import type { Clock } from './platform/clock.ts';
+import { createLog } from './platform/log.ts';
+import { systemClock } from './platform/system-clock.ts';
+
+const folder = temporaryFolder('built-in-agent');
+after(() => folder.remove());
+const log = createLog({ sink: { write: () => undefined, dropped: () => 0 }, format: 'json', level: 'error' });
+
+/** Starts agents that end at once; how long each lived by the clock, and how long the server waits when it has ended so often. */
+async function waitsAfter(lives: readonly number[]): Promise<readonly number[]> {
+  const starts = join(folder.path, `starts-${lives.join('-')}`);
+  appendFileSync(starts, '');
+  const startCount = () => (existsSync(starts) ? readFileSync(starts, 'utf8').length : 0);
+  const waits: number[] = [];
+  let nowMs = 0;
+  const ended: number[] = [];
+  const clock: Clock = {
+    ...systemClock,
+    // Each start has lived its time when it is looked at again.
+    monotonicMs: () => {
+      const count = startCount();
+      for (let at = ended.length; at < count; at += 1) {
+        ended.push(lives[at] ?? 0);
+        nowMs += lives[at] ?? 0;
+      }
+      return nowMs;
+    },
+    sleep: async (ms, signal) => {
+      if (ms > 2_000) waits.push(ms);
+      await systemClock.sleep(1, signal);
+    },
+  };
+  await using _ = startBuiltInAgent({
+    ...{ clock, log },
+    isNeeded: async () => startCount() < lives.length,
+    onQueued: () => () => undefined,
+    words: ['sh', '-c', `printf x >> ${starts}`],
+    env: { PATH: process.env.PATH ?? '' },
+  });
+  await waitFor('all have ended', 20_000, () => ended.length === lives.length);
+  return waits;
+}
+
+test('an agent that ended is started again at once, and waits only where it ends again within seconds', async () => {
+  assert.deepEqual(await waitsAfter([60_000, 60_000, 60_000]), []);
+  assert.deepEqual(await waitsAfter([100, 100, 100, 60_000, 100, 100]), [5_000, 10_000, 5_000]);
+});
+test('it waits longer each time, and never longer than ten minutes', () => {
+  assert.deepEqual([0, 1, 2, 3, 4].map(restartWaitMs), [0, 0, 5_000, 10_000, 20_000]);
+  assert.equal(restartWaitMs(60), 600_000);
+});
