@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseBuildKitAddress } from './agent/executors/buildkit-address.ts';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
+import { parseStorageLimit } from './features/content/storage-limit.ts';
 import { parseLogDestinations, parseLogTokens } from './features/insight/log-destination.ts';
 import { parseStoreAddress, type StoreAddress } from './platform/blob-store/store-address.ts';
 
@@ -231,20 +232,23 @@ export const settingsSchema = z.strictObject({
     default: '200GiB',
     meaning: 'Largest blob accepted.',
   }),
-  storageLimitBasic: setting(parseByteSize, {
-    unit: 'size',
-    default: '10GiB',
-    meaning: 'Most that a Basic registry may have in use; the push that would pass it is refused.',
+  storageLimitBasic: setting(parseStorageLimit('Basic'), {
+    unit: 'included, largest or size',
+    default: 'included',
+    meaning:
+      'Most that a Basic registry may have in use: included is 10GiB, largest 40TiB as in ACR. The push that would pass it is refused.',
   }),
-  storageLimitStandard: setting(parseByteSize, {
-    unit: 'size',
-    default: '100GiB',
-    meaning: 'Most that a Standard registry may have in use; the push that would pass it is refused.',
+  storageLimitStandard: setting(parseStorageLimit('Standard'), {
+    unit: 'included, largest or size',
+    default: 'included',
+    meaning:
+      'Most that a Standard registry may have in use: included is 100GiB, largest 40TiB as in ACR. The push that would pass it is refused.',
   }),
-  storageLimitPremium: setting(parseByteSize, {
-    unit: 'size',
-    default: '500GiB',
-    meaning: 'Most that a Premium registry may have in use; the push that would pass it is refused.',
+  storageLimitPremium: setting(parseStorageLimit('Premium'), {
+    unit: 'included, largest or size',
+    default: 'included',
+    meaning:
+      'Most that a Premium registry may have in use: included is 500GiB, largest 100TiB as in ACR. The push that would pass it is refused.',
   }),
   throttleTable: setting(choice('current', 'older'), {
     unit: 'current or older',
