@@ -52,6 +52,6 @@ function elsewhere(step: 'create' | 'lock', path: string): string {
   const script = `
     import { DataFolder } from ${JSON.stringify(join(import.meta.dirname, 'data-folder.ts'))};
     try { new DataFolder(process.argv[1]).${step}(); console.log('${step}ed'); } catch (error) { console.log(error.message); }`;
-  const options = { encoding: 'utf8', timeout: 20_000, killSignal: 'SIGKILL' } as const;
+  const options = { encoding: 'utf8', timeout: 120_000, killSignal: 'SIGKILL' } as const;
   return spawnSync(process.execPath, ['--input-type=module', '-e', script, path], options).stdout;
 }

@@ -18,7 +18,7 @@ test('lines about a run of a build name it', async () => {
   // The index of the audit follows a second or two behind.
   for (const line of [`run\\.finished .* run ${name} Canceled$`, `run\\.queued .* run ${name} Queued$`]) {
     const [operation = ''] = line.replace('\\', '').split(' ');
-    await waitFor(`a line of ${operation}`, 20_000, async () => {
+    await waitFor(`a line of ${operation}`, 120_000, async () => {
       const { stdout } = await run(program, [...list, '--operation', operation]);
       return new RegExp(line, 'm').test(stdout);
     });

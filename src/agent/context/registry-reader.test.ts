@@ -36,7 +36,7 @@ async function serverOf(answer: Answer): Promise<{ readonly host: string; readon
 const basic = `Basic ${Buffer.from('user:password').toString('base64')}`;
 const read = async (server: string, path = 'manifests/v1') => {
   const credential = { server, username: 'user', password: 'password' };
-  const parts = { registry: outbound, outbound, signal: AbortSignal.timeout(10_000) };
+  const parts = { registry: outbound, outbound, signal: AbortSignal.timeout(120_000) };
   const chunks: Uint8Array[] = [];
   const body = await createRepositoryReader(parts, { server, repository: 'a', credential })(path, { maxBytes: 1_000 });
   for await (const chunk of body) chunks.push(chunk);

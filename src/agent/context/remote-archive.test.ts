@@ -38,7 +38,7 @@ async function textOf(path: string): Promise<string> {
   const address = server.address();
   assert.ok(address !== null && typeof address === 'object');
   const url = `http://127.0.0.1:${address.port}${path}`;
-  const signal = AbortSignal.timeout(10_000);
+  const signal = AbortSignal.timeout(120_000);
   const chunks: Uint8Array[] = [];
   for await (const chunk of await openRemoteArchive({ outbound, clock }, { url, maxBytes: 1_000, signal })) {
     chunks.push(chunk);

@@ -128,7 +128,7 @@ describe('connections outside', () => {
   before(() => {
     strangeAnswer = undefined;
   });
-  const none = () => waitFor('no connection is open', 5_000, () => outside.size === 0);
+  const none = () => waitFor('no connection is open', 120_000, () => outside.size === 0);
 
   test('they end with those who asked, also when these did not wait', async () => {
     const rules = { isAllowed: createAddressCheck(['127.0.0.0/8', '::1/128']), hosts: new Map() };
@@ -149,7 +149,7 @@ describe('connections outside', () => {
   test('they are limited, also when one connection asks for many', async () => {
     const socket = connect(portOf(proxy), '127.0.0.1');
     socket.write('GET http://strange.example/ HTTP/1.1\r\nHost: strange.example\r\n\r\n'.repeat(400));
-    await waitFor('the limit is reached', 5_000, () => outside.size === 256);
+    await waitFor('the limit is reached', 120_000, () => outside.size === 256);
     assert.match(await tunnelled('strange.example:443'), /^HTTP\/1.1 403/);
     assert.equal(outside.size, 256);
     socket.destroy();

@@ -147,7 +147,7 @@ forEachDatabase((_, open) => {
   const ended = async (answer: Response) => {
     assert.equal(answer.status, 202, await answer.clone().text());
     const status = answer.headers.get('azure-asyncoperation') ?? '';
-    await waitFor('the operation ends', 10_000, async () => {
+    await waitFor('the operation ends', 120_000, async () => {
       const { status: state } = z.looseObject({ status: z.string() }).parse(await (await here.fetch(status)).json());
       return state === 'Succeeded';
     });
@@ -428,7 +428,7 @@ forEachDatabase((_, open) => {
     await first.stop();
     const second = await process(await open({ again: other }), tenantUid, folder.path);
     second.runJobs();
-    await waitFor('the group is gone', 10_000, async () => (await second.send('GET', base)).status === 404);
+    await waitFor('the group is gone', 120_000, async () => (await second.send('GET', base)).status === 404);
     assert.equal((await second.fetch(begun.headers.get('location') ?? '')).status, 204);
     assert.equal((await second.send('GET', registry('doomedone', base))).status, 404);
     await second.stop();

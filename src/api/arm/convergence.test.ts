@@ -171,7 +171,7 @@ forEachDatabase((_, open) => {
     await here.send('PUT', ship(name), { location: 'local', tags, properties: { wanted } });
   const shown = async (name: string) => shipSchema.parse(await (await here.send('GET', ship(name))).json()).properties;
   const becomes = async (name: string, state: string) =>
-    await waitFor(`${name} is ${state}`, 10_000, async () => (await shown(name)).provisioningState === state);
+    await waitFor(`${name} is ${state}`, 120_000, async () => (await shown(name)).provisioningState === state);
   /** A build that goes on when it is let, and writes how many sails it set. */
   const held = () => {
     const { promise, resolve } = Promise.withResolvers<void>();
@@ -190,7 +190,7 @@ forEachDatabase((_, open) => {
     assert.equal(answer.headers.get('retry-after'), '1');
     assert.equal(shipSchema.parse(await answer.clone().json()).properties.provisioningState, 'Creating');
     assert.equal((await here.standing(answer)).status, 'InProgress');
-    await waitFor('the first sail', 10_000, async () => (await shown('argo')).sails === 1);
+    await waitFor('the first sail', 120_000, async () => (await shown('argo')).sails === 1);
     const again = await order('argo', 3);
     assert.equal(again.status, 200);
     goOn();
@@ -212,7 +212,7 @@ forEachDatabase((_, open) => {
   test('a write during the long part is taken: the last one wins, and every operation ends', async () => {
     const goOn = held();
     const first = await order('clipper', 3);
-    await waitFor('the first sail', 10_000, async () => (await shown('clipper')).sails === 1);
+    await waitFor('the first sail', 120_000, async () => (await shown('clipper')).sails === 1);
     const second = await here.send('PATCH', ship('clipper'), { properties: { wanted: 9 } });
     assert.equal((await here.standing(second)).status, 'InProgress');
     goOn();
@@ -244,13 +244,13 @@ forEachDatabase((_, open) => {
   test('a deletion stops what is under way, and clears after it', async () => {
     const goOn = held();
     await order('frigate', 2);
-    await waitFor('the first sail', 10_000, async () => (await shown('frigate')).sails === 1);
+    await waitFor('the first sail', 120_000, async () => (await shown('frigate')).sails === 1);
     const deletion = await here.send('DELETE', ship('frigate'));
     assert.equal(deletion.status, 202);
     await systemClock.sleep(400);
     assert.deepEqual(cleared, []);
     goOn();
-    await waitFor('it is gone', 10_000, async () => (await here.send('GET', ship('frigate'))).status === 404);
+    await waitFor('it is gone', 120_000, async () => (await here.send('GET', ship('frigate'))).status === 404);
     assert.deepEqual(cleared, ['frigate']);
   });
 
@@ -273,7 +273,7 @@ forEachDatabase((_, open) => {
     const deploy = async () => {
       await here.send('PUT', deployment, { properties: { mode: 'Incremental', template } });
       let ended = deploymentSchema.parse({ properties: { provisioningState: '' } }).properties;
-      await waitFor('the deployment ends', 20_000, async () => {
+      await waitFor('the deployment ends', 120_000, async () => {
         ended = deploymentSchema.parse(await (await here.send('GET', deployment)).json()).properties;
         return ['Succeeded', 'Failed'].includes(ended.provisioningState);
       });
@@ -337,7 +337,7 @@ forEachDatabase((_, open) => {
     );
     assert.equal((await second.standing(answer)).status, 'InProgress');
     second.runJobs();
-    await waitFor('the end', 10_000, async () => (await second.standing(answer)).status === 'Succeeded');
+    await waitFor('the end', 120_000, async () => (await second.standing(answer)).status === 'Succeeded');
     await second.stop();
   });
 });

@@ -338,7 +338,7 @@ forEachDatabase((_, open) => {
     await sample.assign(dan, roles.acrPull, sample.fabrikam);
     const filter = `principalId eq '${dan.objectId}'`;
     await sample.send('DELETE', registry);
-    await waitFor('the registry is gone', 10_000, async () => (await sample.send('GET', registry)).status === 404);
+    await waitFor('the registry is gone', 120_000, async () => (await sample.send('GET', registry)).status === 404);
     assert.equal((await listed(sample.subscription, filter)).length, 1);
     await database.transaction(async (tx) => {
       await tx.deleteFrom('secrets').where('principal_uid', '=', dan.uid).execute();
@@ -349,7 +349,7 @@ forEachDatabase((_, open) => {
     });
     await waitFor(
       'the assignment is gone',
-      10_000,
+      120_000,
       async () => (await listed(sample.subscription, filter)).length === 0,
     );
   });
@@ -360,7 +360,7 @@ forEachDatabase((_, open) => {
     const people = await Promise.all(Array.from({ length: 101 }, (_, nth) => sample.person(`crowd-${nth}`)));
     await Promise.all(people.map((who) => sample.assign(who, roles.reader, id)));
     assert.equal((await sample.send('DELETE', id)).status, 202);
-    await waitFor('the identity is gone', 10_000, async () => (await sample.send('GET', id)).status === 404);
+    await waitFor('the identity is gone', 120_000, async () => (await sample.send('GET', id)).status === 404);
     const left = database.read.selectFrom('role_assignments').where('scope_key', '=', id.toLowerCase());
     assert.deepEqual(await left.select('uid').execute(), []);
   });
@@ -467,7 +467,7 @@ forEachDatabase((_, open) => {
     assert.equal((await put()).status, 200);
     // Another identity of the same name: nobody gave him that one.
     await sample.send('DELETE', id);
-    await waitFor('the identity is gone', 10_000, async () => (await sample.send('GET', id)).status === 404);
+    await waitFor('the identity is gone', 120_000, async () => (await sample.send('GET', id)).status === 404);
     await make();
     await refused(await put(), 403, 'AuthorizationFailed', /userAssignedIdentities\/assign\/action.*builder/);
   });
@@ -496,7 +496,7 @@ forEachDatabase((_, open) => {
       if (begun.status !== 201) return await begun.text();
       const state = z.object({ properties: z.looseObject({ provisioningState: z.string() }) });
       let shown = '';
-      await waitFor('the deployment ends', 10_000, async () => {
+      await waitFor('the deployment ends', 120_000, async () => {
         shown = await (await sample.send('GET', path)).text();
         return ['Succeeded', 'Failed'].includes(state.parse(JSON.parse(shown)).properties.provisioningState);
       });

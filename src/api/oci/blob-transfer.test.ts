@@ -136,7 +136,7 @@ forEachDatabase((_, open) => {
 
   /** The upload's offset, once the server has noticed that the connection broke. */
   const untilKept = (location: string) =>
-    waitFor('the upload keeps what came', 5_000, async () => {
+    waitFor('the upload keeps what came', 120_000, async () => {
       const { head: answered } = await rawHttp(server.port, head(`GET ${location}`));
       const end = Number(/^range: 0-(\d+)\r?$/im.exec(answered)?.[1] ?? 0);
       return end > 0 && end + 1;

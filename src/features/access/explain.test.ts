@@ -154,7 +154,7 @@ forEachDatabase((_, open) => {
     const tokenId = { tokenId: token, name: 'password1' };
     const made = await sample.send('POST', `${sample.fabrikam}/generateCredentials`, tokenId);
     assert(made.ok, await made.clone().text());
-    await waitFor('the password', 10_000, async () => (await ask('robot', 'pull', 'fabrikam/a')).isAllowed);
+    await waitFor('the password', 120_000, async () => (await ask('robot', 'pull', 'fabrikam/a')).isAllowed);
     await database.transaction((tx) =>
       tx.updateTable('secrets').set({ expires_at: 1 }).where('name', '=', 'password').execute(),
     );

@@ -96,7 +96,7 @@ forEachDatabase((_, open) => {
     const jobs = createJobs({ database, clock: systemClock, ids, log, pollMs: 10 });
     jobs.start(new Deployments(parts).jobKinds());
     try {
-      await waitFor('the deployment ends', 10_000, async () => {
+      await waitFor('the deployment ends', 120_000, async () => {
         const { state } = await deployments.find(group, name);
         return state !== 'Accepted' && state !== 'Running';
       });

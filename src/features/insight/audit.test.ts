@@ -70,7 +70,7 @@ forEachDatabase((_, open) => {
       settle: async () => {
         await accessLog.flush();
         await index.indexAccesses();
-        await waitFor('the index', 10_000, async () => {
+        await waitFor('the index', 120_000, async () => {
           const heads = await database.read.selectFrom('journal_heads').select(['stream', 'seq']).execute();
           const cursors = await database.read.selectFrom('journal_cursors').selectAll().execute();
           return heads.every(({ stream, seq }) =>

@@ -49,7 +49,7 @@ forEachDatabase((_name, open) => {
     clock.advance(999);
     assert.deepEqual(await batches(database), []);
     clock.advance(1);
-    await waitFor('the first batch', 30_000, async () => (await batches(database)).length === 1);
+    await waitFor('the first batch', 120_000, async () => (await batches(database)).length === 1);
     accessLog.record(access('signIn'));
     await accessLog.close();
     const written = await batches(database);
@@ -98,7 +98,7 @@ forEachDatabase((_name, open) => {
     await database.transaction((tx) => sql`alter table access_batches rename to elsewhere`.execute(tx));
     accessLog.record(access('pull', { tag: 'a' }));
     clock.advance(1_000);
-    await waitFor('the warning', 30_000, () => lines.length > 0);
+    await waitFor('the warning', 120_000, () => lines.length > 0);
     accessLog.record(access('pull', { tag: 'b' }));
     await assert.rejects(accessLog.flush());
     await database.transaction((tx) => sql`alter table elsewhere rename to access_batches`.execute(tx));

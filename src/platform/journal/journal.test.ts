@@ -159,11 +159,11 @@ forEachDatabase((name, open, placeOf) => {
         await append(sender, pushed(1, of));
         return heard.includes(of);
       };
-      await waitFor('the first wake', 30_000, () => appendUntilHeard('first'));
+      await waitFor('the first wake', 120_000, () => appendUntilHeard('first'));
       await sql`select pg_terminate_backend(pid) from pg_stat_activity where query like 'listen%' and datname = current_database()`.execute(
         database.read,
       );
-      await waitFor('a wake after the cut', 30_000, () => appendUntilHeard('second'));
+      await waitFor('a wake after the cut', 120_000, () => appendUntilHeard('second'));
       await Promise.all([here.close(), there.close()]);
     });
 });

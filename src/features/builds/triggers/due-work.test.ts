@@ -88,9 +88,9 @@ forEachDatabase((_, open) => {
       stop.signal,
     );
     const runs = async () => (await tasks.list()).filter(({ taskName }) => taskName === 'later-task').length;
-    await waitFor('the run', 10_000, async () => (await runs()) === 1);
+    await waitFor('the run', 120_000, async () => (await runs()) === 1);
     clock.advance(24 * hourMs);
-    await waitFor('the run of the next day', 10_000, async () => (await runs()) === 2);
+    await waitFor('the run of the next day', 120_000, async () => (await runs()) === 2);
     stop.abort();
     await watching;
     await jobs.stop();
