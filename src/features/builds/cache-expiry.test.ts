@@ -14,6 +14,8 @@ import { expireCaches } from './cache-expiry.ts';
 const me = fullAuthority();
 const dayMs = 86_400_000;
 const config = sampleBlob('config');
+/** As buildah and BuildKit name what they keep. */
+const [unused, used, locked, young] = ['1'.repeat(64), 'buildkit', '2'.repeat(64), 'buildkit-final'] as const;
 const job = { signal: new AbortController().signal, renew: async () => {} };
 
 forEachDatabase((_, open) => {
@@ -56,22 +58,31 @@ forEachDatabase((_, open) => {
   test('layers that no build wrote or asked for leave their cache; images stay, and so does what is used or locked', async () => {
     const [cache, app] = [bench.place('team/app/berth-cache'), bench.place('team/app')];
     await push(app, 'v1');
-    await push(cache, 'unused');
-    const used = await push(cache, 'used');
-    await push(cache, 'locked');
+    await push(cache, unused);
+    const digest = await push(cache, used);
+    await push(cache, locked);
     const attributes = new AttributeChanges({ ...bench.here, region: testRegion });
-    await attributes.tag(cache, me, parseTag('locked'), { deleteEnabled: false });
+    await attributes.tag(cache, me, parseTag(locked), { deleteEnabled: false });
     clock.advance(13 * dayMs);
     await expire();
-    assert.deepEqual(await tagsOf('team/app/berth-cache'), ['locked', 'unused', 'used']);
-    lastPulls.note(cache, used, 'used');
-    await push(cache, 'young');
+    assert.deepEqual(await tagsOf('team/app/berth-cache'), [locked, unused, used].toSorted());
+    lastPulls.note(cache, digest, used);
+    await push(cache, young);
     clock.advance(2 * dayMs);
     await expire();
-    assert.deepEqual(await tagsOf('team/app/berth-cache'), ['locked', 'used', 'young']);
+    assert.deepEqual(await tagsOf('team/app/berth-cache'), [locked, used, young].toSorted());
     assert.deepEqual(await tagsOf('team/app'), ['v1']);
     clock.advance(30 * dayMs);
     await expire();
-    assert.deepEqual(await tagsOf('team/app/berth-cache'), ['locked']);
+    assert.deepEqual(await tagsOf('team/app/berth-cache'), [locked]);
+  });
+
+  test('a repository of that name in which somebody keeps images of their own loses nothing', async () => {
+    const theirs = bench.place('team/berth-cache');
+    await push(theirs, 'v1');
+    await push(theirs, unused);
+    clock.advance(30 * dayMs);
+    await expire();
+    assert.deepEqual(await tagsOf('team/berth-cache'), [unused, 'v1']);
   });
 });

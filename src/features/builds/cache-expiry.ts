@@ -8,6 +8,7 @@ import { type LastPulls, pullsSince } from '../content/last-pulls.ts';
 import type { LifecycleRule } from '../retention/lifecycle-rule.ts';
 import { selectLifecycle } from '../retention/lifecycle-selection.ts';
 import { ownAuthority } from '../retention/own-authority.ts';
+import type { RepositoryFacts } from '../retention/purge-selection.ts';
 import { freshMicros, sweepRepositories } from '../retention/purges.ts';
 
 export type CacheExpiryParts = {
@@ -22,6 +23,8 @@ export type CacheExpiryParts = {
 
 /** Where builds keep their layers: below the repository of the first image that they make. */
 const cacheSuffix = '/berth-cache';
+/** As buildah names layers, by the key of a step; and BuildKit what it keeps of a target. */
+const builderTag = /^(?:[0-9a-f]{64}|buildkit(?:-.*)?)$/;
 const everyMs = 6 * 3_600_000;
 const renewMs = 5_000;
 
@@ -66,7 +69,7 @@ async function expireOf(
   const sweep = sweepRepositories({ database, clock, deletions }, ownAuthority('build cache'), {
     registryUid,
     takesRepository: (name) => name.endsWith(cacheSuffix),
-    select: (facts, name) => selectLifecycle(facts, name, rules, moment),
+    select: (facts, name) => selectLifecycle(facts, name, isCache(facts) ? rules : [], moment),
     includesLocked: false,
     isDryRun: false,
     signal: job.signal,
@@ -80,6 +83,11 @@ async function expireOf(
   let removed = 0;
   for await (const { outcome } of sweep) if (outcome === 'deleted') removed += 1;
   return removed;
+}
+
+/** A tag of another form is somebody's own: then the repository is theirs, whatever its name, and all of it stays. */
+function isCache({ tags }: RepositoryFacts): boolean {
+  return tags.every(({ name }) => builderTag.test(name));
 }
 
 /** Written long ago, and not asked for since. */
