@@ -6,7 +6,7 @@ import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { HandAgent } from '../support/hand-agent.ts';
 import { asAdmin, platformImage, pushSample } from '../support/push-sample.ts';
 
-// `acr purge` in a step: the server does it with the rights of the run. Source: ACR tasks, section 5.
+// `acr purge` and its neighbours in a step: the server does them with the rights of the run. Source: ACR tasks, section 5.
 
 let server: BerthServer;
 let agent: HandAgent;
@@ -22,12 +22,12 @@ const runSchema = z.looseObject({ name: z.string() });
 const request = { type: 'EncodedTaskRunRequest', encodedTaskContent: Buffer.from('steps: []').toString('base64') };
 
 /** What a run with these words prints, and how it ends. */
-const purge = async (words: readonly string[], more: object = {}) => {
+const command = async (words: readonly string[], more: object = {}) => {
   runSchema.parse(await arm.post('scheduleRun', { ...request, ...more }));
   const order = await agent.take();
   const lines: string[] = [];
   let exitCode = -1;
-  for await (const line of agent.client.command(order.lease, words, AbortSignal.timeout(30_000)))
+  for await (const line of agent.client.command(order.lease, words, AbortSignal.timeout(120_000)))
     if ('line' in line) lines.push(line.line);
     else exitCode = line.exitCode;
   await agent.finish(order, []);
@@ -42,11 +42,11 @@ test('tags leave as the filter says, with the lines of acr purge', async () => {
   const { loginServer } = server.bootstrap.registry;
   for (const tag of ['v1', 'v2', 'keep']) await pushSample(server, 'team/app', platformImage(tag), tag);
   const words = ['acr', 'purge', '--filter', 'team/app:^v.*', '--ago', '0d'];
-  const dry = await purge([...words, '--dry-run']);
+  const dry = await command([...words, '--dry-run']);
   assert.deepEqual([dry.exitCode, dry.lines.at(-2)], [0, 'Number of tags to be deleted: 2']);
   assert.match(dry.lines[0] ?? '', /^DRY RUN: /);
   assert.equal((await tagsOf('team/app')).length, 3);
-  const { lines, exitCode } = await purge(words);
+  const { lines, exitCode } = await command(words);
   assert.equal(exitCode, 0);
   assert.equal(lines[0], 'Deleting tags for repository: team/app');
   assert.deepEqual(lines.slice(1, 3).toSorted(), [
@@ -59,13 +59,77 @@ test('tags leave as the filter says, with the lines of acr purge', async () => {
 
 test('what cannot be done is said, and nothing is deleted', async () => {
   const words = ['acr', 'purge', '--filter', 'team/app:.*', '--ago', '0d'];
-  const wrong = await purge(['acr', 'purge', '--filter', 'team/app:.*']);
+  const wrong = await command(['acr', 'purge', '--filter', 'team/app:.*']);
   assert.deepEqual(wrong, { lines: ['Failed to complete purge: required flag(s) "ago" not set'], exitCode: 1 });
-  const other = await purge(['acr', 'tag', 'list']);
-  assert.match(other.lines[0] ?? '', /"acr purge".*no other/);
-  assert.equal(other.exitCode, 1);
-  const nobody = await purge(words, { credentials: { sourceRegistry: { loginMode: 'None' } } });
+  const elsewhere = await command([...words, '-r', 'contoso.example']);
+  assert.match(elsewhere.lines[0] ?? '', /works on the registry of the run.*'contoso\.example'/);
+  assert.equal(elsewhere.exitCode, 1);
+  const nobody = await command(words, { credentials: { sourceRegistry: { loginMode: 'None' } } });
   assert.match(nobody.lines.join('\n'), /Failed to complete purge: .*denied/);
   assert.equal(nobody.exitCode, 1);
   assert.deepEqual(await tagsOf('team/app'), ['keep']);
+});
+
+const digestsOf = async (repository: string, tags: readonly string[]) => {
+  const found: string[] = [];
+  for (const tag of tags) {
+    const answer = await asAdmin(server, 'HEAD', `/v2/${repository}/manifests/${tag}`);
+    found.push(answer.headers.get('docker-content-digest') ?? '');
+  }
+  return found;
+};
+
+test('tags and manifests of a repository are listed and deleted, with the lines of acr', async () => {
+  const { loginServer, name } = server.bootstrap.registry;
+  const host = `${loginServer}/team/lists`;
+  for (const tag of ['a', 'b', 'c']) await pushSample(server, 'team/lists', platformImage(tag), tag);
+  const digests = await digestsOf('team/lists', ['a', 'b', 'c']);
+  const of = ['--repository', 'team/lists', '-r', name];
+  const listed = await command(['acr', 'tag', 'list', ...of]);
+  const header = (what: string) => `Listing ${what} for the "team/lists" repository:`;
+  assert.deepEqual(listed, { lines: [header('tags'), ...['a', 'b', 'c'].map((tag) => `${host}:${tag}`)], exitCode: 0 });
+  assert.deepEqual(await command(['acr', 'tag', 'delete', ...of, 'a', 'b']), {
+    lines: [`${host}:a`, `${host}:b`],
+    exitCode: 0,
+  });
+  assert.deepEqual(await tagsOf('team/lists'), ['c']);
+  const manifests = await command(['acr', 'manifest', 'list', '--repository=team/lists']);
+  const names = digests.toSorted().map((digest) => `${host}@${digest}`);
+  assert.deepEqual(manifests, { lines: [header('manifests'), ...names], exitCode: 0 });
+  const [first = ''] = digests;
+  assert.deepEqual(await command(['acr', 'manifest', 'delete', ...of, first]), {
+    lines: [`${host}@${first}`],
+    exitCode: 0,
+  });
+  const again = await command(['acr', 'manifest', 'delete', ...of, first, digests[2] ?? '']);
+  assert.match(again.lines.join('\n'), /^Error: failed to delete \S+@sha256:\w+: .*unknown/);
+  assert.equal(again.exitCode, 1);
+  assert.deepEqual(await tagsOf('team/lists'), ['c'], 'the first that fails ends it');
+});
+
+for (const [what, words, message] of [
+  ['without a repository', ['acr', 'tag', 'list'], /"repository" not set/],
+  ['with a repository that is none', ['acr', 'tag', 'list', '--repository', '../x'], /failed to list tags: .*name/],
+  ['of a repository that is not there', ['acr', 'manifest', 'list', '--repository', 'no/such'], /name/],
+  ['without what to delete', ['acr', 'tag', 'delete', '--repository', 'team/lists'], /say which tags/],
+  ['with a flag that is not known', ['acr', 'tag', 'list', '-o', 'json'], /unknown flag or argument: -o/],
+  [
+    'in another registry',
+    ['acr', 'tag', 'list', '--repository', 'x', '-r', 'other'],
+    /works on the registry of the run/,
+  ],
+  ['to sign in', ['acr', 'login', '-u', 'x', 'host'], /signed in to its registries before its first step/],
+  ['to annotate', ['acr', 'annotate'], /'acr annotate' is not done.*acr purge, acr tag list/],
+] as const)
+  test(`a command of acr is refused ${what}`, async () => {
+    const { lines, exitCode } = await command(words);
+    assert.match(lines.join('\n'), message);
+    assert.equal(exitCode, 1);
+  });
+
+test('a run without rights, or as somebody who may not delete, deletes nothing', async () => {
+  const words = ['acr', 'tag', 'delete', '--repository', 'team/lists', 'c'];
+  const nobody = await command(words, { credentials: { sourceRegistry: { loginMode: 'None' } } });
+  assert.match(nobody.lines.join('\n'), /failed to delete tags: .*denied/);
+  assert.deepEqual(await tagsOf('team/lists'), ['c']);
 });

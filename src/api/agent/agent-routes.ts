@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import { parseStrictJson, StrictJsonError } from '../../core/strict-json.ts';
 import type { AgentPool, AgentTokens } from '../../features/builds/agent-tokens.ts';
-import type { RunBuiltIn } from '../../features/builds/built-in-command.ts';
+import type { RunBuiltIn } from '../../features/builds/built-in-call.ts';
 import type { Contexts } from '../../features/builds/contexts.ts';
 import type { QueueWatch } from '../../features/builds/queue-watch.ts';
 import type { RunLeases } from '../../features/builds/run-leases.ts';

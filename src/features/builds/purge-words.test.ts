@@ -12,13 +12,21 @@ describe('the words of acr purge', () => {
       filters.map(({ text }) => text),
       ['app:.*', 'b:c'],
     );
-    const expected = { ageMs: 30 * day, keep: 3, untagged: 'also', includesLocked: false, isDryRun: false, notes: [] };
+    const expected = {
+      ageMs: 30 * day,
+      keep: 3,
+      untagged: 'also',
+      includesLocked: false,
+      isDryRun: false,
+      notes: [],
+      registry: undefined,
+    };
     assert.deepEqual(rest, expected);
   });
 
   test('need no filter and no age for manifests without tags only', () => {
-    const { untagged, ageMs, filters } = parsePurgeWords(['--untagged-only', '-r', 'other', '-ufoo']);
-    assert.deepEqual([untagged, ageMs, filters], ['only', 0, []]);
+    const { untagged, ageMs, filters, registry } = parsePurgeWords(['--untagged-only', '-r', 'other', '-ufoo']);
+    assert.deepEqual([untagged, ageMs, filters, registry], ['only', 0, [], 'other']);
   });
 
   test('say what was asked and is not done so', () => {

@@ -1,0 +1,37 @@
+import type { Clock } from '../../platform/clock.ts';
+import type { Database } from '../../platform/database/database.ts';
+import type { Sealer } from '../../platform/keys/sealer.ts';
+import type { Log } from '../../platform/log.ts';
+import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
+import type { Authorize } from '../access/access.ts';
+import type { Circumstances } from '../access/decision.ts';
+import type { RunTokens } from '../access/run-tokens.ts';
+import type { Deletions } from '../content/deletions.ts';
+import type { Metadata } from '../content/metadata.ts';
+import type { Directory } from '../registries/directory.ts';
+import type { RunRow } from './run-store.ts';
+
+export type BuiltInParts = {
+  readonly database: Database;
+  readonly clock: Clock;
+  readonly deletions: Deletions;
+  readonly metadata: Pick<Metadata, 'tags' | 'manifests'>;
+  readonly sealer: Sealer;
+  readonly directory: Pick<Directory, 'byUid' | 'refresh'>;
+  readonly authorize: Authorize;
+  readonly runTokens: RunTokens;
+  readonly log: Log;
+};
+
+export type BuiltInCall = {
+  readonly run: RunRow;
+  readonly words: readonly string[];
+  readonly from: Pick<Circumstances, 'address' | 'correlationId' | 'userAgent'>;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * A command of a step that the server does itself, with the rights of the run: its lines, and its exit code last. Throws
+ * nothing that a line could say.
+ */
+export type RunBuiltIn = (call: BuiltInCall) => AsyncGenerator<BuiltInLine>;
