@@ -86,6 +86,7 @@ export const testGroups: readonly TestGroup[] = [
       'az-monitor',
       'az-newest',
       'az-role',
+      'az-show-manifests',
       'az-soft-delete',
       'az-token',
       'az-webhook',
