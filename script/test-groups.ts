@@ -2,7 +2,7 @@
 export type TestGroup = {
   readonly name: string;
   readonly meaning: string;
-  /** Longest time it may take, in minutes, on 2 cores with the cache filled; it is stopped and fails after that. */
+  /** Longest time it may take, in minutes, on 2 cores with the cache filled; what takes several times as long hangs, and is stopped. */
   readonly minutes: number;
   readonly work: TestFiles | Program;
   /** Groups of one lane run one after the other, beside the lanes of others and beside the faults and what comes after them. */
