@@ -72,7 +72,8 @@ async function storeOf(context: CommandContext): Promise<Finding[]> {
       {
         what: `${what} is not there or empty, and this installation has had one`,
         isWell: false,
-        advice: 'Mount it, or correct --blobs, before the server starts, which refuses to without its blobs (--blobs-gone).',
+        advice:
+          'Mount it, or correct --blobs, before the server starts, which refuses to without its blobs (--blobs-gone).',
       },
     ];
   const owners = {

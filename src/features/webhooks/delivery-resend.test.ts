@@ -15,7 +15,7 @@ import { DeliveryPace } from './delivery-pace.ts';
 import { resend } from './delivery-resend.ts';
 import { listDeliveries, noteDeliveries } from './delivery-store.ts';
 import { WebhookDeliveries } from './webhook-deliveries.ts';
-import { removeWebhook, writeWebhook } from './webhook-store.ts';
+import { holdWebhook, removeWebhook, writeWebhook } from './webhook-store.ts';
 import { sealTarget } from './webhook-target.ts';
 
 const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')), ids);
@@ -109,6 +109,25 @@ forEachDatabase((_, open) => {
     await deliveries.replay(uid, undefined);
     await resend(sending(), uid, job);
     assert.equal(receiver.received.length, 4);
+    assert.deepEqual(await listDeliveries(database.read, uid, 1_000), []);
+  });
+
+  test('nothing is left either of what is being written as a webhook is removed', async () => {
+    const uid = await hookWithLetters('http://127.0.0.1:9/');
+    const [held, written] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const writing = database.transaction(async (tx) => {
+      assert.ok(await holdWebhook(database.kind, tx, uid));
+      held.resolve();
+      await written.promise;
+      const [delivery] = await listDeliveries(tx, uid, 1);
+      assert.ok(delivery !== undefined);
+      await noteDeliveries(tx, [{ ...delivery, eventId: 'later' }]);
+    });
+    await held.promise;
+    const removing = database.transaction((tx) => removeWebhook(tx, uid));
+    await sleep(200);
+    written.resolve();
+    await Promise.all([writing, removing]);
     assert.deepEqual(await listDeliveries(database.read, uid, 1_000), []);
   });
 });

@@ -6,7 +6,7 @@ import type { Outbound } from '../../platform/outbound/outbound.ts';
 import { attempt } from './delivery-attempt.ts';
 import type { DeliveryPace } from './delivery-pace.ts';
 import { type Delivery, listWaiting, noteDeliveries, trimDeliveries } from './delivery-store.ts';
-import { findWebhook } from './webhook-store.ts';
+import { findWebhook, holdWebhook } from './webhook-store.ts';
 import { openTarget } from './webhook-target.ts';
 
 export type ResendParts = {
@@ -68,7 +68,7 @@ async function resendSome(
     return true;
   } finally {
     await database.transaction(async (tx) => {
-      if ((await findWebhook(tx, webhookUid)) !== undefined) await noteDeliveries(tx, tried);
+      if (await holdWebhook(database.kind, tx, webhookUid)) await noteDeliveries(tx, tried);
     });
   }
 }

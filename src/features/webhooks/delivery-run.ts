@@ -15,6 +15,7 @@ import {
   cursorsBehind,
   deliverJob,
   findWebhook,
+  holdWebhook,
   isUnchanged,
   moveCursor,
   noteFailures,
@@ -58,7 +59,8 @@ type Group = { readonly notifications: readonly Notification[]; readonly end: We
 
 /**
  * Brings one webhook what it has not been told yet, in the order of the journal, as a job. It stops at the first request
- * that fails and is tried again later, up to a day; then the event becomes a dead letter, and the next one has its turn.
+ * that fails and is tried again later. Once the receiver has taken nothing for a day, events that are older than that become
+ * dead letters one by one, and the next one has its turn.
  */
 export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: JobRun): Promise<void> {
   const row = await findWebhook(parts.database.read, webhookUid);
@@ -97,6 +99,8 @@ class DeliveryRun {
   readonly #job: JobRun;
   readonly #beganMs: number;
   #failures: number;
+  /** Of the first of them; 0 where that is not known. */
+  #failingSinceMicros: number;
   #hasFailed: boolean;
   #renewedMs: number;
   #writtenMs: number;
@@ -110,6 +114,7 @@ class DeliveryRun {
     this.#receiver = receiver;
     this.#job = job;
     this.#failures = row.failures;
+    this.#failingSinceMicros = row.failing_since;
     this.#hasFailed = row.failures > 0;
     this.#beganMs = parts.clock.monotonicMs();
     this.#renewedMs = this.#beganMs;
@@ -163,7 +168,8 @@ class DeliveryRun {
       },
     );
     const occurredAtMicros = Math.min(...notifications.map((each) => each.occurredAtMicros));
-    const isOld = occurredAtMicros + retryForMicros < clock.nowMicros();
+    if (!result.isDelivered && this.#failures === 0) this.#failingSinceMicros = clock.nowMicros();
+    const isOld = Math.max(occurredAtMicros, this.#failingSinceMicros) + retryForMicros < clock.nowMicros();
     const state = result.isDelivered ? 'delivered' : isOld ? 'dead' : 'failing';
     this.#unwritten.push({
       webhookUid: this.#uid,
@@ -188,7 +194,8 @@ class DeliveryRun {
     const share = (ids.bytes(1)[0] ?? 0) / 255;
     const retryAtMicros = clock.nowMicros() + retryDelayMs(this.#failures, share, retryAfterMs) * 1_000;
     await database.transaction(async (tx) => {
-      await noteFailures(tx, this.#uid, { failures: this.#failures, retryAtMicros });
+      const sinceMicros = this.#failingSinceMicros;
+      await noteFailures(tx, this.#uid, { failures: this.#failures, retryAtMicros, sinceMicros });
       const payload = { webhookUid: this.#uid };
       await jobs.add(tx, { kind: deliverJob, key: this.#uid, payload, runAtMicros: retryAtMicros });
     });
@@ -202,13 +209,12 @@ class DeliveryRun {
   async #write(from: WebhookCursor, to: WebhookCursor): Promise<boolean> {
     const deliveries = this.#unwritten;
     const hasRecovered = this.#hasFailed && this.#failures === 0;
-    const isOurs = await this.#parts.database.transaction(async (tx) => {
-      const isThere = isSame(from, to)
-        ? (await findWebhook(tx, this.#uid)) !== undefined
-        : await moveCursor(tx, this.#uid, from, to);
-      if (!isThere) return false;
+    const { database } = this.#parts;
+    const isOurs = await database.transaction(async (tx) => {
+      if (!(await holdWebhook(database.kind, tx, this.#uid))) return false;
+      if (!isSame(from, to) && !(await moveCursor(tx, this.#uid, from, to))) return false;
       await noteDeliveries(tx, deliveries);
-      if (hasRecovered) await noteFailures(tx, this.#uid, { failures: 0, retryAtMicros: 0 });
+      if (hasRecovered) await noteFailures(tx, this.#uid, { failures: 0, retryAtMicros: 0, sinceMicros: 0 });
       return true;
     });
     for (const { state } of deliveries) if (state === 'delivered' || state === 'dead') this.#untrimmed[state] += 1;

@@ -1,7 +1,7 @@
 const firstDelayMs = 1_000;
 const growth = 4;
 const longestDelayMs = 2 * 3_600_000;
-/** How long an event is tried: after that it is a dead letter. */
+/** How long a receiver that takes nothing is asked again: then what is as old is a dead letter. */
 export const retryForMicros = 24 * 3_600 * 1_000_000;
 
 /**

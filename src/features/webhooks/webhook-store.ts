@@ -1,6 +1,6 @@
 import type { Selectable } from 'kysely';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
-import { lockedForUpdate } from '../../platform/database/locks.ts';
+import { lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import type { Jobs } from '../../platform/jobs/jobs.ts';
 import type { Cursor } from '../../platform/journal/journal.ts';
@@ -37,6 +37,7 @@ export async function writeWebhook(tx: Transaction, write: WebhookWrite): Promis
     sealed_target: write.sealedTarget,
     failures: 0,
     retry_at: 0,
+    failing_since: 0,
     changed_at: write.nowMicros,
   };
   await tx
@@ -66,6 +67,12 @@ export async function findWebhook(queries: Queries, uid: string): Promise<Webhoo
   return await queries.selectFrom('webhooks').selectAll().where('uid', '=', uid).executeTakeFirst();
 }
 
+/** Whether the webhook is there, and keeps it from being removed before the transaction ends: what is written of it then leaves with it. */
+export async function holdWebhook(kind: Database['kind'], tx: Transaction, uid: string): Promise<boolean> {
+  const query = tx.selectFrom('webhooks').select('uid').where('uid', '=', uid);
+  return (await lockedForKeyShare(kind, query).executeTakeFirst()) !== undefined;
+}
+
 /** Whether a webhook still is as it was read. */
 export async function isUnchanged(queries: Queries, { uid, changed_at }: WebhookRow): Promise<boolean> {
   const row = await queries.selectFrom('webhooks').select('changed_at').where('uid', '=', uid).executeTakeFirst();
@@ -82,11 +89,11 @@ export async function listEnabled(queries: Queries, registryUid: string): Promis
     .execute();
 }
 
-/** Removes a webhook with all that hangs on it. */
+/** Removes a webhook with all that hangs on it; first itself, so that whoever holds it is waited for. */
 export async function removeWebhook(tx: Transaction, uid: string): Promise<void> {
+  await tx.deleteFrom('webhooks').where('uid', '=', uid).execute();
   await tx.deleteFrom('webhook_deliveries').where('webhook_uid', '=', uid).execute();
   await tx.deleteFrom('webhook_cursors').where('webhook_uid', '=', uid).execute();
-  await tx.deleteFrom('webhooks').where('uid', '=', uid).execute();
 }
 
 /** One webhook after the other is made in a registry, so that a limit holds. */
@@ -108,7 +115,7 @@ export async function cursorsBehind(queries: Queries, uid: string, registryUid: 
   });
 }
 
-/** Moves a cursor; false when it was moved by somebody else meanwhile, or the webhook is gone. */
+/** Moves the cursor of a webhook that is held; false when it was moved by somebody else meanwhile. */
 export async function moveCursor(
   tx: Transaction,
   uid: string,
@@ -116,7 +123,6 @@ export async function moveCursor(
   to: WebhookCursor,
 ): Promise<boolean> {
   const { stream, incarnation, seq, part } = to;
-  if ((await findWebhook(tx, uid)) === undefined) return false;
   const moved = await tx
     .insertInto('webhook_cursors')
     .values({ webhook_uid: uid, stream, incarnation, seq, part })
@@ -189,15 +195,15 @@ export async function plannedDeliveries(queries: Queries, uids: readonly string[
   return rows.map(({ key }) => key);
 }
 
-/** How the last attempt went: `retryAtMicros` is 0 after one that succeeded. */
+/** How the last attempt went; all is 0 after one that succeeded. */
 export async function noteFailures(
   tx: Transaction,
   uid: string,
-  state: { readonly failures: number; readonly retryAtMicros: number },
+  state: { readonly failures: number; readonly retryAtMicros: number; readonly sinceMicros: number },
 ): Promise<void> {
   await tx
     .updateTable('webhooks')
-    .set({ failures: state.failures, retry_at: state.retryAtMicros })
+    .set({ failures: state.failures, retry_at: state.retryAtMicros, failing_since: state.sinceMicros })
     .where('uid', '=', uid)
     .execute();
 }

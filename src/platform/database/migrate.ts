@@ -18,6 +18,7 @@ import { tasksMigration } from './migrations/017-tasks.ts';
 import { upkeepIndexesMigration } from './migrations/018-adds-upkeep-indexes.ts';
 import { quarantineStatesMigration } from './migrations/019-adds-quarantine-states.ts';
 import { principalNamesMigration } from './migrations/021-adds-principal-names.ts';
+import { failingSinceMigration } from './migrations/022-adds-failing-since.ts';
 import type { Schema } from './schema.ts';
 
 /**
@@ -45,6 +46,7 @@ export function migrations(kind: Database['kind']): Record<string, Migration> {
     '018-adds-upkeep-indexes': upkeepIndexesMigration(),
     '019-adds-quarantine-states': quarantineStatesMigration(kind),
     '021-adds-principal-names': principalNamesMigration(kind),
+    '022-adds-failing-since': failingSinceMigration(kind),
   };
 }
 

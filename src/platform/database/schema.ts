@@ -547,6 +547,8 @@ type WebhookTable = {
   retry_at: number;
   created_at: number;
   changed_at: number;
+  /** When the first of those attempts was made; 0 where an older program made it. Without failures it means nothing. */
+  failing_since: Generated<number>;
 };
 
 /** How far a webhook has been told a stream of the journal. */
