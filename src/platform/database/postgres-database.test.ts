@@ -33,8 +33,8 @@ function terminateAll(url: string): void {
 /** A server that fails to begin a transaction, and nothing else. */
 class NoBegin extends Client {
   override query = new Proxy(super.query, {
-    apply: (query, self, [text, ...others]) =>
-      Reflect.apply(query, self, [/^begin/.test(text) ? 'select no_such_column' : text, ...others]),
+    apply: (query, self, [statement, ...others]) =>
+      Reflect.apply(query, self, [/^begin/.test(statement.text) ? 'select no_such_column' : statement, ...others]),
   });
 }
 

@@ -3,6 +3,7 @@ import { type CustomTypesConfig, Pool, type PoolConfig, types as standardTypes }
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Database, Transaction, TransactionOptions } from './database.ts';
+import { GatheringSocket } from './gathering-socket.ts';
 import { migrate } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { isLockTimeout, isLostRace, isTransient } from './postgres-fault.ts';
@@ -146,6 +147,7 @@ function openPool(config: PoolConfig): Pool {
     connectionTimeoutMillis: maxWaitMs,
     keepAlive: true,
     pipeline: true,
+    stream: () => new GatheringSocket(),
     types: numericTypes,
   });
   // A connection that breaks is replaced by the pool; the query that used it gets the error.

@@ -161,7 +161,7 @@ class PostgresConnection implements DatabaseConnection {
    */
   async begin(): Promise<void> {
     this.#isTransaction = true;
-    this.#answered = this.#client.query('begin isolation level read committed').catch((error: unknown) => {
+    this.#answered = this.#client.query(begin).catch((error: unknown) => {
       this.#isBroken = true;
       this.#beginFault = postgresFault(error);
       throw error;
@@ -177,7 +177,7 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   async commit(): Promise<void> {
-    const { command } = await this.#inOrder(this.#client.query('commit'));
+    const { command } = await this.#inOrder(this.#client.query(commit));
     // The server answers a commit after a failed statement with a rollback, not with an error.
     if (command !== 'COMMIT') throw new Error('a statement of the transaction failed and its error was swallowed');
   }
@@ -196,6 +196,10 @@ class PostgresConnection implements DatabaseConnection {
     return this.#client;
   }
 }
+
+/** Prepared as all statements are, so that what is sent in one turn goes together. */
+const begin = { text: 'begin isolation level read committed', name: 'begin' };
+const commit = { text: 'commit', name: 'commit' };
 
 /** A connection that was used so shortly ago is there still, as a rule: a failover, or a firewall that forgot it, goes unnoticed until it is used. */
 const longestTrustMs = 1_000;
