@@ -38,6 +38,7 @@ export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: rea
     work: {
       kind: 'build',
       isCached: false,
+      hasPushStep: isPushed,
       options: {
         tags,
         file: fill(work.dockerFile),

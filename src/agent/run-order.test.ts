@@ -190,3 +190,42 @@ test('layers are kept where the run may write, and a run without rights builds w
   assert.doesNotMatch(await built([]), /cache-to/);
   assert.doesNotMatch(await built([{ server: 'other.example', ...lent }]), /cache-to/);
 });
+
+for (const [label, verb, step] of [
+  ['a build that is to push', 'push', 'build: --push -t app:v1 .'],
+  ['a push of an index', 'manifest push', 'push: [app:v1]'],
+] as const) {
+  test(`${label} tells the digest of what it pushed, and fails without`, async () => {
+    const lines: string[] = [];
+    const pushed = async (digest: string) => {
+      const cell: Cell = {
+        ...room,
+        run: async (words) => {
+          const line = words.join(' ');
+          lines.push(line);
+          return line.includes('manifest inspect') && verb === 'push' ? 1 : 0;
+        },
+        read: async (words) =>
+          words[0] === 'realpath'
+            ? (words.at(-1) ?? '')
+            : words[0] === 'head'
+              ? 'FROM scratch'
+              : words[0] === 'cat'
+                ? `${digest}\n`
+                : '',
+      };
+      const clock = { ...systemClock, sleep: async () => undefined };
+      return (await done(`steps:\n  - ${step}\n`, { more: { openCell: async () => cell, clock } })).result;
+    };
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const { status, images } = await pushed(digest);
+    assert.deepEqual(
+      [status, images],
+      ['Succeeded', [{ registry: 'r.example', repository: 'app', tag: 'v1', digest }]],
+    );
+    assert.equal(lines.filter((line) => line.includes(` ${verb} `)).length, 1);
+    const { status: other, message } = await pushed('');
+    assert.equal(other, 'Failed');
+    assert.match(message ?? '', /failed to push image \S+: buildah does not tell the digest/);
+  });
+}

@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import { isDigest } from '../../core/digest.ts';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { formatImageName, parseImageName, withHub, withTag } from '../../wire/tasks/image-name.ts';
 import { ProgramError } from '../program.ts';
+import { RunFailure } from '../run-failure.ts';
 import { type Cell, givenFile } from './cell.ts';
 import { createContainerNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
@@ -47,6 +49,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     cell.read(line, { ...program(), ...(signal === undefined ? {} : { signal }) });
   const network = createContainerNetwork(cell);
   let containers = 0;
+  let pushes = 0;
 
   return {
     signIn: async (server, username, password, { signal }) => {
@@ -70,13 +73,17 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     },
     pull: (image, options) => show(words('pull', '--', image), options),
     push: async (image, options) => {
-      const digestFile = `${folder}/tmp/digest`;
+      pushes += 1;
+      // Steps at the same time push too.
+      const digestFile = `${folder}/tmp/digest-${pushes}`;
       const isIndex =
         (await cell.run(words('manifest', 'inspect', '--', image), { ...program(), signal: options.signal })) === 0;
       const verb = isIndex ? ['manifest', 'push', '--all'] : ['push'];
       const [first = '', ...more] = verb;
       await show(words(first, ...more, '--digestfile', digestFile, '--', image, `docker://${image}`), options);
-      return (await cell.read(['cat', '--', digestFile], { signal: options.signal })).trim();
+      const digest = (await cell.read(['cat', '--', digestFile], { signal: options.signal })).trim();
+      if (!isDigest(digest)) throw new RunFailure(`buildah does not tell the digest under which ${image} was pushed`);
+      return digest;
     },
     createIndex: async (name, images, { signal }) => {
       await read(words('manifest', 'create', '--', name, ...images), signal);

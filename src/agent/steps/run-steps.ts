@@ -141,6 +141,7 @@ async function doStep(room: RunRoom, step: TaskStep, signal: AbortSignal): Promi
   if (work.kind === 'cmd') return await cmdStep(room, step, work.text, signal);
   const mounts = new Map(step.volumeMounts.map(({ name, mountPath }) => [mountPath, room.volumes.get(name) ?? '']));
   const { id: stepId, workingDirectory } = step;
-  const { options, isCached } = work;
+  const { options, isCached, hasPushStep } = work;
   await buildStep(room, { stepId, options, isCached, workingDirectory, mounts, signal });
+  if (options.pushes && !hasPushStep) await pushStep(room, options.tags, signal);
 }

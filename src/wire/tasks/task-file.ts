@@ -81,7 +81,13 @@ type StepInput = z.infer<typeof stepSchema>;
 type TaskInput = z.infer<typeof taskSchema>;
 
 export type StepWork =
-  | { readonly kind: 'build'; readonly options: DockerBuildOptions; readonly isCached: boolean }
+  | {
+      readonly kind: 'build';
+      readonly options: DockerBuildOptions;
+      readonly isCached: boolean;
+      /** Whether a step that follows pushes what it builds; else it does so itself where its options say so. */
+      readonly hasPushStep: boolean;
+    }
   | { readonly kind: 'push'; readonly images: readonly string[] }
   /** An image and its arguments. */
   | { readonly kind: 'cmd'; readonly text: string };
@@ -217,7 +223,12 @@ function workOf(id: string, { build, push, cmd, cache }: StepInput): StepWork {
   const kinds = [build, push, cmd].filter((kind) => kind !== null && kind !== undefined);
   if (kinds.length !== 1) throw new TaskError(`step ${id} must have exactly one of build, push and cmd`);
   if (build !== null && build !== undefined) {
-    return { kind: 'build', options: parseDockerBuild(splitWords(build)), isCached: cache === 'enabled' };
+    return {
+      kind: 'build',
+      options: parseDockerBuild(splitWords(build)),
+      isCached: cache === 'enabled',
+      hasPushStep: false,
+    };
   }
   if (push !== null && push !== undefined) return { kind: 'push', images: [...new Set(push)] };
   return { kind: 'cmd', text: cmd ?? '' };
