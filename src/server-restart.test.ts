@@ -36,12 +36,13 @@ test('SIGTERM refuses new connections, finishes what is in flight, and ends with
   const upload = request(`${server.http}/v2/x/blobs/uploads/?digest=sha256:${sha256OfHello}`, {
     method: 'POST',
     auth: `${username}:${password}`,
-    headers: { 'Content-Length': 5, 'Content-Type': 'application/octet-stream' },
+    headers: { 'Content-Length': 5, 'Content-Type': 'application/octet-stream', Expect: '100-continue' },
   });
   const answered = once(upload, 'response');
+  upload.flushHeaders();
+  // The server has taken it.
+  await once(upload, 'continue');
   upload.write('hel');
-  // The lines of the log tell nothing of a request under way; an answer on another connection tells that the server had time.
-  await fetch(`${server.http}/readyz`);
   server.signal('SIGTERM');
   while (!server.log().includes('"msg":"stopping"')) await fetch(`${server.http}/healthz`).catch(() => undefined);
   await assert.rejects(fetch(`${server.http}/healthz`));

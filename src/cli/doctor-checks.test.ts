@@ -22,7 +22,7 @@ test('a clock that is ten minutes ahead is wrong, one that is five seconds ahead
       findings.map(({ isWell }) => isWell),
       [true, true, false],
     );
-    assert.match(findings[2]?.what ?? '', /(599|600) s apart/);
+    assert.match(findings[2]?.what ?? '', /(59\d|600) s apart/);
   } finally {
     server.closeAllConnections();
     server.close();
