@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
+import { agentsOf } from '../faults/running-build.ts';
 import { armCaller } from '../support/arm-caller.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { asAdmin } from '../support/push-sample.ts';
@@ -47,7 +48,7 @@ const build = async (tag: string) => {
     }),
   );
   let status = '';
-  await waitFor(`the run ${name} ends`, 60_000, async () => {
+  await waitFor(`the run ${name} ends`, 180_000, async () => {
     status = runSchema.parse(await arm.get(`runs/${name}`)).properties.status;
     return !['Queued', 'Started', 'Running'].includes(status);
   });
@@ -55,17 +56,7 @@ const build = async (tag: string) => {
   const link = new URL(logLink);
   return { status, log: await (await fetch(`${server.http}${link.pathname}${link.search}`)).text() };
 };
-/** Processes of agents that work for this server. */
-const agents = () =>
-  readdirSync('/proc').filter((pid) => {
-    try {
-      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-      return words.includes('agent') && words.includes(server.dataFolder);
-    } catch {
-      // No process, or one that has just ended.
-      return false;
-    }
-  });
+const agents = () => agentsOf(server);
 
 test('an image is built and pushed by an agent that comes with the first run', async () => {
   assert.deepEqual(agents(), []);
@@ -74,7 +65,7 @@ test('an image is built and pushed by an agent that comes with the first run', a
   assert.match(log, /Successfully pushed image: [^\r]*\/app:one\r\n/);
   assert.match(log, /Run ID: \w+ was successful after \d+s\r\n$/);
   assert.equal((await asAdmin(server, 'HEAD', '/v2/app/manifests/one')).status, 200);
-  assert.equal(agents().length, 1);
+  await waitFor('there is one agent', 20_000, () => agents().length === 1);
 });
 
 test('its runs reach a registry whose network rules let nobody else in, unless the bypass is off', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../support/wait-for.ts';
 import { blobSeed, imageOf } from './content.ts';
 import { count } from './length.ts';
 import type { Way } from './registry-client.ts';
@@ -31,10 +32,13 @@ for (const [way, maxSyncs] of ways) {
       for (const blob of blobs) await trial.client.pushBlob('audit', blob, way);
       await trial.client.putManifest('audit', `v${image}`, imageOf(blobs));
     }
-    await sleep(100);
+    const answersIn = (calls: readonly SystemCall[]) =>
+      calls.filter((call) => isWrite(call) && call.text.includes('"HTTP/1.1 201 '));
+    // A client may have its answer before strace has written that down.
+    await waitFor('the answers are in the record', 60_000, () => answersIn(strace.calls()).length >= images * 4);
     await strace.detach();
     const calls = strace.calls();
-    const answers = calls.filter((call) => isWrite(call) && call.text.includes('"HTTP/1.1 201 '));
+    const answers = answersIn(calls);
     assert.equal(answers.length, images * 4);
     assert.deepEqual(
       answers.flatMap((answer, index) => faultsOf(answer, index, calls)),

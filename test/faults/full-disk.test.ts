@@ -97,7 +97,7 @@ test('F-08: a store that turns read-only refuses pushes with 503, serves every p
       await sleep(200);
       trial.history.faultBegins({ isDoubtful: false });
       // Refused while a file is open for writing, which is at most a moment.
-      await waitFor('the disk is read-only', 10_000, async () => (await remount(disk, 'ro')) === 0);
+      await waitFor('the disk is read-only', 60_000, async () => (await remount(disk, 'ro')) === 0);
       await checkRefused(trial, 503);
       await checkServed(trial, manifest.digest, blob);
       assert.equal((await trial.client.call('GET', '/readyz')).status, 503);

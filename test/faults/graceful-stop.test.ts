@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type OutgoingHttpHeaders, request } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../support/wait-for.ts';
 import { blobSeed, bytesOf } from './content.ts';
 import { count } from './length.ts';
 import { isWhole, RegistryClient, UnexpectedStatus } from './registry-client.ts';
@@ -31,39 +32,44 @@ test('F-33: a stop under load fails no request that the server took, and ends wi
       await client.expect(201, 'POST', path, { body: bytesOf(pushed), headers });
     };
     const clients = [pull, pull, pull, pull, push, push].map((work) => repeat(stop.signal, tally, work, isTaken));
-    const slow = slowPush(trial);
+    await waitFor('the clients are at work', 60_000, () => tally.done > 10);
+    const slow = await slowPush(trial);
     await sleep(500);
     const code = await server.stop();
-    await slow;
+    await slow.answered;
     stop.abort();
     await Promise.all(clients);
     assert.equal(code, 0);
     assert.deepEqual(tally.failed, []);
-    assert.ok(tally.done > 10);
     t.diagnostic(`${tally.done} requests done, ${tally.turnedAway} turned away`);
   }
   await trial.start();
   await trial.verifyClean();
 });
 
-/** A push that is in flight for two seconds, whatever comes. */
-async function slowPush(trial: Trial): Promise<void> {
+/** A push that the server has taken, and that is in flight for two seconds, whatever comes. */
+async function slowPush(trial: Trial): Promise<{ readonly answered: Promise<void> }> {
   const blob = blobSeed(200_000);
   const bytes = bytesOf(blob);
   const { username, password } = trial.server.admin;
   const outgoing = request(`${trial.server.http}/v2/stopped/blobs/uploads/?digest=${blob.digest}`, {
     method: 'POST',
     auth: `${username}:${password}`,
-    headers: { 'content-length': bytes.length },
+    headers: { 'content-length': bytes.length, expect: '100-continue' },
   });
-  const answered = once(outgoing, 'response');
-  for (let part = 0; part < 10; part += 1) {
-    outgoing.write(bytes.subarray(part * 20_000, (part + 1) * 20_000));
-    await sleep(200);
-  }
-  outgoing.end();
-  const [answer] = await answered;
-  assert.equal(answer.statusCode, 201);
+  const response = once(outgoing, 'response');
+  outgoing.flushHeaders();
+  await once(outgoing, 'continue');
+  const send = async () => {
+    for (let part = 0; part < 10; part += 1) {
+      outgoing.write(bytes.subarray(part * 20_000, (part + 1) * 20_000));
+      await sleep(200);
+    }
+    outgoing.end();
+    const [answer] = await response;
+    assert.equal(answer.statusCode, 201);
+  };
+  return { answered: send() };
 }
 
 /**

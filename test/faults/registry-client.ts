@@ -33,7 +33,7 @@ export class RegistryClient {
     this.#agent = new Agent({ keepAlive: connections === 'kept' });
   }
 
-  call(method: string, path: string, { headers, body, timeoutMs = 20_000 }: Call = {}): Promise<Answer> {
+  call(method: string, path: string, { headers, body, timeoutMs = 60_000 }: Call = {}): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const length = body === undefined ? 0 : Buffer.byteLength(body);
     const outgoing = request(`${this.#origin}${path}`, {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { armCaller } from '../support/arm-caller.ts';
 import type { BerthServer } from '../support/berth-server.ts';
-import { run } from '../support/run.ts';
+import { run, tryRun } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 /** Lines that the build prints, four in a second. */
@@ -91,14 +91,29 @@ export function processesThat(isMeant: (process: { words: readonly string[]; gro
     .map(Number);
 }
 
-/** The agent that the server started. */
+/** The agent that the server started. What it starts itself looks like it for a moment, until that is another program. */
 export function agentsOf({ dataFolder }: BerthServer): number[] {
-  return processesThat(({ words }) => words.includes('agent') && words.includes(dataFolder));
+  const found = processesThat(({ words }) => words.includes('agent') && words.includes(dataFolder));
+  return found.filter((id) => {
+    const parent = parentOf(id);
+    return parent !== undefined && !found.includes(parent);
+  });
+}
+
+/** Undefined when the process has ended. Source: proc(5), "/proc/pid/stat". */
+function parentOf(id: number): number | undefined {
+  try {
+    return Number(/\) \S (\d+) /.exec(readFileSync(`/proc/${id}/stat`, 'utf8'))?.[1]);
+  } catch {
+    // It ended while we looked.
+    return undefined;
+  }
 }
 
 /** What this machine still has of a room: its folder, processes, control groups, and the device of its disk. Empty when it is gone. */
 export async function leftOf(server: BerthServer, room: string): Promise<string[]> {
-  const groups = (await run('find', ['/sys/fs/cgroup', '-type', 'd', '-name', room])).stdout.split('\n');
+  // Groups of others come and go while it looks, which find tells as an error.
+  const groups = (await tryRun('find', ['/sys/fs/cgroup', '-type', 'd', '-name', room])).stdout.split('\n');
   const devices = (await run('losetup', ['--list', '--noheadings', '--output', 'NAME,BACK-FILE'])).stdout.split('\n');
   const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
   return [

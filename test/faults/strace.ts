@@ -33,7 +33,7 @@ export class Strace {
     const messages: string[] = [];
     child.stderr.on('data', (chunk: Buffer) => messages.push(chunk.toString()));
     const strace = new Strace(file, child);
-    await waitFor('strace follows the server', 10_000, () => {
+    await waitFor('strace follows the server', 60_000, () => {
       // The program may have died of the first injected error by then, and strace with it.
       if (messages.join('').includes(`Process ${pid} attached`)) return true;
       if (child.exitCode !== null) throw new Error(messages.join(''));

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startBerth } from '../support/berth-server.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { blobSeed, bytesOf } from './content.ts';
+import type { History } from './history.ts';
 import { count } from './length.ts';
 import { RegistryClient } from './registry-client.ts';
 import { Trial } from './trial.ts';
@@ -23,6 +25,7 @@ describe('F-05: a torn end of a file is survived', () => {
     await trial.start();
     upload = await trial.client.openUpload('torn', bytesOf(blobSeed(100_000)));
     await trial.loadDuring(async (server) => {
+      await waitFor('there are tags', 60_000, () => taggedIn(trial.history) >= 5);
       await sleep(1_500);
       await server.kill();
     });
@@ -84,6 +87,10 @@ describe('F-05: a torn end of a file is survived', () => {
     client.close();
   }
 });
+
+function taggedIn(history: History): number {
+  return history.entries().filter((entry) => entry.kind === 'push' && entry.outcome === 'ok' && entry.tag).length;
+}
 
 /** Behind what was written: the file is longer than that, in zeros. */
 function endOf(wal: string): number {
