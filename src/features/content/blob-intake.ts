@@ -33,6 +33,11 @@ export type Content = { readonly wanted: Digest; readonly hashed: IncomingDigest
 /** Good bytes of a digest that the registry has already. */
 export type Copy = { readonly storageKey: StorageKey; readonly size: number };
 
+/** What was found of a digest, and when by the monotonic clock. */
+export type Look = { readonly copy: Copy | undefined; readonly atMs: number };
+
+const longestFreshMs = 1_000;
+
 /** The step that makes sent bytes a blob of the registry. A digest that is here already is compared, not written again. */
 export class BlobIntake {
   readonly #parts: BlobIntakeParts;
@@ -98,10 +103,14 @@ export class BlobIntake {
     return undefined;
   }
 
-  /** Makes checked bytes a blob of the registry; a stored copy that differs from them is replaced. */
-  async keep(target: Target, sent: Sent, content: Content): Promise<void> {
-    const { store } = this.#parts;
-    const copy = await this.copyOf(target, content.wanted);
+  /**
+   * Makes checked bytes a blob of the registry; a stored copy that differs from them is replaced. A look at the copy of a moment ago is
+   * good enough: whoever pushed the digest since costs this push a write for nothing.
+   */
+  async keep(target: Target, sent: Sent, content: Content, look?: Look): Promise<void> {
+    const { store, clock } = this.#parts;
+    const isFresh = look !== undefined && clock.monotonicMs() - look.atMs < longestFreshMs;
+    const copy = isFresh ? look.copy : await this.copyOf(target, content.wanted);
     if (copy?.size === content.hashed.sizeBytes && (await this.#isGood(copy.storageKey, sent))) {
       if (await this.#link(target, content.wanted, copy.storageKey)) return await store.abort(sent.handle);
     }

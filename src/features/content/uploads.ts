@@ -123,7 +123,8 @@ export class Uploads {
   }
 
   async #pushWhole(target: Target, wanted: Digest, body: IncomingBytes, copy: Copy | undefined): Promise<void> {
-    const { store } = this.#parts;
+    const { store, clock } = this.#parts;
+    const look = { copy, atMs: clock.monotonicMs() };
     const unknown = await this.#intake.linkSame(target, wanted, body, copy);
     if (unknown === undefined) return;
     const handle = await store.begin();
@@ -132,7 +133,7 @@ export class Uploads {
       const { part } = whole(await this.#receive({ handle, offset: 0, tokens: [] }, unknown, digest));
       if (digest.finish() !== wanted) throw new BerthError('digestInvalid', { digest: wanted });
       const tokens = await this.#partsOf(handle, part);
-      await this.#intake.keep(target, { handle, tokens }, { wanted, hashed: digest });
+      await this.#intake.keep(target, { handle, tokens }, { wanted, hashed: digest }, look);
     });
   }
 
