@@ -48,6 +48,7 @@ export function composeBuilds(
     registryUrlOf: ({ loginServer }) => `${schemeOf(settings)}://${loginServer}`,
     caCertificate: async () => certificates.caPem,
     hasNetwork: settings.buildNetwork,
+    aliasImages: settings.buildAliases,
     limits: {
       memoryMiB: Math.ceil(settings.buildMemory / mebibyte),
       diskMiB: Math.ceil(settings.buildDisk / mebibyte),
@@ -74,6 +75,7 @@ export function composeBuilds(
     contexts,
     logs,
     blobOriginOf,
+    aliasImages: settings.buildAliases,
     jobKinds,
   };
 }

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { parseBuildKitAddress } from './agent/executors/buildkit-address.ts';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
+import { parseAliasImages } from './features/builds/alias-images.ts';
 import { parseStorageLimit } from './features/content/storage-limit.ts';
 import { parseLogDestinations, parseLogTokens } from './features/insight/log-destination.ts';
 import { parseStoreAddress, type StoreAddress } from './platform/blob-store/store-address.ts';
@@ -385,6 +386,12 @@ export const settingsSchema = z.strictObject({
     unit: 'on or off',
     default: 'on',
     meaning: 'Whether steps of builds reach more than the registry.',
+  }),
+  buildAliases: setting((text) => parseAliasImages(list(text)), {
+    unit: 'word=image, ...',
+    default: '',
+    meaning:
+      "What bare words stand for as the first of a cmd in a task file, beside az, bash, curl and cssc (acr/az and so on); images without a registry are in the run's own.",
   }),
   buildUnpatchedPullRequests: setting(onOff, {
     unit: 'on or off',

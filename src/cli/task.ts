@@ -17,6 +17,19 @@ export const taskCommands: readonly Command[] = [
     },
   },
   {
+    words: ['task', 'aliases'],
+    purpose: 'show which images bare words stand for in the steps of tasks, and which of them are missing',
+    options: [registryOption, jsonOption],
+    run: async (context, given) => {
+      const client = await context.connect();
+      const { aliases } = await client.taskAliases(given.option('registry') ?? 'local');
+      const state = (isThere: boolean | null) => (isThere === null ? 'elsewhere' : isThere ? 'there' : 'missing');
+      const rows = aliases.map(({ name, image, isThere }) => [name, image, state(isThere)]);
+      context.print(given.isSet('json') ? JSON.stringify({ aliases }, null, 2) : table(['WORD', 'IMAGE', ''], rows));
+      return exitCodes.done;
+    },
+  },
+  {
     words: ['task', 'rebuild'],
     purpose: 'run tasks and all that stand on what they make, one after the other',
     options: [

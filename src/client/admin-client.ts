@@ -68,10 +68,12 @@ import {
   signingKeyListSchema,
 } from '../wire/admin/signing-key-schema.ts';
 import {
+  type TaskAliasesView,
   type TaskGraphView,
   type TaskRebuildRequest,
   type TaskRebuildView,
   type TaskWebhooksView,
+  taskAliasesSchema,
   taskGraphSchema,
   taskRebuildSchema,
   taskWebhooksSchema,
@@ -148,6 +150,8 @@ export type AdminClient = {
   readonly scrubRestart: () => Promise<ScrubView>;
   /** Which images stand on which, by the tasks that make them. */
   readonly taskGraph: (registry: string) => Promise<TaskGraphView>;
+  /** What bare words stand for in a step, and whether it is there. */
+  readonly taskAliases: (registry: string) => Promise<TaskAliasesView>;
   /** Runs tasks and all that stand on what they make, in order. */
   readonly taskRebuild: (registry: string, request: TaskRebuildRequest) => Promise<TaskRebuildView>;
   /** What git hosts are to call, with secrets. */
@@ -213,6 +217,7 @@ export function createAdminClient(connection: Connection): AdminClient {
     scrubShow: () => send(connection, 'GET', '/admin/scrub', scrubSchema),
     scrubRestart: () => send(connection, 'POST', '/admin/scrub', scrubSchema),
     taskGraph: (name) => send(connection, 'GET', `${registry(name)}/task-graph`, taskGraphSchema),
+    taskAliases: (name) => send(connection, 'GET', `${registry(name)}/task-aliases`, taskAliasesSchema),
     taskRebuild: (name, request) =>
       send(connection, 'POST', `${registry(name)}/task-rebuild`, taskRebuildSchema, request),
     taskWebhooks: (name, task) =>

@@ -1,5 +1,6 @@
 import { Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
+import { type AliasImages, aliasImagesOf, isAliasThere } from '../../features/builds/alias-images.ts';
 import { taskType } from '../../features/builds/tasks/task.ts';
 import type { TaskSecretParts } from '../../features/builds/tasks/task-secrets.ts';
 import { listSources } from '../../features/builds/tasks/task-sources.ts';
@@ -12,6 +13,7 @@ import type { Resource } from '../../features/resources/resource.ts';
 import { findByUid, findResource, listOfTypeBelow } from '../../features/resources/resource-store.ts';
 import type { Database } from '../../platform/database/database.ts';
 import {
+  type TaskAliasesView,
   type TaskGraphView,
   type TaskRebuildRequest,
   type TaskRebuildView,
@@ -24,6 +26,7 @@ import { type AdminCallParts, asOwner, bodyOf, registryNamed } from './admin-cal
 export type TaskRouteParts = AdminCallParts &
   TaskSecretParts & {
     readonly database: Database;
+    readonly builds: { readonly aliasImages: AliasImages };
     readonly tasks: { readonly rebuilds: Pick<Rebuilds, 'begin'>; readonly hookOrigin: string | undefined };
   };
 
@@ -33,6 +36,10 @@ export function taskRoutes(parts: TaskRouteParts): Hono<Env> {
   routes.get(
     '/admin/registries/:name/task-graph',
     asOwner(parts, async (c) => c.json(await graphView(parts, registryNamed(parts, c)))),
+  );
+  routes.get(
+    '/admin/registries/:name/task-aliases',
+    asOwner(parts, async (c) => c.json(await aliasesView(parts, registryNamed(parts, c)))),
   );
   routes.post(
     '/admin/registries/:name/task-rebuild',
@@ -68,6 +75,17 @@ async function graphView(parts: TaskRouteParts, registry: Registry): Promise<Tas
     });
   }
   return { tasks };
+}
+
+async function aliasesView(
+  { builds, database, directory }: TaskRouteParts,
+  { loginServer }: Registry,
+): Promise<TaskAliasesView> {
+  const aliases: TaskAliasesView['aliases'] = [];
+  const uidOf = (host: string) => directory.byHost(host)?.uid;
+  for (const alias of aliasImagesOf(builds.aliasImages, loginServer))
+    aliases.push({ ...alias, isThere: (await isAliasThere(database.read, uidOf, alias)) ?? null });
+  return { aliases };
 }
 
 async function rebuild(

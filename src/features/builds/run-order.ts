@@ -8,6 +8,7 @@ import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { AgentPool } from './agent-tokens.ts';
+import { type AliasImages, aliasImagesOf } from './alias-images.ts';
 import type { PoolTerms } from './pool-capacity.ts';
 import type { CustomRegistry, RunTrigger } from './run.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
@@ -28,6 +29,8 @@ export type RunOrderParts = {
   /** PEM of the authority that signed the server's certificates; undefined where clients know it anyway. */
   readonly caCertificate: () => Promise<string | undefined>;
   readonly hasNetwork: boolean;
+  /** None unless given: words stand for what they usually do. */
+  readonly aliasImages?: AliasImages;
   readonly limits: Omit<RunLimits, 'cpus'>;
 };
 
@@ -72,6 +75,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       registryUrl: parts.registryUrlOf(registry),
       ...(caCertificate === undefined ? {} : { caCertificate }),
       publicServers: publicServersOf(parts, registry),
+      imageAliases: aliasImagesOf(parts.aliasImages ?? new Map(), registry.loginServer),
       hasNetwork: parts.hasNetwork && terms.hasNetwork,
       limits: { ...parts.limits, cpus: run.cpus, ...terms.limits },
       masked: maskedOf(sealed, credentials),

@@ -30,6 +30,19 @@ export const taskRebuildSchema = z.object({
 });
 export type TaskRebuildView = z.infer<typeof taskRebuildSchema>;
 
+/** Answer of `GET /admin/registries/{name}/task-aliases`: what bare words stand for in a `cmd`. */
+export const taskAliasesSchema = z.object({
+  aliases: z.array(
+    z.object({
+      name: z.string(),
+      image: z.string(),
+      /** Null for an image of a registry elsewhere: nobody looks there. */
+      isThere: z.boolean().nullable(),
+    }),
+  ),
+});
+export type TaskAliasesView = z.infer<typeof taskAliasesSchema>;
+
 /** Answer of `GET /admin/registries/{name}/tasks/{task}/webhooks`: what a git host has to be told to call. */
 export const taskWebhooksSchema = z.object({
   webhooks: z.array(

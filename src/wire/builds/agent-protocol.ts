@@ -90,6 +90,8 @@ export const runOrderSchema = z.object({
   caCertificate: z.string().optional(),
   /** Other registries of the installation that everybody may pull from: the run needs no credentials to stand on their images. */
   publicServers: z.array(z.string()).optional(),
+  /** What bare words stand for as the first of a `cmd`; without it, repositories of the run's registry below `acr/`. */
+  imageAliases: z.array(z.object({ name: z.string(), image: z.string() })).optional(),
   /** Whether RUN and cmd steps reach more than the registry. */
   hasNetwork: z.boolean(),
   limits: runLimitsSchema,
