@@ -12,6 +12,7 @@ import { createSealer } from '../../platform/keys/sealer.ts';
 import { createLog } from '../../platform/log.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
+import { insertPrincipal } from '../identity/principal-store.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { AuditIndex } from './audit-index.ts';
 import { type AuditCursor, type AuditFilter, auditPage } from './audit-query.ts';
@@ -178,6 +179,35 @@ forEachDatabase((_, open) => {
     assert.equal((await here.all({ operationName: 'Push' }))[0]?.principalKind, 'user');
     assert.deepEqual(await names({ toMicros: pull?.atMicros ?? 0 }), ['Push web', 'Push app']);
     assert.deepEqual(await names({ fromMicros: pull?.atMicros ?? 0 }), ['Pull app']);
+    await here.close();
+  });
+
+  test('however many bear a name, what each of them did is found by it, and nothing of others', async () => {
+    const here = await installation();
+    const uids = Array.from({ length: 100 }, (_, index) => `uid-${index}`);
+    await here.database.transaction(async (tx) => {
+      const tenant = { uid: tenantUid, tenant_id: ids.guid(), access_epoch: 1, created_at: 0 };
+      await tx.insertInto('tenants').values(tenant).execute();
+      for (const uid of uids)
+        await insertPrincipal(
+          tx,
+          {
+            uid,
+            tenantUid,
+            kind: 'servicePrincipal',
+            loginName: uid,
+            displayName: 'ci',
+            registryUid: undefined,
+            isOwner: false,
+          },
+          0,
+        );
+    });
+    for (const uid of uids) here.pull('app', uid);
+    here.pull('app', 'olivia');
+    await here.settle();
+    const found = await here.all({ identity: 'ci' });
+    assert.deepEqual(found.map(({ principal }) => principal).sort(), uids.toSorted());
     await here.close();
   });
 
