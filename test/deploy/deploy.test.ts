@@ -82,7 +82,7 @@ test('buildah builds the image on a Debian base; what it holds runs without root
     logFile: join(folder.path, 'log'),
   });
   try {
-    await waitFor('the container is ready', 30_000, async () => {
+    await waitFor('the container is ready', 120_000, async () => {
       if (!daemon.running) throw new Error(daemon.log());
       return (await fetch(`http://localhost:${port}/readyz`)).ok;
     });
@@ -133,7 +133,13 @@ test('the Helm chart passes lint, and renders probes, budget, secrets and known 
   });
   for (const { name } of container?.env ?? []) assert.ok(variables.has(name), `${name} is a setting`);
   const withoutMetrics = await run(helm, [...template, '--set', 'settings.metrics=']);
-  assert.doesNotMatch(withoutMetrics.stdout, /BERTH_METRICS|name: metrics/);
+  assert.doesNotMatch(withoutMetrics.stdout, /BERTH_METRICS|name: metrics|annotations|prometheus/);
+  assert.match(stdout, /annotations:\n *prometheus.io\/port: "9464"\n *prometheus.io\/scrape: "true"\n/);
+  const elsewhere = ['--set', 'settings.metrics=0.0.0.0:9500', '--set', 'podAnnotations.team=images'];
+  assert.match(
+    (await run(helm, [...template, ...elsewhere])).stdout,
+    /prometheus.io\/port: "9500"[\s\S]*?team: images/,
+  );
   const withoutSecret = await tryRun(helm, [...template, '--set', 'existingSecret=']);
   assert.match(withoutSecret.stderr, /existingSecret names the Secret/);
 });
