@@ -127,6 +127,7 @@ export const testGroups: readonly TestGroup[] = [
     'az-build',
     'build-files',
     'run-purge',
+    'task-aliases',
   ]),
   azure('azure-sdk', "Azure's client libraries: management in two versions, content, sign-in", 4, [
     'azure-sdk',
