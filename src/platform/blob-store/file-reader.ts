@@ -5,7 +5,7 @@ import type { ByteRange } from './blob-store.ts';
 const read = promisify(readCallback);
 
 /** Reads end at multiples of this many bytes: the blocks that checksums are kept of. */
-const blockBytes = 256 * 1024;
+export const blockBytes = 256 * 1024;
 const maxFreeBlocks = 128;
 /** With more streams than this a block is read only when it is asked for: readers that stall hold one block each, not two. */
 const maxReadingAhead = 64;

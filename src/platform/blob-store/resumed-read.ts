@@ -1,8 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type { ByteRange } from './blob-store.ts';
+import { type Blocks, blockBytes } from './file-reader.ts';
 
-/** Bytes; what readers of a store are promised of its chunks. */
-const maxChunkBytes = 256 * 1024;
 /** Breaks in a row without a byte between them. */
 const maxBreaks = 4;
 const firstPauseMs = 100;
@@ -10,31 +9,65 @@ const firstPauseMs = 100;
 export type ResumedRead = {
   readonly range: ByteRange | undefined;
   readonly clock: Clock;
+  readonly blocks: Blocks;
   /** Opens the object from `start`, to `end` where it is given. Its own faults, after its own retries, pass through. */
   readonly open: (start: number, end: number | undefined) => Promise<AsyncIterable<Uint8Array>>;
 };
 
-/** Reads a range of an object that never changes; an answer that breaks in the middle is asked for again from there on. */
-export async function* resumedRead({ range, clock, open }: ResumedRead): AsyncGenerator<Uint8Array> {
+/** A block that is being filled: `length` bytes belong into it. */
+type Filling = { readonly memory: Buffer; readonly length: number; used: number };
+
+/**
+ * Reads a range of an object that never changes, in chunks that end at block boundaries; an answer that breaks in the middle is asked
+ * for again from there on. What arrives is copied at once into memory of `blocks`, which goes back when the next chunk is asked for:
+ * readers that stall hold a block each, and not the many small pieces that came from a socket.
+ */
+export async function* resumedRead({ range, clock, blocks, open }: ResumedRead): AsyncGenerator<Uint8Array> {
   let position = range?.start ?? 0;
   const end = range?.end;
+  let filling: Filling | undefined;
   let breaks = 0;
-  while (end === undefined || position < end) {
-    const bytes = await open(position, end);
-    const from = position;
-    try {
-      for await (const chunk of bytes) {
-        for (let at = 0; at < chunk.length; at += maxChunkBytes) {
-          const piece = chunk.subarray(at, at + maxChunkBytes);
-          position += piece.length;
-          yield piece;
+  try {
+    while (end === undefined || position < end) {
+      const bytes = await open(position, end);
+      const from = position;
+      try {
+        for await (const chunk of bytes) {
+          for (let at = 0; at < chunk.length && position !== end; ) {
+            filling ??= begun(blocks, position, end);
+            const taken = filled(filling, chunk.subarray(at));
+            at += taken;
+            position += taken;
+            if (filling.used < filling.length) continue;
+            yield filling.memory.subarray(0, filling.length);
+            blocks.give(filling.memory);
+            filling = undefined;
+          }
         }
+        if (filling !== undefined) yield filling.memory.subarray(0, filling.used);
+        return;
+      } catch (cause) {
+        breaks = position > from ? 1 : breaks + 1;
+        if (breaks > maxBreaks) throw cause;
+        await clock.sleep(firstPauseMs * 2 ** breaks);
       }
-      return;
-    } catch (cause) {
-      breaks = position > from ? 1 : breaks + 1;
-      if (breaks > maxBreaks) throw cause;
-      await clock.sleep(firstPauseMs * 2 ** breaks);
     }
+  } finally {
+    if (filling !== undefined) blocks.give(filling.memory);
   }
+}
+
+/** Up to the next block boundary or `end`. */
+function begun(blocks: Blocks, position: number, end: number | undefined): Filling {
+  const boundary = (Math.floor(position / blockBytes) + 1) * blockBytes;
+  const length = Math.min(end ?? boundary, boundary) - position;
+  return { memory: blocks.take(length), length, used: 0 };
+}
+
+/** How much of the chunk went in. */
+function filled(filling: Filling, chunk: Uint8Array): number {
+  const part = chunk.subarray(0, filling.length - filling.used);
+  filling.memory.set(part, filling.used);
+  filling.used += part.length;
+  return part.length;
 }

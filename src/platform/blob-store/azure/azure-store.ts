@@ -8,11 +8,13 @@ import {
   type ByteRange,
   type PartPlace,
   type PartToken,
+  type ReadOptions,
   type StorageKey,
   type StoredPart,
   type StoreEntry,
   type StoreHandle,
 } from '../blob-store.ts';
+import { createReusedBlocks, freshBlocks } from '../file-reader.ts';
 import { isStorageKey } from '../folder-layout.ts';
 import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
@@ -51,6 +53,7 @@ export class AzureStore implements BlobStore {
   readonly #ids: Ids;
   readonly #clock: Clock;
   readonly #budget: MemoryBudget;
+  readonly #reusedBlocks = createReusedBlocks();
 
   constructor({ container, prefix, ids, clock }: AzureStoreOptions) {
     this.#container = container;
@@ -128,7 +131,7 @@ export class AzureStore implements BlobStore {
       await ignoring(404, blob.delete());
     });
 
-  async *read(key: StorageKey, range?: ByteRange): AsyncGenerator<Uint8Array> {
+  async *read(key: StorageKey, range?: ByteRange, { mayReuse = false }: ReadOptions = {}): AsyncGenerator<Uint8Array> {
     const blob = this.#blob(key);
     const open = async (start: number, end: number | undefined) => {
       try {
@@ -140,7 +143,8 @@ export class AzureStore implements BlobStore {
         throw orMissing(cause);
       }
     };
-    yield* translatedStream(resumedRead({ range, clock: this.#clock, open }));
+    const blocks = mayReuse ? this.#reusedBlocks : freshBlocks;
+    yield* translatedStream(resumedRead({ range, clock: this.#clock, blocks, open }));
   }
 
   readonly removeMany = (keys: readonly StorageKey[]): Promise<void> =>

@@ -1,7 +1,7 @@
-import { Readable } from 'node:stream';
 import { type BlobClientOptions, RestError } from '@azure/storage-blob';
 import type { Outbound, OutboundRequest } from '../../outbound/outbound.ts';
 import { OutboundError } from '../../outbound/outbound-error.ts';
+import { readOnDemand } from '../read-on-demand.ts';
 
 type Client = NonNullable<BlobClientOptions['httpClient']>;
 type Request = Parameters<Client['sendRequest']>[0];
@@ -21,7 +21,7 @@ export function createOutboundClient(outbound: Outbound): Client {
         const head = { request, status: answer.status, headers: headersOf(request, answer.headers) };
         const isStream = request.streamResponseStatusCodes?.has(answer.status) === true;
         if (isStream || request.streamResponseStatusCodes?.has(Number.POSITIVE_INFINITY) === true)
-          return { ...head, readableStreamBody: Readable.from(answer.body, { objectMode: false }) };
+          return { ...head, readableStreamBody: readOnDemand(answer.body) };
         return { ...head, bodyAsText: await textOf(answer.body) };
       } catch (cause) {
         throw retriable(cause);

@@ -1,7 +1,7 @@
-import { Readable } from 'node:stream';
 import type { S3ClientConfig } from '@aws-sdk/client-s3';
 import type { Outbound, OutboundRequest } from '../../outbound/outbound.ts';
 import { OutboundError } from '../../outbound/outbound-error.ts';
+import { readOnDemand } from '../read-on-demand.ts';
 
 /** What the SDK wants sent. */
 export type SdkRequest = {
@@ -30,7 +30,7 @@ export function createOutboundHandler(outbound: Outbound): NonNullable<S3ClientC
           ...callOf(request),
           ...(abortSignal instanceof AbortSignal && { signal: abortSignal }),
         });
-        const body = Readable.from(answer.body, { objectMode: false });
+        const body = readOnDemand(answer.body);
         const headers = Object.fromEntries(answer.headers);
         return { response: { statusCode: answer.status, headers, body } };
       } catch (cause) {

@@ -6,11 +6,13 @@ import {
   type ByteRange,
   type PartPlace,
   type PartToken,
+  type ReadOptions,
   type StorageKey,
   type StoredPart,
   type StoreEntry,
   type StoreHandle,
 } from '../blob-store.ts';
+import { type Blocks, createReusedBlocks, freshBlocks } from '../file-reader.ts';
 import { MemoryBudget } from '../memory-budget.ts';
 import { resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
@@ -47,6 +49,7 @@ export class S3Store implements BlobStore {
   readonly #ids: Ids;
   readonly #clock: Clock;
   readonly #budget: MemoryBudget;
+  readonly #reusedBlocks = createReusedBlocks();
 
   constructor({ bucket, layout, ids, clock }: S3StoreOptions) {
     this.#bucket = bucket;
@@ -137,8 +140,8 @@ export class S3Store implements BlobStore {
       if (names.length > 0) await this.#bucket.removeMany(names);
     });
 
-  read(key: StorageKey, range?: ByteRange): AsyncIterable<Uint8Array> {
-    return this.#read(this.#layout.blob(key), range);
+  read(key: StorageKey, range?: ByteRange, { mayReuse = false }: ReadOptions = {}): AsyncIterable<Uint8Array> {
+    return this.#read(this.#layout.blob(key), range, mayReuse ? this.#reusedBlocks : freshBlocks);
   }
 
   readonly removeMany = (keys: readonly StorageKey[]): Promise<void> =>
@@ -181,9 +184,9 @@ export class S3Store implements BlobStore {
       }),
   };
 
-  async *#read(name: string, range: ByteRange | undefined): AsyncGenerator<Uint8Array> {
+  async *#read(name: string, range: ByteRange | undefined, blocks: Blocks = freshBlocks): AsyncGenerator<Uint8Array> {
     const open = (start: number, end: number | undefined) => this.#bucket.get(name, start, end);
-    yield* translatedStream(resumedRead({ range, clock: this.#clock, open }));
+    yield* translatedStream(resumedRead({ range, clock: this.#clock, blocks, open }));
   }
 
   async #readTail(handle: StoreHandle, start: number, heldBytes: number): Promise<Uint8Array> {
