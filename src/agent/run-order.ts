@@ -11,6 +11,7 @@ import { dependenciesOf, dependencyText } from './dependency-report.ts';
 import { createBuildah } from './executors/buildah.ts';
 import { type BuildKitSettings, withBuildKit } from './executors/buildkit.ts';
 import type { Cell } from './executors/cell.ts';
+import { containerAddresses } from './executors/container-network.ts';
 import type { Executor } from './executors/executor.ts';
 import { createOutboundProxy, createRelay } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
@@ -181,14 +182,20 @@ async function roomOf(
   }
   return {
     ...{ order, cell, log, clock, workspace, volumes, aliases, made },
-    executor: executorOf(buildKit, order, cell),
+    networks: task.networks,
+    executor: executorOf(buildKit, order, { cell, task }),
     registries: order.credentials.map(({ server }) => server),
     runBuiltIn: (words, signal) => client.command(order.lease, words, signal),
   };
 }
 
-function executorOf(buildKit: BuildKitSettings | undefined, order: RunOrder, cell: Cell): Executor {
-  const env = proxyEnvironment(order, cell);
+function executorOf(
+  buildKit: BuildKitSettings | undefined,
+  order: RunOrder,
+  { cell, task }: { readonly cell: Cell; readonly task: Task },
+): Executor {
+  const services = task.steps.filter(({ isDetached }) => isDetached).map(({ id }) => id);
+  const env = proxyEnvironment(order, cell, services);
   const base = createBuildah({ cell, env });
   if (buildKit === undefined) return base;
   const { hasNetwork, masked, variables } = order;
@@ -205,10 +212,16 @@ async function makeVolume(cell: Cell, { name, files }: SecretVolume): Promise<st
   return folder;
 }
 
-function proxyEnvironment({ hasNetwork, variables }: RunOrder, { address }: Cell): Readonly<Record<string, string>> {
+/** Past the proxy go the registry and what steps serve to each other. */
+function proxyEnvironment(
+  { hasNetwork, variables }: RunOrder,
+  { address }: Cell,
+  services: readonly string[],
+): Readonly<Record<string, string>> {
   if (!hasNetwork) return {};
   const proxy = `http://${address}:${proxyPort}`;
-  const direct = ['localhost', '127.0.0.1', '10.88.0.0/16', variables.Registry.replace(/:\d+$/, '')].join(',');
+  const registry = variables.Registry.replace(/:\d+$/, '');
+  const direct = ['localhost', '127.0.0.1', containerAddresses, registry, ...services].join(',');
   return {
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,

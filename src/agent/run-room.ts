@@ -16,6 +16,8 @@ export type RunRoom = {
   readonly workspace: string;
   /** Folders of secret volumes in the cell, by name. */
   readonly volumes: ReadonlyMap<string, string>;
+  /** Names of those that its containers may be on. */
+  readonly networks: readonly string[];
   /** What first words of a `cmd` stand for. */
   readonly aliases: ReadonlyMap<string, string>;
   /** Login servers that names may begin with. */

@@ -103,7 +103,7 @@ test('what cannot be fetched, or would leave the folder, says why', async () => 
   );
 });
 
-test('words that a task gives a meaning to, by itself and by a file; ports and a network of its own', async () => {
+test('words that a task gives a meaning to, by itself and by a file; ports and networks of its own', async () => {
   const folder = join(bench.folder, 'steps');
   mkdirSync(folder);
   writeFileSync(join(folder, 'aliases.yaml'), 'greeting: from a file of the context\n');
@@ -117,6 +117,7 @@ alias:
 networks:
   - name: own
     isDefault: true
+  - name: apart
 steps:
   - id: service
     cmd: bash -c 'sleep 600'
@@ -124,11 +125,15 @@ steps:
     ports: ["8080:80"]
   - cmd: bash -c 'echo "$greeting, $(getent hosts service)"'
     env: ["WORD={{.Values.word}}"]
+  - cmd: bash -c 'echo "past the proxy $NO_PROXY"; getent hosts service || echo "knows no service"'
+    network: apart
+  - cmd: docker run --network apart {{.Run.Registry}}/debian:12 bash -c 'getent hosts service || echo "nor does this"'
   - cmd: docker stop service
 `,
   );
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /from a file of the context, 10\.88\.\d+\.\d+\s+service/);
+  assert.match(output, /past the proxy \S+,service\s+knows no service\s[\s\S]*nor does this/);
   const refused = await az.refused(`az acr run -r local --cmd 'bash echo' --set x=y /dev/null`);
   assert.match(refused, /the alias stands for that image: put it there/);
 });

@@ -5,7 +5,7 @@ import { formatImageName, parseImageName, withHub, withTag } from '../../wire/ta
 import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import { type Cell, givenFile } from './cell.ts';
-import { createContainerNetwork } from './container-network.ts';
+import { createContainerNetworks } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
 import { canHide, hideValues, type NamedValue } from './hidden-values.ts';
 import { watchLimits } from './reached-limits.ts';
@@ -47,7 +47,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
   };
   const read = (line: readonly string[], signal?: AbortSignal) =>
     cell.read(line, { ...program(), ...(signal === undefined ? {} : { signal }) });
-  const network = createContainerNetwork(cell);
+  const networks = createContainerNetworks(cell);
   let containers = 0;
   let pushes = 0;
 
@@ -112,7 +112,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       );
       if (line.length === 0)
         throw new ProgramError('run', 125, `the image ${container.image} names no program: give one`);
-      const joined = await network.join(container.name);
+      const joined = await networks.join(container.name, container.network);
       const runWords = words(
         'run',
         ...isolation,

@@ -38,6 +38,8 @@ export type ContainerRun = {
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
   readonly isPrivileged: boolean;
+  /** Containers of another one are not reached; undefined: of those that name none. */
+  readonly network: string | undefined;
   /** Paths in the cell by the path in the container. */
   readonly mounts: ReadonlyMap<string, string>;
   readonly pulls: boolean;

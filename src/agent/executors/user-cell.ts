@@ -98,6 +98,8 @@ pivot_root . old
 cd /
 umount -l old
 rmdir old
+# Bridges are kept apart, whatever the machine does.
+echo 0 > /proc/sys/net/ipv4/ip_forward
 mount -o remount,bind,ro,nosuid,nodev /
 ip link set lo up
 ip link add bridge0 type bridge

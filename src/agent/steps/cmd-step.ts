@@ -51,6 +51,7 @@ export function containerOf(room: RunRoom, step: TaskStep, image: string, words:
     workingDirectory: step.workingDirectory,
     user: step.user,
     isPrivileged: step.isPrivileged,
+    network: step.network,
     mounts,
     pulls: step.pulls,
   };

@@ -137,12 +137,21 @@ const run: Command = async (room, step, words, signal) => {
     workingDirectory: options.workingDirectory,
     user: options.user ?? step.user,
     isDetached: options.isDetached || step.isDetached,
+    network: networkOf(room, options.network) ?? step.network,
   };
   const container = containerOf(room, asked, options.image, options.arguments);
   const full = nameOf(room, options.image);
   const isBuilt = room.made.built.some(({ tags }) => tags.includes(full));
   await runContainer(room, asked, isBuilt ? { ...container, image: full } : container, signal);
 };
+
+/** A network of the machine, or of another container alone, is not one that a run has. */
+function networkOf({ networks }: RunRoom, asked: string | undefined): string | undefined {
+  if (asked === undefined || networks.includes(asked)) return asked;
+  throw new TaskError(
+    `docker run has --network ${asked}, and the networks of this run are ${networks.join(', ')}: name one of them, or none`,
+  );
+}
 
 const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['build', build],

@@ -8,6 +8,7 @@ export type DockerRunOptions = {
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
   readonly isDetached: boolean;
+  readonly network: string | undefined;
   readonly image: string;
   readonly arguments: readonly string[];
 };
@@ -22,7 +23,7 @@ const names = new Map([
 const withValue = new Set(['--name', '--env', '--entrypoint', '--workdir', '--user', '--publish', '--network']);
 const alone = new Set(['--detach', '--rm', '-i', '-t', '-it', '--init']);
 
-/** Reads the words after `docker run`. Containers of a run are on one network, with no port outside. Throws TaskError. */
+/** Reads the words after `docker run`. Containers have no port outside. Throws TaskError. */
 export function parseDockerRun(words: readonly string[]): DockerRunOptions {
   const values = new Map<string, string[]>();
   let at = 0;
@@ -37,7 +38,6 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     if (withValue.has(name) && own === undefined) at += 1;
     values.set(name, [...(values.get(name) ?? []), own ?? (withValue.has(name) ? (words[at] ?? '') : 'true')]);
   }
-  for (const network of values.get('--network') ?? []) requireOwnNetwork(network);
   const image = words[at];
   if (image === undefined) throw new TaskError('docker run needs an image');
   const last = (name: string) => values.get(name)?.at(-1);
@@ -52,15 +52,8 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     workingDirectory: last('--workdir'),
     user: last('--user'),
     isDetached: last('--detach') === 'true',
+    network: last('--network'),
     image,
     arguments: words.slice(at + 1),
   };
-}
-
-/** A network of the machine, or of another container alone, is not one that a run has. */
-function requireOwnNetwork(network: string): void {
-  if (!['host', 'none'].includes(network) && !network.includes(':')) return;
-  throw new TaskError(
-    `docker run has --network ${network}, and containers of a run are on its own network: leave it out`,
-  );
 }

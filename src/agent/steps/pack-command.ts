@@ -99,6 +99,7 @@ export async function packCommand(
         workingDirectory: undefined,
         user: '0:0',
         isPrivileged: false,
+        network: step.network,
         mounts,
         pulls: asked.pulls,
       },

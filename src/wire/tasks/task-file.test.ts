@@ -97,6 +97,18 @@ describe('a task file', () => {
     ).steps;
     assert.deepEqual([step?.network, step?.cpus, step?.ports.length], ['b', 0.5, 2]);
   });
+  test('steps that are kept apart, each on its network', () => {
+    const { steps, networks } = parse(
+      'networks: [{name: a}, {name: b}]\nsteps: [{cmd: x, network: a}, {cmd: y, network: b}]',
+    );
+    assert.deepEqual(
+      [steps.map(({ network }) => network), networks],
+      [
+        ['a', 'b'],
+        ['a', 'b'],
+      ],
+    );
+  });
   test('a secret volume is bytes', () => {
     const task = parse(`volumes:\n  - name: v\n    secret:\n      f: ${btoa('a b')}\nsteps:\n  - cmd: x\n`);
     assert.equal(new TextDecoder().decode(task.volumes[0]?.files.get('f')), 'a b');
@@ -131,10 +143,6 @@ describe('a task file', () => {
     ['a network twice', 'networks: [{name: a}, {name: a}]\nsteps: [{cmd: x, network: a}]'],
     ['another driver', 'networks: [{name: a, driver: overlay}]\nsteps: [{cmd: x, network: a}]'],
     ['IPv6', 'networks: [{name: a, ipv6: true}]\nsteps: [{cmd: x, network: a}]'],
-    [
-      'steps that are kept apart',
-      'networks: [{name: a}, {name: b}]\nsteps: [{cmd: x, network: a}, {cmd: y, network: b}]',
-    ],
     ['an isolation of Windows', steps('  - cmd: x\n    isolation: hyperv')],
     ['a port that is none', steps('  - cmd: x\n    ports: ["-v", "/:/host"]')],
     ['processors that are no number', steps('  - cmd: x\n    cpus: many')],

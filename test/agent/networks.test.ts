@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import type { Cell } from '../../src/agent/executors/cell.ts';
+import { createContainerNetworks, type JoinedNetwork } from '../../src/agent/executors/container-network.ts';
+import { openUserCell } from '../../src/agent/executors/user-cell.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+// Networks of one run, as containers have them. As root: with the kernel's own.
+
+const folder = temporaryFolder('networks');
+const limits = { cpus: 1, memoryMiB: 256, diskMiB: 64, processes: 64 };
+let cell: Cell;
+before(async () => {
+  const name = `networks-${process.pid}`;
+  cell = await openUserCell({ name, root: join(folder.path, 'runs'), limits, firstUserId: 1_900_000_000, hosts: [] });
+});
+after(async () => {
+  await cell.close();
+  folder.remove();
+});
+
+const serve =
+  'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 9) or die; close $_ while $_ = $s->accept';
+const within = ({ namespace }: JoinedNetwork, words: readonly string[], signal = AbortSignal.timeout(30_000)) =>
+  cell.run(['nsenter', `--net=${namespace}`, '--', ...words], { signal });
+const reaches = async (from: JoinedNetwork, address: string, port: number) =>
+  (await within(from, ['timeout', '2', 'bash', '-c', `exec 3<>/dev/tcp/${address}/${port}`])) === 0;
+
+test('containers reach those of their network, the doors of the room, and none of another network', async () => {
+  assert.equal(await cell.read(['cat', '/proc/sys/net/ipv4/ip_forward']), '0\n');
+  const { join: joined } = createContainerNetworks(cell);
+  const [web, client, other, third] = await Promise.all([
+    joined('web', 'front'),
+    joined('client', 'front'),
+    joined('other', 'back'),
+    joined('third', undefined),
+  ]);
+  const stopper = new AbortController();
+  const serving = within(web, ['perl', '-e', serve], stopper.signal).catch(() => undefined);
+  const door = await cell.listen(3_130, (connection) => connection.destroy());
+  await waitFor('a container of the same network reaches it', 20_000, () => reaches(client, web.address, 8_080));
+  for (const outsider of [other, third]) {
+    assert.equal(await reaches(outsider, web.address, 8_080), false);
+    assert.equal(await reaches(outsider, cell.address, 3_130), true);
+  }
+  assert.equal(await reaches(web, cell.address, 3_130), true);
+  const namesOf = async ({ hostsFile }: JoinedNetwork) =>
+    (await cell.read(['cat', hostsFile])).split('\n').flatMap((line) => /^10\.\S+ (\w+)$/.exec(line)?.[1] ?? []);
+  assert.deepEqual((await namesOf(client)).toSorted(), ['client', 'web']);
+  assert.deepEqual(await namesOf(other), ['other']);
+  assert.deepEqual(await namesOf(third), ['third']);
+  door.close();
+  stopper.abort(new Error('enough'));
+  await serving;
+});
