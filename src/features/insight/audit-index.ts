@@ -1,6 +1,5 @@
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
-import { lockedForUpdate } from '../../platform/database/locks.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
 import { runConsumer } from '../../platform/journal/run-consumer.ts';
@@ -24,8 +23,8 @@ export const auditConsumer = 'audit';
 const accessConsumer = 'audit.access';
 /** Events that come within this are indexed together: the index then costs a small part of what the events did. */
 const gatherMs = 1_000;
-/** In one transaction, which keeps others from writing: a batch may hold thousands of terms. */
-const batchesAtOnce = 1;
+/** Written in one transaction, which keeps others from writing: a batch may hold thousands of terms. */
+const notesAtOnce = 100;
 /** Removed in one transaction. */
 const termsAtOnce = 200;
 /** Queries have what is new noted first: between them it may wait, as it takes time from requests. */
@@ -46,7 +45,7 @@ export class AuditIndex {
       name: auditConsumer,
       follows: () => true,
       handle: async (events) => {
-        await this.#parts.database.transaction((tx) => this.#noteEvents(tx, events));
+        await this.#noteEvents(events);
         await this.#parts.clock.sleep(gatherMs, signal).catch(() => {
           // Stopping: the events are noted.
         });
@@ -70,12 +69,12 @@ export class AuditIndex {
     await indexAccesses(this.#parts);
   }
 
-  async #noteEvents(tx: Transaction, events: readonly JournalEvent[]): Promise<void> {
+  async #noteEvents(events: readonly JournalEvent[]): Promise<void> {
     const [first, last] = [events[0], events.at(-1)];
     if (first === undefined || last === undefined) return;
     const { stream, incarnation } = first;
     const piece = { source: 'journal', stream, incarnation, firstSeq: first.seq, lastSeq: last.seq } as const;
-    await note(this.#parts, tx, piece, events.map(recordOfEvent).map(sampleOf));
+    await note(this.#parts, piece, events.map(recordOfEvent).map(sampleOf));
   }
 }
 
@@ -94,40 +93,37 @@ async function accessStreams({ database: { read } }: AccessIndexParts): Promise<
   return all.filter(({ stream, seq }) => seq > (doneSeq.get(stream) ?? 0)).map(({ stream }) => stream);
 }
 
+/** A query and the job may come to the same batch: what one has noted, the other leaves as it is. */
 async function indexNext({ database, clock, tenantUid }: AccessIndexParts, stream: string): Promise<boolean> {
-  return await database.transaction(
-    async (tx) => {
-      const stand = tx
-        .selectFrom('journal_cursors')
-        .select('seq')
-        .where('consumer', '=', accessConsumer)
-        .where('stream', '=', stream);
-      // A query and the job may come to the same batch.
-      const cursor = await lockedForUpdate(database.kind, stand).executeTakeFirst();
-      const batches = await tx
-        .selectFrom('access_batches')
-        .select(['seq', 'bytes'])
-        .where('stream', '=', stream)
-        .where('seq', '>', cursor?.seq ?? 0)
-        .orderBy('seq')
-        .limit(batchesAtOnce)
-        .execute();
-      const last = batches.at(-1);
-      if (last === undefined) return false;
-      for (const { seq, bytes } of batches) {
-        const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
-        await note({ database, tenantUid }, tx, piece, await withSampleNames(database.kind, tx, samplesOfBatch(bytes)));
-      }
-      const place = { incarnation: '', seq: last.seq, changed_at: clock.nowMicros() };
-      await tx
+  const batch = await database.read
+    .selectFrom('access_batches')
+    .select(['seq', 'bytes'])
+    .where('stream', '=', stream)
+    .where('seq', '>', await indexedSeq(database.read, stream))
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
+  if (batch === undefined) return false;
+  const { seq, bytes } = batch;
+  const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
+  await note(
+    { database, tenantUid },
+    piece,
+    await withSampleNames(database.kind, database.read, samplesOfBatch(bytes)),
+  );
+  const place = { incarnation: '', seq, changed_at: clock.nowMicros() };
+  await database.transaction(
+    (tx) =>
+      tx
         .insertInto('journal_cursors')
         .values({ consumer: accessConsumer, stream, ...place })
-        .onConflict((conflict) => conflict.columns(['consumer', 'stream']).doUpdateSet(place))
-        .execute();
-      return batches.length === batchesAtOnce;
-    },
+        .onConflict((conflict) =>
+          conflict.columns(['consumer', 'stream']).doUpdateSet(place).where('journal_cursors.seq', '<', seq),
+        )
+        .execute(),
     { mayBeLost: true },
   );
+  return true;
 }
 
 /** The last batch of a stream that was noted. */
@@ -178,13 +174,17 @@ export async function forgetBatch(
   );
 }
 
+/** Some notes at a time, so that others can write in between. What is lost with the machine is noted again: the cursor is lost with it. */
 async function note(
-  { database: { kind }, tenantUid }: Pick<AuditIndexParts, 'database' | 'tenantUid'>,
-  tx: Transaction,
+  { database, tenantUid }: Pick<AuditIndexParts, 'database' | 'tenantUid'>,
   piece: Piece,
   samples: readonly Sample[],
 ): Promise<void> {
-  await writeNotes(kind, tx, piece, notesOf(tenantUid, samples));
+  const notes = notesOf(tenantUid, samples);
+  for (let start = 0; start < notes.length; start += notesAtOnce) {
+    const some = notes.slice(start, start + notesAtOnce);
+    await database.transaction((tx) => writeNotes(database.kind, tx, piece, some), { mayBeLost: true });
+  }
 }
 
 function sampleOf(record: AuditRecord): Sample {
