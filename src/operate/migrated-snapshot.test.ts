@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
@@ -12,7 +12,7 @@ import { openSqlite } from '../platform/database/sqlite-database.ts';
 import { SqliteDialect } from '../platform/database/sqlite-dialect.ts';
 import { systemClock as clock } from '../platform/system-clock.ts';
 import { systemIds as ids } from '../platform/system-ids.ts';
-import { withMigrated } from './migrated-snapshot.ts';
+import { withMigrated, withSnapshotFolder } from './migrated-snapshot.ts';
 import { openSqliteSink } from './sqlite-rows.ts';
 
 /** A database of a program that did not know the last migrations yet. */
@@ -65,4 +65,23 @@ test('a snapshot of a newer program is refused', async () => {
     withMigrated(file, { migrations: known }, { clock, ids }, async () => {}),
     /written by a newer version/,
   );
+});
+
+test('what a command that was killed left of a snapshot is removed by the next, and nothing that somebody is at work in', async () => {
+  using parent = temporaryFolder('left');
+  const dayAgo = clock.nowMicros() / 1_000_000 - 86_401;
+  const made = (name: string, isOld: boolean) => {
+    const path = join(parent.path, name);
+    mkdirSync(path);
+    writeFileSync(join(path, 'snapshot.sqlite'), 'a whole database');
+    if (isOld) utimesSync(path, dayAgo, dayAgo);
+  };
+  made('berth-backup-old', true);
+  made('berth-restore-old', true);
+  made('berth-backup-new', false);
+  made('other-old', true);
+  const seen = await withSnapshotFolder('backup', clock, async () => readdirSync(parent.path), parent.path);
+  assert.equal(seen.filter((name) => !name.endsWith('-old')).length, 2);
+  assert.equal(seen.length, 3);
+  assert.deepEqual(readdirSync(parent.path).sort(), ['berth-backup-new', 'other-old']);
 });

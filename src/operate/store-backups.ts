@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createZstdCompress, createZstdDecompress } from 'node:zlib';
@@ -10,6 +8,7 @@ import type { BlobStore } from '../platform/blob-store/blob-store.ts';
 import type { StoreMark } from '../platform/blob-store/store-mark.ts';
 import type { StoreNotes } from '../platform/blob-store/store-notes.ts';
 import type { BackupPlace } from './backup-place.ts';
+import { withSnapshotFolder } from './migrated-snapshot.ts';
 import { areOwnBlobs, ownBlobs, requireUnshared, shareWithUnknown } from './shared-blobs.ts';
 import { isStoreRead, type LeaseParts, lockStore, readStore } from './store-lease.ts';
 
@@ -37,7 +36,7 @@ type Snapshot = z.infer<typeof snapshotSchema>;
 
 /** Backups in an object store, or in a folder that is written like one. Files that they need are made in the system's folder for those. */
 export function storeBackups(parts: StoreBackupParts): BackupPlace {
-  const { store, mark, notes } = parts;
+  const { store, mark, notes, clock } = parts;
   return {
     blobs: store,
     mark,
@@ -51,7 +50,7 @@ export function storeBackups(parts: StoreBackupParts): BackupPlace {
       return names.map((name) => name.toUpperCase()).sort();
     },
     add: ({ moment, lock, write, use }) =>
-      withFolder(async (folder) => {
+      withSnapshotFolder('backup', clock, async (folder) => {
         const file = join(folder, 'snapshot.sqlite');
         await write(file);
         const result = await use(file);
@@ -65,7 +64,7 @@ export function storeBackups(parts: StoreBackupParts): BackupPlace {
         return result;
       }),
     open: (name, use) =>
-      withFolder(async (folder) => {
+      withSnapshotFolder('restore', clock, async (folder) => {
         const file = join(folder, 'snapshot.sqlite');
         await download(store, await snapshotOf(notes, name), file);
         return await use(file);
@@ -129,13 +128,4 @@ async function download(store: BlobStore, { key, sha256 }: Snapshot, file: strin
   }
   await pipeline(hashed(), createZstdDecompress(), createWriteStream(file, { mode: 0o600 }));
   if (hash.digest('hex') !== sha256) throw new Error('the bytes of the snapshot are not those that were stored');
-}
-
-async function withFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'berth-backup-'));
-  try {
-    return await work(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
