@@ -1,5 +1,5 @@
 import type { BlobStore } from '../platform/blob-store/blob-store.ts';
-import { type BlobAccount, copyBlobs, namedBlobs, type Progress } from './copy-blobs.ts';
+import { type BlobAccount, copyBlobs, type NamedBlob, namedBlobs, type Progress } from './copy-blobs.ts';
 import { installationOf, journalHeadsOf } from './installation-row.ts';
 import { forgetWorkUnderWay } from './restored-rows.ts';
 import type { RowSink, RowSource } from './rows.ts';
@@ -27,15 +27,38 @@ export type MoveAccount = {
  * again. Throws when the target holds another installation, or has gone on by itself.
  */
 export async function move(parts: MoveParts): Promise<MoveAccount> {
+  const first = await copyMost(parts);
   const source = await parts.openSource();
   try {
     await requireOwnCopy(source, parts.openTarget);
-    const blobs = await copyBlobs(await namedBlobs(source), parts.from, parts.to, parts.progress);
+    const rest = await copyBlobs(await namedBlobs(source), parts.from, parts.to, parts.progress);
     const rowsByTable = await parts.sink.replaceAll(source, forgetWorkUnderWay);
+    const blobs = {
+      ...rest,
+      copied: first.copied + rest.copied,
+      copiedBytes: first.copiedBytes + rest.copiedBytes,
+      present: Math.max(0, rest.present - first.copied),
+    };
     return { rowsByTable, blobs, changedSince: await changedSince(source, parts.openSource) };
   } finally {
     await source.close();
   }
+}
+
+/**
+ * Copies what the source names now while none of it is held open: a database keeps what changes for as long as somebody reads an older
+ * moment, and this may take hours. What is pushed meanwhile is little, and left for the moment that the rows are of.
+ */
+async function copyMost({ openSource, openTarget, from, to, progress }: MoveParts): Promise<BlobAccount> {
+  const source = await openSource();
+  let blobs: NamedBlob[];
+  try {
+    await requireOwnCopy(source, openTarget);
+    blobs = await namedBlobs(source);
+  } finally {
+    await source.close();
+  }
+  return await copyBlobs(blobs, from, to, progress);
 }
 
 /** The target is empty, or an older copy of this very source. */
