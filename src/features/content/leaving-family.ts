@@ -1,4 +1,4 @@
-import { type Expression, sql } from 'kysely';
+import { type Expression, type SqlBool, sql } from 'kysely';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import { deletionLocks } from './attributes.ts';
 import { cosignTags } from './cosign-tags.ts';
@@ -119,24 +119,24 @@ async function readFamily(
   digests: readonly string[],
   immutable: ImmutableTags,
 ): Promise<Facts> {
-  const among = listed(kind, digests);
+  const isOne = isAmong(kind, 'digest', digests);
   const manifests = await queries
     .selectFrom('manifests')
     .where('repository_uid', '=', repositoryUid)
-    .where('digest', 'in', among)
+    .where(isOne)
     .select(['digest', 'subject_digest as subject', 'locks'])
     .execute();
   const counts = await queries
     .selectFrom('tags')
     .where('repository_uid', '=', repositoryUid)
-    .where('digest', 'in', among)
+    .where(isOne)
     .groupBy('digest')
     .select((on) => ['digest', on.fn.countAll<number | string>().as('count')])
     .execute();
   const tags = await queries
     .selectFrom('tags')
     .where('repository_uid', '=', repositoryUid)
-    .where('name', 'in', listed(kind, digests.flatMap(cosignTags)))
+    .where(isAmong(kind, 'name', digests.flatMap(cosignTags)))
     .where(sql<boolean>`(locks & ${sql.lit(deletionLocks)}) = 0`)
     .select(['name', 'digest'])
     .execute();
@@ -144,7 +144,7 @@ async function readFamily(
     .selectFrom('manifest_references')
     .where('repository_uid', '=', repositoryUid)
     .where('kind', '=', 'manifest')
-    .where('digest', 'in', among)
+    .where(isOne)
     .select(['manifest_digest as index', 'digest'])
     .execute();
   return {
@@ -155,12 +155,12 @@ async function readFamily(
   };
 }
 
-/** For `in`: one parameter, however many they are. */
-export function listed(kind: Database['kind'], texts: readonly string[]): Expression<string> {
+/** Whether a column holds one of them: one parameter, however many they are. Texts without quotes and backslashes. */
+export function isAmong(kind: Database['kind'], column: string, texts: readonly string[]): Expression<SqlBool> {
   const list = JSON.stringify(texts);
   return kind === 'sqlite'
-    ? sql<string>`(select value from json_each(${list}))`
-    : sql<string>`(select jsonb_array_elements_text(cast(${list} as jsonb)))`;
+    ? sql<boolean>`${sql.ref(column)} in (select value from json_each(${list}))`
+    : sql<boolean>`${sql.ref(column)} = any(cast(${`{${list.slice(1, -1)}}`} as text[]))`;
 }
 
 async function immutableTagsIn(queries: Queries, repositoryUid: string): Promise<ImmutableTags> {

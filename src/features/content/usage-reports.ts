@@ -3,7 +3,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Reference } from '../../core/reference.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import { leavingFamily, listed } from './leaving-family.ts';
+import { isAmong, leavingFamily } from './leaving-family.ts';
 import { locate } from './locate.ts';
 import type { Place } from './place.ts';
 import { type StorageLimits, storageLimitOf } from './storage-use.ts';
@@ -74,7 +74,7 @@ export class UsageReports {
     const { kind } = this.#parts.database;
     const leaving = await leavingFamily(this.#queries, { kind, repositoryUid: uid }, digest);
     const chosen = sql<string>`select digest from manifests
-      where repository_uid = ${uid} and digest in ${listed(kind, leaving)}`;
+      where repository_uid = ${uid} and ${isAmong(kind, 'digest', leaving)}`;
     return await this.#usage(place, authority, { repositoryUid: uid, chosen });
   }
 

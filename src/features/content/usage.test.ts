@@ -29,7 +29,7 @@ import { UsageReports } from './usage-reports.ts';
 
 const me = fullAuthority('me');
 /** More than a statement of SQLite has parameters, where there is time. */
-const many = process.env.BERTH_TEST_LONG === '1' ? 33_000 : 1_000;
+const many = process.env.BERTH_TEST_LONG === '1' ? 33_000 : 5_000;
 
 forEachDatabase((_, open) => {
   let bench: ContentBench;
