@@ -19,12 +19,18 @@ describe('webhooks of charts', () => {
     const arm = await azRest(bench().server);
     await arm.done('PUT', `${arm.subscription}${hook}`, {
       location: 'local',
-      properties: { serviceUri: receiver.url, actions: ['push', 'chart_push'] },
+      properties: { serviceUri: receiver.url, actions: ['push', 'delete', 'chart_push', 'chart_delete'] },
     });
   });
   after(() => receiver.close());
 
-  test('helm push is a push by digest and one by tag, and a chart once, with its name and version', async () => {
+  const toldUntil = async (last: string) =>
+    await waitFor(last, 20_000, () => {
+      const all = receiver.received.map(({ body }) => toldSchema.parse(JSON.parse(body)));
+      return all.some(({ action }) => action === last) ? all : undefined;
+    });
+
+  test('a chart is told once as it comes and as it goes, with its name and version, beside what is told of its manifest', async () => {
     const { host } = bench().http;
     const { username, password } = bench();
     await helm.run(['registry', 'login', host, '--plain-http', '-u', username, '--password-stdin'], {
@@ -34,10 +40,7 @@ describe('webhooks of charts', () => {
     await helm.run(['package', 'shop', '--version', '1.2.0+build.5']);
     await helm.run(['push', 'shop-1.2.0+build.5.tgz', `oci://${host}/charts`, '--plain-http']);
     const stored = await bench().manifest('charts/shop', '1.2.0_build.5');
-    const told = await waitFor('both', 20_000, () => {
-      const all = receiver.received.map(({ body }) => toldSchema.parse(JSON.parse(body)));
-      return all.some(({ action }) => action === 'chart_push') ? all : undefined;
-    });
+    const told = await toldUntil('chart_push');
     assert.deepEqual(
       told.map(({ action }) => action),
       ['push', 'push', 'chart_push'],
@@ -49,5 +52,9 @@ describe('webhooks of charts', () => {
     const mediaType = 'application/vnd.acr.helm.chart';
     assert.deepEqual(chart?.target, { ...place, mediaType, name: 'shop', version: '1.2.0+build.5' });
     assert.equal(chart?.request, undefined);
+    assert.equal((await bench().request('DELETE', `/v2/charts/shop/manifests/${stored?.digest}`)).status, 202);
+    const [deleted, chartDeleted] = (await toldUntil('chart_delete')).slice(told.length);
+    assert.equal(deleted?.action, 'delete');
+    assert.partialDeepStrictEqual(chartDeleted?.target, { mediaType, name: 'shop', version: '1.2.0+build.5' });
   });
 });

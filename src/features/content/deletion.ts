@@ -389,9 +389,9 @@ export class Deletion {
   }
 
   async #removeManifest(digest: Digest): Promise<void> {
-    const last = await this.#manifests()
+    const { artifactType, ...last } = await this.#manifests()
       .where('digest', '=', digest)
-      .select(['media_type as mediaType', 'size as sizeBytes'])
+      .select(['media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType'])
       .executeTakeFirstOrThrow();
     const tags = await this.#tx
       .deleteFrom('tags')
@@ -415,7 +415,8 @@ export class Deletion {
       for (const blob of blobs) this.#gone.unreferenced.add(blob);
     }
     this.#gone.manifests.push(digest);
-    this.#append('manifest.deleted', { digest, ...last, tags: tags.map((tag) => tag.name) });
+    const type = artifactType === null ? {} : { artifactType };
+    this.#append('manifest.deleted', { digest, ...last, ...type, tags: tags.map((tag) => tag.name) });
   }
 
   async #keepTags(tags: readonly { readonly name: string; readonly digest: string }[]): Promise<void> {

@@ -104,13 +104,16 @@ forEachDatabase((_, open) => {
     return manifest.digest;
   };
 
-  test('what a client pushes with the config of a chart is a chart', async () => {
-    await push('charts/shop', chartType);
+  test('what a client pushes and deletes with the config of a chart is a chart', async () => {
+    const digest = await push('charts/shop', chartType);
+    await send('DELETE', `/v2/charts/shop/manifests/${digest}`, '');
     assert.deepEqual(
       (await told()).map((each) => [each.action, subjectOf(each)]),
       [
         ['push', 'charts/shop:1.0.0'],
         ['chart_push', 'charts/shop:1.0.0'],
+        ['delete', 'charts/shop'],
+        ['chart_delete', 'charts/shop:1.0.0'],
       ],
     );
   });
