@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { addressesOfMachine, createBuildAddressCheck } from './build-addresses.ts';
+import { createNameLookup } from './name-lookup.ts';
 import { resolveTarget } from './proxy-target.ts';
 
 const machine = ['127.0.0.1', '10.0.0.5', '8.8.4.4', '2600:1:2::3', 'fe80::1%eth0'];
@@ -31,7 +32,10 @@ describe('where builds may go', () => {
 
   test('whoever asks for one is told what would open it', async () => {
     const isAllowed = createBuildAddressCheck([], () => machine);
-    await assert.rejects(resolveTarget({ isAllowed, hosts: new Map() }, '8.8.4.4', 5432), /--outbound-allow/);
+    await assert.rejects(
+      resolveTarget({ isAllowed, hosts: new Map() }, createNameLookup(), { hostName: '8.8.4.4', port: 5432 }),
+      /--outbound-allow/,
+    );
   });
 
   test('this machine has addresses', () => assert(addressesOfMachine().includes('127.0.0.1')));

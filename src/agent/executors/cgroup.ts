@@ -22,8 +22,8 @@ export type Cgroup = {
   readonly cpuSeconds: () => Promise<number | undefined>;
   /** How often what is in it met a limit; 0 where the kernel does not count. */
   readonly refusals: () => Promise<{ readonly memory: number; readonly processes: number }>;
-  /** Kills what is in it and removes it. */
-  readonly remove: () => Promise<void>;
+  /** Kills what is in it and removes it; false where something in it does not end in time. */
+  readonly remove: () => Promise<boolean>;
 };
 
 /** Makes the group of a run. Throws when this machine lets us make none. */
@@ -55,8 +55,9 @@ export async function cgroupNames(): Promise<readonly string[]> {
   return [...new Set(found.flat())];
 }
 
-export async function removeCgroup(name: string): Promise<void> {
-  await removeFolders(foldersOf(name));
+/** False where something in it does not end in time. */
+export async function removeCgroup(name: string): Promise<boolean> {
+  return await removeFolders(foldersOf(name));
 }
 
 function foldersOf(name: string): string[] {
@@ -125,7 +126,7 @@ async function countIn(file: string, word: string): Promise<number> {
   return Number(line?.slice(word.length + 1) ?? 0);
 }
 
-async function removeFolders(folders: readonly string[]): Promise<void> {
+async function removeFolders(folders: readonly string[]): Promise<boolean> {
   for (const folder of folders) {
     for (let tries = 0; existsSync(folder) && tries < removeTries; tries += 1) {
       await killMembers(folder);
@@ -136,6 +137,7 @@ async function removeFolders(folders: readonly string[]): Promise<void> {
       if (!isGone) await delay(20);
     }
   }
+  return !folders.some((folder) => existsSync(folder));
 }
 
 async function killMembers(folder: string): Promise<void> {

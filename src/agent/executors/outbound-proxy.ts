@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
+import { createNameLookup } from './name-lookup.ts';
 import { type ProxyRules, resolveTarget } from './proxy-target.ts';
 import { joinSockets } from './user-cell.ts';
 
@@ -49,6 +50,7 @@ export function createRelay(target: { readonly host: string; readonly port: numb
 /** What one cell has open outside. A connection there lives no longer than what asked for it. */
 class OutsideConnections {
   readonly #rules: ProxyRules;
+  readonly #find = createNameLookup();
   #count = 0;
 
   constructor(rules: ProxyRules) {
@@ -60,7 +62,7 @@ class OutsideConnections {
     if (this.#count >= maxConnections) throw new Error(`builds have at most ${maxConnections} connections at a time`);
     this.#count += 1;
     try {
-      return await this.#connected(await resolveTarget(this.#rules, hostName, port), client);
+      return await this.#connected(await resolveTarget(this.#rules, this.#find, { hostName, port }), client);
     } catch (cause) {
       this.#count -= 1;
       throw cause;

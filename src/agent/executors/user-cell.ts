@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ProgramError, type ProgramOptions, readProgram, runProgram } from '../program.ts';
 import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
-import { ownerFile, ownMark } from './sweep.ts';
+import { disown, ownerFile, ownMark } from './sweep.ts';
 
 export type UserCellOptions = {
   /** Of the run: letters, digits and dashes; names its folder and its control group. */
@@ -119,8 +119,10 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
   const closeAll = async () => {
     for (const door of doors) door.close();
     await endHolder(holder);
-    await cgroup?.remove();
-    await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    const isGone = (await cgroup?.remove()) ?? true;
+    // The folder stands for the group: it is left for the next sweeps where something in that does not end.
+    if (isGone) await rm(home, { recursive: true, force: true, maxRetries: 5 });
+    else await disown(home);
   };
   let closing: Promise<void> | undefined;
   const close = () => {
