@@ -300,7 +300,7 @@ forEachDatabase((_, open) => {
     const events = (await here.journal.after(cursor, 100)).map(({ type, actor, data }) => ({ type, actor, data }));
     const repository = place.repository;
     const { digest } = image;
-    const last = { mediaType: image.mediaType, sizeBytes: image.bytes.length };
+    const last = { mediaType: image.mediaType, sizeBytes: image.bytes.length, artifactType: configType };
     const tag = (name: string, at: number) => ({
       repository,
       tag: name,
