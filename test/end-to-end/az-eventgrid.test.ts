@@ -65,7 +65,7 @@ describe(`az ${newestAzVersion}: event subscriptions`, () => {
     const { filter } = shown.parse(JSON.parse(made));
     assert.deepEqual(filter.includedEventTypes, ['Microsoft.ContainerRegistry.ImagePushed']);
     await pushTags(bench().server, ['v1']);
-    await waitFor('the push', 20_000, () => subjects().includes('hooked:v1'));
+    await waitFor('the push', 120_000, () => subjects().includes('hooked:v1'));
   });
 
   test('it is shown, with its address where that is asked for, and listed', async () => {
@@ -75,18 +75,16 @@ describe(`az ${newestAzVersion}: event subscriptions`, () => {
   });
 
   test('it is updated, and tells of what it names now', async () => {
-    // Not the whole answer: az reads one that is final at once twice, and the second time the destination has no type.
     const update = async (start: string) =>
-      JSON.parse(
-        await command('update -n ci-events', `--subject-begins-with ${start} --query filter.subjectBeginsWith`),
-      );
+      shown.parse(JSON.parse(await command('update -n ci-events', `--subject-begins-with ${start}`))).filter
+        .subjectBeginsWith;
     assert.equal(await update('other/'), 'other/');
     await pushTags(bench().server, ['v2']);
     assert.equal(await update('hooked'), 'hooked');
     const { filter } = shown.parse(JSON.parse(await command('show -n ci-events')));
     assert.equal(filter.subjectBeginsWith, 'hooked');
     await pushTags(bench().server, ['v3']);
-    await waitFor('the push', 20_000, () => subjects().includes('hooked:v3'));
+    await waitFor('the push', 120_000, () => subjects().includes('hooked:v3'));
     assert.ok(!subjects().includes('hooked:v2'));
   });
 

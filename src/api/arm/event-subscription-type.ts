@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { registryType } from '../../features/registries/registry.ts';
 import type { LoginServerOf } from '../../features/registries/registry-store.ts';
 import { refuse } from '../../features/resources/refuse.ts';
@@ -58,38 +59,39 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
         await refuseMoreAttached(tx, { ...parts, registry, resource, most: mostSubscriptions });
       }
       const { uid, properties, ...desired } = resource;
-      return { ...desired, properties: sealProperties(parts, uid, properties, previous?.properties) };
+      const sealed = sealProperties(parts, uid, properties, previous?.properties);
+      const agreed = previous?.properties.agreed;
+      return { ...desired, properties: agreed === undefined ? sealed : { ...sealed, agreed } };
     },
     apply: async ({ tx }, { resource, previous }) => {
       const registry = await registryOf(tx, resource);
-      await write(tx, resource, registry.uid, resource.state === 'Succeeded');
+      await write(tx, resource, registry.uid, resource.state === 'Succeeded' || hasAgreed(resource));
       // What happens until the endpoint has agreed is told afterwards, unless it had its chance before.
       if (previous === undefined || previous.state === 'Failed') await skipToHead(tx, resource.uid, registry.uid);
     },
     converge: {
-      isNeeded: ({ resource, previous }) =>
-        previous === undefined ||
-        resource.properties.sealed !== previous.properties.sealed ||
-        formOf(resource) !== formOf(previous),
+      // Also of a change that the endpoint is not asked about: az shows what is final at once without the type of its destination.
+      isNeeded: () => true,
       run: async (resource, run) => {
         const registry = await registryOf(parts.database.read, resource);
-        await shakeHands(parts, {
-          form: formOf(resource),
-          target: openTarget(parts, resource.uid, sealedBytes(resource.properties)),
-          topic: registry.id,
-          origin: parts.loginServerOf(registry.name.toLowerCase()).replace(/:\d+$/, ''),
-          subscriptionName: resource.name,
-          signal: run.signal,
-        });
+        if (!hasAgreed(resource))
+          await shakeHands(parts, {
+            form: formOf(resource),
+            target: openTarget(parts, resource.uid, sealedBytes(resource.properties)),
+            topic: registry.id,
+            origin: parts.loginServerOf(registry.name.toLowerCase()).replace(/:\d+$/, ''),
+            subscriptionName: resource.name,
+            signal: run.signal,
+          });
         await run.write(async ({ tx }, current) => {
           await write(tx, current, registry.uid, true);
           await planDelivery(tx, parts.jobs, current.uid);
-          return current.properties;
+          return { ...current.properties, agreed: agreementOf(current) };
         });
       },
     },
     forget: async ({ tx }, { uid }) => await removeWebhook(tx, uid),
-    properties: ({ properties: { sealed: _, ...shown }, parentId, state }) => ({
+    properties: ({ properties: { sealed: _, agreed: __, ...shown }, parentId, state }) => ({
       ...shown,
       topic: parentId,
       provisioningState: state,
@@ -118,6 +120,17 @@ async function write(tx: Transaction, resource: Resource, registryUid: string, i
     nowMicros: resource.changedAtMicros,
   });
   await hastenDelivery(tx, resource.uid, resource.changedAtMicros);
+}
+
+/** Whether this endpoint has agreed to be told in this form: it is not asked again. */
+function hasAgreed(resource: Resource): boolean {
+  return resource.properties.agreed === agreementOf(resource);
+}
+
+function agreementOf(resource: Resource): string {
+  return createHash('sha256')
+    .update(JSON.stringify([formOf(resource), resource.properties.sealed]))
+    .digest('hex');
 }
 
 function formOf({ properties }: Resource): WebhookForm {
