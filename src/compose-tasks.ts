@@ -2,6 +2,7 @@ import type { Builds } from './compose-builds.ts';
 import type { Features } from './compose-features.ts';
 import { BaseImages } from './features/builds/triggers/base-images.ts';
 import { basePollJob, basePollWork } from './features/builds/triggers/base-poll.ts';
+import { baseUpdateCallKind } from './features/builds/triggers/base-update-calls.ts';
 import { BuildTriggers } from './features/builds/triggers/build-triggers.ts';
 import { type DueWorkParts, watchDueWork } from './features/builds/triggers/due-work.ts';
 import { gitPollJob, gitPollWork } from './features/builds/triggers/git-poll.ts';
@@ -22,7 +23,7 @@ export function composeTasks(
   { directory }: Pick<Features, 'directory'>,
   { runs, jobs }: Pick<Builds, 'runs'> & Pick<DueWorkParts, 'jobs'>,
 ) {
-  const parts = { ...data, directory, runs };
+  const parts = { ...data, directory, runs, jobs };
   const gitSources = new GitSources(parts);
   const baseImages = new BaseImages(parts);
   const rebuilds = new Rebuilds(parts);
@@ -32,6 +33,7 @@ export function composeTasks(
   const callingKinds: readonly JobKind[] = [
     gitPollJob({ ...parts, gitSources, gitPollMs: settings.gitPollInterval }),
     basePollJob({ ...parts, baseImages, baseImagePollMs: settings.baseImagePollInterval }),
+    baseUpdateCallKind(parts),
     providerHooksKind({ ...parts, hookOrigin }),
   ];
   return {

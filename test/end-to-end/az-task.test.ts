@@ -184,7 +184,7 @@ for (const release of azReleasesInTurn('newest')) {
       const context = `${git.url}/team/app.git#main`;
       const line = `az acr task create -r local -n git-task -c '${context}' -f Dockerfile -t app:{{.Run.ID}} --git-access-token t0ken`;
       assert.doesNotMatch(await az.type(line), /t0ken/);
-      await waitFor('the first look', 20_000, () =>
+      await waitFor('the first look', 120_000, () =>
         git.received.some(({ headers }) => headers.authorization !== undefined),
       );
       // The newer client cannot send what it made of this itself.
@@ -194,7 +194,7 @@ for (const release of azReleasesInTurn('newest')) {
       assert.match(details, /t0ken/);
       assert.equal(/pullrequest/.test(details), release.version === '2.45');
       heads.main = 'b'.repeat(40);
-      const [run] = await waitFor('the run', 30_000, async () => {
+      const [run] = await waitFor('the run', 120_000, async () => {
         const found = await runs('-n git-task');
         return found.length > 0 ? found : undefined;
       });
@@ -242,11 +242,11 @@ for (const release of azReleasesInTurn('newest')) {
       const run = (await runs('-n pool-task'))[0] ?? assert.fail();
       assert.deepEqual(await az.json('az acr agentpool show -r local -n pool1 --queue-count'), { count: 1 });
       await az.type('az acr agentpool delete -r local -n pool1 -y --no-wait');
-      await waitFor('the end of the run', 20_000, async () => (await runs('-n pool-task'))[0]?.status === 'Canceled');
+      await waitFor('the end of the run', 120_000, async () => (await runs('-n pool-task'))[0]?.status === 'Canceled');
       assert.equal((await runs('-n pool-task'))[0]?.runId, run.runId);
       await waitFor(
         'the end of the pool',
-        30_000,
+        120_000,
         async () => (await az.type('az acr agentpool list -r local -o tsv')) === '',
       );
       await az.type('az acr update -n local --sku Standard -o none');
@@ -265,7 +265,7 @@ for (const release of azReleasesInTurn('newest')) {
       const result = async () =>
         await waitFor(
           'the run',
-          20_000,
+          120_000,
           async () => await az.json('az acr taskrun show -r local -n template-run --query runResult.name'),
         );
       await rest('put', '/taskRuns/template-run', request('1'));
@@ -273,10 +273,21 @@ for (const release of azReleasesInTurn('newest')) {
       await rest('put', '/taskRuns/template-run', request('1'));
       assert.equal(await result(), first);
       await rest('put', '/taskRuns/template-run', request('2'));
-      await waitFor('another run', 20_000, async () => (await result()) !== first);
+      await waitFor('another run', 120_000, async () => (await result()) !== first);
       assert.deepEqual(await az.json('az acr taskrun list -r local --query [].name'), ['template-run']);
       await az.type('az acr taskrun delete -r local -n template-run -y');
       assert.deepEqual(await az.json('az acr taskrun list -r local'), []);
+    });
+
+    test('the address that a task tells of its base images is shown with its secrets alone', async () => {
+      const address = 'https://hooks.example/key';
+      const create = 'az acr task create -r local -n telling-task --cmd hello-world -c /dev/null -o none';
+      await az.type(`${create} --update-trigger-endpoint ${address} --update-trigger-payload-type Token`);
+      const query = '--query trigger.baseImageTrigger.[updateTriggerEndpoint,updateTriggerPayloadType]';
+      const show = `az acr task show -r local -n telling-task ${query}`;
+      assert.deepEqual(await az.json(show), [null, 'Token']);
+      await az.type('az acr task update -r local -n telling-task --status Disabled -o none');
+      assert.deepEqual(await az.json(`${show} --with-secure-properties`), [address, 'Token']);
     });
 
     test('what its images stand on is shown of a task, once a run has told', async () => {
@@ -291,7 +302,7 @@ for (const release of azReleasesInTurn('newest')) {
       for (; order.variables.TaskName !== 'base-task'; order = await agent.take()) await agent.finish(order, []);
       await agent.finish(order, [], { status: 'Succeeded', images: [], dependencies });
       const show = 'az acr task show -r local -n base-task --with-secure-properties --query step.baseImageDependencies';
-      const found = await waitFor('the run is known', 20_000, async () => {
+      const found = await waitFor('the run is known', 120_000, async () => {
         const shown = z
           .array(z.looseObject({}))
           .nullable()

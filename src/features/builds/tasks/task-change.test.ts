@@ -299,12 +299,8 @@ forEachDatabase((_, open) => {
     };
     const artifact = { step: { type: 'FileTask', taskFilePath: 'acb.yaml', contextPath: 'oci://a.example/b:c' } };
     await refused('bad1-task', { ...artifact, trigger: { sourceTriggers: [source] } }, /git repository/);
-    const called = { name: 'base', updateTriggerEndpoint: 'https://hooks.example/key' };
-    await refused(
-      'bad1-task',
-      sampleTask('app', { trigger: { baseImageTrigger: called } }),
-      /leave updateTriggerEndpoint out/,
-    );
+    const called = { name: 'base', updateTriggerEndpoint: 'ftp://hooks.example/key' };
+    await refused('bad1-task', sampleTask('app', { trigger: { baseImageTrigger: called } }), /http:\/\/ or https/);
     await refused('bad1-task', sampleTask('app', { logTemplate: 'logs:{{.Run.ID}}' }), /leave the log template out/);
     await refused('bad1-task', sampleTask('app', { agentPoolName: 'nowhere' }), /no agent pool 'nowhere'/);
     await refused('bad', sampleTask('app'), /5 to 50/);

@@ -37,7 +37,6 @@ export function validateTask({ desired, existing }: Validation): Desired {
   refuseTimers(task);
   refuseSources(task);
   refuseVaults(task);
-  refuseEndpoint(task);
   refuseLogTemplate(task);
   const { sealed = null } = isMerge ? wanted : {};
   const identity = isMerge ? patchedIdentity(desired.identity, existing?.identity) : desired.identity;
@@ -125,14 +124,6 @@ function refuseVaults({ credentials }: StoredTask): void {
         'properties.credentials.customRegistries',
         `The credential of '${server}' names a secret of a key vault, and this installation has none: give its value, of type Opaque.`,
       );
-}
-
-function refuseEndpoint({ trigger }: StoredTask): void {
-  if (!trigger?.baseImageTrigger?.updateTriggerEndpoint) return;
-  throw invalid(
-    'properties.trigger.baseImageTrigger.updateTriggerEndpoint',
-    'Tasks call no addresses here: leave updateTriggerEndpoint out, and have pushes told with az acr webhook create.',
-  );
 }
 
 function refuseLogTemplate({ logTemplate }: StoredTask): void {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { canonicalJson } from '../../../platform/journal/canonical-json.ts';
 import type { Sealer } from '../../../platform/keys/sealer.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
-import type { TaskStep } from '../../../wire/arm/task-schema.ts';
+import type { BaseImageTrigger, TaskStep } from '../../../wire/arm/task-schema.ts';
 import type { Resource } from '../../resources/resource.ts';
 import { isSameOrigin, type StoredTask, storedTaskOf, tidy } from './task.ts';
 import { isPatch } from './task-rules.ts';
@@ -88,6 +88,7 @@ function visitSecrets(task: StoredTask, visit: Visit): StoredTask {
         ...(trigger.sourceTriggers && {
           sourceTriggers: trigger.sourceTriggers.map((source) => visitSource(source, visit)),
         }),
+        ...(trigger.baseImageTrigger && { baseImageTrigger: visitBaseImage(trigger.baseImageTrigger, visit) }),
       },
     }),
     ...(credentials && { credentials: visitCredentials(credentials, visit) }),
@@ -108,6 +109,11 @@ function visitStep(step: TaskStep, visit: Visit): TaskStep {
 type TaskArguments = Extract<TaskStep, { type: 'Docker' }>['arguments'];
 type Source = NonNullable<NonNullable<StoredTask['trigger']>['sourceTriggers']>[number];
 type Credentials = NonNullable<StoredTask['credentials']>;
+
+/** Who knows the address may call it. */
+function visitBaseImage(base: BaseImageTrigger, visit: Visit): BaseImageTrigger {
+  return { ...base, updateTriggerEndpoint: asked(visit, 'baseImage/endpoint', base.updateTriggerEndpoint) };
+}
 
 function visitSource(source: Source, visit: Visit): Source {
   const { sourceRepository, name } = source;

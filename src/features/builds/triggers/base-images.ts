@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Clock } from '../../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../../platform/database/database.ts';
 import type { Ids } from '../../../platform/ids.ts';
+import type { Jobs } from '../../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../../platform/journal/journal.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { OutputImage } from '../../../wire/builds/run-work.ts';
@@ -14,7 +15,8 @@ import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
 import { isEnabled, type StoredTask, storedTaskOf } from '../tasks/task.ts';
 import { isFaultOfTask } from '../tasks/task-fault.ts';
-import type { TaskSecretParts } from '../tasks/task-secrets.ts';
+import { openTask, type TaskSecretParts } from '../tasks/task-secrets.ts';
+import { planBaseUpdateCall } from './base-update-calls.ts';
 import { isInRebuild } from './rebuilds.ts';
 import { imageKey, TaskGraph } from './task-graph.ts';
 import { type BaseImage, basesOf, hostKey, listBases, readGraph, writeOutputs } from './task-images.ts';
@@ -27,6 +29,7 @@ export type BaseImagesParts = TaskSecretParts & {
   readonly log: Log;
   readonly directory: Pick<Directory, 'byHost' | 'byUid' | 'defaultRegistry'>;
   readonly runs: Pick<Runs, 'scheduleIn'>;
+  readonly jobs: Pick<Jobs, 'add'>;
 };
 
 /** Of one task, that start it when they change; agents report what they like. */
@@ -190,7 +193,7 @@ export class BaseImages {
     moved: readonly MovedBase[],
   ): Promise<void> {
     if (moved.length === 0) return;
-    const { ids, clock, runs, log } = this.#parts;
+    const { ids, clock, runs, jobs, log } = this.#parts;
     const resource = await findByUid(tx, taskUid);
     if (resource === undefined) return;
     const images = await this.#wanted(tx, taskUid, storedTaskOf(resource), moved);
@@ -200,18 +203,16 @@ export class BaseImages {
       (await isInRebuild(tx, taskUid, clock.nowMicros()))
     )
       return;
-    const run = await prepareTaskRun(this.#parts, tx, {
-      taskUid,
-      registryUid,
-      trigger: {
-        kind: 'image',
-        id: ids.guid(),
-        timestamp: new Date(clock.nowMicros() / 1_000).toISOString(),
-        images: images.map(outputImageOf),
-      },
-    });
+    const update = {
+      id: ids.guid(),
+      timestamp: new Date(clock.nowMicros() / 1_000).toISOString(),
+      images: images.map(outputImageOf),
+    };
+    const run = await prepareTaskRun(this.#parts, tx, { taskUid, registryUid, trigger: { kind: 'image', ...update } });
     if (run === undefined) return;
     const { run_id: runId } = await runs.scheduleIn(tx, append, run);
+    if (openTask(this.#parts, resource).trigger?.baseImageTrigger?.updateTriggerEndpoint)
+      await planBaseUpdateCall(tx, jobs, { ...update, taskUid, registryUid, runId });
     log.info('task started by its base image', { task: resource.name, runId, images: images.map(imageKey) });
   }
 

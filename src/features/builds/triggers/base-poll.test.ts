@@ -97,7 +97,8 @@ forEachDatabase((_, open) => {
 
   /** Tasks whose last run stood on an image of another registry; with a password they have a credential for it. */
   const standing = async (host: string, passwords: Readonly<Record<string, string | undefined>>) => {
-    const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log, outbound };
+    const { jobs } = tasks.engine;
+    const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log, outbound, jobs };
     const baseImages = new BaseImages(parts);
     for (const [name, password] of Object.entries(passwords)) {
       const userName = { type: 'Opaque', value: login.username };

@@ -52,10 +52,14 @@ forEachDatabase((_, open) => {
     const { uid } = await tasks.patch('own-task', (stored) => stored);
     const image = { registry: 'contoso.berth.test:5443', repository: 'a', tag: 'v1' };
     const report = builtOn({ ...image, digest: 'x' }, { ...image, repository: 'b' });
-    await new BaseImages({ ...here, ...tasks, ...here.account, database, clock, ids, log }).learn(sample.registryUid, {
-      ...{ runId: 'x1', status: 'Succeeded', taskUid: uid, trigger: { kind: 'manual' } },
-      ...report,
-    });
+    const { jobs } = tasks.engine;
+    await new BaseImages({ ...here, ...tasks, ...here.account, database, clock, ids, log, jobs }).learn(
+      sample.registryUid,
+      {
+        ...{ runId: 'x1', status: 'Succeeded', taskUid: uid, trigger: { kind: 'manual' } },
+        ...report,
+      },
+    );
     assert.deepEqual(await asked(), [], 'images of this installation are not looked at');
   });
 
