@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Clock } from './platform/clock.ts';
 import type { Log } from './platform/log.ts';
+import { restUntil } from './platform/rest-until.ts';
 
 export type BuiltInAgentParts = {
   readonly clock: Clock;
@@ -56,7 +57,7 @@ async function supervise(parts: BuiltInAgentParts, signal: AbortSignal): Promise
       startsAgainInMs: waitMs,
       ...(error === undefined ? {} : { error }),
     });
-    if (waitMs > 0) await clock.sleep(waitMs, signal).catch(stopped);
+    await restUntil(clock, clock.monotonicMs() + waitMs, signal);
   }
 }
 
@@ -64,9 +65,6 @@ async function supervise(parts: BuiltInAgentParts, signal: AbortSignal): Promise
 export function restartWaitMs(quickEnds: number): number {
   return quickEnds < 2 ? 0 : Math.min(longestWaitMs, firstWaitMs * 2 ** (quickEnds - 2));
 }
-
-/** The server stops, which is looked at next. */
-function stopped(): void {}
 
 /** False when the server stops first. */
 async function untilNeeded(
@@ -85,8 +83,7 @@ async function untilNeeded(
     } finally {
       stopListening();
     }
-    const restMs = beganMs + gatherMs - clock.monotonicMs();
-    if (restMs > 0) await clock.sleep(restMs, signal).catch(stopped);
+    await restUntil(clock, beganMs + gatherMs, signal);
   }
   return false;
 }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../platform/clock.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
+import { restUntil } from '../../platform/rest-until.ts';
 
 /** Work of other processes that nobody told of is found so late. */
 const lookEveryMs = 2_000;
@@ -29,8 +30,7 @@ export class QueueWatch {
       const leftMs = endMs - this.#clock.monotonicMs();
       if (found !== undefined || leftMs <= 0 || this.#isClosed) return found;
       await this.#sleep(Math.min(leftMs, lookEveryMs), gone);
-      const restMs = beganMs + gatherMs - this.#clock.monotonicMs();
-      if (restMs > 0 && !this.#isClosed) await this.#clock.sleep(restMs, gone).catch(ended);
+      if (!this.#isClosed) await restUntil(this.#clock, beganMs + gatherMs, gone);
     }
     return undefined;
   }
@@ -59,6 +59,3 @@ export class QueueWatch {
     for (const wake of [...this.#waiting]) wake();
   }
 }
-
-/** Whoever waited is gone, which is looked at next. */
-function ended(): void {}

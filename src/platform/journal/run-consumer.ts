@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Database } from '../database/database.ts';
 import { Bell } from '../jobs/bell.ts';
 import type { Log } from '../log.ts';
+import { restUntil } from '../rest-until.ts';
 import type { Cursor, Journal, JournalEvent } from './journal.ts';
 
 export type ConsumerOptions = {
@@ -55,16 +56,12 @@ export async function runConsumer(options: ConsumerOptions): Promise<void> {
       );
       if (waitMs === undefined) continue;
       await bell.wait(waitMs);
-      const restMs = beganMs + gatherMs - clock.monotonicMs();
-      if (restMs > 0) await clock.sleep(restMs, signal).catch(stopped);
+      await restUntil(clock, beganMs + gatherMs, signal);
     }
   } finally {
     unsubscribe();
   }
 }
-
-/** A sleep that ends early: the signal is looked at next. */
-function stopped(): void {}
 
 /** Which streams to look at next: those that were told of, those that may have more, and now and then all. */
 class Agenda {
