@@ -1,50 +1,26 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { copyLifecycle } from '../support/buildpack-lifecycle.ts';
 
 // `az acr pack build` with the real lifecycle, in a builder with one small buildpack that is made here.
 
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 
 before(async () => {
-  bench = await openWorkbench();
-  const release = azReleases.at(-1);
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  // In Docker's form, as published run images are: the lifecycle adds its layers in that, and buildah refuses a mixture.
-  await bench.run('skopeo', [
-    'copy',
-    '--format',
-    'v2s2',
-    ...credential,
-    'oci:samples:base',
-    `docker://${bench.named.host}/debian:12`,
-  ]);
+  ({ bench, az, folderOf } = await openBuildBench({ release: 'newest', form: 'docker' }));
 });
 after(async () => {
   await bench[Symbol.asyncDispose]();
 });
 
-/** A folder with these files, programs where they begin as such. */
-function folderOf(name: string, files: Readonly<Record<string, string>>): string {
-  const folder = join(bench.folder, name);
-  for (const [file, text] of Object.entries(files)) {
-    const path = join(folder, file);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, text.replaceAll('HOST', bench.named.host));
-    chmodSync(path, text.startsWith('#!') ? 0o755 : 0o644);
-  }
-  return folder;
-}
-
 const builder = {
-  Dockerfile: `FROM HOST/debian:12
+  Dockerfile: `FROM REGISTRY/debian:12
 RUN groupadd -g 1000 cnb && useradd -u 1000 -g 1000 -m cnb
 COPY cnb /cnb
 RUN ln -s lifecycle /cnb/lifecycle/creator
@@ -52,7 +28,7 @@ ENV CNB_USER_ID=1000 CNB_GROUP_ID=1000
 USER cnb
 `,
   'cnb/order.toml': '[[order]]\n[[order.group]]\nid = "sample/note"\nversion = "1.0.0"\n',
-  'cnb/run.toml': '[[images]]\nimage = "HOST/debian:12"\n',
+  'cnb/run.toml': '[[images]]\nimage = "REGISTRY/debian:12"\n',
   'cnb/buildpacks/sample_note/1.0.0/buildpack.toml':
     'api = "0.10"\n[buildpack]\nid = "sample/note"\nversion = "1.0.0"\n[[targets]]\nos = "linux"\n',
   'cnb/buildpacks/sample_note/1.0.0/bin/detect': '#!/bin/sh\ntest -e note\n',
