@@ -1,4 +1,4 @@
-import { parseImageName, withTag } from '../../wire/tasks/image-name.ts';
+import { withTag } from '../../wire/tasks/image-name.ts';
 import { TaskError } from '../../wire/tasks/task-error.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import { splitWords } from '../../wire/tasks/words.ts';
@@ -9,7 +9,7 @@ import type { RunRoom } from '../run-room.ts';
 import { dockerCommand } from './docker-command.ts';
 import { packCommand, packImage } from './pack-command.ts';
 
-/** Images that a bare word stands for: repositories of the run's own registry, which has to have them. */
+/** Of servers that do not say what bare words stand for: repositories of the run's own registry. */
 const imageAliases = new Map([
   ['az', 'acr/az'],
   ['bash', 'acr/bash'],
@@ -36,7 +36,7 @@ export async function cmdStep(room: RunRoom, step: TaskStep, text: string, signa
 
 /** The container of a step, with the run's files, a home folder that all steps share, and its secret volumes. */
 export function containerOf(room: RunRoom, step: TaskStep, image: string, words: readonly string[]): ContainerRun {
-  const own = imageAliases.get(image);
+  const alias = aliasImage(room, image);
   const mounts = new Map([
     ['/workspace', room.workspace],
     ['/acb/home', `${room.cell.folder}/home`],
@@ -44,7 +44,7 @@ export function containerOf(room: RunRoom, step: TaskStep, image: string, words:
   ]);
   return {
     name: step.id,
-    image: own === undefined ? withTag(image) : `${room.order.variables.Registry}/${own}:latest`,
+    image: alias ?? withTag(image),
     arguments: words,
     entryPoint: step.entryPoint,
     env: ['HOME=/acb/home', ...step.env],
@@ -77,7 +77,7 @@ export async function runContainer(
 }
 
 async function startContainer(
-  { executor, log }: RunRoom,
+  { executor, log, order }: RunRoom,
   container: ContainerRun,
   lifetime: AbortSignal,
   starting: AbortSignal,
@@ -86,13 +86,22 @@ async function startContainer(
     return await executor.start(container, { output: log.output(), signal: lifetime, starting });
   } catch (cause) {
     starting.throwIfAborted();
-    const { repository } = parseImageName(container.image);
-    const isAlias = [...imageAliases.values()].includes(repository);
-    const help = isAlias
-      ? `; the alias stands for that image: put it there, for example with skopeo copy docker://mcr.microsoft.com/${repository}:latest docker://${container.image}`
+    const help = isAliasImage(order, container.image)
+      ? '; the alias stands for that image: put it there, or name another with --build-aliases (berth task aliases shows them)'
       : '';
     throw new RunFailure(`cannot run the image ${container.image}: ${reasonOf(cause)}${help}`, { cause });
   }
+}
+
+function aliasImage({ order }: Pick<RunRoom, 'order'>, word: string): string | undefined {
+  if (order.imageAliases !== undefined) return order.imageAliases.find(({ name }) => name === word)?.image;
+  const repository = imageAliases.get(word);
+  return repository === undefined ? undefined : `${order.variables.Registry}/${repository}:latest`;
+}
+
+function isAliasImage(order: RunRoom['order'], image: string): boolean {
+  const words = order.imageAliases?.map(({ name }) => name) ?? [...imageAliases.keys()];
+  return words.some((word) => aliasImage({ order }, word) === image);
 }
 
 async function builtIn({ runBuiltIn, log }: RunRoom, words: readonly string[], signal: AbortSignal): Promise<void> {
