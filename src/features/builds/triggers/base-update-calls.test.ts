@@ -73,13 +73,13 @@ forEachDatabase((_, open) => {
     return uid;
   };
   /** Calls that are planned, done now. */
-  const call = async () => {
+  const call = async (attempt = 1) => {
     const kind = baseUpdateCallKind({ ...here.account, database, log, outbound });
     const rows = await database.read.selectFrom('jobs').where('kind', '=', kind.kind).selectAll().execute();
     await database.transaction((tx) => tx.deleteFrom('jobs').where('kind', '=', kind.kind).execute());
     const signal = new AbortController().signal;
     for (const { payload } of rows)
-      await kind.run({ payload: JSON.parse(payload), attempt: 1, signal, renew: async () => {} });
+      await kind.run({ payload: JSON.parse(payload), attempt, signal, renew: async () => {} });
     return rows.length;
   };
 
@@ -107,6 +107,8 @@ forEachDatabase((_, open) => {
     await changed('tell-again');
     status = 503;
     await assert.rejects(call(), /the endpoint answered 503/);
+    await changed('tell-in-vain');
+    assert.equal(await call(20), 1, 'after an hour it is left alone');
     await changed('tell-once');
     status = 410;
     assert.equal(await call(), 1);

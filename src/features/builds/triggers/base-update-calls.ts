@@ -17,7 +17,7 @@ export type BaseUpdateCallParts = TaskSecretParts & {
 
 const kind = 'builds.bases.call';
 /** With growing pauses: about an hour. */
-const maxAttempts = 12;
+const maxAttempts = 20;
 const timeoutMs = 10_000;
 const maxAnswerBytes = 64 * 1024;
 /** Among so many runs of a task the token that it was given last is looked for. */
@@ -45,7 +45,19 @@ export async function planBaseUpdateCall(tx: Transaction, jobs: Pick<Jobs, 'add'
 export function baseUpdateCallKind(parts: BaseUpdateCallParts): JobKind {
   return {
     kind,
-    run: async ({ payload, signal }) => await callEndpoint(parts, payloadSchema.parse(payload), signal),
+    run: async ({ payload, attempt, signal }) => {
+      const update = payloadSchema.parse(payload);
+      try {
+        await callEndpoint(parts, update, signal);
+      } catch (error) {
+        if (!(error instanceof CallFailed) || attempt < maxAttempts) throw error;
+        parts.log.warn('an endpoint never heard of a base image', {
+          taskUid: update.taskUid,
+          runId: update.runId,
+          error,
+        });
+      }
+    },
     leaseMs: 60_000,
     maxAttempts,
   };
