@@ -229,3 +229,11 @@ for (const [label, verb, step] of [
     assert.match(message ?? '', /failed to push image \S+: buildah does not tell the digest/);
   });
 }
+
+test('docker run joins networks of its run alone', async () => {
+  const { result } = await done('steps:\n  - cmd: docker run --network host img\n');
+  assert.match(
+    result.message ?? '',
+    /docker run has --network host, and the networks of this run are acb_default_network/,
+  );
+});
