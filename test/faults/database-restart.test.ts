@@ -10,6 +10,7 @@ import { type Answer, RegistryClient } from './registry-client.ts';
 
 const writers = 4;
 const restarts = 3;
+/** Once PostgreSQL is back. */
 const mostMsAway = 5_000;
 
 test('F-13: PostgreSQL crashes under load: no confirmed push is lost, and the server goes on by itself', async () => {
@@ -46,9 +47,12 @@ test('F-13: PostgreSQL crashes under load: no confirmed push is lost, and the se
   const pulls = { wrong: 0 };
   for (let restart = 0; restart < restarts; restart += 1) {
     await sleep(1_500);
+    await waitFor('there is load', 120_000, () => confirmed.size > 40 * (restart + 1));
     const before = confirmed.size;
     cluster.crash();
-    await waitFor('pushes go on', 10_000, () => confirmed.size > before + writers);
+    // How long PostgreSQL itself takes is not the server's doing.
+    lastSuccess = performance.now();
+    await waitFor('pushes go on', 60_000, () => confirmed.size > before + writers);
   }
   isOver = true;
   await all;

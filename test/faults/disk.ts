@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run, tryRun } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 export type FileSystem = 'ext4' | 'xfs';
 
@@ -52,8 +53,12 @@ export class Disk {
     await run('mount', ['-o', this.#options, this.#image, this.path]);
   }
 
+  /** Waits for those that use it to end. */
   async unmount(): Promise<void> {
-    await run('umount', [this.path]);
+    await waitFor(`${this.path} is not in use`, 60_000, async () => {
+      await run('umount', [this.path]);
+      return true;
+    });
   }
 
   /**

@@ -8,6 +8,7 @@ import { onPostgres } from '../support/postgres.ts';
 import { startPostgresCluster } from '../support/postgres-cluster.ts';
 import { run } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { blobSeed } from './content.ts';
 import { RegistryClient } from './registry-client.ts';
 
@@ -48,6 +49,11 @@ async function emptied(url: string): Promise<void> {
 /** One transaction made every table that a migration names, or none. */
 async function isWholeOrNothing(url: string): Promise<boolean> {
   return await onPostgres(url, async (client) => {
+    // What the killed program sent last is done to its end, a commit for example.
+    await waitFor('PostgreSQL knows that the program is gone', 60_000, async () => {
+      const others = 'select from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()';
+      return (await client.query(others)).rowCount === 0;
+    });
     const { rows } = await client.query<{ tables: string | null; rows: string | null }>(
       `select to_regclass('manifests')::text as tables, to_regclass('kysely_migration')::text as rows`,
     );

@@ -7,10 +7,11 @@ export function childrenOf(pid: number): number[] {
   );
 }
 
-/** One that has ended and whose end nobody has asked for yet is not. Source: proc(5), "/proc/pid/stat". */
+/** One of which no thread runs any more, and whose end nobody has asked for yet, is not. Source: proc(5), "/proc/pid/stat". */
 export function isAlive(pid: number): boolean {
   try {
-    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    const hasEnded = /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    return !hasEnded || readdirSync(`/proc/${pid}/task`).length > 1;
   } catch {
     return false;
   }

@@ -15,6 +15,13 @@ export async function makeWebhooks(server: BerthServer, addresses: readonly stri
     });
 }
 
+/** Changes the webhook of an address, as its place among those that were made: whatever waits for it is sent at once. */
+export async function changeWebhook(server: BerthServer, index: number): Promise<void> {
+  const arm = await azRest(server);
+  const properties = { customHeaders: { 'x-changed': 'yes' } };
+  await arm.done('PATCH', `${arm.subscription}${registry}/webhooks/hook${100 + index}`, { properties });
+}
+
 /** Pushes one small image under many tags, some at once; resolves to how long each push of a manifest took, in milliseconds. */
 export async function pushTags(server: BerthServer, tags: readonly string[], atOnce = 4): Promise<number[]> {
   const { username, password } = server.admin;
