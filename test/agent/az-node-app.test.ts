@@ -4,8 +4,9 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, realpathSync, writeFileSyn
 import { isIPv6 } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { openBuildBench } from '../support/build-bench.ts';
 import { run, tryRun } from '../support/run.ts';
 
 // A Node application whose dependencies come from the registry of packages that this machine uses, where it has one.
@@ -30,12 +31,7 @@ before(async () => {
   if (skip !== false) return;
   const found = await lookup(new URL(origin).hostname, { all: true });
   const allowed = found.map(({ address }) => `${address}/${isIPv6(address) ? 128 : 32}`).join(',');
-  bench = await openWorkbench({ settings: { 'outbound-allow': allowed } });
-  const [release] = azReleases;
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  ({ bench, az } = await openBuildBench({ settings: { 'outbound-allow': allowed } }));
 });
 after(async () => {
   if (skip === false) await bench[Symbol.asyncDispose]();
