@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { BuildKitDaemon } from '../support/buildkit-daemon.ts';
 import { goTool } from '../support/go-tools.ts';
 import { run } from '../support/run.ts';
@@ -16,30 +16,17 @@ const place = temporaryFolder('buildkit');
 const settings = { buildkit: `unix://${place.path}/daemon/socket`, 'buildkit-provenance': 'min' };
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 let daemon: BuildKitDaemon;
 
 before(async () => {
-  bench = await openWorkbench({ settings: { ...settings, buildctl: await goTool('buildctl') } });
-  const [release] = azReleases;
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  ({ bench, az, folderOf } = await openBuildBench({ settings: { ...settings, buildctl: await goTool('buildctl') } }));
 });
 after(async () => {
   await bench[Symbol.asyncDispose]();
   await daemon?.stop();
   place.remove();
 });
-
-function folderOf(name: string, files: Readonly<Record<string, string>>): string {
-  const folder = join(bench.folder, name);
-  mkdirSync(folder, { recursive: true });
-  for (const [file, text] of Object.entries(files)) {
-    writeFileSync(join(folder, file), text.replaceAll('REGISTRY', bench.named.host));
-  }
-  return folder;
-}
 
 const check = async () =>
   await run(berth, [
