@@ -15,7 +15,7 @@ import { type BlobSeed, blobSeed, imageOf } from './content.ts';
 import { isWhole, RegistryClient } from './registry-client.ts';
 
 /** One that waits for itself is told from a slow one. */
-const commandTimeoutMs = 60_000;
+const commandTimeoutMs = 300_000;
 const berth = join(import.meta.dirname, '../../bin/berth');
 const repository = 'team/app';
 
@@ -130,7 +130,7 @@ describe('backup and restore', () => {
     const args = ['backup', '--data', server.dataFolder, '--to', backups];
     const killed = new Daemon({ command: berth, args, logFile: join(folder.path, 'killed.log') });
     const stored = () => readdirSync(join(backups, 'blob-store/blobs'), { recursive: true }).length;
-    await waitFor('some blobs are copied', 20_000, () => stored() > 270);
+    await waitFor('some blobs are copied', 120_000, () => stored() > 270, 1);
     await killed.kill();
     const unfinished = readdirSync(join(backups, 'snapshots')).filter((name) => name.endsWith('.sqlite'));
     assert.deepEqual(unfinished, []);

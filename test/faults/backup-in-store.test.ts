@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3';
 import { startAzureServer } from '../support/azure-server.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
+import { Daemon } from '../support/daemon.ts';
 import { tryRun } from '../support/run.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -112,8 +114,16 @@ describe('F-25: backups in an object store', () => {
     const backup = (of: BerthServer, ...more: readonly string[]) =>
       tryRun(berth, ['backup', '--data', of.dataFolder, ...more], { env });
     const both = await Promise.all([backup(server, '--to', url), backup(server, '--to', url)]);
-    assert.ok(both.some(({ code }) => code === 1));
     for (const { code, output } of both) if (code === 1) assert.match(output, /another backup is at work here/);
+    using folder = temporaryFolder('at-work');
+    const args = ['backup', '--data', server.dataFolder, '--to', `${url.replace('/store?', '/again?')}`];
+    const atWork = new Daemon({ command: berth, args, env, logFile: join(folder.path, 'log') });
+    await waitFor('it has begun', 60_000, async () => (await place.keys('again/blobs/')).length > 0, 5);
+    atWork.signal('SIGSTOP');
+    const second = await tryRun(berth, args, { env });
+    atWork.signal('SIGCONT');
+    assert.deepEqual([second.code, /another backup is at work here/.test(second.output)], [1, true], second.output);
+    assert.equal(await atWork.exited, 0, atWork.log());
     const last = await backup(server, '--to', url);
     assert.equal(last.code, 0, last.output);
     const foreign = await backup(other, '--to', url, '--keep', '1');
@@ -164,9 +174,15 @@ async function requireAll(dataFolder: string, from: BerthServer, images: readonl
 async function s3Place() {
   const server = await startS3Server();
   const { accessKeyId, secretAccessKey } = server.credentials;
+  const { bucket, endpoint, credentials } = server;
+  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
   return {
     url: server.blobs,
     env: { BERTH_BACKUP_KEY_ID: accessKeyId, BERTH_BACKUP_KEY: secretAccessKey },
+    keys: async (prefix: string) => {
+      const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix }));
+      return Contents.map(({ Key = '' }) => Key);
+    },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }

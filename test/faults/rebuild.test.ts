@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
+import { parseInventoryName } from '../../src/operate/rebuild/inventory-name.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { Daemon } from '../support/daemon.ts';
 import { freePort } from '../support/free-port.ts';
@@ -15,8 +17,8 @@ import { blobSeed, descriptorOf, imageOf, indexOf, type UniqueManifest } from '.
 import { isWhole, RegistryClient } from './registry-client.ts';
 
 const berth = join(import.meta.dirname, '../../bin/berth');
-/** Longer than the inventory waits. */
-const inventoryMs = 60_000;
+/** Much longer than the inventory waits. */
+const inventoryMs = 300_000;
 
 type Expected = Map<string, { readonly manifest: UniqueManifest; readonly blobs: readonly string[] }>;
 
@@ -78,16 +80,29 @@ async function requireSame(server: BerthServer, there: Expected, gone: readonly 
   client.close();
 }
 
-/** The inventory says everything that was pushed: its last note was written after `sinceMs`, and then no other for a while. */
-async function inventoryOf(list: () => Promise<readonly string[]> | readonly string[]): Promise<void> {
-  let before = '';
-  await waitFor('the inventory stands still', inventoryMs, async () => {
-    const now = [...(await list())].sort().join();
-    if (now === '') return false;
-    await new Promise((resolve) => setTimeout(resolve, 12_000));
-    const isSame = now === before || now === [...(await list())].sort().join();
-    before = now;
-    return isSame;
+/** Waits until the inventory, of whose notes these are the names, says everything that has happened in the registries so far. */
+async function inventoryOf(
+  { dataFolder }: BerthServer,
+  list: () => Promise<readonly string[]> | readonly string[],
+): Promise<void> {
+  const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { readOnly: true, timeout: 5_000 });
+  const heads = database
+    .prepare('select stream, incarnation, seq from journal_heads')
+    .all()
+    .filter(({ stream }) => String(stream).startsWith('registry/'));
+  database.close();
+  assert.ok(heads.length > 0);
+  await waitFor('the inventory says everything', inventoryMs, async () => {
+    const notes = (await list()).map(parseInventoryName);
+    return heads.every(({ stream, incarnation, seq }) =>
+      notes.some(
+        (note) =>
+          note?.isLast === true &&
+          note.registryUid === String(stream).split('/')[1] &&
+          note.incarnation === incarnation &&
+          note.seq >= Number(seq),
+      ),
+    );
   });
 }
 
@@ -97,16 +112,15 @@ describe('rebuild', () => {
     await using server = await startBerth({ dataFolder: join(folder.path, 'old') });
     const { there, gone } = await fill(server);
     const store = join(server.dataFolder, 'blob-store');
-    await inventoryOf(() => readdirSync(join(store, 'notes')));
+    await inventoryOf(server, () => readdirSync(join(store, 'notes')));
     await server.kill();
     for (const name of readdirSync(server.dataFolder))
       if (name.startsWith('berth.sqlite')) rmSync(join(server.dataFolder, name));
 
     const args = ['rebuild', '--data', join(folder.path, 'new'), '--blobs', store];
     const killed = new Daemon({ command: berth, args, logFile: join(folder.path, 'killed.log') });
-    await waitFor('the rebuild has begun', 20_000, () =>
-      readdirSync(join(store, 'notes')).includes('rebuild.under-way'),
-    );
+    const hasBegun = () => readdirSync(join(store, 'notes')).includes('rebuild.under-way');
+    await waitFor('the rebuild has begun', 120_000, hasBegun, 1);
     await killed.kill();
     const early = await tryRun(berth, [
       'serve',
@@ -148,9 +162,6 @@ describe('rebuild', () => {
     const image = imageOf([seed]);
     await client.putManifest('team/app0', 'needy', image);
     client.close();
-    await new Promise((resolve) => setTimeout(resolve, 25_000));
-    await server.stop();
-    // Take away the only blob of its size.
     const gateway = await import('@aws-sdk/client-s3');
     const s3Client = new gateway.S3Client({
       endpoint: s3.endpoint,
@@ -158,6 +169,12 @@ describe('rebuild', () => {
       forcePathStyle: true,
       credentials: s3.credentials,
     });
+    await inventoryOf(server, async () => {
+      const found = new gateway.ListObjectsV2Command({ Bucket: s3.bucket, Prefix: 'store/notes/' });
+      return (await s3Client.send(found)).Contents?.map(({ Key = '' }) => Key.slice('store/notes/'.length)) ?? [];
+    });
+    await server.stop();
+    // Take away the only blob of its size.
     const list = await s3Client.send(new gateway.ListObjectsV2Command({ Bucket: s3.bucket, Prefix: 'store/blobs/' }));
     const lost = list.Contents?.find(({ Size }) => Size === 5_000);
     assert.ok(lost?.Key !== undefined);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Asks `condition` every 50 ms until it returns something other than `undefined` or `false`, and returns that.
+ * Asks `condition` every 50 ms, or as often as said, until it returns something other than `undefined` or `false`, and returns that.
  * Errors thrown by `condition` count as "not yet"; the last one is the cause of the error thrown after `timeoutMs`, which is
  * thrown only when an answer that began after that time was "not yet" too: a machine that stood still has not waited.
  */
@@ -9,6 +9,7 @@ export async function waitFor<T>(
   what: string,
   timeoutMs: number,
   condition: () => Promise<T | undefined | false> | T | undefined | false,
+  everyMs = 50,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let cause: unknown;
@@ -21,7 +22,7 @@ export async function waitFor<T>(
     } catch (error) {
       cause = error;
     }
-    if (!isLast) await sleep(50);
+    if (!isLast) await sleep(everyMs);
   }
   throw new Error(`not within ${timeoutMs} ms: ${what}`, { cause });
 }
