@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { pack } from 'tar-stream';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { descriptorOf, hashOf, type SampleBlob, sampleBlob, sampleImage, sampleIndex } from '../support/oci-samples.ts';
 import { pushSample } from '../support/push-sample.ts';
 
@@ -13,14 +12,10 @@ import { pushSample } from '../support/push-sample.ts';
 
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 
 before(async () => {
-  bench = await openWorkbench();
-  const release = azReleases.at(-1);
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  ({ bench, az, folderOf } = await openBuildBench({ release: 'newest' }));
 });
 after(async () => {
   await bench[Symbol.asyncDispose]();
@@ -104,12 +99,9 @@ test('what cannot be fetched, or would leave the folder, says why', async () => 
 });
 
 test('words that a task gives a meaning to, by itself and by a file; ports and networks of its own', async () => {
-  const folder = join(bench.folder, 'steps');
-  mkdirSync(folder);
-  writeFileSync(join(folder, 'aliases.yaml'), 'greeting: from a file of the context\n');
-  writeFileSync(
-    join(folder, 'acb.yaml'),
-    `version: v1.1.0
+  const folder = folderOf('steps', {
+    'aliases.yaml': 'greeting: from a file of the context\n',
+    'acb.yaml': `version: v1.1.0
 alias:
   values:
     bash: "{{.Run.Registry}}/debian:12 bash"
@@ -130,7 +122,7 @@ steps:
   - cmd: docker run --network apart {{.Run.Registry}}/debian:12 bash -c 'getent hosts service || echo "nor does this"'
   - cmd: docker stop service
 `,
-  );
+  });
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /from a file of the context, 10\.88\.\d+\.\d+\s+service/);
   assert.match(output, /past the proxy \S+,service\s+knows no service\s[\s\S]*nor does this/);
