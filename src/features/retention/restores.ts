@@ -33,6 +33,8 @@ export type Restore = {
   readonly isForced: boolean;
 };
 
+const passed: ReadonlySet<string> = new Set(['manifestUnknown', 'tagTaken']);
+
 /** Of a query, and of a transaction: far below what the databases and the journal take. */
 const slice = 200;
 
@@ -63,12 +65,12 @@ export class Restores {
     await this.#putBack(place, authority, [restore.digest], restore);
     for (let subjects: readonly Digest[] = [restore.digest]; subjects.length > 0; ) {
       const referrers = await referrersOf(read, uid, subjects);
-      for (const some of slices(referrers)) await this.#putBack(place, authority, some);
+      for (const some of slices(referrers)) await this.#putBackWhatIsLeft(place, authority, some);
       const signatures = await cosignTagsOf(read, uid, subjects);
       for (const signature of signatures) {
         const family = await partsOf(read, uid, signature.digest);
-        for (const some of slices(family)) await this.#putBack(place, authority, some);
-        await this.#putBack(place, authority, [signature.digest], { ...signature, isForced: false });
+        for (const some of slices(family.slice(0, -1))) await this.#putBackWhatIsLeft(place, authority, some);
+        await this.#putBackWhatIsLeft(place, authority, [signature.digest], { ...signature, isForced: false });
       }
       subjects = [...referrers, ...signatures.map((each) => each.digest)];
     }
@@ -81,6 +83,22 @@ export class Restores {
     await authority.confirm(row.epoch);
     if (row.uid === null) throw new BerthError('nameUnknown', { name: place.repository });
     return row.uid;
+  }
+
+  /** What belongs to a restored manifest, but for what was dropped for good, or lost its tag to another, meanwhile. */
+  async #putBackWhatIsLeft(
+    place: Place,
+    authority: Authority,
+    digests: readonly Digest[],
+    tagged?: Restore,
+  ): Promise<void> {
+    try {
+      await this.#putBack(place, authority, digests, tagged);
+    } catch (error) {
+      if (!(error instanceof BerthError && passed.has(error.error))) throw error;
+      if (digests.length > 1)
+        for (const digest of digests) await this.#putBackWhatIsLeft(place, authority, [digest], tagged);
+    }
   }
 
   /** Those of them that are still kept and not served. */

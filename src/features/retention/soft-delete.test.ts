@@ -321,4 +321,48 @@ forEachDatabase((_, open) => {
     await assert.rejects(restore(at, lost, 'lost'), { error: 'manifestUnknown' });
     await setPolicy(true);
   });
+
+  for (const { what, step, meanwhile, kept } of [
+    {
+      what: 'is dropped for good',
+      // After the image itself.
+      step: 2,
+      meanwhile: async (at: Place) => {
+        await dropDeleted(expiry(), at, me);
+      },
+      kept: false,
+    },
+    {
+      what: 'has lost its tag to another',
+      // After what refers to it.
+      step: 3,
+      meanwhile: async (at: Place, image: SampleManifest) => {
+        const { layer, image: other } = fresh();
+        await bench.push(at, layer);
+        await push(at, other, ...cosignTags(image.digest).slice(0, 1));
+      },
+      kept: true,
+    },
+  ])
+    test(`a restore goes on where what belongs to the image ${what} meanwhile`, async () => {
+      const at = place();
+      const { layer, image } = fresh();
+      await bench.push(at, layer);
+      await push(at, image, 'v1');
+      const signature = sampleImage([layer], { annotations: { signs: image.digest } });
+      await push(at, signature, ...cosignTags(image.digest).slice(0, 1));
+      const referrer = sampleImage([layer], { subject: descriptorOf(image, image.mediaType) });
+      await push(at, referrer);
+      await deletions().manifest(at, me, image.digest);
+      let steps = 0;
+      const change: typeof bench.here.change = async (...given) => {
+        steps += 1;
+        if (steps === step) await meanwhile(at, image);
+        return await bench.here.change(...given);
+      };
+      const slow = new Restores({ ...bench.here, change, region: testRegion });
+      await slow.restore(at, me, { digest: image.digest, tag: parseTag('v1'), isForced: false });
+      const there = [await isThere(at, image), await isThere(at, referrer), await isThere(at, signature)];
+      assert.deepEqual(there, [true, kept, false]);
+    });
 });
