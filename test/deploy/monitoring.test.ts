@@ -122,7 +122,7 @@ test('a Prometheus with our configuration scrapes the server, and understands ev
       const answer = await fetch(`http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(query)}`);
       return await answer.text();
     };
-    await waitFor('Prometheus has scraped the server', 30_000, async () =>
+    await waitFor('Prometheus has scraped the server', 120_000, async () =>
       (await ask('sum(TotalPullCount{registry="local"})')).includes('"3"'),
     );
     for (const [title, query] of expressions()) assert.match(await ask(query), /"status":"success"/, title);

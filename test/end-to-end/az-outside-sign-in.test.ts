@@ -62,7 +62,7 @@ test('a person signs in by device code through the outside provider, and is an o
     told += chunk.toString();
   });
   const ended = once(login, 'close');
-  await waitFor('az tells the code', 60_000, async () => /enter the code \S+ to authenticate/.test(told));
+  await waitFor('az tells the code', 120_000, async () => /enter the code \S+ to authenticate/.test(told));
   const [, address = '', code = ''] = /open the page (\S+) and enter the code (\S+) to/.exec(told) ?? [];
   assert.equal(new URL(address).origin, server.https);
 

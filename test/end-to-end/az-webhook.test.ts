@@ -47,7 +47,7 @@ for (const version of ['2.45', newestAzVersion]) {
       ]);
     };
     const arrived = async (count: number) => {
-      await waitFor(`${count} deliveries`, 20_000, () => receiver.received.length >= count);
+      await waitFor(`${count} deliveries`, 120_000, () => receiver.received.length >= count);
       return receiver.received.map(({ body }) => contentSchema.parse(JSON.parse(body)));
     };
 

@@ -78,7 +78,7 @@ describe('diagnostic settings', () => {
     for (const rows of [inFile, received, inLake])
       await waitFor(
         'push and pull are there',
-        40_000,
+        120_000,
         () => has(rows(), 'Push', 'after') && has(rows(), 'Pull', 'after'),
       );
     for (const rows of [inFile(), received(), inLake()]) assert(!rows.some(({ Tag }) => Tag === 'before'));
@@ -89,7 +89,7 @@ describe('diagnostic settings', () => {
   test('nothing is lost while a destination is down, nor by a kill', async () => {
     isDown = true;
     await pushSample(server, 'team/app', platformImage('down'), 'down');
-    await waitFor('an attempt fails', 40_000, () => refused.length > 0);
+    await waitFor('an attempt fails', 120_000, () => refused.length > 0);
     await pushSample(server, 'team/app', platformImage('killed'), 'killed');
     await server.kill();
     server = await startBerth(server.again);
@@ -97,7 +97,7 @@ describe('diagnostic settings', () => {
     for (const rows of [inFile, received, inLake])
       await waitFor(
         'both pushes are there',
-        60_000,
+        120_000,
         () => has(rows(), 'Push', 'down') && has(rows(), 'Push', 'killed'),
       );
     const ids = received().map(({ Id }) => Id);

@@ -54,7 +54,7 @@ describe('event subscriptions', () => {
   const subscribe = async (name: string, endpointUrl: string, more: object = {}, batch: object = {}) => {
     const destination = { endpointType: 'WebHook', properties: { endpointUrl, ...batch } };
     await arm.done('PUT', pathOf(name), { properties: { destination, ...more } });
-    return await waitFor('the end of the handshake', 20_000, async () => {
+    return await waitFor('the end of the handshake', 120_000, async () => {
       const { properties } = shown.parse(await (await arm.send('GET', pathOf(name))).json());
       return /Succeeded|Failed/.test(properties.provisioningState) ? properties : undefined;
     });
@@ -83,7 +83,7 @@ describe('event subscriptions', () => {
     const answer = await arm.send('POST', `${pathOf('grid')}/getFullUrl`);
     assert.equal(full.parse(await answer.json()).endpointUrl, `${receiver.url}/in?code=s3cret`);
     await pushTags(bench().server, ['v1', 'other', 'v2'], 1);
-    await waitFor('both', 20_000, () => notified(receiver).length >= 2);
+    await waitFor('both', 120_000, () => notified(receiver).length >= 2);
     const events = notified(receiver).map(({ body }) => z.tuple([gridEvent]).parse(JSON.parse(body))[0]);
     assert.deepEqual(
       events.map((each) => [each.eventType, each.subject, each.data.action]),
@@ -103,7 +103,7 @@ describe('event subscriptions', () => {
     await subscribe('batched', batched.url, more, { maxEventsPerBatch: 50 });
     assert.equal(single.received[0]?.headers['webhook-request-origin'], bench().named.host.split(':')[0]);
     await pushTags(bench().server, ['c1', 'c2', 'c3', 'c4']);
-    await waitFor('each', 20_000, () => notified(single).length >= 4);
+    await waitFor('each', 120_000, () => notified(single).length >= 4);
     for (const { body, headers } of notified(single)) {
       assert.equal(headers['content-type'], 'application/cloudevents+json; charset=utf-8');
       cloudEvent.parse(JSON.parse(body));
@@ -113,7 +113,7 @@ describe('event subscriptions', () => {
         const value: unknown = JSON.parse(body);
         return z.array(cloudEvent).parse(Array.isArray(value) ? value : [value]);
       });
-    await waitFor('all in batches', 20_000, () => inBatches().length >= 4);
+    await waitFor('all in batches', 120_000, () => inBatches().length >= 4);
     assert.deepEqual(
       inBatches()
         .map(({ subject }) => subject)
@@ -133,7 +133,7 @@ describe('event subscriptions', () => {
       const answer = await arm.send('PUT', pathOf(name), { properties: { destination, ...more } });
       assert.equal(answer.status, 201, await answer.clone().text());
       const status = answer.headers.get('azure-asyncoperation') ?? '';
-      const operation = await waitFor('the end', 20_000, async () => {
+      const operation = await waitFor('the end', 120_000, async () => {
         const text = await (await arm.send('GET', new URL(status).pathname + new URL(status).search)).text();
         return text.includes('InProgress') ? undefined : text;
       });
@@ -159,7 +159,7 @@ describe('event subscriptions', () => {
     assert.match(await other.text(), /custom headers.*--delivery-attribute-mapping/);
     const told = () => receiver.received.filter(({ path, body }) => path === '/two' && body.includes('ImagePushed'));
     await pushTags(bench().server, ['q1', 'p1']);
-    await waitFor('what the filter lets through', 20_000, () => told().length > 0);
+    await waitFor('what the filter lets through', 120_000, () => told().length > 0);
     assert.deepEqual(
       told().map(({ headers }) => headers['x-key']),
       ['s3cret'],

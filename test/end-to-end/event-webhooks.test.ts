@@ -63,7 +63,7 @@ describe('webhooks as resources', () => {
     assert.doesNotMatch(await (await arm.send('GET', hook('secret'))).text(), /s3cret/);
     const { userName, password } = bench().server.bootstrap.owner;
     const authorization = `Basic ${Buffer.from(`${userName}:${password}`).toString('base64')}`;
-    const exported = await waitFor('the audit', 15_000, async () => {
+    const exported = await waitFor('the audit', 60_000, async () => {
       const text = await (
         await fetch(`${bench().server.http}/admin/audit/export`, { headers: { authorization } })
       ).text();
@@ -78,12 +78,12 @@ describe('webhooks as resources', () => {
     await arm.done('POST', `${hook('moved')}/ping`);
     await arm.done('PATCH', hook('moved'), { properties: { serviceUri: good.url } });
     await arm.done('POST', `${hook('moved')}/ping`);
-    await waitFor('the ping', 10_000, () => good.received.length > 0);
+    await waitFor('the ping', 60_000, () => good.received.length > 0);
     await good.close();
   });
 
   test('deleting a registry deletes its webhooks', async () => {
     await arm.done('DELETE', registry('premium1'));
-    await waitFor('the end', 20_000, async () => (await arm.send('GET', hook('keeper'))).status === 404);
+    await waitFor('the end', 60_000, async () => (await arm.send('GET', hook('keeper'))).status === 404);
   });
 });

@@ -36,7 +36,7 @@ describe('the live stream of events', () => {
     })().catch(() => {
       // Closed.
     });
-    await waitFor('the first sign', 10_000, () => answer.status !== 200 || lastId !== '');
+    await waitFor('the first sign', 60_000, () => answer.status !== 200 || lastId !== '');
     return {
       answer,
       seen,
@@ -53,7 +53,7 @@ describe('the live stream of events', () => {
     const first = await follow();
     assert.equal(first.answer.headers.get('content-type'), 'text/event-stream');
     await pushTags(bench().server, ['a1', 'a2'], 1);
-    await waitFor('two', 10_000, () => first.seen.length === 2);
+    await waitFor('two', 60_000, () => first.seen.length === 2);
     assert.deepEqual(
       first.seen.map(({ subject }) => subject),
       ['hooked:a1', 'hooked:a2'],
@@ -61,14 +61,14 @@ describe('the live stream of events', () => {
     await first.close();
     await pushTags(bench().server, ['a3'], 1);
     const again = await follow({ 'last-event-id': first.seen[0]?.id ?? '' });
-    await waitFor('the rest', 10_000, () => again.seen.length === 2);
+    await waitFor('the rest', 60_000, () => again.seen.length === 2);
     assert.deepEqual(
       again.seen.map(({ subject }) => subject),
       ['hooked:a2', 'hooked:a3'],
     );
     await again.close();
     const all = await follow({}, '?after=start');
-    await waitFor('all', 10_000, () => all.seen.length === 3);
+    await waitFor('all', 60_000, () => all.seen.length === 3);
     await all.close();
   });
 

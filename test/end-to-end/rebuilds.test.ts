@@ -74,7 +74,7 @@ async function runsOf(task: string) {
   return value.map(({ properties }) => properties).filter((each) => each.task === task);
 }
 const countOf = async (task: string, count: number) =>
-  await waitFor(`${count} runs of ${task}`, 60_000, async () => {
+  await waitFor(`${count} runs of ${task}`, 120_000, async () => {
     const runs = await runsOf(task);
     return runs.length >= count ? runs : undefined;
   });
@@ -152,7 +152,7 @@ describe('images of another installation', () => {
     }
     await putTask('without-password', { step: encoded, trigger: { baseImageTrigger: { name: 'base' } } });
     await learn('without-password');
-    await waitFor('the first look', 30_000, async () => (await digestsOf('of-all')).every((each) => each !== null));
+    await waitFor('the first look', 120_000, async () => (await digestsOf('of-all')).every((each) => each !== null));
     assert.deepEqual(await digestsOf('without-password'), [null, null]);
     await push('base/runtime', 'one');
     await sleep(imageLooksMs);
@@ -220,10 +220,10 @@ describe('git repositories', () => {
     await putGitTask('by-commit', token);
     await putGitTask('by-other-token', 'wrong');
     await putGitTask('trigger-off', token, 'Disabled');
-    await waitFor('a look is refused', 20_000, async () =>
+    await waitFor('a look is refused', 120_000, async () =>
       /answered 401/.test((await problemOf('by-other-token')) ?? ''),
     );
-    await waitFor('a look', 20_000, async () => git.authorizations.some((each) => each?.startsWith('Basic ')));
+    await waitFor('a look', 120_000, async () => git.authorizations.some((each) => each?.startsWith('Basic ')));
     await sleep(looksMs);
     assert.deepEqual(await runsOf('by-commit'), [], 'the first look is what later ones are compared with');
     await git.commit('team/app.git', 'other', { note: 'for nobody' });

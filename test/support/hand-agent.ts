@@ -23,7 +23,7 @@ export class HandAgent {
       body: JSON.stringify({ pool: 'default' }),
     });
     const { token } = newAgentTokenSchema.parse(await answer.json());
-    return new HandAgent(createAgentClient({ origin: server.http, token, fetch, timeoutMs: 20_000 }), name);
+    return new HandAgent(createAgentClient({ origin: server.http, token, fetch, timeoutMs: 60_000 }), name);
   }
 
   /** The next run; waits for one. */
