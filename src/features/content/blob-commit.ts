@@ -102,6 +102,15 @@ export async function linkCopy(
   await useLinked(tx, target, digest, await link());
 }
 
+/** Renews the grace of a copy that somebody is about to link. False when it is no longer the registry's, or damaged. */
+export async function renewCopy(
+  tx: Transaction,
+  copy: CopyOfBlob & { readonly graceUntilMicros: number },
+): Promise<boolean> {
+  const { registryUid: registry, digest, storageKey: key, graceUntilMicros: graceUntil } = copy;
+  return (await renewGrace(tx, { registry, digest, key, graceUntil })) !== undefined;
+}
+
 const renewGrace = hotStatement(['registry', 'digest', 'key', 'graceUntil'], (on, parameter) =>
   on
     .updateTable('blobs')

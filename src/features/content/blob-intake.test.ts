@@ -94,6 +94,35 @@ forEachDatabase((_, open) => {
     assert((await bench.pull(place, blob.digest)).equals(blob.bytes));
   });
 
+  test('the grace of a copy that a body is compared with is renewed before, where less than half of it is left', async () => {
+    const graceMs = 60_000;
+    const clock = new HeldClock();
+    const { uploads } = await bench.another({ clock, limits: { graceMs } });
+    const blob = sampleBlob('old', mebi);
+    const graceLeft = async () => {
+      const row = await bench.database.read
+        .selectFrom('blobs')
+        .where('digest', '=', blob.digest)
+        .select('grace_until')
+        .executeTakeFirstOrThrow();
+      return (row.grace_until - clock.nowMicros()) / 1_000;
+    };
+    const leftAtFirstByte = async () => {
+      let left: number | undefined;
+      const bytes = (async function* () {
+        left = await graceLeft();
+        yield blob.bytes;
+      })();
+      await uploads.push(fresh(), me, blob.digest, { bytes, lengthBytes: undefined });
+      return left;
+    };
+    await uploads.push(fresh(), me, blob.digest, streamedBody(blob.bytes));
+    clock.advance(20_000);
+    assert.equal(await leftAtFirstByte(), graceMs - 20_000);
+    clock.advance(50_000);
+    assert.equal(await leftAtFirstByte(), graceMs);
+  });
+
   const losses: readonly [what: string, lose: (file: string) => void][] = [
     ['missing', (file) => rmSync(file)],
     ['shorter than it was', (file) => truncateSync(file, mebi + 1)],

@@ -5,7 +5,7 @@ import { BlobMissing, type StorageKey } from '../../platform/blob-store/blob-sto
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import { requireOn } from './attributes.ts';
-import { type CommitTarget, CopyGone, commitBlob, linkCopy, markDamaged } from './blob-commit.ts';
+import { type CommitTarget, CopyGone, commitBlob, linkCopy, markDamaged, renewCopy } from './blob-commit.ts';
 import { ByteCursor } from './byte-cursor.ts';
 import { ComparedCopies } from './compared-copies.ts';
 import type { ContentParts } from './content-parts.ts';
@@ -31,7 +31,7 @@ export type Sent = Pick<Upload, 'handle' | 'tokens'>;
 export type Content = { readonly wanted: Digest; readonly hashed: IncomingDigest };
 
 /** Good bytes of a digest that the registry has already. */
-export type Copy = { readonly storageKey: StorageKey; readonly size: number };
+export type Copy = { readonly storageKey: StorageKey; readonly size: number; readonly graceUntilMicros: number };
 
 /** What was found of a digest, and when by the monotonic clock. */
 export type Look = { readonly copy: Copy | undefined; readonly atMs: number };
@@ -63,6 +63,7 @@ export class BlobIntake {
     copy: Copy | undefined,
   ): Promise<IncomingBytes | undefined> {
     if (copy === undefined || copy.size !== (body.lengthBytes ?? copy.size)) return body;
+    if (!(await this.#hold(target, wanted, copy))) return body;
     if (this.#compared.has(copy.storageKey)) {
       await requireDigest(body.bytes, wanted, copy.size);
     } else {
@@ -72,6 +73,18 @@ export class BlobIntake {
     }
     if (await this.#link(target, wanted, copy.storageKey)) return undefined;
     throw new BerthError('busy', undefined, { retryAfterSeconds: 1 });
+  }
+
+  /**
+   * Keeps the copy from being collected while a body is compared with it: its grace is renewed unless half of it is left. False when
+   * it is gone already.
+   */
+  async #hold({ place }: Target, digest: Digest, { storageKey, graceUntilMicros }: Copy): Promise<boolean> {
+    const { database, clock, graceMs } = this.#parts;
+    const nowMicros = clock.nowMicros();
+    if (graceUntilMicros - nowMicros > graceMs * 500) return true;
+    const renewed = { digest, storageKey, graceUntilMicros: nowMicros + graceMs * 1000 };
+    return await database.transaction((tx) => renewCopy(tx, { registryUid: place.registryUid, ...renewed }));
   }
 
   /** Undefined when body and copy are the same and of the digest; else the body, whole again. */

@@ -32,6 +32,7 @@ export function createUploadQueries(database: Database) {
           'u.lease_owner as holder',
           'b.storage_key as copyKey',
           'b.size as copySize',
+          'b.grace_until as copyGrace',
         ]),
     ),
     copy: hotQuery(database.read, ['registry', 'digest'], (queries, parameter) =>
@@ -40,7 +41,7 @@ export function createUploadQueries(database: Database) {
         .where('registry_uid', '=', parameter('registry'))
         .where('digest', '=', parameter('digest'))
         .where('state', '=', 'ready')
-        .select(['storage_key as storageKey', 'size']),
+        .select(['storage_key as storageKey', 'size', 'grace_until as graceUntilMicros']),
     ),
   };
 }

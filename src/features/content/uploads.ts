@@ -39,6 +39,18 @@ export type UploadParts = ContentParts & {
   readonly limits: UploadLimits;
 };
 
+type CopyColumns = {
+  readonly copyKey: Copy['storageKey'] | null;
+  readonly copySize: number | null;
+  readonly copyGrace: number | null;
+};
+
+/** Of an outer join: all of its columns, or none. */
+function copyIn({ copyKey, copySize, copyGrace }: CopyColumns): Copy | undefined {
+  if (copyKey === null || copySize === null || copyGrace === null) return undefined;
+  return { storageKey: copyKey, size: copySize, graceUntilMicros: copyGrace };
+}
+
 type Found = { readonly upload: Upload | undefined; readonly copy: Copy | undefined };
 
 /** What a Content-Range header announces, in bytes. */
@@ -167,8 +179,8 @@ export class Uploads {
     const row = await this.#queries.find(database.read, at);
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
-    const { handle, offset, parts, fence, holder, copyKey, copySize } = row;
-    const copy = copyKey === null || copySize === null ? undefined : { storageKey: copyKey, size: copySize };
+    const { handle, offset, parts, fence, holder } = row;
+    const copy = copyIn(row);
     if (handle === null || offset === null || parts === null || fence === null) {
       if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');
       return { upload: undefined, copy };
