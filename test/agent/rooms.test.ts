@@ -76,7 +76,7 @@ describe('a room', () => {
     assert.equal(await cell.read(['cat', givenFile], { given }), given);
     const stopper = new AbortController();
     const running = cell.run(['sleep', '654'], { given, signal: stopper.signal });
-    await waitFor('it runs', 5_000, async () => (await cell.run(['pgrep', '-f', 'sleep 654'])) === 0);
+    await waitFor('it runs', 60_000, async () => (await cell.run(['pgrep', '-f', 'sleep 654'])) === 0);
     assert.equal(await shell(`grep -rl ${given} /mnt /run /dev/shm /etc 2> /dev/null || true`), '');
     stopper.abort(new Error('enough'));
     await assert.rejects(running, /enough/);
@@ -92,7 +92,7 @@ describe('a room', () => {
       ['/vault', '/mnt/secrets/v'],
       ['/workspace', '/mnt/workspace'],
     ]);
-    const from = { cell, folders, workingDirectory: '/workspace', signal: AbortSignal.timeout(10_000) };
+    const from = { cell, folders, workingDirectory: '/workspace', signal: AbortSignal.timeout(120_000) };
     for (const [path, text] of [
       ['/vault/deep/x', 's3cret\n'],
       ['/vault/near', 's3cret\n'],
@@ -122,7 +122,7 @@ describe('a room', () => {
     };
     const pulled = createBuildah({ cell, env: {} }).pull('127.0.0.1:1/none', {
       output,
-      signal: AbortSignal.timeout(20_000),
+      signal: AbortSignal.timeout(120_000),
     });
     await assert.rejects(pulled);
     assert.match(said, /connection refused/);
@@ -158,16 +158,17 @@ describe('a room', () => {
     });
     const connect = `for i in $(seq 300); do exec {door}<>/dev/tcp/${cell.address}/3130; done; sleep 1`;
     assert.equal(await cell.run(['bash', '-c', connect]), 0);
+    await waitFor('they are taken', 20_000, () => open >= 256);
     assert.equal(open, 256);
     door.close();
   });
   test('a program that is stopped is gone', async () => {
     const stopper = new AbortController();
     const running = cell.run(['sleep', '987'], { signal: stopper.signal });
-    await waitFor('it runs', 5_000, async () => (await cell.run(['pgrep', '-f', 'sleep 987'])) === 0);
+    await waitFor('it runs', 60_000, async () => (await cell.run(['pgrep', '-f', 'sleep 987'])) === 0);
     stopper.abort(new Error('enough'));
     await assert.rejects(running, /enough/);
-    await waitFor('it is gone', 5_000, async () => (await cell.run(['pgrep', '-x', '-f', 'sleep 987'])) !== 0);
+    await waitFor('it is gone', 20_000, async () => (await cell.run(['pgrep', '-x', '-f', 'sleep 987'])) !== 0);
   });
 });
 
@@ -193,11 +194,11 @@ test('an agent that is killed leaves no process, and the next one removes its fo
     args: ['--input-type=module-typescript', '-e', script],
     logFile,
   });
-  await waitFor('its room is open', 20_000, () => agent.log().includes('open') && isRunning('sleep\x005432'));
+  await waitFor('its room is open', 120_000, () => agent.log().includes('open') && isRunning('sleep\x005432'));
   await sweepLeftovers(root, Date.now());
   assert.equal(isRunning('sleep\x005432'), true, 'runs of living agents are left alone');
   await agent.kill();
-  await waitFor('its processes are gone', 5_000, () => !isRunning('sleep\x005432'));
+  await waitFor('its processes are gone', 20_000, () => !isRunning('sleep\x005432'));
   await sweepLeftovers(root, Date.now());
   assert.deepEqual(readdirSync(root), []);
 });
@@ -245,7 +246,7 @@ describe('git in a room', () => {
     const target = `${cell.folder}/workspace`;
     await cell.read(['sh', '-c', 'rm -rf workspace clone; mkdir workspace']);
     const proxyUrl = `http://${cell.address}:3129`;
-    const signal = AbortSignal.timeout(30_000);
+    const signal = AbortSignal.timeout(120_000);
     return await fetchGit(cell, { ...location, accessToken: token, target, proxyUrl, signal, ...more });
   };
   const fileIs = async (path: string, text: string) =>
