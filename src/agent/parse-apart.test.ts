@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
+import type { DockerBuild, RunPlatform } from '../wire/builds/run-work.ts';
 import { TaskError } from '../wire/tasks/task-error.ts';
 import { parseApart } from './parse-apart.ts';
 import { RunFailure } from './run-failure.ts';
@@ -38,6 +39,26 @@ describe('texts of strangers are parsed by a program of its own', () => {
     assert.equal(task.steps[0]?.user, undefined);
     assert.equal(Buffer.from(task.volumes[0]?.files.get('key') ?? []).toString(), 'hello');
     assert.equal(aliases.get('word'), 'hello');
+  });
+  test('templates of a quick build', async () => {
+    const work: DockerBuild = {
+      ...{ kind: 'dockerBuild', dockerFile: 'Dockerfile', noCache: false, isPushEnabled: true },
+      ...{ imageNames: ['app:{{.Run.ID}}'], arguments: [{ name: 'A', value: '{{.Run.OS}}', isSecret: false }] },
+    };
+    const run = {
+      ...{ ID: 'ca1', Registry: 'r.example', RegistryName: 'r', Date: '', OS: 'linux', Architecture: 'amd64' },
+      ...{ Commit: '', Branch: '', Repository: '', GitTag: '', TriggeredBy: '', TaskName: '' },
+    };
+    const platforms: readonly RunPlatform[] = [{ os: 'linux', architecture: 'amd64' }];
+    const task = await parseApart('quickBuild', { work, run, platforms, now: new Date(0) }, { cell: {}, signal });
+    assert.deepEqual(
+      task.steps.map(({ id }) => id),
+      ['build', 'push'],
+    );
+    assert.deepEqual(task.steps[1]?.work, { kind: 'push', images: ['app:ca1'] });
+    const [step] = task.steps;
+    assert.ok(step?.work.kind === 'build');
+    assert.deepEqual(step.work.options.arguments, new Map([['A', 'linux']]));
   });
   test('what is wrong with it is said in the same words', async () => {
     const parsed = parseApart('dockerfile', dockerfile('RUN echo\n'), { cell: {}, signal });

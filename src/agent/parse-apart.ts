@@ -26,6 +26,7 @@ const words: Readonly<Record<ParserName, string>> = {
   dockerfile: 'the Dockerfile',
   aliasSources: 'the task file',
   task: 'the task file',
+  quickBuild: 'the request for the build',
   packReport: 'the report of the builder',
 };
 

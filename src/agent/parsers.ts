@@ -1,6 +1,7 @@
 import type { DockerfileImages, DockerfileInput } from '../wire/tasks/dockerfile-images.ts';
 import type { Task } from '../wire/tasks/task-file.ts';
 import type { TaskText, TaskTextInput } from '../wire/tasks/task-text.ts';
+import type { QuickBuildInput } from './quick-build.ts';
 import type { PackReport, PackReportTexts } from './steps/pack-report.ts';
 
 export type TaskRead = { readonly task: Task; readonly aliases: TaskText['aliases'] };
@@ -10,6 +11,7 @@ export type Parsers = {
   readonly dockerfile: { readonly input: DockerfileInput; readonly result: DockerfileImages };
   readonly aliasSources: { readonly input: string; readonly result: readonly string[] };
   readonly task: { readonly input: TaskTextInput; readonly result: TaskRead };
+  readonly quickBuild: { readonly input: QuickBuildInput; readonly result: Task };
   readonly packReport: { readonly input: PackReportTexts; readonly result: PackReport };
 };
 export type ParserName = keyof Parsers;
@@ -24,6 +26,8 @@ export async function parse(request: ParserRequest): Promise<Parsers[ParserName]
       return (await import('../wire/tasks/dockerfile-images.ts')).imagesOfDockerfile(request.input);
     case 'aliasSources':
       return (await import('../wire/tasks/task-text.ts')).aliasSourcesOf(request.input);
+    case 'quickBuild':
+      return (await import('./quick-build.ts')).taskOfBuild(request.input);
     case 'packReport':
       return (await import('./steps/pack-report.ts')).packReportOf(request.input);
     case 'task': {

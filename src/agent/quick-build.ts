@@ -26,8 +26,15 @@ const plainStep = {
   repeat: 0,
 } satisfies Partial<TaskStep>;
 
-/** A quick build as a task of two steps: build, then push. Its texts are templates. Source: ACR tasks, 1.5. */
-export function taskOfBuild(work: DockerBuild, run: RunVariables, platforms: readonly RunPlatform[], now: Date): Task {
+export type QuickBuildInput = {
+  readonly work: DockerBuild;
+  readonly run: RunVariables;
+  readonly platforms: readonly RunPlatform[];
+  readonly now: Date;
+};
+
+/** A quick build as a task of two steps: build, then push. Its texts are templates. Throws TaskError. Source: ACR tasks, 1.5. */
+export function taskOfBuild({ work, run, platforms, now }: QuickBuildInput): Task {
   const fill = runTextRenderer(run, now);
   const tags = work.imageNames.map(fill);
   const isPushed = work.isPushEnabled && tags.length > 0;

@@ -5,7 +5,6 @@ import { withoutSecrets } from './context/location.ts';
 import type { Cell } from './executors/cell.ts';
 import { parseApart } from './parse-apart.ts';
 import type { TaskRead } from './parsers.ts';
-import { taskOfBuild } from './quick-build.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
 
@@ -28,7 +27,10 @@ const aliasTimeoutMs = 2_000;
 export async function readTask(order: RunOrder, around: TaskSurroundings): Promise<TaskRead> {
   const { work } = order;
   const { run, now, sharedVolume, log } = around;
-  if (work.kind === 'dockerBuild') return { task: taskOfBuild(work, run, order.platforms, now), aliases: new Map() };
+  if (work.kind === 'dockerBuild') {
+    const { platforms } = order;
+    return { task: await parseApart('quickBuild', { work, run, platforms, now }, around), aliases: new Map() };
+  }
   const file = (name: string) => workspaceFile(around, name);
   const text = work.kind === 'fileTask' ? await file(work.taskFile) : work.content;
   const values = work.kind === 'fileTask' ? work.valuesFile : undefined;

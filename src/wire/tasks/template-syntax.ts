@@ -42,6 +42,8 @@ function cut(text: string): Piece[] {
     const start = trimsNext ? part.trimStart() : part;
     pieces.push({ kind: 'text', text: trimsEnd ? start.trimEnd() : start });
   };
+  // Of the last comment: what begins behind it is looked through for no other.
+  const commentEnd = text.lastIndexOf('*/', text.lastIndexOf('}}'));
   let at = 0;
   for (;;) {
     const open = text.indexOf('{{', at);
@@ -51,7 +53,7 @@ function cut(text: string): Piece[] {
     }
     const trimsBefore = /^-\s/.test(text.slice(open + 2, open + 4));
     addText(text.slice(at, open), trimsBefore);
-    const close = endOfAction(text, open + 2);
+    const close = endOfAction(text, open + 2, commentEnd);
     let body = text.slice(open + (trimsBefore ? 3 : 2), close);
     trimsNext = /\s-$/.test(body);
     if (trimsNext) body = body.slice(0, -1);
@@ -60,13 +62,9 @@ function cut(text: string): Piece[] {
   }
 }
 
-function endOfAction(text: string, start: number): number {
-  const isComment = /^-?\s*\/\*/.test(text.slice(start, start + 8));
-  if (isComment) {
-    const end = text.indexOf('*/', start);
-    const close = end < 0 ? -1 : text.indexOf('}}', end);
-    if (close >= 0) return close;
-  }
+function endOfAction(text: string, start: number, commentEnd: number): number {
+  const isComment = start <= commentEnd && /^-?\s*\/\*/.test(text.slice(start, start + 8));
+  if (isComment) return text.indexOf('}}', text.indexOf('*/', start));
   for (let at = start; at < text.length; at += 1) {
     const sign = text.charAt(at);
     if (sign === '"' || sign === '`' || sign === "'") at = endOfQuote(text, at);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { cpuMsOf } from '../../../test/support/cpu-time.ts';
 import { TaskError } from './task-error.ts';
 import { renderTemplate } from './template.ts';
 import { TemplateBudget } from './template-budget.ts';
@@ -94,6 +95,16 @@ describe('templates', () => {
     one();
     assert.throws(() => [one(), one()], TaskError);
   });
+  for (const [label, text] of [
+    ['that do not end', '{{/* }}'.repeat(150_000)],
+    ['that end with the text', `${'{{/* }}'.repeat(150_000)}*/`],
+    ['that end', '{{/* }} */}}'.repeat(80_000)],
+  ] as const) {
+    test(`the time for comments ${label} grows with the text alone`, () => {
+      const tookMs = cpuMsOf(() => assert.equal(render(text).replaceAll('*/', ''), ''));
+      assert.ok(tookMs < 3_000, `${tookMs} ms`);
+    });
+  }
   for (const [label, text] of bad) {
     test(`${label} is refused`, () => assert.throws(() => render(text), TaskError));
   }
