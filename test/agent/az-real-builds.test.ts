@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import { armCaller } from '../support/arm-caller.ts';
 import { AzMachine, azReleases } from '../support/az-machine.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -190,9 +191,12 @@ test('a run that is cancelled ends at once, with what it had printed', async () 
   const listed = await az.json('az acr task list-runs -r local --top 1');
   const [newest] = z.array(z.looseObject({ runId: z.string() })).parse(listed);
   const runId = newest?.runId ?? '';
-  const log = () => bench.server.log();
-  await waitFor('it is at work', 60_000, () => /"run begins"/.test(log()) && log().includes(runId));
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  const arm = await armCaller(bench.server);
+  await waitFor('it has printed', 120_000, async () => {
+    const { logLink } = z.looseObject({ logLink: z.string() }).parse(await arm.post(`runs/${runId}/listLogSasUrl`));
+    const { pathname, search } = new URL(logLink);
+    return /^begun\r?$/m.test(await (await fetch(`${bench.server.http}${pathname}${search}`)).text());
+  });
   await az.type(`az acr task cancel-run -r local --run-id ${runId}`);
   const output = await az.type(`az acr task logs -r local --run-id ${runId}`);
   assert.match(output, /begun/);
@@ -203,7 +207,7 @@ test('nothing is left of runs that have ended', async () => {
   const agentFolder = join(bench.server.dataFolder, 'agent');
   await waitFor(
     'folders of runs are gone',
-    10_000,
+    60_000,
     () => existsSync(agentFolder) && readdirSync(agentFolder).length === 0,
   );
 });
