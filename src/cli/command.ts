@@ -113,12 +113,22 @@ export type CloudSurroundings = {
 export class NoServer extends Error {}
 
 export type Operand = { readonly name: string; readonly meaning: string; readonly choices?: readonly string[] };
-export type Option = { readonly name: string; readonly meaning: string; readonly value?: string };
+export type Option = {
+  readonly name: string;
+  /** `f` for `-f`. */
+  readonly letter?: string;
+  readonly meaning: string;
+  readonly value?: string;
+  /** Whether it may be given several times; otherwise the last one counts. */
+  readonly repeats?: boolean;
+};
 
 /** What a person typed: operands by name, options by name (`true` for one without a value). */
 export type Given = {
   readonly operand: (name: string) => string;
   readonly option: (name: string) => string | undefined;
+  /** Of one that repeats. */
+  readonly options: (name: string) => readonly string[];
   readonly isSet: (name: string) => boolean;
 };
 

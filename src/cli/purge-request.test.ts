@@ -63,10 +63,10 @@ for (const [words, options, note = /^$/] of taken)
     assert.match(asked.notes.join('\n'), note);
   });
 
-test('berth purge takes several filters, separated by spaces', async () => {
-  const asked = await read(['--filter', 'a:b  team/.*:^v[0-9]', '--ago', '1d']);
+test('berth purge takes several filters, separated by spaces or given one by one, by name or letter', async () => {
+  const asked = await read(['--filter', 'a:b  team/.*:^v[0-9]', '-f', 'c:d', '--filter=e:f', '--ago', '1d']);
   assert('options' in asked);
-  assert.deepEqual(asked.options.filters, ['a:b', 'team/.*:^v[0-9]']);
+  assert.deepEqual(asked.options.filters, ['a:b', 'team/.*:^v[0-9]', 'c:d', 'e:f']);
 });
 
 const refused: readonly [words: readonly string[], problem: RegExp][] = [

@@ -13,8 +13,10 @@ export type PurgeAsked =
 export const purgeOptions: readonly Option[] = [
   {
     name: 'filter',
-    meaning: 'REPOSITORY:TAG, regular expressions (RE2); several are separated by spaces',
+    letter: 'f',
+    meaning: 'REPOSITORY:TAG, regular expressions (RE2); may be given several times, or several separated by spaces',
     value: 'FILTER',
+    repeats: true,
   },
   { name: 'ago', meaning: 'only what has not changed for so long: 30d, 2d3h6m', value: 'AGE' },
   { name: 'keep', meaning: 'keep the newest N of what would be deleted, per repository', value: 'N' },
@@ -38,7 +40,7 @@ export const purgeOptions: readonly Option[] = [
     value: 'N',
   },
   { name: 'verbose', meaning: 'for scripts of acr purge: every item is told anyway' },
-  { name: 'registry', meaning: 'of this registry (default: local)', value: 'NAME' },
+  { name: 'registry', letter: 'r', meaning: 'of this registry (default: local)', value: 'NAME' },
 ];
 
 const maxConcurrency = 32;
@@ -57,7 +59,7 @@ export function purgeAsked(given: Given): PurgeAsked {
     return { problem: '--repository-page-size needs a number above 0' };
   const ago = given.option('ago');
   const options: PurgeOptions = {
-    filters: (given.option('filter') ?? '').split(' ').filter((text) => text !== ''),
+    filters: given.options('filter').flatMap((each) => each.split(' ').filter((text) => text !== '')),
     ...(ago === undefined ? {} : { ago }),
     keep: Number(keep),
     untagged: given.isSet('untagged-only') ? 'only' : given.isSet('untagged') ? 'also' : 'none',

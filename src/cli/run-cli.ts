@@ -70,8 +70,10 @@ function addCommand(
     const argument = new Argument(`<${name}>`, meaning);
     leaf.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
-  for (const { name, meaning, value } of command.options ?? []) {
-    leaf.option(value === undefined ? `--${name}` : `--${name} <${value}>`, meaning);
+  for (const { name, letter, meaning, value, repeats = false } of command.options ?? []) {
+    const words = `${letter === undefined ? '' : `-${letter}, `}--${name}${value === undefined ? '' : ` <${value}>`}`;
+    if (repeats) leaf.option(words, meaning, (given: string, before: readonly string[] = []) => [...before, given]);
+    else leaf.option(words, meaning);
   }
   addSettings(leaf, command, parts.settingFlags);
   leaf.action(async () => {
@@ -104,6 +106,10 @@ function givenOf(leaf: CommanderCommand, command: Command): Given {
     option: (name) => {
       const value = options.get(name);
       return typeof value === 'string' ? value : undefined;
+    },
+    options: (name) => {
+      const values = options.get(name);
+      return Array.isArray(values) ? values.filter((value) => typeof value === 'string') : [];
     },
     isSet: (name) => options.has(name),
   };

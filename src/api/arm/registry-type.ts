@@ -57,7 +57,7 @@ export function containerRegistryType(parts: RegistryTypeParts): ArmType {
       await changeRegistryIdentity(parts, writing, { resource, previous });
     },
     // Pushes that have read the policies of before end first.
-    afterwards: () => changesUnderWayEnded(parts.database, parts.clock),
+    afterwards: ({ uid }) => changesUnderWayEnded(parts.database, parts.clock, uid),
     refuseRemoval: (resource) => {
       if (resource.name.toLowerCase() !== parts.defaultRegistryName.toLowerCase()) return;
       throw refuse('resourceNeeded', {

@@ -76,7 +76,7 @@ export class AttributeChanges {
         .selectFrom('manifests')
         .where('repository_uid', '=', repositoryUid)
         .where('digest', '=', digest)
-        .select('locks')
+        .select(['locks', 'media_type as mediaType', 'size as sizeBytes'])
         .executeTakeFirst();
       if (row === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
       const locks = changed(row.locks, attributes);
@@ -89,8 +89,20 @@ export class AttributeChanges {
           .execute();
       const said = await changeQuarantine(tx, { repositoryUid, digest }, quarantine);
       if (locks === undefined && said === undefined) return;
-      const state = said && { quarantine: { state: said.state, details: said.details ?? null } };
-      append(event('manifest.updated', { digest, attributes: attributesOf(locks ?? row.locks), ...state }));
+      const attributesNow = { digest, attributes: attributesOf(locks ?? row.locks) };
+      if (said === undefined) return append(event('manifest.updated', attributesNow));
+      const tags = await tx
+        .selectFrom('tags')
+        .where('repository_uid', '=', repositoryUid)
+        .where('digest', '=', digest)
+        .orderBy('name')
+        .select('name')
+        .execute();
+      // Whoever is told of what a scanner says is told of what, as of a push.
+      const { mediaType, sizeBytes } = row;
+      const what = { mediaType, sizeBytes, tags: tags.map(({ name }) => name) };
+      const result = { state: said.state, details: said.details ?? null };
+      append(event('manifest.updated', { ...attributesNow, ...what, quarantine: result }));
     });
   }
 

@@ -63,7 +63,7 @@ export type ResourceType = {
   /** Brings derived rows in line, in the transaction that writes the resource. */
   readonly apply?: (writing: Writing, change: Change) => Promise<void>;
   /** Awaited after the commit of a write and before its answer: when it resolves, what was written holds everywhere. */
-  readonly afterwards?: () => Promise<void>;
+  readonly afterwards?: (written: Resource) => Promise<void>;
   readonly converge?: Converge;
   /** Throws when this resource has to stay; asked of everything in a group that is to go. */
   readonly refuseRemoval?: (resource: Resource) => void;

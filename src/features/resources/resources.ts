@@ -61,7 +61,7 @@ export class Resources {
   async write(request: WriteRequest): Promise<Written> {
     const { journal } = this.#parts;
     const written = await journal.transaction(async (tx, append) => await this.writeIn(tx, append, request));
-    await request.type.afterwards?.();
+    await request.type.afterwards?.(written.resource);
     return written;
   }
 

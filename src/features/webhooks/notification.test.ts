@@ -138,10 +138,16 @@ forEachDatabase((_, open) => {
         { state: 'Passed', details: quarantineDetails },
       ],
     );
+    assert.deepEqual(scans[0]?.scopeTags, ['1.0.0']);
     assert.partialDeepStrictEqual(cloudEvent(origin, scans[2] ?? assert.fail()), {
       type: 'Microsoft.ContainerRegistry.ScanCompleted',
       subject: 'scanned',
-      data: { target: { digest, repository: 'scanned', quarantineState: 'Passed', quarantineDetails } },
+      data: {
+        target: {
+          ...{ digest, repository: 'scanned', quarantineState: 'Passed', quarantineDetails },
+          mediaType: 'application/vnd.oci.image.manifest.v1+json',
+        },
+      },
     });
   });
 });
