@@ -168,7 +168,7 @@ test('a build that is cancelled ends in BuildKit too, and leaves nothing in its 
   const stop = new AbortController();
   const files = { Dockerfile: `FROM ${named('debian:12')}\nRUN echo begun; sleep 4567\n` };
   const building = room.build(files, { tags: [named('endless:v1')] }, stop.signal);
-  await waitFor('it is at work', 60_000, () => room.log.includes('begun') && isRunning('sleep\x004567\x00'));
+  await waitFor('it is at work', 180_000, () => room.log.includes('begun') && isRunning('sleep\x004567\x00'));
   stop.abort(new Error('it was canceled'));
   await assert.rejects(building, /it was canceled/);
   await waitFor('it has ended in BuildKit', 60_000, () => !isRunning('sleep\x004567\x00'));
@@ -180,7 +180,7 @@ test('arguments are in no list of processes and in no history of BuildKit', asyn
   const value = 'a-value-that-nobody-lists';
   const lines = [`FROM ${named('debian:12')}`, 'ARG GIVEN', 'RUN echo begun; sleep 5; test "$GIVEN"'];
   const building = room.build({ Dockerfile: `${lines.join('\n')}\n` }, { arguments: new Map([['GIVEN', value]]) });
-  await waitFor('it is at work', 60_000, () => room.log.includes('begun'));
+  await waitFor('it is at work', 180_000, () => room.log.includes('begun'));
   assert.deepEqual(
     commandLines().filter((line) => line.includes(value) || line.includes(bench.password)),
     [],

@@ -36,7 +36,7 @@ before(async () => {
     server,
     `i=0; while [ $i -lt ${neighbourLines} ]; do echo line $i; sleep 0.2; i=$((i+1)); done`,
   );
-  await waitFor('the neighbour prints', 60_000, async () => /line 3/.test((await logOf(neighbour)).text));
+  await waitFor('the neighbour prints', 180_000, async () => /line 3/.test((await logOf(neighbour)).text));
   agents = agentsOf(server);
   assert.equal(agents.length, 1);
 });
@@ -149,5 +149,5 @@ test('the build beside them went on, as did the agent, and nothing is left', asy
   );
   assert.deepEqual(agentsOf(server), agents);
   await waitFor('no room is left', 60_000, () => roomsOf(server).length === 0);
-  assert.deepEqual(await leftOf(server, neighbour), []);
+  await waitFor('nothing is left', 60_000, async () => (await leftOf(server, neighbour)).length === 0);
 });

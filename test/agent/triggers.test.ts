@@ -47,7 +47,7 @@ const hostOf = (kind: GitHostKind) => hosts.get(kind) ?? assert.fail();
 const filesOf = (text: string) => ({ Dockerfile: 'FROM scratch\nCOPY note /note\n', note: text });
 const runsOf = async (task: string) => runsSchema.parse(await az.json(`az acr task list-runs -r local -n ${task}`));
 const ended = async (task: string, count: number) =>
-  await waitFor(`${count} runs of ${task} have ended`, 90_000, async () => {
+  await waitFor(`${count} runs of ${task} have ended`, 240_000, async () => {
     const runs = await runsOf(task);
     return runs.length >= count && runs.every(({ status }) => !['Queued', 'Started', 'Running'].includes(status))
       ? runs
@@ -62,7 +62,7 @@ for (const kind of kinds)
     await az.type(
       `az acr task create -r local -n ${task} -c '${host.cloneUrl}#main' -f Dockerfile -t ${task}:{{.Run.ID}} -t ${task}:latest --commit-trigger-enabled true --git-access-token ${token} -o none`,
     );
-    await waitFor('the webhook is there', 30_000, () => host.hooks.size > 0);
+    await waitFor('the webhook is there', 120_000, () => host.hooks.size > 0);
     assert.deepEqual((await host.push('main', filesOf('second'), 3)).statuses, [202, 202, 202]);
     const [run, ...others] = await ended(task, 1);
     assert.equal(others.length, 0, 'one push is one run');
@@ -73,7 +73,7 @@ for (const kind of kinds)
     await sleep(500);
     assert.equal((await runsOf(task)).length, 1);
     await az.type(`az acr task delete -r local -n ${task} -y`);
-    await waitFor('the webhook is gone', 30_000, () => host.hooks.size === 0);
+    await waitFor('the webhook is gone', 120_000, () => host.hooks.size === 0);
   });
 
 /** In another registry of the installation, from which everybody may pull. */
@@ -97,7 +97,7 @@ test('a pull request of the repository itself is built and pushed; one from a fo
   await az.type(
     `az acr task create -r local -n on-pull -c '${host.cloneUrl}#main' -f Dockerfile -t on-pull:{{.Run.ID}} --secret-arg PASSWORD=hunter2 --commit-trigger-enabled false --pull-request-trigger-enabled true --git-access-token ${token} -o none`,
   );
-  await waitFor('the webhook is there', 30_000, () => host.hooks.size > 0);
+  await waitFor('the webhook is there', 120_000, () => host.hooks.size > 0);
   const pull = async (branch: string, number: number, isFork: boolean) => {
     const head = commits.get(branch) ?? assert.fail();
     for (let time = 0; time < 2; time += 1)

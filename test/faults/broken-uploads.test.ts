@@ -59,7 +59,7 @@ describe('F-20: broken uploads are refused, and go on where they stand', () => {
   test('what arrived before the connection broke is kept, and the upload goes on from there', async () => {
     const location = await trial.client.openUpload(repository, bytes.subarray(0, 1_000_000));
     await sendAndBreak(location, bytes.subarray(1_000_000), 1_500_000);
-    const offset = await waitFor('the broken request is over', 10_000, async () => {
+    const offset = await waitFor('the broken request is over', 60_000, async () => {
       const stored = await offsetOf(location);
       return stored > 1_000_000 && stored;
     });

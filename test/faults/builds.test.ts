@@ -95,7 +95,7 @@ describe('what had a run is killed', { concurrency: true }, () => {
     await using server = await startBerth();
     const { runId, room } = await beginBuild(server);
     for (const pid of agentsOf(server)) process.kill(pid, 'SIGKILL');
-    await waitFor('its programs end with it', 5_000, () => programsIn(room).length === 0);
+    await waitFor('its programs end with it', 20_000, () => programsIn(room).length === 0);
     await waitFor('the run is back, or at work again', 60_000, () => isBegunAgain(server, runId));
     await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);
     await succeeds(server, runId);
@@ -124,7 +124,7 @@ describe('what had a run is killed', { concurrency: true }, () => {
       const { runId, room } = await beginBuild(server);
       await server.kill();
       await waitFor('the agent ends with it', 20_000, () => agentsOf(first).length === 0);
-      await waitFor('its programs end with it', 5_000, () => programsIn(room).length === 0);
+      await waitFor('its programs end with it', 20_000, () => programsIn(room).length === 0);
       server = await startBerth(server.again);
       await waitFor('the run is back, or at work again', 60_000, () => isBegunAgain(server, runId));
       await waitFor('nothing is left', 60_000, async () => (await leftOf(server, room)).length === 0);

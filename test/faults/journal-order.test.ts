@@ -87,7 +87,7 @@ forEachDatabase((kind, open, placeOf) => {
 
     const journal = journalOf(first);
     const heads = await Promise.all(streams.map((stream) => journal.head(stream)));
-    await waitFor('the consumer has come to the heads', 30_000, () =>
+    await waitFor('the consumer has come to the heads', 120_000, () =>
       heads.every((head) => (seen.get(head.stream)?.at(-1)?.seq ?? 0) === head.seq),
     );
     stop.abort();

@@ -31,7 +31,7 @@ before(async () => {
   endedRun = await schedule(Buffer.from('files of the run that ends'));
   const order = await agent.take();
   await agent.finish(order, ['one line', 'another line']);
-  await waitFor('its log is in one piece', 20_000, () => sealedLogs(server.dataFolder) === 1);
+  await waitFor('its log is in one piece', 120_000, () => sealedLogs(server.dataFolder) === 1);
   waitingRun = await schedule(files);
 });
 after(async () => {
@@ -122,12 +122,12 @@ test('after a long night they are still there: the sweep of orphans and garbage 
   letTimePass(server.dataFolder);
   server = await startBerth({ ...server.again, settings: { ...settings, 'blob-grace': '1s', 'gc-interval': '1s' } });
   // A server that was away for longer than the grace removes nothing before another one is over.
-  await waitFor('garbage may be collected', 20_000, async () => {
+  await waitFor('garbage may be collected', 120_000, async () => {
     const { code, output } = await tryRun(berth, ['gc', '--data', server.dataFolder]);
     if (code !== 0) throw new Error(output);
     return true;
   });
-  await waitFor('the jobs have run', 20_000, () => jobsAreDone(server.dataFolder));
+  await waitFor('the jobs have run', 120_000, () => jobsAreDone(server.dataFolder));
   await requireBoth(server);
   assert.deepEqual(leftoversIn(server.dataFolder).missing, []);
   assert(readdirSync(join(server.dataFolder, 'blob-store/blobs')).length > 0);

@@ -27,8 +27,9 @@ for (const kind of ['S3', 'Azure'] as const) {
     // The server ends these connections: that is the point.
     const sockets = Array.from({ length: crowd }, () => connect(server.ports.http, '127.0.0.1').on('error', () => {}));
     const request = `GET /v2/slow/blobs/${large.digest} HTTP/1.1\r\nHost: localhost\r\n${authorization(server.admin)}\r\n\r\n`;
+    // Before they ask for anything: from then on they have no more than a window or two.
+    await waitFor('all are connected', 20_000, () => socketsOf(server.pid) >= idle + crowd);
     for (const socket of sockets) socket.pause().write(request);
-    await waitFor('all are connected', 30_000, () => socketsOf(server.pid) >= idle + crowd);
     let resident = 0;
     for (let look = 0; look < 10; look += 1) {
       await sleep(windowMs / 20);

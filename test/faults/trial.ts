@@ -98,7 +98,7 @@ export class Trial {
     await this.stop();
     letTimePass(this.dataFolder);
     await this.start({ settings: { 'blob-grace': '1s', 'upload-idle-expiry': '1s' } });
-    await waitFor('abandoned bytes are freed', 30_000, () => {
+    await waitFor('abandoned bytes are freed', 120_000, () => {
       const { unnamed, openUploads } = leftoversIn(this.dataFolder);
       if (unnamed.length > 0 || openUploads > 0) throw new Error(`${unnamed.length} files, ${openUploads} uploads`);
       return true;
