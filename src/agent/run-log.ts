@@ -1,4 +1,5 @@
 import type { Clock } from '../platform/clock.ts';
+import { SecretFinder } from './secret-finder.ts';
 import { SecretMask } from './secret-mask.ts';
 
 /** Takes the log's bytes as they come, in order; resolves when they are on their way. */
@@ -22,6 +23,7 @@ export class RunLog {
   readonly #clock: Clock;
   readonly #maxBytes: number;
   readonly #secrets: string[];
+  #finder: SecretFinder | undefined;
   #bytes = 0;
   #isFull = false;
   #isAtLineStart = true;
@@ -36,12 +38,14 @@ export class RunLog {
 
   /** One more text that must not be seen from now on. */
   hide(secret: string): void {
-    if (!this.#secrets.includes(secret)) this.#secrets.push(secret);
+    if (this.#secrets.includes(secret)) return;
+    this.#secrets.push(secret);
+    this.#finder = undefined;
   }
 
   /** A text that is shown elsewhere, without secrets. */
   masked(text: string): string {
-    const mask = new SecretMask(this.#secrets);
+    const mask = this.#mask();
     return `${mask.add(text)}${mask.end()}`;
   }
 
@@ -65,7 +69,7 @@ export class RunLog {
   /** Where one program's output goes: a character or a secret that is cut meets its other half, whatever others print. */
   output(): ProgramOutput {
     const decoder = new TextDecoder();
-    const mask = new SecretMask(this.#secrets);
+    const mask = this.#mask();
     const show = (text: string) => {
       if (text !== '') this.#isAtLineStart = text.endsWith('\n');
       this.#write(text, false);
@@ -84,6 +88,11 @@ export class RunLog {
   /** Resolves when all of it has been taken. */
   async flush(): Promise<void> {
     await this.#writing;
+  }
+
+  #mask(): SecretMask {
+    this.#finder ??= new SecretFinder(this.#secrets);
+    return new SecretMask(this.#finder);
   }
 
   #write(text: string, isOurs: boolean): void {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cpuMsOf } from '../../test/support/cpu-time.ts';
+import { SecretFinder } from './secret-finder.ts';
 import { SecretMask } from './secret-mask.ts';
 
 function masked(secrets: readonly string[], ...pieces: readonly string[]): string {
-  const mask = new SecretMask(secrets);
+  const mask = new SecretMask(new SecretFinder(secrets));
   return pieces.map((piece) => mask.add(piece)).join('') + mask.end();
 }
 
@@ -36,3 +37,61 @@ test('the time for long secrets grows with the text alone', () => {
   );
   assert.ok(tookMs < 1_000, `${tookMs} ms`);
 });
+test('what is begun and does not go on is shown, but for what is hidden in it', () => {
+  const secrets = ['abcd', 'xxabcdxxyy', 'abcdefgh'];
+  for (const [text, shown] of [
+    ['-xxabcdxxy-', '-xx***xxy-'],
+    ['-xxabcdxx', '-xx***xx'],
+    ['-xxabcdxxyy-', '-***-'],
+    ['-abcdefg-', '-***efg-'],
+    ['-abcdefgh-', '-***-'],
+    ['abcdabcd', '******'],
+  ] as const) {
+    assert.equal(masked(secrets, text), shown);
+    assert.equal(masked(secrets, ...text), shown);
+    for (let cut = 0; cut <= text.length; cut += 1)
+      assert.equal(masked(secrets, text.slice(0, cut), text.slice(cut)), shown);
+  }
+});
+test('texts of few letters are masked as by a look at every place', () => {
+  const random = lettersOf(7);
+  for (let round = 0; round < 300; round += 1) {
+    const secrets = [4, 5, 6, 9].map((length) => random(length));
+    const text = random(60);
+    const pieces = [text.slice(0, 20), text.slice(20, 21), text.slice(21, 45), text.slice(45)];
+    assert.equal(masked(secrets, ...pieces).replaceAll('*', ''), leftOf(secrets, text), `${secrets} in ${text}`);
+  }
+});
+for (const [label, lines] of [
+  ['of a thousand lines', 1_000],
+  ['of very many lines', 100_000],
+] as const) {
+  test(`the time for a secret ${label} is that for one line`, () => {
+    const secret = Array.from({ length: lines }, (_each, at) => (at + 1_000_000).toString(36).padStart(6, 'z')).join(
+      '\n',
+    );
+    const finder = new SecretFinder([secret]);
+    const tookMs = cpuMsOf(() => {
+      for (let chunk = 0; chunk < 10; chunk += 1) new SecretMask(finder).add('zzzzy'.repeat(13_000));
+    });
+    assert.ok(tookMs < 1_000, `${tookMs} ms`);
+    assert.equal(new SecretMask(finder).add(`a ${secret.slice(7, 13)} b`), 'a *** b');
+  });
+}
+
+/** Letters a and b by a linear congruence: the same ones each time. */
+function lettersOf(seed: number): (length: number) => string {
+  let state = seed;
+  const letter = () => {
+    state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+    return state > 2 ** 30 ? 'a' : 'b';
+  };
+  return (length) => Array.from({ length }, letter).join('');
+}
+
+/** What is in no secret. */
+function leftOf(secrets: readonly string[], text: string): string {
+  const isHidden = (at: number) =>
+    secrets.some((secret) => [...secret].some((_letter, before) => text.startsWith(secret, at - before)));
+  return [...text].filter((_letter, at) => !isHidden(at)).join('');
+}
