@@ -36,6 +36,10 @@ describe('the words of buildctl', () => {
     assert.match(outputOf({ attestations: { provenance: 'min', sbomGenerator: undefined } }) ?? '', /types=true$/);
   });
 
+  test('a build does not fail where its layers cannot be kept', () => {
+    const words = buildctlWords({ ...task, build: { ...build, cacheRepository: 'r.test/app/berth-cache' } });
+    assert.match(words[words.indexOf('--export-cache') + 1] ?? '', /^type=registry,.*,ignore-error=true$/);
+  });
   test('several names are one field', () => {
     const words = outputOf({ build: { ...build, tags: ['r.test/a:1', 'r.test/b:2'] } });
     assert.match(words ?? '', /^type=image,"name=r\.test\/a:1,r\.test\/b:2",push=true/);

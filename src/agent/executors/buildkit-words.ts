@@ -74,12 +74,15 @@ function attestationValues({ provenance, sbomGenerator }: Attestations): Fronten
   ];
 }
 
-/** One image of layers for each target, in the repository that keeps the layers of the other executor too. */
+/** One image of layers for each target, in the repository that keeps the layers of the other executor too. An image that is built counts where they cannot be kept. */
 function cacheWords(repository: string, target: string | undefined): string[] {
   const reference = `${repository}:buildkit${target === undefined ? '' : `-${target.slice(0, 100)}`}`;
   return [
     ...['--import-cache', `type=registry,ref=${reference}`],
-    ...['--export-cache', `type=registry,ref=${reference},mode=max,image-manifest=true,oci-mediatypes=true`],
+    ...[
+      '--export-cache',
+      `type=registry,ref=${reference},mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true`,
+    ],
   ];
 }
 
