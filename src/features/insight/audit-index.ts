@@ -9,6 +9,7 @@ import { listAccessStreams } from './access-streams.ts';
 import { type AuditRecord, recordOfEvent, subjectOfAccess } from './audit-record.ts';
 import { hourOf, notesOf, type Piece, type Sample, type Subject, writeNotes } from './audit-terms.ts';
 import { withNames } from './principal-names.ts';
+import { SharedPasses } from './shared-passes.ts';
 
 export type AuditIndexParts = {
   readonly database: Database;
@@ -58,7 +59,7 @@ export class AuditIndex {
   jobKind(): JobKind {
     return {
       kind: 'audit.accesses',
-      run: () => this.indexAccesses(),
+      run: ({ renew }) => indexAccesses(this.#parts, renew),
       leaseMs: 60_000,
       maxAttempts: 10,
       everyMs: indexEveryMs,
@@ -80,9 +81,16 @@ export class AuditIndex {
 
 export type AccessIndexParts = Pick<AuditIndexParts, 'database' | 'clock' | 'tenantUid'>;
 
-/** Notes every batch of accesses that was not noted yet. */
-export async function indexAccesses(parts: AccessIndexParts): Promise<void> {
-  for (const stream of await accessStreams(parts)) while (await indexNext(parts, stream));
+const passes = new SharedPasses<Database>();
+
+/** Notes every batch of accesses that was not noted yet; many queries at once share the work. `renew` says that it goes on. */
+export async function indexAccesses(
+  parts: AccessIndexParts,
+  renew: () => Promise<void> = async () => {},
+): Promise<void> {
+  await passes.run(parts.database, async () => {
+    for (const stream of await accessStreams(parts)) while (await indexNext(parts, stream)) await renew();
+  });
 }
 
 /** Streams of processes whose last batch is not noted. */

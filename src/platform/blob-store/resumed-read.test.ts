@@ -68,11 +68,19 @@ test('an answer that breaks in the middle of a block goes on from there', async 
   assert.equal(out(), 0);
 });
 
-test('a store that answers more than it was asked for adds nothing', async () => {
+test('of a store that answers more than it was asked for no more is read', async () => {
   const { blocks } = countedBlocks();
-  const open = async (start: number) => inPieces(start, whole.length, 65_536);
+  let pieces = 0;
+  const open = async (start: number) =>
+    (async function* () {
+      for await (const piece of inPieces(start, whole.length, 65_536)) {
+        pieces += 1;
+        yield piece;
+      }
+    })();
   const chunks = await chunksOf(resumedRead({ range: { start: 10, end: 20 }, clock, blocks, open }));
   assert.deepEqual(Buffer.concat(chunks), whole.subarray(10, 20));
+  assert.equal(pieces, 1);
 });
 
 test('a reader that leaves, and one whose store stays broken, give the memory back', async () => {

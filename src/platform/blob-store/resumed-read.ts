@@ -43,6 +43,8 @@ export async function* resumedRead({ range, clock, blocks, open }: ResumedRead):
             blocks.give(filling.memory);
             filling = undefined;
           }
+          // A store that knows of no ranges would go on to the end of the object.
+          if (position === end) return;
         }
         if (filling !== undefined) yield filling.memory.subarray(0, filling.used);
         return;
