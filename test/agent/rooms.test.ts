@@ -4,13 +4,17 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { besideCell } from '../../src/agent/beside-cell.ts';
 import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
 import { parseLocation } from '../../src/agent/context/location.ts';
 import { createBuildah } from '../../src/agent/executors/buildah.ts';
 import { type Cell, givenFile } from '../../src/agent/executors/cell.ts';
+import { unreadableFiles } from '../../src/agent/executors/check-host.ts';
 import { createOutboundProxy } from '../../src/agent/executors/outbound-proxy.ts';
 import { sweepLeftovers } from '../../src/agent/executors/sweep.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
+import { parseApart } from '../../src/agent/parse-apart.ts';
+import { readProgram } from '../../src/agent/program.ts';
 import { RunFailure } from '../../src/agent/run-failure.ts';
 import { secretInCell } from '../../src/agent/steps/secret-file.ts';
 import { createAddressCheck } from '../../src/platform/outbound/address-check.ts';
@@ -147,6 +151,32 @@ describe('a room', () => {
     );
     assert.match(output, /fork|Resource temporarily unavailable/i);
   });
+  test('what reads files of strangers beside it has no right of root, no network, and no files of the agent', async () => {
+    const secret = join(folder.path, 'key');
+    writeFileSync(secret, 'of the agent', { mode: 0o600 });
+    const { words, env } = besideCell(cell, ['-e', lookAround, secret, String(process.pid)]);
+    const seen: unknown = JSON.parse(await readProgram(words, { env, cwd: '/' }));
+    assert.deepEqual(seen, {
+      ids: ['1900065535', '1900065535', '1900065535', '1900065535'],
+      groups: '',
+      rights: ['0000000000000000', '0000000000000000', '0000000000000000', '0000000000000000', '0000000000000000'],
+      isKept: '1',
+      addresses: [],
+      read: ['EACCES', 'EACCES'],
+    });
+    const text = { text: 'FROM debian\n', arguments: new Map(), target: undefined };
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const signal = AbortSignal.timeout(120_000);
+    const { runtime } = await parseApart('dockerfile', { ...text, platform }, { cell, signal });
+    assert.equal(runtime, 'debian');
+  });
+  test('a program that it could not read is told', async () => {
+    const closed = join(folder.path, 'closed');
+    mkdirSync(closed, { mode: 0o700 });
+    writeFileSync(join(closed, 'node'), '', { mode: 0o755 });
+    const paths = [process.execPath, join(closed, 'node'), import.meta.filename];
+    assert.deepEqual(await unreadableFiles(paths), [join(closed, 'node')]);
+  });
   test('more memory than its limit ends what takes it', async () => {
     assert.notEqual(await cell.run(['sh', '-c', 'head -c 600M /dev/zero | tail']), 0);
   });
@@ -202,6 +232,23 @@ test('an agent that is killed leaves no process, and the next one removes its fo
   await sweepLeftovers(root, Date.now());
   assert.deepEqual(readdirSync(root), []);
 });
+
+/** What a program sees of itself and of the machine. Arguments: a file, and the process of the agent. */
+const lookAround = `
+const { readFileSync } = require('node:fs');
+const status = readFileSync('/proc/self/status', 'utf8');
+const valueOf = (name) => new RegExp('^' + name + ':(.*)$', 'm').exec(status)[1].trim();
+const read = (path) => { try { readFileSync(path); return 'read'; } catch (error) { return error.code; } };
+const [file, agent] = process.argv.slice(1);
+console.log(JSON.stringify({
+  ids: valueOf('Uid').split('\\t'),
+  groups: valueOf('Groups'),
+  rights: ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map(valueOf),
+  isKept: valueOf('NoNewPrivs'),
+  addresses: Object.values(require('node:os').networkInterfaces()).flat(),
+  read: [file, '/proc/' + agent + '/environ'].map(read),
+}));
+`;
 
 /** Whether a process has this command line, which has zeros between its words. */
 function isRunning(commandLine: string): boolean {

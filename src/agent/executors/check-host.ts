@@ -5,6 +5,7 @@ import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { readProgram } from '../program.ts';
 import { type ContainerProgram, missedFixes, releaseIn } from './known-escapes.ts';
 import { programPath } from './user-cell.ts';
+import { withoutRights } from './without-rights.ts';
 
 export type HostFacts = {
   /** `buildah 1.28.2, runc 1.1.5`. */
@@ -30,6 +31,8 @@ const programs: readonly (readonly [string, string])[] = [
   ['tar', 'apt install tar'],
 ];
 
+const nobody = 65_534;
+const lookScript = `for each; do [ -r "$each" ] || printf '%s\\n' "$each"; done`;
 const advice =
   'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them pull requests from forks are refused';
 
@@ -45,6 +48,13 @@ export async function checkHost(): Promise<HostFacts> {
     missing.push(
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
+  if (missing.length === 0) {
+    // Of the program that reads what strangers wrote.
+    for (const path of await unreadableFiles([process.execPath, import.meta.filename]))
+      missing.push(
+        `${path} is for its owner alone, and runs read it as others: let everybody read it, and its folders`,
+      );
+  }
   const found = await Promise.all((['buildah', 'runc'] as const).map(lookAt));
   const unpatched = found.flatMap(({ text }) => text ?? []);
   return {
@@ -55,6 +65,13 @@ export async function checkHost(): Promise<HostFacts> {
     unpatched,
     warnings: unpatched.map((text) => `${text}. ${advice}`),
   };
+}
+
+/** Those of these files that a program without rights cannot read. */
+export async function unreadableFiles(paths: readonly string[]): Promise<readonly string[]> {
+  const words = [...withoutRights(nobody), 'sh', '-c', lookScript, 'sh', ...paths];
+  const said = await readProgram(words, { env: { PATH: programPath }, cwd: '/' });
+  return said.split('\n').filter((path) => path !== '');
 }
 
 async function isThere(program: string): Promise<boolean> {

@@ -8,6 +8,7 @@ import { ProgramError, type ProgramOptions, readProgram, runProgram } from '../p
 import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
 import { disown, ownerFile, ownMark } from './sweep.ts';
+import { withoutRights } from './without-rights.ts';
 
 export type UserCellOptions = {
   /** Of the run: letters, digits and dashes; names its folder and its control group. */
@@ -138,7 +139,7 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
     holder = spawnHolder(disk, cgroup);
     const first = await firstProcessOf(holder);
     await mapUsers(first, options.firstUserId);
-    const cell = cellOf(first, cgroup, { home, limits: options.limits, doors, close });
+    const cell = cellOf(first, cgroup, { ...options, home, doors, close });
     await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
     return cell;
   } catch (cause) {
@@ -210,11 +211,12 @@ async function endHolder(holder: ChildProcess | undefined): Promise<void> {
 type CellParts = {
   readonly home: string;
   readonly limits: CellLimits;
+  readonly firstUserId: number;
   readonly doors: Set<CellDoor>;
   readonly close: () => Promise<void>;
 };
 
-function cellOf(first: number, cgroup: Cgroup, { home, limits, doors, close }: CellParts): Cell {
+function cellOf(first: number, cgroup: Cgroup, { home, limits, firstUserId, doors, close }: CellParts): Cell {
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
@@ -245,7 +247,9 @@ function cellOf(first: number, cgroup: Cgroup, { home, limits, doors, close }: C
     },
     beside: (words) => [
       ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
-      ...['setpriv', '--pdeathsig', 'KILL', '--', ...words],
+      // Of the run's users the one that has no files in the cell.
+      ...withoutRights(firstUserId + userCount - 1),
+      ...words,
     ],
     listen: async (port, answer) => {
       const door = doorOf(await listenInside(first, port), answer);
