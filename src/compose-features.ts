@@ -131,7 +131,7 @@ export async function composeFeatures(settings: Settings, data: Data) {
     metadata: new Metadata(content),
     usageReports: new UsageReports(content),
     deletedListings: new DeletedListings(data.database),
-    restores: new Restores(content),
+    restores: new Restores({ ...content, isSparseAllowed: settings.sparseManifests }),
     deletedExpiry: content,
     removalGuard: new RemovalGuard({ ...data, graceMs: settings.blobGrace }),
     listings: new Listings(data.database),

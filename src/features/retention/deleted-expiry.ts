@@ -94,9 +94,16 @@ export async function dropDeleted(
   return count;
 }
 
+/** Indexes go before what they list: nothing that can be restored misses a part, wherever this is cut off. */
+const isMissedByNone = sql<boolean>`(
+  exists (select 1 from manifests m where m.repository_uid = d.repository_uid and m.digest = d.digest)
+  or not exists (select 1 from deleted_references x
+    where x.repository_uid = d.repository_uid and x.digest = d.digest and x.kind = 'manifest'))`;
+
 async function dueManifests(queries: Queries, nowMicros: number): Promise<Due[]> {
   return await kept(queries)
     .where(sql<boolean>`d.deleted_at <= ${nowMicros} - g.deleted_days * ${dayMicros}`)
+    .where(isMissedByNone)
     .orderBy('d.deleted_at')
     .limit(slice)
     .execute();
@@ -106,6 +113,7 @@ async function keptIn(queries: Queries, { registryUid, repository }: Place): Pro
   return await kept(queries)
     .where('r.registry_uid', '=', registryUid)
     .where('r.name', '=', repository)
+    .where(isMissedByNone)
     .orderBy('d.digest')
     .limit(slice)
     .execute();

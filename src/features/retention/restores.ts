@@ -23,6 +23,8 @@ export type RestoreParts = {
   readonly clock: Clock;
   /** Region of origin of what is written here. */
   readonly region: string;
+  /** Whether indexes may list what is not here, as `ManifestsParts` has it. */
+  readonly isSparseAllowed?: boolean;
 };
 
 export type Restore = {
@@ -51,13 +53,14 @@ export class Restores {
 
   /**
    * Parts of an index come first, and what refers to a manifest last: cut off anywhere, nothing that is served misses a part.
-   * Throws `nameUnknown`, `manifestUnknown` for what is neither kept nor there, `manifestBlobUnknown`, `tagTaken`,
-   * `contentLocked`, `tagImmutable`.
+   * Throws `nameUnknown`, `manifestUnknown` for what is neither kept nor there, also for a part, `manifestBlobUnknown`,
+   * `tagTaken`, `contentLocked`, `tagImmutable`.
    */
   async restore(place: Place, authority: Authority, restore: Restore): Promise<void> {
     const uid = await this.#locate(place, authority);
     const { read } = this.#parts.database;
-    const family = await partsOf(read, uid, restore.digest);
+    const { parts: family, gone } = await partsOf(read, uid, restore.digest);
+    this.#requireParts(place, gone);
     if (family.length === 0 && !(await isServed(read, uid, restore.digest)))
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: restore.digest });
     const parts = family.slice(0, -1);
@@ -65,14 +68,13 @@ export class Restores {
     await this.#putBack(place, authority, [restore.digest], restore);
     for (let subjects: readonly Digest[] = [restore.digest]; subjects.length > 0; ) {
       const referrers = await referrersOf(read, uid, subjects);
-      for (const some of slices(referrers)) await this.#putBackWhatIsLeft(place, authority, some);
+      const others = digestsOf(referrers.filter(({ isIndex }) => !isIndex));
+      for (const some of slices(others)) await this.#putBackWhatIsLeft(place, authority, some);
+      for (const index of referrers.filter(({ isIndex }) => isIndex))
+        await this.#putBackWhole(place, authority, uid, index);
       const signatures = await cosignTagsOf(read, uid, subjects);
-      for (const signature of signatures) {
-        const family = await partsOf(read, uid, signature.digest);
-        for (const some of slices(family.slice(0, -1))) await this.#putBackWhatIsLeft(place, authority, some);
-        await this.#putBackWhatIsLeft(place, authority, [signature.digest], { ...signature, isForced: false });
-      }
-      subjects = [...referrers, ...signatures.map((each) => each.digest)];
+      for (const signature of signatures) await this.#putBackWhole(place, authority, uid, signature);
+      subjects = digestsOf([...referrers, ...signatures]);
     }
   }
 
@@ -83,6 +85,20 @@ export class Restores {
     await authority.confirm(row.epoch);
     if (row.uid === null) throw new BerthError('nameUnknown', { name: place.repository });
     return row.uid;
+  }
+
+  /** What belongs to a restored manifest, after what it lists; not where part of that is gone for good. */
+  async #putBackWhole(
+    place: Place,
+    authority: Authority,
+    repositoryUid: string,
+    { digest, tag }: Pick<Restore, 'digest'> & Partial<Restore>,
+  ): Promise<void> {
+    const { parts, gone } = await partsOf(this.#parts.database.read, repositoryUid, digest);
+    if (this.#isMissed(gone)) return;
+    for (const some of slices(parts.slice(0, -1))) await this.#putBackWhatIsLeft(place, authority, some);
+    const tagged = tag && { digest, tag, isForced: false };
+    await this.#putBackWhatIsLeft(place, authority, [digest], tagged);
   }
 
   /** What belongs to a restored manifest, but for what was dropped for good, or lost its tag to another, meanwhile. */
@@ -131,6 +147,7 @@ export class Restores {
     if (kept === undefined)
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: at.digest });
     await this.#requireBlobs(tx, place, at);
+    this.#requireParts(place, await partsToCome(tx, at));
     await putBackManifest(tx, at);
     const { subject, ...described } = kept;
     return { digest: at.digest, ...described, ...(subject === null ? {} : { subject }) };
@@ -165,6 +182,15 @@ export class Restores {
         'manifestBlobUnknown',
         missing.map((each) => ({ digest: each })),
       );
+  }
+
+  /** An index comes back whole: a part may have been dropped for good, or deleted while nothing was kept. */
+  #requireParts({ repository }: Place, gone: readonly string[]): void {
+    if (this.#isMissed(gone)) throw new BerthError('manifestUnknown', { repository, digest: gone[0] });
+  }
+
+  #isMissed(gone: readonly string[]): boolean {
+    return gone.length > 0 && this.#parts.isSparseAllowed !== true;
   }
 
   /** Sets the tag, or notes that there is none. */
@@ -218,27 +244,61 @@ async function isServed(queries: Queries, repositoryUid: string, digest: Digest)
   return row !== undefined;
 }
 
-/** The manifest and what it lists, as far as it is kept and not served; parts before what lists them. */
-async function partsOf(queries: Queries, repositoryUid: string, digest: Digest): Promise<readonly Digest[]> {
+/** What a manifest lists that is not served. */
+async function partsToCome(
+  queries: Queries,
+  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: Digest },
+): Promise<readonly string[]> {
+  const rows = await queries
+    .selectFrom('deleted_references as x')
+    .where('x.repository_uid', '=', repositoryUid)
+    .where('x.manifest_digest', '=', digest)
+    .where('x.kind', '=', 'manifest')
+    .where(sql<boolean>`not ${isServedPart}`)
+    .orderBy('x.digest')
+    .limit(1)
+    .select('x.digest')
+    .execute();
+  return rows.map((row) => row.digest);
+}
+
+type Parts = {
+  /** The manifest and what it lists, as far as it is kept and not served; parts before what lists them. */
+  readonly parts: readonly Digest[];
+  /** What one of them lists and is neither kept nor served. */
+  readonly gone: readonly string[];
+};
+
+async function partsOf(queries: Queries, repositoryUid: string, digest: Digest): Promise<Parts> {
   const listed = new Map<string, readonly Digest[]>();
+  const gone: string[] = [];
   for (let found: readonly Digest[] = [digest]; found.length > 0; ) {
     const next = new Set<Digest>();
     for (const some of slices(found))
       for (const [index, parts] of await listedBy(queries, repositoryUid, some)) {
-        listed.set(index, parts);
-        for (const part of parts) next.add(part);
+        listed.set(index, digestsOf(parts));
+        for (const part of parts)
+          if (part.isGone === 1) gone.push(part.digest);
+          else next.add(part.digest);
       }
     found = [...next].filter((each) => !listed.has(each));
   }
-  return partsFirst(digest, listed);
+  return { parts: partsFirst(digest, listed), gone };
 }
+
+const isServedPart = sql<boolean>`exists (
+  select 1 from manifests m where m.repository_uid = x.repository_uid and m.digest = x.digest)`;
+const isKeptPart = sql<boolean>`exists (
+  select 1 from deleted_manifests k where k.repository_uid = x.repository_uid and k.digest = x.digest)`;
+
+type Part = { readonly digest: Digest; readonly isGone: number };
 
 /** What those of them list that are kept and not served. */
 async function listedBy(
   queries: Queries,
   repositoryUid: string,
   digests: readonly Digest[],
-): Promise<ReadonlyMap<string, readonly Digest[]>> {
+): Promise<ReadonlyMap<string, readonly Part[]>> {
   const rows = await keptOnly(queries, repositoryUid)
     .leftJoin('deleted_references as x', (join) =>
       join
@@ -250,9 +310,13 @@ async function listedBy(
     .orderBy('d.digest')
     .orderBy('x.digest')
     .select(['d.digest as index', 'x.digest as part'])
+    .select(sql<number>`case when ${isServedPart} or ${isKeptPart} then 0 else 1 end`.as('isGone'))
     .execute();
   const ofIndex = ([index, some]: readonly [string, typeof rows]) =>
-    [index, some.flatMap(({ part }) => (part === null ? [] : [parseDigest(part)]))] as const;
+    [
+      index,
+      some.flatMap(({ part, isGone }) => (part === null ? [] : [{ digest: parseDigest(part), isGone }])),
+    ] as const;
   return new Map([...Map.groupBy(rows, (row) => row.index)].map(ofIndex));
 }
 
@@ -274,18 +338,30 @@ function partsFirst(root: Digest, listed: ReadonlyMap<string, readonly Digest[]>
   return [...ordered];
 }
 
+type Referrer = { readonly digest: Digest; readonly isIndex: boolean };
+
 /** What is kept, not served, and refers to one of these. */
-async function referrersOf(queries: Queries, repositoryUid: string, subjects: readonly Digest[]): Promise<Digest[]> {
-  const found: Digest[] = [];
+async function referrersOf(queries: Queries, repositoryUid: string, subjects: readonly Digest[]): Promise<Referrer[]> {
+  const found: Referrer[] = [];
   for (const some of slices(subjects)) {
     const rows = await keptOnly(queries, repositoryUid)
       .where('d.subject_digest', 'in', some)
       .orderBy('d.digest')
       .select('d.digest')
+      .select(
+        sql<number>`case when exists (
+          select 1 from deleted_references x
+          where x.repository_uid = d.repository_uid and x.manifest_digest = d.digest and x.kind = 'manifest'
+        ) then 1 else 0 end`.as('isIndex'),
+      )
       .execute();
-    for (const row of rows) found.push(parseDigest(row.digest));
+    for (const { digest, isIndex } of rows) found.push({ digest: parseDigest(digest), isIndex: isIndex === 1 });
   }
   return found;
+}
+
+function digestsOf(all: readonly { readonly digest: Digest }[]): readonly Digest[] {
+  return all.map(({ digest }) => digest);
 }
 
 const isFree = sql<boolean>`not exists (

@@ -322,6 +322,95 @@ forEachDatabase((_, open) => {
     await setPolicy(true);
   });
 
+  const whole = async (at: Place, all: readonly SampleManifest[]) =>
+    await Promise.all(all.map(async (each) => await isThere(at, each)));
+
+  for (const isSigned of [false, true])
+    test(`a drop that is cut off leaves no index ${isSigned ? 'of a signature ' : ''}that misses a part`, async () => {
+      const at = place();
+      const layer = sampleBlob('of many', 50);
+      await bench.push(at, layer);
+      const images = Array.from({ length: 230 }, (_, n) =>
+        sampleImage([layer], { annotations: { n: `${at.repository} ${n}` } }),
+      ).toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
+      for (const each of images) await push(at, each);
+      const [part = assert.fail()] = images;
+      const image = images.at(-1) ?? assert.fail();
+      // By its digest it would be dropped with the last.
+      const indexes = Array.from({ length: 10_000 }, (_, n) => sampleIndex([part], { annotations: { n: `${n}` } }));
+      const index = indexes.find(({ digest }) => digest > (images[225]?.digest ?? '')) ?? assert.fail();
+      await push(at, index, isSigned ? (cosignTags(image.digest)[0] ?? '') : 'v1');
+      await deletions().repository(at, me);
+      let steps = 0;
+      const change: typeof bench.here.change = async (...given) => {
+        steps += 1;
+        // After the first that drops something.
+        if (steps === 3) throw new Error('killed');
+        return await bench.here.change(...given);
+      };
+      await assert.rejects(dropDeleted({ ...expiry(), change }, at, me), /killed/);
+      await restore(at, isSigned ? image : index, 'v1');
+      assert.deepEqual(await whole(at, [index, part]), [true, true]);
+    });
+
+  test('what an index lists stays as long as the index, also where the clocks of processes differ', async () => {
+    const at = place();
+    const { image: part } = await pushFresh(at);
+    const index = sampleIndex([part]);
+    await push(at, index, 'multi');
+    await deletions().repository(at, me);
+    await bench.database.transaction(async (tx) => {
+      const earlier = { deleted_at: clock.nowMicros() - 1_000_000 };
+      await tx.updateTable('deleted_manifests').set(earlier).where('digest', '=', part.digest).execute();
+    });
+    const keptDigests = async () => (await listings().manifests(at, me, page)).map(({ digest }) => digest);
+    clock.advance(7 * dayMs - 500);
+    await expireDeleted(expiry(), job);
+    assert.deepEqual((await keptDigests()).toSorted(), [index.digest, part.digest].toSorted());
+    clock.advance(500);
+    await expireDeleted(expiry(), job);
+    assert.deepEqual(await keptDigests(), []);
+  });
+
+  test('an index whose part is gone for good stays away, with its other parts; with sparse manifests it comes back', async () => {
+    const at = place();
+    const { image: gone } = await pushFresh(at);
+    const { image: other } = await pushFresh(at);
+    const inner = sampleIndex([gone, other]);
+    await push(at, inner);
+    const index = sampleIndex([inner]);
+    await push(at, index, 'multi');
+    for (const each of [index, inner, other]) await deletions().manifest(at, me, each.digest);
+    await setPolicy(false);
+    await deletions().manifest(at, me, gone.digest);
+    await setPolicy(true);
+    await assert.rejects(restore(at, index, 'multi'), {
+      error: 'manifestUnknown',
+      detail: { repository: at.repository, digest: gone.digest },
+    });
+    assert.deepEqual(await whole(at, [index, inner, other]), [false, false, false]);
+    const sparse = new Restores({ ...bench.here, region: testRegion, isSparseAllowed: true });
+    await sparse.restore(at, me, { digest: index.digest, tag: undefined, isForced: false });
+    assert.deepEqual(await whole(at, [index, inner, other]), [true, true, true]);
+  });
+
+  test('an index that refers to an image comes back with its parts, and stays away where one is gone for good', async () => {
+    const at = place();
+    const { image } = await pushFresh(at, {}, 'v1');
+    const { image: part } = await pushFresh(at);
+    const index = sampleIndex([part], { subject: descriptorOf(image, image.mediaType) });
+    await push(at, index);
+    await deletions().repository(at, me);
+    await restore(at, image, 'v1');
+    assert.deepEqual(await whole(at, [image, index, part]), [true, true, true]);
+    await deletions().manifest(at, me, image.digest);
+    await setPolicy(false);
+    await deletions().manifest(at, me, part.digest);
+    await setPolicy(true);
+    await restore(at, image, 'v1');
+    assert.deepEqual(await whole(at, [image, index, part]), [true, false, false]);
+  });
+
   for (const { what, step, meanwhile, kept } of [
     {
       what: 'is dropped for good',
