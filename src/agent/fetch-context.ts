@@ -1,6 +1,5 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Outbound } from '../platform/outbound/outbound.ts';
-import { createOutbound } from '../platform/outbound/outbound.ts';
 import type { RunOrder } from '../wire/builds/agent-protocol.ts';
 import { archivesOfArtifact, parseArtifact } from './context/artifact.ts';
 import { fetchGit, type GitHead } from './context/git-context.ts';
@@ -11,7 +10,7 @@ import { type Unpacking, unpack } from './context/unpack.ts';
 import type { Cell } from './executors/cell.ts';
 import { createOutboundProxy } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
-import { hostsOf, registryTarget } from './own-servers.ts';
+import { hostsOf, openOwnRegistry } from './own-servers.ts';
 
 export type ContextParts = {
   readonly cell: Cell;
@@ -68,8 +67,7 @@ async function fromArtifact(parts: ContextParts, order: RunOrder, text: string, 
   const address = parseArtifact(text);
   const { server } = address;
   const isOwn = hostsOf(order).includes(server.replace(/:\d+$/, ''));
-  const ca = order.caCertificate === undefined ? [] : [order.caCertificate];
-  const own = isOwn ? ownRegistry(parts, order, ca) : undefined;
+  const own = isOwn ? openOwnRegistry(order, parts.clock) : undefined;
   try {
     const credential = order.credentials.find((each) => each.server.toLowerCase() === server);
     const { outbound } = parts;
@@ -78,12 +76,6 @@ async function fromArtifact(parts: ContextParts, order: RunOrder, text: string, 
   } finally {
     await own?.close();
   }
-}
-
-/** Reaches the run's own installation alone, wherever that is: nobody but the server chose the address. */
-function ownRegistry({ clock }: ContextParts, order: RunOrder, ca: readonly string[]): Outbound {
-  const target = registryTarget(order);
-  return createOutbound({ allow: [], hosts: new Map(hostsOf(order).map((name) => [name, target])), clock, ca });
 }
 
 async function fromGit(

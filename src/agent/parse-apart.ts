@@ -27,6 +27,7 @@ const words: Readonly<Record<ParserName, string>> = {
   aliasSources: 'the task file',
   task: 'the task file',
   quickBuild: 'the request for the build',
+  builderMetadata: 'the label of the builder',
   packReport: 'the report of the builder',
 };
 

@@ -12,6 +12,7 @@ export type Parsers = {
   readonly aliasSources: { readonly input: string; readonly result: readonly string[] };
   readonly task: { readonly input: TaskTextInput; readonly result: TaskRead };
   readonly quickBuild: { readonly input: QuickBuildInput; readonly result: Task };
+  readonly builderMetadata: { readonly input: string; readonly result: readonly string[] };
   readonly packReport: { readonly input: PackReportTexts; readonly result: PackReport };
 };
 export type ParserName = keyof Parsers;
@@ -28,6 +29,8 @@ export async function parse(request: ParserRequest): Promise<Parsers[ParserName]
       return (await import('../wire/tasks/task-text.ts')).aliasSourcesOf(request.input);
     case 'quickBuild':
       return (await import('./quick-build.ts')).taskOfBuild(request.input);
+    case 'builderMetadata':
+      return (await import('./steps/builder-metadata.ts')).runImagesOf(request.input);
     case 'packReport':
       return (await import('./steps/pack-report.ts')).packReportOf(request.input);
     case 'task': {

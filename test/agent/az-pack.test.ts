@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { z } from 'zod';
 import type { Workbench } from '../end-to-end/workbench.ts';
 import type { AzMachine } from '../support/az-machine.ts';
 import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
@@ -23,9 +24,19 @@ const builder = {
   Dockerfile: `FROM REGISTRY/debian:12
 RUN groupadd -g 1000 cnb && useradd -u 1000 -g 1000 -m cnb
 COPY cnb /cnb
-RUN ln -s lifecycle /cnb/lifecycle/creator
+RUN mkdir /cnb/lifecycle/real && ln -s ../lifecycle /cnb/lifecycle/real/creator
 ENV CNB_USER_ID=1000 CNB_GROUP_ID=1000
 USER cnb
+LABEL io.buildpacks.builder.metadata='{"stack":{"runImage":{"image":"REGISTRY/debian:12"}}}'
+`,
+  // Tells what it was lent, as any builder could.
+  'cnb/lifecycle/creator': `#!/bin/sh
+if [ -n "$CNB_REGISTRY_AUTH" ]; then
+  echo "$CNB_REGISTRY_AUTH" | grep -o Basic
+  claims=$(echo "$CNB_REGISTRY_AUTH" | sed 's/.*Bearer [^.]*[.]//; s/[.].*//' | tr '_-' '/+')
+  echo "LENT $(echo "$claims===" | base64 -d 2> /dev/null) "
+fi
+exec /cnb/lifecycle/real/creator "$@"
 `,
   'cnb/order.toml': '[[order]]\n[[order.group]]\nid = "sample/note"\nversion = "1.0.0"\n',
   'cnb/run.toml': '[[images]]\nimage = "REGISTRY/debian:12"\n',
@@ -45,6 +56,9 @@ printf '[[processes]]\\ntype = "web"\\ncommand = ["cat", "%s/made/text"]\\ndefau
 `,
 };
 
+const claimsSchema = z.looseObject({ access: z.array(z.unknown()) });
+const lentIn = (output: string) => claimsSchema.parse(JSON.parse(/LENT (\{.*\})/.exec(output)?.[1] ?? '')).access;
+
 test('an application becomes an image by the buildpacks of a builder in the registry', async () => {
   const folder = folderOf('builder', builder);
   await copyLifecycle(join(folder, 'cnb/lifecycle'));
@@ -55,6 +69,11 @@ test('an application becomes an image by the buildpacks of a builder in the regi
   );
   assert.match(output, new RegExp(`the buildpack is user 1000, with the registry ${bench.named.host}`));
   assert.doesNotMatch(output, /HAS CREDENTIALS/);
+  assert.doesNotMatch(output, /Basic/);
+  assert.deepEqual(lentIn(output), [
+    { type: 'repository', name: 'debian', actions: ['pull'] },
+    { type: 'repository', name: 'packed', actions: ['pull', 'push'] },
+  ]);
   assert.match(output, /Successfully pushed image: \S+\/packed:v1/);
   assert.match(output, /runtime-dependency:\s+registry: \S+\s+repository: debian\s+tag: 12\s+digest: sha256:/);
   assert.match(output, /buildtime-dependency:\s+- registry: \S+\s+repository: builder\s+tag: v1\s+digest: sha256:/);

@@ -93,6 +93,8 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'), signal)));
       return listed.data?.find(({ names }) => names?.includes(name))?.digest;
     },
+    labelOf: async (image, label, signal) =>
+      configOf(await read(words('inspect', '--type', 'image', '--', image), signal)).labels[label],
     start: async (container, options) => {
       containers += 1;
       const name = `run-${containers}`;
@@ -105,7 +107,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
         const line = [...hidden.before, ...words('config', ...hidden.words, '--', name)];
         await cell.read(line, { env: { ...programEnv, ...hidden.env }, signal: options.starting });
       }
-      const image = imageOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
+      const image = configOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
       line.push(
         ...(container.arguments.length > 0 || container.entryPoint !== undefined ? container.arguments : image.command),
@@ -238,11 +240,23 @@ const listSchema = z.array(z.object({ names: z.array(z.string()).nullish(), dige
 
 const inspectSchema = z.object({
   OCIv1: z.object({
-    config: z.object({ Entrypoint: z.array(z.string()).nullish(), Cmd: z.array(z.string()).nullish() }).nullish(),
+    config: z
+      .object({
+        Entrypoint: z.array(z.string()).nullish(),
+        Cmd: z.array(z.string()).nullish(),
+        Labels: z.record(z.string(), z.string()).nullish(),
+      })
+      .nullish(),
   }),
 });
 
-function imageOf(text: string): { readonly entryPoint: readonly string[]; readonly command: readonly string[] } {
+type ImageConfig = {
+  readonly entryPoint: readonly string[];
+  readonly command: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+};
+
+function configOf(text: string): ImageConfig {
   const { config } = inspectSchema.parse(JSON.parse(text)).OCIv1;
-  return { entryPoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [] };
+  return { entryPoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [], labels: config?.Labels ?? {} };
 }

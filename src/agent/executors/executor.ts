@@ -66,5 +66,7 @@ export type Executor = {
   ) => Promise<RunningContainer>;
   /** The digest of an image that was pulled; undefined for one that has none here. */
   readonly digestOf: (image: string, signal: AbortSignal) => Promise<string | undefined>;
+  /** Of an image that was pulled. */
+  readonly labelOf: (image: string, label: string, signal: AbortSignal) => Promise<string | undefined>;
   readonly createIndex: (name: string, images: readonly string[], options: ExecutorOptions) => Promise<void>;
 };

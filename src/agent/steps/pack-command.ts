@@ -1,14 +1,13 @@
 import { join } from 'node:path/posix';
-import type { RegistryCredential } from '../../wire/builds/agent-protocol.ts';
 import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts';
 import { parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import { parseApart } from '../parse-apart.ts';
 import { ProgramError } from '../program.ts';
-import { RunFailure } from '../run-failure.ts';
+import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
-import { credentialsFor } from './pack-credentials.ts';
+import { type PackAuth, packAuth } from './pack-auth.ts';
 import type { PackReport } from './pack-report.ts';
 import { type PackBuild, parsePackBuild } from './pack-words.ts';
 
@@ -79,20 +78,24 @@ export async function packCommand(
   const image = withRegistry(asked.image, own, room.registries);
   const tags = [image, ...asked.tags.map((tag) => withRegistry(tag, own, room.registries))];
   const folder = join(room.cell.folder, 'pack', step.id);
-  const mounts = await prepare(room, step, asked, { tags, folder, signal });
+  const builder = withTag(asked.builder);
+  const read = await runImages(room, asked, signal);
+  const auth = await packAuth(room, { pushed: tags, read }, signal);
+  const mounts = await prepare(room, step, asked, { auth, folder, signal });
   const flags = [
     ...['-app=/workspace', '-layers=/layers', '-platform=/platform', '-report=/layers/report.toml'],
     ...(asked.runImage === undefined ? [] : [`-run-image=${asked.runImage}`]),
     ...(asked.process === undefined ? [] : [`-process-type=${asked.process}`]),
     ...tags.slice(1).map((tag) => `-tag=${tag}`),
   ];
+  const began = room.clock.monotonicMs();
   try {
     await runContainer(
       room,
       { ...step, isDetached: false },
       {
         name: step.id,
-        image: withTag(asked.builder),
+        image: builder,
         entryPoint: '/bin/sh',
         arguments: ['-ec', script, 'sh', ...flags, image],
         env: ['SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:/berth/certificates'],
@@ -101,15 +104,38 @@ export async function packCommand(
         isPrivileged: false,
         network: step.network,
         mounts,
-        pulls: asked.pulls,
+        // It is there.
+        pulls: false,
       },
       signal,
     );
   } catch (cause) {
-    throw explained(cause, asked.builder);
+    signal.throwIfAborted();
+    throw explained(cause, asked.builder, isOver(auth, room.clock.monotonicMs() - began));
   }
   await note(room, step, { asked, tags, folder, signal });
   await room.cell.read(['rm', '-rf', '--', folder], { signal });
+}
+
+/** What the image may stand on: what was asked for, or what the builder tells, which is brought for that. */
+async function runImages(
+  { cell, executor, log }: RunRoom,
+  { builder, runImage, pulls }: PackBuild,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const image = withTag(builder);
+  if (pulls || (await executor.digestOf(image, signal)) === undefined) {
+    try {
+      await executor.pull(image, { output: log.output(), signal });
+    } catch (cause) {
+      signal.throwIfAborted();
+      throw new RunFailure(`cannot run the image ${image}: ${reasonOf(cause)}`, { cause });
+    }
+  }
+  if (runImage !== undefined) return [runImage];
+  const label = await executor.labelOf(image, 'io.buildpacks.builder.metadata', signal);
+  const told = label === undefined ? [] : await parseApart('builderMetadata', label, { cell, signal });
+  return told.length === 0 ? [builder] : told;
 }
 
 type Surroundings = { readonly folder: string; readonly signal: AbortSignal };
@@ -118,8 +144,8 @@ type Surroundings = { readonly folder: string; readonly signal: AbortSignal };
 async function prepare(
   { cell, workspace, order }: RunRoom,
   step: TaskStep,
-  { path, env, builder, runImage = builder }: PackBuild,
-  { tags, folder, signal }: Surroundings & { readonly tags: readonly string[] },
+  { path, env }: PackBuild,
+  { auth, folder, signal }: Surroundings & { readonly auth: PackAuth },
 ): Promise<ReadonlyMap<string, string>> {
   const written = path.startsWith('/') ? path : join(step.workingDirectory ?? '/workspace', path);
   const below = /^\/workspace(\/.*)?$/.exec(written)?.[1] ?? (written === '/workspace' ? '' : undefined);
@@ -141,7 +167,7 @@ async function prepare(
       signal,
     });
   for (const [name, value] of env) await write(`platform/env/${name}`, value);
-  await write('auth/registries', authOf(credentialsFor([...tags, builder, runImage], order.credentials)), '077');
+  await write('auth/registries', auth.text, '077');
   if (order.caCertificate !== undefined) await write('certificates/registry.crt', order.caCertificate);
   return new Map([
     ['/workspace', at('app')],
@@ -152,16 +178,11 @@ async function prepare(
   ]);
 }
 
-/** Source: buildpacks platform specification, "Registry Authentication". */
-function authOf(credentials: readonly RegistryCredential[]): string {
-  const headers = credentials.map(({ server, username, password }) => [
-    server,
-    `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`,
-  ]);
-  return JSON.stringify(Object.fromEntries(headers));
+function isOver({ lifetimeSeconds }: PackAuth, tookMs: number): boolean {
+  return lifetimeSeconds !== undefined && tookMs > lifetimeSeconds * 1_000;
 }
 
-function explained(cause: unknown, builder: string): unknown {
+function explained(cause: unknown, builder: string, isOver: boolean): unknown {
   if (!(cause instanceof ProgramError)) return cause;
   switch (cause.exitCode) {
     case missingLifecycle:
@@ -175,7 +196,11 @@ function explained(cause: unknown, builder: string): unknown {
         `the lifecycle of the builder ${builder} speaks none of the platform interfaces 0.3 to 0.15`,
       );
     default:
-      return cause;
+      if (!isOver) return cause;
+      return new RunFailure(
+        `${cause.message}; it took longer than the token that it was to push with is good for: let tokens live longer where the server runs (--token-lifetime)`,
+        { cause },
+      );
   }
 }
 
