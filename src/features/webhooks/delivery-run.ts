@@ -8,7 +8,7 @@ import { type AttemptResult, attempt } from './delivery-attempt.ts';
 import type { DeliveryPace } from './delivery-pace.ts';
 import { type Delivery, noteDeliveries, trimDeliveries } from './delivery-store.ts';
 import { type Notification, notificationsOf } from './notification.ts';
-import { retryDelayMs, retryForMicros } from './retry-plan.ts';
+import { isGivenUp, retryDelayMs } from './retry-plan.ts';
 import type { WebhookTarget } from './webhook.ts';
 import type { Message } from './webhook-message.ts';
 import {
@@ -59,8 +59,8 @@ type Group = { readonly notifications: readonly Notification[]; readonly end: We
 
 /**
  * Brings one webhook what it has not been told yet, in the order of the journal, as a job. It stops at the first request
- * that fails and is tried again later. Once the receiver has taken nothing for a day, events that are older than that become
- * dead letters one by one, and the next one has its turn.
+ * that fails and is tried again later. What is not taken within a day becomes a dead letter, and the next one has its turn;
+ * what was a day old before its turn came has an hour more, up to two days.
  */
 export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: JobRun): Promise<void> {
   const row = await findWebhook(parts.database.read, webhookUid);
@@ -169,8 +169,9 @@ class DeliveryRun {
     );
     const occurredAtMicros = Math.min(...notifications.map((each) => each.occurredAtMicros));
     if (!result.isDelivered && this.#failures === 0) this.#failingSinceMicros = clock.nowMicros();
-    const isOld = Math.max(occurredAtMicros, this.#failingSinceMicros) + retryForMicros < clock.nowMicros();
-    const state = result.isDelivered ? 'delivered' : isOld ? 'dead' : 'failing';
+    const standing = { occurredAtMicros, failingSinceMicros: this.#failingSinceMicros };
+    const refused = isGivenUp(standing, clock.nowMicros()) ? 'dead' : 'failing';
+    const state = result.isDelivered ? 'delivered' : refused;
     this.#unwritten.push({
       webhookUid: this.#uid,
       eventId: id,

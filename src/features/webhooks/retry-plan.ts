@@ -1,8 +1,13 @@
 const firstDelayMs = 1_000;
 const growth = 4;
 const longestDelayMs = 2 * 3_600_000;
-/** How long a receiver that takes nothing is asked again: then what is as old is a dead letter. */
-export const retryForMicros = 24 * 3_600 * 1_000_000;
+const hourMicros = 3_600 * 1_000_000;
+/** So long an event is sent again and again, whatever its receiver answers. */
+const retryForMicros = 24 * hourMicros;
+/** What waited so long behind others has a time of its own, so that a receiver that is away for a moment loses none of it. */
+const oldRetryForMicros = hourMicros;
+/** So late nothing is waited for any more: what a receiver always refuses must not keep it ever further behind. */
+const latestMicros = 48 * hourMicros;
 
 /**
  * How long to wait after so many failed attempts in a row: 1 s, 4 s, 16 s, ... to two hours, a fifth more or less so that
@@ -12,4 +17,14 @@ export function retryDelayMs(failures: number, share: number, retryAfterMs = 0):
   const delayMs = Math.min(firstDelayMs * growth ** Math.min(failures - 1, 20), longestDelayMs);
   const spread = delayMs * (0.8 + 0.4 * share);
   return Math.round(Math.max(spread, Math.min(retryAfterMs, longestDelayMs)));
+}
+
+/** Whether an event that was not taken becomes a dead letter; `failingSinceMicros` is when its receiver began to take nothing. */
+export function isGivenUp(
+  { occurredAtMicros, failingSinceMicros }: { readonly occurredAtMicros: number; readonly failingSinceMicros: number },
+  nowMicros: number,
+): boolean {
+  const ageMicros = nowMicros - occurredAtMicros;
+  if (ageMicros <= retryForMicros) return false;
+  return ageMicros > latestMicros || nowMicros - failingSinceMicros > oldRetryForMicros;
 }
