@@ -7,37 +7,34 @@ const maxHeadLength = 256;
  * Finds many secrets at once in a text that comes letter by letter, in time that grows with the text alone, however many they
  * are. Lines of a secret are secrets too, as programs print them one by one; of a long one its first 256 letters, and each
  * longer beginning. A state is a number: where one text stands; 0 before its first letter. Source: Aho and Corasick, 1975.
+ * Nothing is looked up by a hash: whoever chose the letters could choose its collisions.
  */
 export class SecretFinder {
-  /** By state: the one before its last letter, that letter, and how many letters led to it. */
-  readonly #parents: Int32Array;
+  /** By state, shorter ones first: its last letter, and how many letters led to it. */
   readonly #letters: Uint16Array;
   readonly #depths: Int32Array;
+  /** The first of the states after one more letter; they are in the order of that letter, up to the first of the next state. */
+  readonly #children: Int32Array;
   /** By state: where its end alone would stand, the longest such; and the length of the longest secret that ends here. */
   readonly #suffixes: Int32Array;
   readonly #found: Int32Array;
-  /** States by their parent and letter: a hash table with open addresses. */
-  readonly #table: Int32Array;
-  #count = 1;
 
   constructor(secrets: readonly string[]) {
     const texts = textsOf(secrets);
     const size = texts.reduce((sum, text) => sum + text.length, 1);
-    this.#parents = new Int32Array(size);
     this.#letters = new Uint16Array(size);
     this.#depths = new Int32Array(size);
+    this.#children = new Int32Array(size + 1);
     this.#suffixes = new Int32Array(size);
     this.#found = new Int32Array(size);
-    this.#table = new Int32Array(2 ** Math.ceil(Math.log2(size * 2)));
-    for (const text of texts) this.#add(text);
-    for (const state of this.#byDepth()) this.#link(state);
+    this.#build(texts);
   }
 
   /** Where the text stands after one more letter (UTF-16). */
   next(state: number, letter: number): number {
     for (let at = state; ; at = this.#suffixes[at] ?? 0) {
-      const found = this.#table[this.#slotOf(at, letter)] ?? 0;
-      if (found !== 0 || at === 0) return found;
+      const child = this.#childOf(at, letter);
+      if (child !== 0 || at === 0) return child;
     }
   }
 
@@ -51,64 +48,51 @@ export class SecretFinder {
     return this.#depths[state] ?? 0;
   }
 
-  #add(text: string): void {
-    let state = 0;
-    for (let at = 0; at < text.length; at += 1) {
-      const letter = text.charCodeAt(at);
-      const slot = this.#slotOf(state, letter);
-      const known = this.#table[slot] ?? 0;
-      state = known === 0 ? this.#make(slot, state, letter) : known;
+  /** The texts are sorted: those that begin as a state does are side by side, and one that ends there is the first of them. */
+  #build(texts: readonly string[]): void {
+    const starts = new Int32Array(this.#depths.length);
+    const ends = new Int32Array(this.#depths.length);
+    ends[0] = texts.length;
+    let count = 1;
+    for (let state = 0; state < count; state += 1) {
+      const depth = this.begunLength(state);
+      const end = ends[state] ?? 0;
+      let at = starts[state] ?? 0;
+      const isEnd = depth > 0 && texts[at]?.length === depth;
+      if (isEnd) at += 1;
+      this.#found[state] = isEnd || depth >= maxHeadLength ? depth : this.foundLength(this.#suffixes[state] ?? 0);
+      this.#children[state] = count;
+      while (at < end) {
+        const letter = texts[at]?.charCodeAt(depth) ?? 0;
+        starts[count] = at;
+        while (at < end && texts[at]?.charCodeAt(depth) === letter) at += 1;
+        ends[count] = at;
+        this.#letters[count] = letter;
+        this.#depths[count] = depth + 1;
+        // What it falls back to is shorter, so its children are known.
+        if (state !== 0) this.#suffixes[count] = this.next(this.#suffixes[state] ?? 0, letter);
+        count += 1;
+      }
     }
-    this.#found[state] = text.length;
+    this.#children[count] = count;
   }
 
-  #make(slot: number, parent: number, letter: number): number {
-    const state = this.#count;
-    this.#count += 1;
-    const depth = this.begunLength(parent) + 1;
-    this.#table[slot] = state;
-    this.#parents[state] = parent;
-    this.#letters[state] = letter;
-    this.#depths[state] = depth;
-    if (depth >= maxHeadLength) this.#found[state] = depth;
-    return state;
-  }
-
-  /** Those before it are linked. */
-  #link(state: number): void {
-    const parent = this.#parents[state] ?? 0;
-    if (parent !== 0) this.#suffixes[state] = this.next(this.#suffixes[parent] ?? 0, this.#letters[state] ?? 0);
-    if (this.#found[state] === 0) this.#found[state] = this.foundLength(this.#suffixes[state] ?? 0);
-  }
-
-  /** All but the first. Source: counting sort. */
-  #byDepth(): Int32Array {
-    const states = this.#depths.subarray(1, this.#count);
-    const starts = new Int32Array(states.reduce((most, depth) => Math.max(most, depth), 0) + 2);
-    for (const depth of states) starts[depth + 1] = (starts[depth + 1] ?? 0) + 1;
-    for (let depth = 1; depth < starts.length; depth += 1)
-      starts[depth] = (starts[depth] ?? 0) + (starts[depth - 1] ?? 0);
-    const sorted = new Int32Array(states.length);
-    states.forEach((depth, index) => {
-      const at = starts[depth] ?? 0;
-      sorted[at] = index + 1;
-      starts[depth] = at + 1;
-    });
-    return sorted;
-  }
-
-  /** Where the state after this letter is, or would be. */
-  #slotOf(parent: number, letter: number): number {
-    const mask = this.#table.length - 1;
-    const hash = Math.imul(Math.imul(parent, 0x9e3779b1) ^ Math.imul(letter + 1, 0x85ebca6b), 0xc2b2ae35);
-    for (let slot = (hash ^ (hash >>> 15)) & mask; ; slot = (slot + 1) & mask) {
-      const state = this.#table[slot] ?? 0;
-      if (state === 0 || (this.#parents[state] === parent && this.#letters[state] === letter)) return slot;
+  /** 0 for none. */
+  #childOf(state: number, letter: number): number {
+    const end = this.#children[state + 1] ?? 0;
+    let low = this.#children[state] ?? 0;
+    let high = end;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#letters[middle] ?? 0) < letter) low = middle + 1;
+      else high = middle;
     }
+    return low < end && this.#letters[low] === letter ? low : 0;
   }
 }
 
+/** In the order of their letters. */
 function textsOf(secrets: readonly string[]): readonly string[] {
   const lines = secrets.flatMap((secret) => [secret, ...secret.split(/\r?\n/)]).map((text) => text.trim());
-  return [...new Set(lines)].filter((text) => text.length >= minSecretLength);
+  return [...new Set(lines)].filter((text) => text.length >= minSecretLength).toSorted();
 }
