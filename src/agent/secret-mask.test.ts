@@ -83,6 +83,11 @@ test('nobody makes it slow who chooses letters by where a table with known facto
   const tookMs = cpuMsOf(() => void new SecretFinder([secret]));
   assert.ok(tookMs < 500, `${tookMs} ms`);
 });
+test('many secrets that all begin with another letter take no longer than others', () => {
+  const secrets = Array.from({ length: 50_000 }, (_each, at) => String.fromCharCode(at + 500).repeat(5));
+  const tookMs = cpuMsOf(() => new SecretMask(new SecretFinder(secrets)).add(secrets.join('')));
+  assert.ok(tookMs < 1_000, `${tookMs} ms`);
+});
 
 /** Letters whose states share one part in a thousand of a table, by factors that were once those of the finder. */
 function crowdedLetters(length: number): string {
@@ -98,35 +103,6 @@ function crowdedLetters(length: number): string {
   });
   return letters.join('');
 }
-for (const [label, secrets] of [
-  ['of letters that meet in a table of hashes', [collidingLetters(32_000)]],
-  [
-    'that all begin with another letter',
-    Array.from({ length: 50_000 }, (_each, at) => String.fromCharCode(at + 500).repeat(5)),
-  ],
-] as const) {
-  test(`the time to learn secrets ${label} grows with their length alone`, () => {
-    const text = secrets.join('').slice(0, 100_000);
-    const tookMs = cpuMsOf(() => new SecretMask(new SecretFinder(secrets)).add(text));
-    assert.ok(tookMs < 400, `${tookMs} ms`);
-  });
-}
-
-/** Each is chosen so that it and how many are before it have a hash in one narrow range, of a function that was used once. */
-function collidingLetters(count: number): string {
-  const mask = 2 ** Math.ceil(Math.log2((count + 1) * 2)) - 1;
-  const slotOf = (before: number, letter: number) => {
-    const hash = Math.imul(Math.imul(before, 0x9e3779b1) ^ Math.imul(letter + 1, 0x85ebca6b), 0xc2b2ae35);
-    return (hash ^ (hash >>> 15)) & mask;
-  };
-  const letterAfter = (before: number) => {
-    let letter = 0x3000;
-    while (letter < 0xd7ff && slotOf(before, letter) >= 64) letter += 1;
-    return String.fromCharCode(letter);
-  };
-  return Array.from({ length: count }, (_each, at) => letterAfter(at)).join('');
-}
-
 /** Letters a and b by a linear congruence: the same ones each time. */
 function lettersOf(seed: number): (length: number) => string {
   let state = seed;
