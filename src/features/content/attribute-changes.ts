@@ -19,6 +19,9 @@ export type AttributeChange = { readonly [name in AttributeName]?: boolean | und
 
 export type ManifestChange = AttributeChange & { readonly quarantine?: QuarantineChange };
 
+/** The journal keeps what it is told: a manifest may have any number of tags, and is spoken of often. */
+const mostTagsTold = 1_000;
+
 type Work = (change: Change & { readonly repositoryUid: string }, event: EventOf) => Promise<void>;
 
 /**
@@ -96,6 +99,7 @@ export class AttributeChanges {
         .where('repository_uid', '=', repositoryUid)
         .where('digest', '=', digest)
         .orderBy('name')
+        .limit(mostTagsTold)
         .select('name')
         .execute();
       // Whoever is told of what a scanner says is told of what, as of a push.

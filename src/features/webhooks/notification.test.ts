@@ -4,6 +4,7 @@ import { acrApp } from '../../../test/support/acr-app.ts';
 import { testRegion } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { descriptorOf, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
+import type { Database } from '../../platform/database/database.ts';
 import { type JournalEvent, streamOf } from '../../platform/journal/journal.ts';
 import { notificationsOf } from './notification.ts';
 import { cloudEvent, messageOf, subjectOf } from './webhook-message.ts';
@@ -68,6 +69,14 @@ test('a chart that is deleted is one deletion, and a chart for each of its tags'
   assert.equal(new Set(told.map(({ id }) => id)).size, 3);
 });
 
+test('what is deleted when its tags are gone is no chart: the versions of its name stay', () => {
+  const told = notificationsOf(event('manifest.deleted', { ...chart, tags: [] }));
+  assert.deepEqual(
+    told.map(({ action }) => action),
+    ['delete'],
+  );
+});
+
 test('a signature of a chart is no chart', () => {
   const artifactType = 'application/vnd.cncf.notary.signature';
   const told = notificationsOf(event('manifest.pushed', { ...chart, artifactType, subject: 'sha256:01' }));
@@ -78,9 +87,11 @@ test('a signature of a chart is no chart', () => {
 });
 
 forEachDatabase((_, open) => {
+  let database: Database;
   let registry: Awaited<ReturnType<typeof acrApp>>;
   before(async () => {
-    registry = await acrApp(await open());
+    database = await open();
+    registry = await acrApp(database);
   });
   after(() => registry.close());
 
@@ -149,5 +160,22 @@ forEachDatabase((_, open) => {
         },
       },
     });
+  });
+
+  test('of a manifest with very many tags a scan names a thousand', async () => {
+    const digest = await push('many', 'application/vnd.oci.image.config.v1+json');
+    await database.transaction(async (tx) => {
+      const query = tx.selectFrom('tags').where('digest', '=', digest).selectAll();
+      const row = await query.executeTakeFirstOrThrow();
+      const names = Array.from({ length: 1_200 }, (_each, index) => `v${index}`);
+      for (let at = 0; at < names.length; at += 100)
+        await tx
+          .insertInto('tags')
+          .values(names.slice(at, at + 100).map((name) => ({ ...row, name })))
+          .execute();
+    });
+    await send('PATCH', `/acr/v1/many/_manifests/${digest}`, JSON.stringify({ quarantineState: 'Failed' }));
+    const scan = (await told()).findLast(({ action }) => action === 'scan_completed');
+    assert.deepEqual([scan?.target.repository, scan?.scopeTags.length], ['many', 1_000]);
   });
 });

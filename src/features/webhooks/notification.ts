@@ -79,7 +79,11 @@ const toldBy: Readonly<Record<string, (data: Data) => readonly Told[]>> = {
       // Helm pushes by digest first; the tag is the version, without which there is no chart.
       ...(isChart(data) && tag !== undefined ? (['chart_push'] as const) : []),
     ]),
-  'manifest.deleted': (data) => [{ action: 'delete' }, ...(isChart(data) ? eachTag(data, () => ['chart_delete']) : [])],
+  'manifest.deleted': (data) => [
+    { action: 'delete' },
+    // Without a tag it was no version of a chart any more: another push took its place.
+    ...(isChart(data) ? data.tags.map((tag) => ({ action: 'chart_delete', tag }) as const) : []),
+  ],
   'manifest.restored': (data) => eachTag(data, () => ['restore']),
   'manifest.replicated': (data) => eachTag(data, () => ['push', 'replicated']),
   // That somebody has still to look at it is no result.
