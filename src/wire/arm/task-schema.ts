@@ -84,6 +84,11 @@ const sourceTriggerSchema = z.object({
 });
 export type SourceTrigger = z.infer<typeof sourceTriggerSchema>;
 
+function hasNoCredentials(address: string): boolean {
+  const url = URL.parse(address);
+  return url === null || (url.username === '' && url.password === '');
+}
+
 const baseImageTriggerSchema = z.object({
   name: triggerName,
   status: status.default('Enabled'),
@@ -91,6 +96,10 @@ const baseImageTriggerSchema = z.object({
   updateTriggerEndpoint: z
     .url({ protocol: /^https?$/, error: 'an address that begins with http:// or https:// is needed' })
     .max(4_000)
+    .refine(
+      hasNoCredentials,
+      'an address cannot hold a user name and password: what is secret goes into its path or query',
+    )
     .nullish(),
   updateTriggerPayloadType: word('Default', 'Token').nullish(),
 });

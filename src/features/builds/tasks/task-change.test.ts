@@ -301,6 +301,12 @@ forEachDatabase((_, open) => {
     await refused('bad1-task', { ...artifact, trigger: { sourceTriggers: [source] } }, /git repository/);
     const called = { name: 'base', updateTriggerEndpoint: 'ftp://hooks.example/key' };
     await refused('bad1-task', sampleTask('app', { trigger: { baseImageTrigger: called } }), /http:\/\/ or https/);
+    const signedIn = { name: 'base', updateTriggerEndpoint: 'https://user:secret@hooks.example/' };
+    await refused(
+      'bad1-task',
+      sampleTask('app', { trigger: { baseImageTrigger: signedIn } }),
+      /cannot hold a user name/,
+    );
     await refused('bad1-task', sampleTask('app', { logTemplate: 'logs:{{.Run.ID}}' }), /leave the log template out/);
     await refused('bad1-task', sampleTask('app', { agentPoolName: 'nowhere' }), /no agent pool 'nowhere'/);
     await refused('bad', sampleTask('app'), /5 to 50/);
