@@ -33,7 +33,6 @@ export function composeTasks(
   const callingKinds: readonly JobKind[] = [
     gitPollJob({ ...parts, gitSources, gitPollMs: settings.gitPollInterval }),
     basePollJob({ ...parts, baseImages, baseImagePollMs: settings.baseImagePollInterval }),
-    baseUpdateCallKind(parts),
     providerHooksKind({ ...parts, hookOrigin }),
   ];
   return {
@@ -42,6 +41,8 @@ export function composeTasks(
     hookOrigin,
     jobKinds: [timersJob(parts)],
     callingKinds,
+    /** Endpoints of tasks may all be slow: they want a runner of their own too. */
+    endpointKinds: [baseUpdateCallKind(parts)],
     follow: async (signal: AbortSignal) => {
       const works = [timersWork, gitPollWork, basePollWork];
       await Promise.all([triggers.follow(signal), watchDueWork({ ...data, jobs }, works, signal)]);

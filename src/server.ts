@@ -50,6 +50,7 @@ const stopGraceMs = 30_000;
 
 /** Receivers that are called at the same time; each may take its time. */
 const deliveriesAtOnce = 256;
+const endpointsAtOnce = 64;
 
 /** Who runs the server, for the lines people read. */
 export type Program = {
@@ -229,11 +230,14 @@ function startWebhooks(
   followUntilClosed((signal) => webhooks.follow(signal), opened);
 }
 
-/** Other hosts are waited for in a runner of their own. */
+/** Other hosts are waited for in a runner of their own, and endpoints of tasks in another: deaf ones keep no look at a host waiting. */
 function startTasks(tasks: Tasks, { database, log }: Data, opened: AsyncDisposableStack): void {
   const calls = createJobs({ database, clock, ids, log });
   calls.start(tasks.callingKinds);
   opened.defer(() => calls.stop());
+  const endpoints = createJobs({ database, clock, ids, log, concurrency: endpointsAtOnce });
+  endpoints.start(tasks.endpointKinds);
+  opened.defer(() => endpoints.stop());
   followUntilClosed(tasks.follow, opened);
 }
 
