@@ -10,6 +10,7 @@ import { digestOf } from '../../core/digest.ts';
 import { parseTag } from '../../core/reference.ts';
 import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
+import { streamOf } from '../../platform/journal/journal.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { FoundContent } from './found-content.ts';
 import { Inventory } from './inventory.ts';
@@ -93,6 +94,32 @@ forEachDatabase((_name, open) => {
     await inventory.bringUpToDate(job);
     assert.equal((await Array.fromAsync(notes.list(`${other}`))).length, 0);
     assert.equal((await Array.fromAsync(notes.list(`${of}`))).length, 1);
+  });
+
+  test('the notes of a registry that another process told of leave when it is gone', async () => {
+    const { bench, notes, inventoryOn } = await openBench();
+    const [one, other] = [inventoryOn(notes), inventoryOn(notes)];
+    await one.bringUpToDate(job);
+    await bench.database.transaction(async (tx) => {
+      const row = await tx
+        .selectFrom('registries')
+        .where('uid', '=', bench.otherUid)
+        .selectAll()
+        .executeTakeFirstOrThrow();
+      const name = { uid: 'short', name: 'short', name_key: 'short' };
+      await tx
+        .insertInto('registries')
+        .values({ ...row, ...name })
+        .execute();
+      const head = { stream: streamOf('short', testRegion), incarnation: 'i', seq: 1, hash: '', changed_at: 1 };
+      await tx.insertInto('journal_heads').values(head).execute();
+    });
+    await other.bringUpToDate(job);
+    const kept = async () => (await Array.fromAsync(notes.list('inventory.short'))).length;
+    assert.equal(await kept(), 1);
+    await bench.database.transaction((tx) => tx.deleteFrom('registries').where('uid', '=', 'short').execute());
+    await one.bringUpToDate(job);
+    assert.equal(await kept(), 0);
   });
 
   test('another SKU is in the store with the next run, whichever process does it', async () => {

@@ -3,7 +3,7 @@ import type { NoteEntry, StoreNotes } from '../../platform/blob-store/store-note
 import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
-import { type Journal, streamOf } from '../../platform/journal/journal.ts';
+import { type Journal, registryUidOf, streamOf } from '../../platform/journal/journal.ts';
 import { type InventoryLine, packLines } from './inventory-line.ts';
 import { type InventoryNote, type InventorySku, inventoryName } from './inventory-name.ts';
 import { everyLine, touchedLines } from './inventory-rows.ts';
@@ -59,6 +59,8 @@ export class Inventory {
   readonly #parts: InventoryParts;
   /** How each registry stood when this process last came to its end: what stands so still is not asked of the store. */
   readonly #done = new Map<string, Standing>();
+  /** Registries that are gone, whose notes this process has looked for: another may have told of them and end before it removes those. */
+  readonly #gone = new Set<string>();
   /** When all of the store was looked at last, and how many names there were. */
   #looked = { atMs: Number.NEGATIVE_INFINITY, names: 0 };
 
@@ -71,17 +73,23 @@ export class Inventory {
   }
 
   async bringUpToDate(job: Run): Promise<void> {
-    const standings = new Map((await this.#standings()).map((standing) => [standing.uid, standing]));
-    const uids = new Set([...standings.keys(), ...this.#done.keys()]);
-    const changed = [...uids].filter((uid) => !isDeepStrictEqual(this.#done.get(uid), standings.get(uid)));
+    const { standings, gone } = await this.#standings();
+    const left = gone.filter((uid) => !this.#gone.has(uid));
+    const uids = new Set([...standings.keys(), ...this.#done.keys(), ...left]);
+    const changed = [...uids].filter(
+      (uid) => left.includes(uid) || !isDeepStrictEqual(this.#done.get(uid), standings.get(uid)),
+    );
     const kept = await this.#kept(changed, uids);
     for (const [uid, streams] of kept) {
       if (job.signal.aborted) return;
       const standing = standings.get(uid);
       if (standing === undefined) await this.#remove(notesOf(streams));
       else await this.#follow(standing, streams, job);
-      if (standing === undefined) this.#done.delete(uid);
-      else this.#done.set(uid, standing);
+      if (standing !== undefined) this.#done.set(uid, standing);
+      else {
+        this.#done.delete(uid);
+        this.#gone.add(uid);
+      }
     }
   }
 
@@ -96,8 +104,11 @@ export class Inventory {
     return new Map([...[...all].map((uid) => [uid, []] as const), ...kept]);
   }
 
-  /** Every registry, and where its stream stands. */
-  async #standings(): Promise<Standing[]> {
+  /** Every registry by its uid, and where its stream stands; and the uids of those that have had a stream. */
+  async #standings(): Promise<{
+    readonly standings: ReadonlyMap<string, Standing>;
+    readonly gone: readonly string[];
+  }> {
     const { database, region } = this.#parts;
     const registries = await database.read
       .selectFrom('registries')
@@ -106,13 +117,16 @@ export class Inventory {
       .execute();
     const heads = await database.read.selectFrom('journal_heads').select(['stream', 'incarnation', 'seq']).execute();
     const byStream = new Map(heads.map((head) => [head.stream, head]));
-    return registries.map((registry) => {
+    const standings = new Map<string, Standing>();
+    for (const registry of registries) {
       const { incarnation, seq } = byStream.get(streamOf(registry.uid, region)) ?? {
         incarnation: noIncarnation,
         seq: 0,
       };
-      return { ...registry, incarnation, seq };
-    });
+      standings.set(registry.uid, { ...registry, incarnation, seq });
+    }
+    const had = heads.flatMap(({ stream }) => registryUidOf(stream) ?? []);
+    return { standings, gone: had.filter((uid) => !standings.has(uid)) };
   }
 
   async #follow(standing: Standing, kept: readonly KeptStream[], job: Run): Promise<void> {

@@ -42,6 +42,11 @@ export function streamOf(registryUid: string, region: string): string {
   return `registry/${registryUid}/${region}`;
 }
 
+/** Undefined for streams of tenants. */
+export function registryUidOf(stream: string): string | undefined {
+  return /^registry\/([^/]+)\//.exec(stream)?.[1];
+}
+
 export function tenantStreamOf(tenantUid: string): string {
   return `tenant/${tenantUid}`;
 }
