@@ -40,8 +40,10 @@ export function createRunBuiltIn(parts: BuiltInParts): RunBuiltIn {
   };
 }
 
-function refusalOf(words: readonly string[]): string {
+/** Why a command is not done, without its options: one may be a password. */
+export function refusalOf(words: readonly string[]): string {
+  const [verb = ''] = words.slice(1);
   const done = commands.map(({ verbs }) => `acr ${verbs.join(' ')}`).join(', ');
-  const asked = words.slice(0, 3).join(' ').slice(0, 200);
-  return `'${asked}' is not done in a step: ${refused.get(words[1] ?? '') ?? `of acr this server does ${done}`}`;
+  const asked = (verb.startsWith('-') ? words.slice(0, 1) : words.slice(0, 2)).join(' ').slice(0, 200);
+  return `'${asked}' is not done in a step: ${refused.get(verb) ?? `of acr this server does ${done}`}`;
 }
