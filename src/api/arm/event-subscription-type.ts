@@ -60,7 +60,7 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
       }
       const { uid, properties, ...desired } = resource;
       const sealed = sealProperties(parts, uid, properties, previous?.properties);
-      const agreed = previous?.properties.agreed;
+      const agreed = previous?.properties.agreed ?? (previous && earlierAgreementOf(previous));
       return { ...desired, properties: agreed === undefined ? sealed : { ...sealed, agreed } };
     },
     apply: async ({ tx }, { resource, previous }) => {
@@ -125,6 +125,11 @@ async function write(tx: Transaction, resource: Resource, registryUid: string, i
 /** Whether this endpoint has agreed to be told in this form: it is not asked again. */
 function hasAgreed(resource: Resource): boolean {
   return resource.properties.agreed === agreementOf(resource);
+}
+
+/** Before it was written down to what, an endpoint whose subscription was good had agreed to it. */
+function earlierAgreementOf(previous: Resource): string | undefined {
+  return previous.state === 'Succeeded' ? agreementOf(previous) : undefined;
 }
 
 function agreementOf(resource: Resource): string {
