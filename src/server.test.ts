@@ -132,6 +132,8 @@ test('metrics are for callers on this machine only', async () => {
   assert.match(metrics.body, /berth_http_request_seconds_count\{method="GET",route="\/v2\/",status="401"\}/);
   assert.equal((await ask('/metrics', { headers: { host: registryHost() } })).status, 404);
   assert.equal((await ask('/metrics', { headers: { 'x-forwarded-for': '192.0.2.1' } })).status, 404);
+  const asBuilds = { family: 4, localAddress: '127.0.0.2' };
+  assert.equal((await ask('/metrics', asBuilds)).status, 404);
 });
 
 test('headers beyond 16 KiB and requests that are none get an answer in our form', async () => {

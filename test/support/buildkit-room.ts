@@ -4,7 +4,7 @@ import { createBuildah } from '../../src/agent/executors/buildah.ts';
 import { type BuildKitSettings, withBuildKit } from '../../src/agent/executors/buildkit.ts';
 import type { Cell } from '../../src/agent/executors/cell.ts';
 import type { Executor, ExecutorOptions, ImageBuild } from '../../src/agent/executors/executor.ts';
-import { createRelay } from '../../src/agent/executors/outbound-proxy.ts';
+import { createRelay } from '../../src/agent/executors/relay.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
 import { RunLog } from '../../src/agent/run-log.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';

@@ -3,7 +3,6 @@ import { connect, type Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 import { createNameLookup } from './name-lookup.ts';
 import { type ProxyRules, resolveTarget } from './proxy-target.ts';
-import { joinSockets } from './user-cell.ts';
 
 const connectTimeoutMs = 10_000;
 /** Of one cell at a time: each takes a descriptor of the agent's, which the cell's limits do not count. */
@@ -35,14 +34,6 @@ export function createOutboundProxy(rules: ProxyRules): (connection: Socket) => 
   return (connection) => {
     connection.on('error', () => connection.destroy());
     server.emit('connection', connection);
-    connection.resume();
-  };
-}
-
-/** Carries connections of a cell to one address outside, whatever they say. */
-export function createRelay(target: { readonly host: string; readonly port: number }): (connection: Socket) => void {
-  return (connection) => {
-    joinSockets(connection, connect({ ...target, timeout: 0 }));
     connection.resume();
   };
 }
