@@ -33,6 +33,11 @@ export type QuickBuildInput = {
   readonly now: Date;
 };
 
+/** Whether any text of a quick build is more than itself. */
+export function hasTemplates({ imageNames, dockerFile, target = '', arguments: given }: DockerBuild): boolean {
+  return [...imageNames, dockerFile, target, ...given.map(({ value }) => value)].some((text) => text.includes('{{'));
+}
+
 /** A quick build as a task of two steps: build, then push. Its texts are templates. Throws TaskError. Source: ACR tasks, 1.5. */
 export function taskOfBuild({ work, run, platforms, now }: QuickBuildInput): Task {
   const fill = runTextRenderer(run, now);

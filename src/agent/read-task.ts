@@ -5,6 +5,7 @@ import { withoutSecrets } from './context/location.ts';
 import type { Cell } from './executors/cell.ts';
 import { parseApart } from './parse-apart.ts';
 import type { TaskRead } from './parsers.ts';
+import { hasTemplates, taskOfBuild } from './quick-build.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
 
@@ -28,8 +29,10 @@ export async function readTask(order: RunOrder, around: TaskSurroundings): Promi
   const { work } = order;
   const { run, now, sharedVolume, log } = around;
   if (work.kind === 'dockerBuild') {
-    const { platforms } = order;
-    return { task: await parseApart('quickBuild', { work, run, platforms, now }, around), aliases: new Map() };
+    const input = { work, run, platforms: order.platforms, now };
+    // Most have none, and a program of its own costs what the rest of a small build does.
+    const task = hasTemplates(work) ? await parseApart('quickBuild', input, around) : taskOfBuild(input);
+    return { task, aliases: new Map() };
   }
   const file = (name: string) => workspaceFile(around, name);
   const text = work.kind === 'fileTask' ? await file(work.taskFile) : work.content;
