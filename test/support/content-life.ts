@@ -27,6 +27,8 @@ export type LifeParts = {
   /** They take turns, and work at the same time. */
   readonly processes: readonly [ContentProcess, ...ContentProcess[]];
   readonly clock: HeldClock;
+  /** What upkeep has taken, of all lives. */
+  readonly taken: step.Taken;
 };
 
 const me = fullAuthority();
@@ -70,14 +72,17 @@ export class ContentLife {
     }
   }
 
-  /** Answers how many steps that were. */
+  /** Answers how many steps that were: some need what is not there. */
   async #together(count: number): Promise<number> {
+    // What upkeep looks at is due after days, so they pass often.
+    if (this.#random.below(2) === 0) this.#parts.clock.advance(this.#random.below(4 * 24) * 3_600_000 + 1);
     const moment = {
       place: this.#place,
       tenantUid: this.#parts.bench.tenantUid,
       nowMs: this.#nowMs,
       model: this.#model,
       isAlone: count === 1,
+      taken: this.#parts.taken,
     };
     const steps = Array.from({ length: count }, () => this.#planned(moment)).flatMap((each) => each ?? []);
     // Rules are those of the registry: two who set them at once would run each other's.
@@ -98,12 +103,12 @@ export class ContentLife {
       `no order of what was done leaves what is there.\nBefore: ${before.lines().join('\n')}\nDone: ${namesOf(moves)}\nThere: ${seen.join('\n')}`,
     );
     this.#model = end;
-    return count;
+    return chosen.length;
   }
 
-  /** Undefined where the step needs what is not there; time goes on instead, or nothing happens. */
+  /** Undefined where the step needs what is not there. */
   #planned(moment: step.LifeMoment): step.LifeStep | undefined {
-    const dice = this.#random.below(23);
+    const dice = this.#random.below(24);
     const live = this.#anyLive();
     const known = this.#random.pick([...this.#model.known.values()]);
     if (dice < 5) return step.pushStep(moment, this.#image(), this.#anyTag());
@@ -112,17 +117,15 @@ export class ContentLife {
     if (dice < 11) return step.untagStep(moment, this.#random.pick(tags) ?? '');
     if (dice < 13) return live && step.removeStep(moment, live.manifest.digest);
     if (dice === 13) return live && step.lockStep(moment, live.manifest.digest);
-    if (dice === 14) return step.retainStep(moment);
-    if (dice === 15) return known && step.restoreStep(moment, known.manifest.digest, this.#anyTag());
-    if (dice === 16) return step.expireStep(moment);
-    if (dice === 17) return step.purgeStep(moment);
-    if (dice === 18)
+    if (dice < 16) return step.retainStep(moment);
+    if (dice === 16) return known && step.restoreStep(moment, known.manifest.digest, this.#anyTag());
+    if (dice < 19) return step.expireStep(moment);
+    if (dice === 19) return step.purgeStep(moment);
+    if (dice === 20)
       return step.lifecycleStep(moment, { last: 1 + this.#random.below(3), days: this.#random.below(3) });
-    if (dice === 19) return live && this.#sign(moment, live);
-    if (dice === 20) return step.collectStep();
-    if (dice === 21) return known && step.pullStep(moment, known);
-    if (moment.isAlone) this.#parts.clock.advance(this.#random.below(4 * 24) * 3_600_000 + 1);
-    return undefined;
+    if (dice === 21) return live && this.#sign(moment, live);
+    if (dice === 22) return step.collectStep();
+    return known && step.pullStep(moment, known);
   }
 
   get #nowMs(): number {

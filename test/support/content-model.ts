@@ -134,6 +134,11 @@ export class RepositoryModel {
     return [...parts];
   }
 
+  /** Whether all that it lists is served. */
+  isWhole(digest: string): boolean {
+    return this.known.get(digest)?.children.every((child) => this.live.has(child)) === true;
+  }
+
   /** One that is served stays as it is. False where it is not kept either. */
   putBack(digest: string): boolean {
     if (this.live.has(digest)) return true;

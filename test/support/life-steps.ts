@@ -36,7 +36,11 @@ export type LifeMoment = {
   readonly model: RepositoryModel;
   /** Whether nothing happens beside it. */
   readonly isAlone: boolean;
+  readonly taken: Taken;
 };
+
+/** How many manifests each kind of upkeep took. */
+export type Taken = { retention: number; expiry: number; purge: number };
 
 const me = fullAuthority();
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -110,13 +114,13 @@ export function lockStep({ place, model }: LifeMoment, digest: string): LifeStep
 }
 
 /** The policy for manifests without a tag. */
-export function retainStep({ model, nowMs }: LifeMoment): LifeStep {
+export function retainStep({ model, nowMs, taken }: LifeMoment): LifeStep {
   const due = model.due(nowMs);
   return {
     name: 'retention',
     act: async (process) => {
       const parts = { ...process, log: quietLog, deletions: deletionsOf(process) };
-      await deleteUntagged({ ...parts, authority: ownAuthority('retention policy') }, job);
+      taken.retention += await deleteUntagged({ ...parts, authority: ownAuthority('retention policy') }, job);
       const settles = due.map(([digest, sinceMs]) => (later: RepositoryModel) => {
         later.retain(digest, sinceMs, nowMs);
         return true;
@@ -139,13 +143,13 @@ export function restoreStep({ place, nowMs }: LifeMoment, digest: string, tag: s
 }
 
 /** The end of what was deleted and kept. */
-export function expireStep({ model, nowMs }: LifeMoment): LifeStep {
+export function expireStep({ model, nowMs, taken }: LifeMoment): LifeStep {
   const past = model.past(nowMs);
   return {
     name: 'expiry',
     act: async (process) => {
       const authority = ownAuthority('soft delete policy');
-      await expireDeleted({ ...process, log: quietLog, region: testRegion, authority }, job);
+      taken.expiry += await expireDeleted({ ...process, log: quietLog, region: testRegion, authority }, job);
       const drops = past.map(([digest, atMs]) => ({ kept }: RepositoryModel) => {
         if (kept.get(digest) === atMs) kept.delete(digest);
         return true;
@@ -160,7 +164,7 @@ export function expireStep({ model, nowMs }: LifeMoment): LifeStep {
 }
 
 /** What a purge takes is its own test's matter; the model follows what it says, which has to be allowed at that moment. */
-export function purgeStep({ place, nowMs }: LifeMoment): LifeStep {
+export function purgeStep({ place, nowMs, taken }: LifeMoment): LifeStep {
   return {
     name: 'purge',
     act: async (process) => {
@@ -174,12 +178,13 @@ export function purgeStep({ place, nowMs }: LifeMoment): LifeStep {
         isDryRun: false,
         signal: job.signal,
       });
-      const taken = (await Array.fromAsync(items)).filter(
+      const gone = (await Array.fromAsync(items)).filter(
         ({ outcome, repository, tag }) => outcome === 'deleted' && repository === place.repository && tag === undefined,
       );
+      taken.purge += gone.length;
       return inOrder(
-        `purge of ${taken.map(({ digest }) => digest).join()}`,
-        taken.map(
+        `purge of ${gone.map(({ digest }) => digest).join()}`,
+        gone.map(
           ({ digest }) =>
             (model) =>
               take(model, digest, nowMs),

@@ -27,7 +27,8 @@ export function restoreMoves(asked: Asked, outcome: string): Move {
           return putItself;
         });
   const putItself = move('itself', (model) => {
-    if (!model.putBack(asked.digest)) return failed();
+    if (!canPutBack(model, asked.digest)) return failed();
+    model.putBack(asked.digest);
     model.settle(asked.digest, asked.tag, asked.nowMs);
     return lookForReferrers([asked.digest]);
   });
@@ -50,16 +51,31 @@ export function restoreMoves(asked: Asked, outcome: string): Move {
       );
     });
   const putSignature = ({ tag, digest }: { readonly tag: string; readonly digest: string }, next: Move): Move =>
-    move(`signature ${tag} ${digest} then ${next.name}`, (model) => {
-      const parts = model.keptParts(digest);
-      return move(`put back ${[...parts, tag, digest].join()}`, (later) => {
-        for (const part of parts) later.putBack(part);
-        if (isTaken(later, tag, digest) || !later.putBack(digest)) return next;
-        later.settle(digest, tag, asked.nowMs);
-        return next;
-      });
+    move(`signature ${tag} ${digest} then ${next.name}`, (model) =>
+      putSignatureParts({ tag, digest }, model.keptParts(digest), next),
+    );
+  const putSignatureParts = (
+    { tag, digest }: { readonly tag: string; readonly digest: string },
+    parts: readonly string[],
+    next: Move,
+  ): Move => {
+    const itself = move(`put back ${tag} ${digest} then ${next.name}`, (model) => {
+      if (isTaken(model, tag, digest) || !canPutBack(model, digest)) return next;
+      model.putBack(digest);
+      model.settle(digest, tag, asked.nowMs);
+      return next;
     });
+    if (parts.length === 0) return itself;
+    return move(`put back ${parts.join()} then ${itself.name}`, (model) => {
+      for (const part of parts) model.putBack(part);
+      return itself;
+    });
+  };
   return look;
+}
+
+function canPutBack(model: RepositoryModel, digest: string): boolean {
+  return model.live.has(digest) || (model.kept.has(digest) && model.isWhole(digest));
 }
 
 function isTaken(model: RepositoryModel, tag: string, digest: string): boolean {

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { ContentLife, type LifeParts } from '../../../test/support/content-life.ts';
@@ -18,7 +19,12 @@ forEachDatabase((kind, open) => {
   before(async () => {
     const clock = new HeldClock(Date.now() * 1000);
     bench = await contentBench(open, { clock });
-    parts = { bench, clock, processes: [bench.here, await bench.another()] };
+    parts = {
+      bench,
+      clock,
+      processes: [bench.here, await bench.another()],
+      taken: { retention: 0, expiry: 0, purge: 0 },
+    };
   });
   after(() => bench.folder.remove());
 
@@ -33,4 +39,11 @@ forEachDatabase((kind, open) => {
           await new ContentLife(parts, { seed, keepsDeleted, atOnce }).run();
       });
     }
+
+  // A few lives may be without.
+  if (count >= counts.sqlite)
+    test('the lives gave retention, expiry and purge something to do', (t) => {
+      t.diagnostic(JSON.stringify(parts.taken));
+      for (const [what, taken] of Object.entries(parts.taken)) assert(taken > 0, what);
+    });
 });
