@@ -3,10 +3,9 @@ import { BerthError } from '../../core/errors.ts';
 import type { Reference } from '../../core/reference.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import { deletionLocks } from './attributes.ts';
+import { leavingFamily } from './leaving-family.ts';
 import { locate } from './locate.ts';
 import type { Place } from './place.ts';
-import { withSignatures } from './signature-seeds.ts';
 import { type StorageLimits, storageLimitOf } from './storage-use.ts';
 
 export type UsageReportsParts = { readonly database: Database; readonly storageLimits?: StorageLimits };
@@ -72,10 +71,10 @@ export class UsageReports {
       const { kind: _, ...named } = reference;
       throw new BerthError('manifestUnknown', { repository: place.repository, ...named });
     }
-    const seeds = await withSignatures(this.#queries, uid, digest);
+    const leaving = await leavingFamily(this.#queries, uid, digest);
     return await this.#usage(place, authority, {
       repositoryUid: uid,
-      chosen: withReferrers(this.#parts.database.kind, uid, seeds),
+      chosen: theseOf(this.#parts.database.kind, uid, leaving),
     });
   }
 
@@ -99,7 +98,7 @@ export class UsageReports {
       manifestBytes: number;
       blobBytes: number;
       sharedBytes: number;
-    }>`with recursive chosen (digest) as (${chosen}),
+    }>`with chosen (digest) as (${chosen}),
       used as (
         select u.size, case when ${seesAll ? isElsewhere : sql`1 = 0`} then 1 else 0 end as is_shared
         from referenced_blobs u
@@ -146,19 +145,12 @@ function requireWholeRegistry(authority: Authority): void {
   if (authority.visible().kind !== 'all') throw new BerthError('denied', missing);
 }
 
-/** Manifests and what goes with them: the rule of `Deletion.referrers`, but for cosign's tags. */
-function withReferrers(kind: Database['kind'], repositoryUid: string, seeds: readonly string[]): Expression<string> {
+function theseOf(kind: Database['kind'], repositoryUid: string, digests: readonly string[]): Expression<string> {
   // One parameter, however many they are.
-  const list = JSON.stringify(seeds);
+  const list = JSON.stringify(digests);
   const listed =
     kind === 'sqlite'
       ? sql`select value from json_each(${list})`
       : sql`select jsonb_array_elements_text(cast(${list} as jsonb))`;
-  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest in (${listed})
-    union
-    select m.digest from chosen c join manifests m on m.repository_uid = ${repositoryUid} and m.subject_digest = c.digest
-    where (m.locks & ${sql.lit(deletionLocks)}) = 0
-      and not exists (select 1 from tags n where n.repository_uid = m.repository_uid and n.digest = m.digest)
-      and not exists (select 1 from manifest_references x
-        where x.repository_uid = m.repository_uid and x.digest = m.digest and x.kind = 'manifest')`;
+  return sql`select digest from manifests where repository_uid = ${repositoryUid} and digest in (${listed})`;
 }

@@ -160,6 +160,37 @@ forEachDatabase((_, open) => {
     assert.equal(before - (await used()), heldAloneBytes);
   });
 
+  test('what an index under a tag of cosign lists leaves with it where it refers to what leaves, and is told so', async () => {
+    const place = fresh();
+    const image = await pushed(place, [sampleBlob('in parts', 4_011)]);
+    const subject = descriptorOf(image, image.mediaType);
+    const parts = [
+      await pushed(place, [sampleBlob('part', 30)], { subject, annotations: { n: '1' } }),
+      await pushed(place, [sampleBlob('part of nothing', 40)], { annotations: { n: '2' } }),
+    ];
+    await put(place, sampleIndex(parts), cosignTags(image.digest)[2]);
+    const { heldAloneBytes, manifests } = await reports.content(place, me, parseReference(image.digest));
+    const before = await used();
+    await deletions.manifest(place, me, image.digest);
+    assert.equal(before - (await used()), heldAloneBytes);
+    assert.equal(manifests, 3);
+  });
+
+  test('what the index itself lists is told where it refers to a signature of the index', async () => {
+    const place = fresh();
+    const signature = await pushed(place, [sampleBlob('of an index', 20)]);
+    const subject = descriptorOf(signature, signature.mediaType);
+    const part = await pushed(place, [sampleBlob('part that refers', 50)], { subject });
+    const index = sampleIndex([part]);
+    await put(place, index, 'multi');
+    await put(place, signature, cosignTags(index.digest)[0]);
+    const { heldAloneBytes, manifests } = await reports.content(place, me, parseReference('multi'));
+    const before = await used();
+    await deletions.manifest(place, me, index.digest);
+    assert.equal(before - (await used()), heldAloneBytes);
+    assert.equal(manifests, 3);
+  });
+
   test(`an image under whose referrers lie ${many} signatures is told as any other`, async () => {
     const place = fresh();
     const image = await pushed(place, [sampleBlob('signed often', 10)]);
