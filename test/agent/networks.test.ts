@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, beforeEach, test } from 'node:test';
 import type { Cell } from '../../src/agent/executors/cell.ts';
 import { createContainerNetworks, type JoinedNetwork } from '../../src/agent/executors/container-network.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
@@ -12,14 +12,12 @@ import { waitFor } from '../support/wait-for.ts';
 const folder = temporaryFolder('networks');
 const limits = { cpus: 1, memoryMiB: 256, diskMiB: 64, processes: 64 };
 let cell: Cell;
-before(async () => {
+beforeEach(async () => {
   const name = `networks-${process.pid}`;
   cell = await openUserCell({ name, root: join(folder.path, 'runs'), limits, firstUserId: 1_900_000_000, hosts: [] });
 });
-after(async () => {
-  await cell.close();
-  folder.remove();
-});
+afterEach(async () => cell.close());
+after(() => folder.remove());
 
 const serve =
   'use IO::Socket::INET; my $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 9) or die; close $_ while $_ = $s->accept';
@@ -54,4 +52,25 @@ test('containers reach those of their network, the doors of the room, and none o
   door.close();
   stopper.abort(new Error('enough'));
   await serving;
+});
+
+test('a container that has ended is on no network any more, and its name is free', async () => {
+  const { join: joined } = createContainerNetworks(cell);
+  const client = await joined('client', undefined);
+  const links = async () =>
+    (await cell.read(['ip', '-o', 'link', 'show', 'master', 'bridge0'])).trim().split('\n').length;
+  const before = await links();
+  const first = await joined('db', undefined);
+  assert.deepEqual(first.direct, ['10.88.0.0/16', 'client']);
+  assert.equal(await links(), before + 1);
+  await first.leave();
+  assert.equal(await links(), before);
+  assert.equal(await cell.run(['test', '-e', first.namespace]), 1);
+  const second = await joined('db', undefined);
+  const hosts = await cell.read(['cat', client.hostsFile]);
+  assert.deepEqual(hosts.match(/^.* db$/gm), [`${second.address} db`]);
+  assert.match(hosts, /^127\.0\.0\.1 localhost$/m);
+  assert.match(hosts, /^10\.\S+ client$/m);
+  const apart = await joined('apart', 'other');
+  assert.deepEqual(apart.direct, ['10.89.0.0/20']);
 });

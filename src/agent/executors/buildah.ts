@@ -5,7 +5,7 @@ import { formatImageName, parseImageName, withHub, withTag } from '../../wire/ta
 import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import { type Cell, givenFile } from './cell.ts';
-import { createContainerNetworks } from './container-network.ts';
+import { createContainerNetworks, type JoinedNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
 import { canHide, hideValues, type NamedValue } from './hidden-values.ts';
 import { watchLimits } from './reached-limits.ts';
@@ -118,12 +118,12 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       const runWords = words(
         'run',
         ...isolation,
-        ...runOptions({ ...container, env: shown }, joined, env),
+        ...runOptions({ ...container, env: shown }, joined, pastProxy(env, joined.direct)),
         '--',
         name,
         ...line,
       );
-      return run(runWords, options);
+      return run(runWords, joined, options);
     },
   };
 
@@ -145,9 +145,15 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     }
   }
 
-  function run(line: readonly string[], { output, signal }: ExecutorOptions): RunningContainer {
+  function run(
+    line: readonly string[],
+    { leave }: JoinedNetwork,
+    { output, signal }: ExecutorOptions,
+  ): RunningContainer {
     const stopper = new AbortController();
-    const exited = runToEnd(line, { output, signal: AbortSignal.any([signal, stopper.signal]) });
+    const running = runToEnd(line, { output, signal: AbortSignal.any([signal, stopper.signal]) });
+    // What cannot be given back goes with the cell.
+    const exited = running.finally(() => leave().catch(() => undefined));
     exited.catch(() => {
       // Whoever waits for the container is told; a detached one may have nobody.
     });
@@ -216,9 +222,17 @@ function platformName({ os, architecture, variant }: RunPlatform): string {
   return `${os}/${name}${variant === undefined ? '' : `/${variant}`}`;
 }
 
+/** What it says of proxies, with more that is reached without. */
+function pastProxy(env: Readonly<Record<string, string>>, direct: readonly string[]): Readonly<Record<string, string>> {
+  const known = env.NO_PROXY;
+  if (known === undefined) return env;
+  const all = [...new Set([...direct, ...known.split(',')])].join(',');
+  return { ...env, NO_PROXY: all, no_proxy: all };
+}
+
 function runOptions(
   container: ContainerRun,
-  network: { readonly namespace: string; readonly hostsFile: string },
+  network: Pick<JoinedNetwork, 'namespace' | 'hostsFile'>,
   env: Readonly<Record<string, string>>,
 ): string[] {
   const { workingDirectory, user } = container;
