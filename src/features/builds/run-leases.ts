@@ -14,7 +14,7 @@ import { poolTerms } from './pool-capacity.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendLogBytes } from './run-log-store.ts';
-import { withCrlf, withoutSecrets } from './run-log-text.ts';
+import { type Hide, hiding, withCrlf } from './run-log-text.ts';
 import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
@@ -45,12 +45,17 @@ export type LogAnswer =
   /** Others are next. */
   | { readonly kind: 'elsewhere'; readonly offset: number };
 
+/** Learned secrets may take some MiB each. */
+const mostHides = 16;
+
 /**
  * Runs in the hands of agents. A lease is a secret that stands for one run and one attempt; every call with it renews it, and
  * every method that takes one throws `leaseLost` when the run was given to another, has ended, or is gone.
  */
 export class RunLeases {
   readonly #parts: RunLeasesParts;
+  /** Of leases whose logs come, the one that came last at the end: secrets are learned once, not for each piece of a log. */
+  readonly #hides = new Map<string, Hide>();
 
   constructor(parts: RunLeasesParts) {
     this.#parts = parts;
@@ -164,8 +169,17 @@ export class RunLeases {
   }
 
   async #withoutSecrets(lease: string, bytes: Uint8Array): Promise<Uint8Array> {
+    const hide = this.#hides.get(lease) ?? (await this.#hideOf(lease));
+    this.#hides.delete(lease);
+    this.#hides.set(lease, hide);
+    const [oldest] = this.#hides.keys();
+    if (this.#hides.size > mostHides && oldest !== undefined) this.#hides.delete(oldest);
+    return hide(bytes);
+  }
+
+  async #hideOf(lease: string): Promise<Hide> {
     const { uid, sealed_masks: masks } = await this.held(lease);
-    return masks === null ? bytes : withoutSecrets(bytes, openMasks(this.#parts.sealer, uid, masks));
+    return hiding(masks === null ? [] : openMasks(this.#parts.sealer, uid, masks));
   }
 
   async #keepLog(tx: Transaction, row: RunRow, bytes: Uint8Array) {
@@ -184,6 +198,7 @@ export class RunLeases {
     cpuSeconds?: number,
   ): Promise<void> {
     const { clock, jobs, region, measure } = this.#parts;
+    this.#hides.delete(lease);
     const finished = await this.#change(lease, async (tx, row, append) => {
       return await finishRun({ tx, append, jobs, region }, row, {
         ...ending,

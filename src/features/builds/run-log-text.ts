@@ -24,18 +24,23 @@ export function withCrlf(
   return { bytes: out.subarray(0, length), isAfterReturn: last === carriageReturn };
 }
 
+export type Hide = (bytes: Uint8Array) => Uint8Array;
+
 /**
- * Hides texts that stand whole in these bytes, and of long ones what begins as they do. Agents hide them too, and those across
- * two pieces.
+ * Hides texts that stand whole in bytes, and of long ones what begins as they do. Agents hide them too, and those across
+ * two pieces. To learn them takes longer than to look for them.
  */
-export function withoutSecrets(bytes: Uint8Array, secrets: readonly string[]): Uint8Array {
+export function hiding(secrets: readonly string[]): Hide {
   const long = secrets.map((text) => Buffer.from(text)).filter((secret) => secret.length >= minMaskedBytes);
-  const found = new SecretFinder(long).find(bytes);
-  const pieces: Uint8Array[] = [];
-  let shown = 0;
-  for (const { start, end } of found) {
-    pieces.push(bytes.subarray(shown, start), hidden);
-    shown = end;
-  }
-  return found.length === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(shown)]);
+  const finder = new SecretFinder(long);
+  return (bytes) => {
+    const found = finder.find(bytes);
+    const pieces: Uint8Array[] = [];
+    let shown = 0;
+    for (const { start, end } of found) {
+      pieces.push(bytes.subarray(shown, start), hidden);
+      shown = end;
+    }
+    return found.length === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(shown)]);
+  };
 }
