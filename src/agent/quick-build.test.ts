@@ -8,11 +8,12 @@ const plain: DockerBuild = {
   ...{ imageNames: ['app:v1'], arguments: [{ name: 'A', value: '{b}', isSecret: false }] },
 };
 
-for (const [label, work, expected] of [
+const cases: readonly [string, DockerBuild, boolean][] = [
   ['none', plain, false],
   ['the name', { ...plain, imageNames: ['app:v1', 'app:{{.Run.ID}}'] }, true],
   ['the Dockerfile', { ...plain, dockerFile: '{{.Run.OS}}.Dockerfile' }, true],
   ['the target', { ...plain, target: '{{.Run.OS}}' }, true],
   ['an argument', { ...plain, arguments: [{ name: 'A', value: 'a{{/*', isSecret: true }] }, true],
-] as const)
+];
+for (const [label, work, expected] of cases)
   test(`templates in a quick build: ${label}`, () => assert.equal(hasTemplates(work), expected));
