@@ -42,7 +42,7 @@ export type Opening = {
 export async function openData(settings: Settings, opening: Opening) {
   const { mark, ...data } = await openUnclaimed(settings, opening);
   const { tenantUid } = data.installation;
-  await claimOwnStore({ ...data, mark, tenantUid, areBlobsGone: settings.blobsGone });
+  await claimOwnStore({ ...data, mark, tenantUid, log: opening.log, areBlobsGone: settings.blobsGone });
   return data;
 }
 

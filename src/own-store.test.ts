@@ -30,6 +30,10 @@ test('a server does not start where its blobs should be mounted and are not, unl
   await using without = await startBerth({ ...server.again, settings: { 'blobs-gone': 'on' } });
   assert.notEqual((await asAdmin(without, 'GET', blob)).status, 200);
   assert.ok(existsSync(mark));
+  assert.doesNotMatch(without.log(), /meant for one start/);
+  await without.stop();
+  await using later = await startBerth({ ...server.again, settings: { 'blobs-gone': 'on' } });
+  assert.match(later.log(), /meant for one start/);
 });
 
 test('an installation without blobs starts with another empty store', async () => {

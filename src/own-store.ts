@@ -1,12 +1,14 @@
 import type { BlobStore } from './platform/blob-store/blob-store.ts';
 import { isClaimed, type StoreMark } from './platform/blob-store/store-mark.ts';
 import type { Database } from './platform/database/database.ts';
+import type { Log } from './platform/log.ts';
 
 export type OwnStoreParts = {
   readonly database: Database;
   readonly store: BlobStore;
   readonly mark: StoreMark;
   readonly tenantUid: string;
+  readonly log: Pick<Log, 'warn'>;
   /** That the blobs which the database names are lost is known: the setting `blobs-gone`. */
   readonly areBlobsGone: boolean;
 };
@@ -18,8 +20,15 @@ const sampleSize = 16;
  * Claims the blob store for the installation. Throws when it is another's; and when it is nobody's, the database names blobs, and
  * none of a sample of them is there: that is where a disk is not mounted, and to go on would hide it and take every blob for lost.
  */
-export async function claimOwnStore({ mark, tenantUid, areBlobsGone, ...parts }: OwnStoreParts): Promise<void> {
-  if (await isClaimed(mark, tenantUid)) return;
+export async function claimOwnStore({ mark, tenantUid, log, areBlobsGone, ...parts }: OwnStoreParts): Promise<void> {
+  if (await isClaimed(mark, tenantUid)) {
+    if (areBlobsGone)
+      log.warn(
+        'blobs-gone is on, and was meant for one start: with it nobody is told of a store that is not mounted',
+        {},
+      );
+    return;
+  }
   if (!areBlobsGone && (await areBlobsElsewhere(parts)))
     throw new Error(
       'the blob store is empty and nobody has claimed it, but the database names blobs in it: is it the right one (--blobs), ' +

@@ -124,7 +124,7 @@ export const settingsSchema = z.strictObject({
     unit: 'on or off',
     default: 'off',
     meaning:
-      'Start with an empty blob store although the database names blobs in it: they are lost, and wait to be pushed again.',
+      'Start with an empty blob store although the database names blobs in it: they are lost, and wait to be pushed again. For one start: take it out afterwards.',
   }),
   blobsPublicEndpoint: setting(optional(url), {
     unit: 'URL',
