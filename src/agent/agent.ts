@@ -57,7 +57,11 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   const { log, clock, folder } = parts;
   const host = await checkHostWith(parts.buildKit);
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
-  await sweepLeftovers(folder, clock.nowMicros() / 1000);
+  const sweep = () =>
+    sweepLeftovers(folder, clock.nowMicros() / 1000, (leftover, error) => {
+      log.warn('what is left of a run cannot be removed', { leftover, error });
+    });
+  await sweep();
   log.info('agent ready', {
     agent: parts.name,
     slots: parts.slots,
@@ -67,7 +71,7 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
   for (const warning of host.warnings) log.warn('agent host', { warning });
   const sweeping = repeatedly(parts, signal, async () => {
     await clock.sleep(sweepMs, signal);
-    await sweepLeftovers(folder, clock.nowMicros() / 1000);
+    await sweep();
   });
   const slots = Array.from({ length: parts.slots }, (_, slot) =>
     repeatedly(parts, signal, () => takeRun(parts, host, slot, signal)),

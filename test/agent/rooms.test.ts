@@ -225,11 +225,11 @@ test('an agent that is killed leaves no process, and the next one removes its fo
     logFile,
   });
   await waitFor('its room is open', 120_000, () => agent.log().includes('open') && isRunning('sleep\x005432'));
-  await sweepLeftovers(root, Date.now());
+  await sweepLeftovers(root, Date.now(), () => assert.fail('nothing is stuck'));
   assert.equal(isRunning('sleep\x005432'), true, 'runs of living agents are left alone');
   await agent.kill();
   await waitFor('its processes are gone', 20_000, () => !isRunning('sleep\x005432'));
-  await sweepLeftovers(root, Date.now());
+  await sweepLeftovers(root, Date.now(), () => assert.fail('nothing is stuck'));
   assert.deepEqual(readdirSync(root), []);
 });
 

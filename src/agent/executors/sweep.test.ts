@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -8,6 +9,8 @@ import { disown, ownerFile, ownMark, sweepLeftovers } from './sweep.ts';
 const folder = temporaryFolder('sweep');
 after(() => folder.remove());
 const minute = 60_000;
+
+const noneStuck = () => assert.fail('something cannot be removed');
 
 function runOf(name: string, mark: string, atMs: number): string {
   const run = join(folder.path, name);
@@ -32,7 +35,7 @@ test('runs of living agents stay, in other containers too, and those of agents t
     runOf('of-a-process-that-is-gone', own.replace(/^(\d+) \d+/, '$1 1'), nowMs),
     runOf('never-made', '', nowMs - minute),
   ];
-  await sweepLeftovers(folder.path, nowMs);
+  await sweepLeftovers(folder.path, nowMs, noneStuck);
   assert.deepEqual(
     stay.map((run) => existsSync(run)),
     [true, true, true],
@@ -47,8 +50,24 @@ test('runs of living agents stay, in other containers too, and those of agents t
 test('a folder that is given to the sweeps leaves when nobody can be making it', async () => {
   const run = runOf('given', readFileSync(join(folder.path, 'ours', ownerFile), 'utf8'), Date.now());
   await disown(run);
-  await sweepLeftovers(folder.path, Date.now());
+  await sweepLeftovers(folder.path, Date.now(), noneStuck);
   assert.equal(existsSync(run), true);
-  await sweepLeftovers(folder.path, Date.now() + minute);
+  await sweepLeftovers(folder.path, Date.now() + minute, noneStuck);
   assert.equal(existsSync(run), false);
+});
+test('a leftover that cannot be removed keeps nobody from saying that it lives, and is told', async () => {
+  const nowMs = Date.now();
+  const mark = (await ownMark()) ?? '';
+  const busy = join(runOf('a-stuck-one', mark.replace(/^(\d+) \d+/, '$1 1'), nowMs), 'mounted');
+  mkdirSync(busy);
+  const own = runOf('z-of-ours', mark, nowMs - 60 * minute);
+  execFileSync('mount', ['-t', 'tmpfs', 'none', busy]);
+  const stuck: string[] = [];
+  try {
+    await sweepLeftovers(folder.path, nowMs, (leftover) => stuck.push(leftover));
+  } finally {
+    execFileSync('umount', [busy]);
+  }
+  assert.deepEqual(stuck, [join(folder.path, 'a-stuck-one')]);
+  assert.ok(statSync(join(own, ownerFile)).mtimeMs > nowMs - minute);
 });

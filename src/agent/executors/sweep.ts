@@ -25,16 +25,27 @@ export async function disown(folder: string): Promise<void> {
 /**
  * Removes what is left of runs whose agent is gone: processes, control groups, disks. Their mounts and networks went with
  * their last process. Runs of living agents are left alone, also those of another agent in the same folder. Of a container
- * beside this one they are told apart by their time alone; so agents sweep every minute.
+ * beside this one they are told apart by their time alone; so agents sweep every minute. What cannot be removed is told, and
+ * left for the next sweep.
  */
-export async function sweepLeftovers(root: string, nowMs: number): Promise<void> {
+export async function sweepLeftovers(
+  root: string,
+  nowMs: number,
+  tellStuck: (folder: string, cause: unknown) => void,
+): Promise<void> {
   const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
-  const names = entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  const left: string[] = [];
+  // All that lives says so before anything is removed, which may take its time.
+  for (const entry of entries)
+    if (entry.isDirectory() && !(await isOwned(join(root, entry.name), nowMs))) left.push(entry.name);
   const groups = await cgroupNames();
-  for (const name of names) {
-    if (await isOwned(join(root, name), nowMs)) continue;
-    const isGone = !groups.includes(name) || (await removeCgroup(name));
-    if (isGone) await rm(join(root, name), { recursive: true, force: true, maxRetries: 5 });
+  for (const name of left) {
+    try {
+      const isGone = !groups.includes(name) || (await removeCgroup(name));
+      if (isGone) await rm(join(root, name), { recursive: true, force: true, maxRetries: 5 });
+    } catch (cause) {
+      tellStuck(join(root, name), cause);
+    }
   }
 }
 
