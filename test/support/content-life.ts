@@ -136,25 +136,31 @@ export class ContentLife {
     const some = [blobs[this.#random.below(blobs.length)] ?? assert.fail(), ...this.#random.some(blobs, 2)];
     const layers = [...new Set(some)];
     const subject = this.#random.below(3) === 0 ? this.#anyLive() : undefined;
-    const more = subject === undefined ? {} : { subject: descriptorOf(subject.manifest, subject.manifest.mediaType) };
-    const manifest = sampleImage(layers, { annotations: this.#unique(), ...more });
+    const manifest = sampleImage(layers, { annotations: this.#unique(), ...subjectOf(subject) });
     return { manifest, blobs: layers, children: [], subject: subject?.manifest.digest };
   }
 
-  #pushIndex(moment: step.LifeMoment): step.LifeStep | undefined {
+  #index(): ModelManifest | undefined {
     const children = this.#random.some([...this.#model.live], 3).map((digest) => this.#known(digest).manifest);
     if (children.length === 0) return undefined;
-    const manifest = sampleIndex(children, { annotations: this.#unique() });
+    const subject = this.#random.below(4) === 0 ? this.#anyLive() : undefined;
+    const manifest = sampleIndex(children, { annotations: this.#unique(), ...subjectOf(subject) });
     const digests = children.map((child) => child.digest);
-    const entry = { manifest, blobs: [], children: digests, subject: undefined };
-    return step.pushStep(moment, entry, this.#anyTag());
+    return { manifest, blobs: [], children: digests, subject: subject?.manifest.digest };
   }
 
-  /** As cosign does: what belongs to an image is an image under a tag that names its digest. */
+  #pushIndex(moment: step.LifeMoment): step.LifeStep | undefined {
+    const index = this.#index();
+    return index && step.pushStep(moment, index, this.#anyTag());
+  }
+
+  /** As cosign does: what belongs to an image is an image, or an index, under a tag that names its digest. */
   #sign(moment: step.LifeMoment, subject: ModelManifest): step.LifeStep | undefined {
     const layer = blobs[this.#random.below(blobs.length)] ?? assert.fail();
     const tag = this.#random.pick([...cosignTags(subject.manifest.digest)]);
     if (tag === undefined) return undefined;
+    const index = this.#random.below(3) === 0 ? this.#index() : undefined;
+    if (index !== undefined) return step.pushStep(moment, index, tag);
     const manifest = sampleImage([layer], { annotations: this.#unique() });
     return step.pushStep(moment, { manifest, blobs: [layer], children: [], subject: undefined }, tag);
   }
@@ -209,6 +215,10 @@ export class ContentLife {
     this.#serial += 1;
     return { n: `${this.#place.repository} ${this.#serial}` };
   }
+}
+
+function subjectOf(subject: ModelManifest | undefined) {
+  return subject === undefined ? {} : { subject: descriptorOf(subject.manifest, subject.manifest.mediaType) };
 }
 
 function namesOf(all: readonly { readonly name: string }[]): string {

@@ -35,9 +35,15 @@ export function restoreMoves(asked: Asked, outcome: string): Move {
   const lookForReferrers = (subjects: readonly string[]): Move =>
     move(`referrers of ${subjects.join()}`, (model) => {
       const referrers = model.keptReferrers(subjects);
-      return move(`put back ${referrers.join()}`, (later) => {
-        for (const digest of referrers) later.putBack(digest);
-        return lookForSignatures(subjects, referrers);
+      const indexes = referrers.filter((digest) => model.known.get(digest)?.children.length !== 0);
+      const others = referrers.filter((digest) => !indexes.includes(digest));
+      const after = indexes.reduceRight(
+        (next, digest) => putWhole(digest, undefined, next),
+        lookForSignatures(subjects, referrers),
+      );
+      return move(`put back ${others.join()} then ${after.name}`, (later) => {
+        for (const digest of others) later.putBack(digest);
+        return after;
       });
     });
   const lookForSignatures = (subjects: readonly string[], referrers: readonly string[]): Move =>
@@ -46,29 +52,25 @@ export function restoreMoves(asked: Asked, outcome: string): Move {
       const next = [...referrers, ...signatures.map(({ digest }) => digest)];
       if (next.length === 0) return ended();
       return signatures.reduceRight(
-        (after, signature) => putSignature(signature, after),
+        (after, { tag, digest }) => putWhole(digest, tag, after),
         lookForReferrers([...new Set(next)]),
       );
     });
-  const putSignature = ({ tag, digest }: { readonly tag: string; readonly digest: string }, next: Move): Move =>
-    move(`signature ${tag} ${digest} then ${next.name}`, (model) =>
-      putSignatureParts({ tag, digest }, model.keptParts(digest), next),
+  const putWhole = (digest: string, tag: string | undefined, next: Move): Move =>
+    move(`whole ${tag} ${digest} then ${next.name}`, (model) =>
+      putWithParts(digest, tag, model.keptParts(digest), next),
     );
-  const putSignatureParts = (
-    { tag, digest }: { readonly tag: string; readonly digest: string },
-    parts: readonly string[],
-    next: Move,
-  ): Move => {
-    const itself = move(`put back ${tag} ${digest} then ${next.name}`, (model) => {
+  const putWithParts = (digest: string, tag: string | undefined, parts: readonly string[], next: Move): Move => {
+    const last = move(`put back ${tag} ${digest} then ${next.name}`, (model) => {
       if (isTaken(model, tag, digest) || !canPutBack(model, digest)) return next;
       model.putBack(digest);
-      model.settle(digest, tag, asked.nowMs);
+      if (tag !== undefined) model.settle(digest, tag, asked.nowMs);
       return next;
     });
-    if (parts.length === 0) return itself;
-    return move(`put back ${parts.join()} then ${itself.name}`, (model) => {
+    if (parts.length === 0) return last;
+    return move(`put back ${parts.join()} then ${last.name}`, (model) => {
       for (const part of parts) model.putBack(part);
-      return itself;
+      return last;
     });
   };
   return look;
@@ -78,7 +80,7 @@ function canPutBack(model: RepositoryModel, digest: string): boolean {
   return model.live.has(digest) || (model.kept.has(digest) && model.isWhole(digest));
 }
 
-function isTaken(model: RepositoryModel, tag: string, digest: string): boolean {
-  const held = model.tags.get(tag);
+function isTaken(model: RepositoryModel, tag: string | undefined, digest: string): boolean {
+  const held = tag === undefined ? undefined : model.tags.get(tag);
   return held !== undefined && held !== digest;
 }
