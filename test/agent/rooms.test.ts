@@ -13,6 +13,7 @@ import { unreadableFiles } from '../../src/agent/executors/check-host.ts';
 import { createOutboundProxy } from '../../src/agent/executors/outbound-proxy.ts';
 import { sweepLeftovers } from '../../src/agent/executors/sweep.ts';
 import { openUserCell } from '../../src/agent/executors/user-cell.ts';
+import { withoutRights } from '../../src/agent/executors/without-rights.ts';
 import { parseApart } from '../../src/agent/parse-apart.ts';
 import { readProgram } from '../../src/agent/program.ts';
 import { RunFailure } from '../../src/agent/run-failure.ts';
@@ -176,6 +177,11 @@ describe('a room', () => {
     writeFileSync(join(closed, 'node'), '', { mode: 0o755 });
     const paths = [process.execPath, join(closed, 'node'), import.meta.filename];
     assert.deepEqual(await unreadableFiles(paths), [join(closed, 'node')]);
+    const asked = ['sh', '-c', "id -u; sed -n 's/^CapEff:.//p' /proc/self/status"];
+    const is = async (files: readonly string[]) =>
+      await readProgram([...withoutRights(65_534, files), ...asked], { env: { PATH: '/usr/bin:/bin' }, cwd: '/' });
+    assert.equal(await is([process.execPath]), '65534\n0000000000000000\n');
+    assert.equal(await is(paths), '0\n0000000000000000\n');
   });
   test('more memory than its limit ends what takes it', async () => {
     assert.notEqual(await cell.run(['sh', '-c', 'head -c 600M /dev/zero | tail']), 0);

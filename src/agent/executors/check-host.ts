@@ -5,7 +5,7 @@ import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { readProgram } from '../program.ts';
 import { type ContainerProgram, missedFixes, releaseIn } from './known-escapes.ts';
 import { programPath } from './user-cell.ts';
-import { withoutRights } from './without-rights.ts';
+import { ownFiles, withoutRights } from './without-rights.ts';
 
 export type HostFacts = {
   /** `buildah 1.28.2, runc 1.1.5`. */
@@ -48,13 +48,7 @@ export async function checkHost(): Promise<HostFacts> {
     missing.push(
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
-  if (missing.length === 0) {
-    // Of the program that reads what strangers wrote.
-    for (const path of await unreadableFiles([process.execPath, import.meta.filename]))
-      missing.push(
-        `${path} is for its owner alone, and runs read it as others: let everybody read it, and its folders`,
-      );
-  }
+  const closed = missing.length === 0 ? await unreadableFiles(ownFiles) : [];
   const found = await Promise.all((['buildah', 'runc'] as const).map(lookAt));
   const unpatched = found.flatMap(({ text }) => text ?? []);
   return {
@@ -63,13 +57,19 @@ export async function checkHost(): Promise<HostFacts> {
     platforms: platforms(),
     missing,
     unpatched,
-    warnings: unpatched.map((text) => `${text}. ${advice}`),
+    warnings: [
+      ...unpatched.map((text) => `${text}. ${advice}`),
+      ...closed.map(
+        (path) =>
+          `${path} is for its owner alone: what reads files of strangers stays root, without root's rights; let everybody read it`,
+      ),
+    ],
   };
 }
 
-/** Those of these files that a program without rights cannot read. */
+/** Those of these files that others than their owner cannot read. */
 export async function unreadableFiles(paths: readonly string[]): Promise<readonly string[]> {
-  const words = [...withoutRights(nobody), 'sh', '-c', lookScript, 'sh', ...paths];
+  const words = [...withoutRights(nobody, []), 'sh', '-c', lookScript, 'sh', ...paths];
   const said = await readProgram(words, { env: { PATH: programPath }, cwd: '/' });
   return said.split('\n').filter((path) => path !== '');
 }
