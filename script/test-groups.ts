@@ -48,13 +48,22 @@ export const testGroups: readonly TestGroup[] = [
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 12, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   withOwnMounts(
-    files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/*.test.ts'], 1),
+    files('faults', 'kills, full disks, damage, slow clients, many servers', 28, ['test/faults/!(backup*).test.ts'], 1),
   ),
   builds('deploy', 'the image, the Helm chart, the units, metrics with their dashboard and rules', 7, [
     'test/deploy/*.test.ts',
   ]),
   files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
   ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
+  besideAzure(
+    files(
+      'copies',
+      'backups and moves that are killed on the way, or whose source is in use',
+      6,
+      ['test/faults/backup*.test.ts'],
+      1,
+    ),
+  ),
   besideAzure(
     files(
       'postgres-clients',
