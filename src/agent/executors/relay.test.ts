@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect, createServer, type Server } from 'node:net';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createRelay } from './relay.ts';
 
 const servers: Server[] = [];
@@ -41,4 +42,30 @@ test('a server that is not there, or has no address, ends the connection', async
     client.on('error', () => client.destroy());
     await once(client.resume(), 'close');
   }
+});
+
+test('what a server sends before it ends its connection arrives whole, however late it is read', async () => {
+  const port = await listen('127.0.0.1', (socket) => {
+    socket.once('data', (asked: Buffer) => socket.end(Buffer.alloc(Number(asked))));
+  });
+  const relay = await listen('127.0.0.1', createRelay({ host: '127.0.0.1', port }), true);
+  // Of some of these the last bytes stand in the relay when the server has ended.
+  for (let sent = 1_000_000; sent < 9_000_000; sent += 60_000) {
+    const client = connect(relay, '127.0.0.1').pause();
+    client.write(String(sent));
+    await sleep(30);
+    let received = 0;
+    for await (const chunk of client) received += chunk.length;
+    assert.equal(received, sent);
+  }
+});
+
+test('a server that breaks its connection in the middle breaks that of the build', async () => {
+  const port = await listen('127.0.0.1', (socket) => {
+    socket.write('half of it', () => socket.resetAndDestroy());
+  });
+  const relay = await listen('127.0.0.1', createRelay({ host: '127.0.0.1', port }), true);
+  const client = connect(relay, '127.0.0.1');
+  client.on('error', () => client.destroy());
+  await once(client.resume(), 'close');
 });

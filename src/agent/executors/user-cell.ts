@@ -326,6 +326,7 @@ export function joinSockets(one: Socket, other: Socket): void {
   ] as const) {
     from.pipe(to);
     from.on('error', () => to.destroy());
-    from.on('close', () => to.destroy());
+    // What was sent before a good end is on its way yet.
+    from.on('close', () => (from.readableEnded ? to.end() : to.destroy()));
   }
 }
