@@ -26,7 +26,8 @@ export function createOutboundProxy(rules: ProxyRules): (connection: Socket) => 
         client.pipe(target);
         target.pipe(client);
         target.on('error', () => client.destroy());
-        target.on('close', () => client.destroy());
+        // What was sent before a good end is on its way yet.
+        target.on('close', () => (target.readableEnded ? client.end() : client.destroy()));
       },
       (cause: unknown) => client.end(`HTTP/1.1 403 Forbidden\r\n\r\n${reasonOf(cause)}\n`),
     );
