@@ -2,7 +2,7 @@
 export type TestGroup = {
   readonly name: string;
   readonly meaning: string;
-  /** Longest time it may take, in minutes, on 2 cores with the cache filled; what takes several times as long hangs, and is stopped. */
+  /** Longest time it may take, in minutes, on 2 cores with the cache filled; it is stopped and fails after that. */
   readonly minutes: number;
   readonly work: TestFiles | Program;
   /** Groups of one lane run one after the other, beside the lanes of others and beside the faults and what comes after them. */
@@ -48,7 +48,7 @@ export const testGroups: readonly TestGroup[] = [
   files('unit', 'everything beside the code, on SQLite and PostgreSQL', 12, ['src/**/*.test.ts'], 2),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   withOwnMounts(
-    files('faults', 'kills, full disks, damage, slow clients, many servers', 28, ['test/faults/!(backup*).test.ts'], 1),
+    files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/!(backup*).test.ts'], 1),
   ),
   builds('deploy', 'the image, the Helm chart, the units, metrics with their dashboard and rules', 7, [
     'test/deploy/*.test.ts',
