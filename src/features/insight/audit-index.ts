@@ -21,7 +21,8 @@ export type AuditIndexParts = {
 };
 
 export const auditConsumer = 'audit';
-const accessConsumer = 'audit.access';
+/** What notes accesses, in `journal_cursors`. */
+export const accessConsumer = 'audit.access';
 /** Events that come within this are indexed together: the index then costs a small part of what the events did. */
 const gatherMs = 1_000;
 /** Written in one transaction, which keeps others from writing: a batch may hold thousands of terms. */

@@ -1,9 +1,8 @@
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import { listAccessStreams } from './access-streams.ts';
+import { accessConsumer } from './audit-index.ts';
 
-/** What notes accesses for the audit, in `journal_cursors`. */
-const accessConsumer = 'audit.access';
 const everyMs = 3_600_000;
 
 type Parts = { readonly database: Database };
