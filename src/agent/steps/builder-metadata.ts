@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { parseImageName } from '../../wire/tasks/image-name.ts';
+import { isImageName } from '../../wire/tasks/image-name.ts';
 
 /** Names of an image that another one can stand for. */
 const imageSchema = z.object({ image: z.string().optional(), mirrors: z.array(z.string()).nullish() });
@@ -17,7 +17,7 @@ export function runImagesOf(label: string): readonly string[] {
   const parsed = metadataSchema.safeParse(jsonOf(label));
   const { stack, images } = parsed.data ?? {};
   const all = [stack?.runImage, ...(images ?? [])].flatMap((each) => [each?.image ?? [], each?.mirrors ?? []].flat());
-  return [...new Set(all)].filter(isName).slice(0, maxImages);
+  return [...new Set(all)].filter(isImageName).slice(0, maxImages);
 }
 
 function jsonOf(text: string): unknown {
@@ -26,15 +26,5 @@ function jsonOf(text: string): unknown {
   } catch {
     // Then it tells nothing.
     return undefined;
-  }
-}
-
-function isName(text: string): boolean {
-  try {
-    parseImageName(text);
-    return true;
-  } catch {
-    // Then nothing can be lent for it.
-    return false;
   }
 }

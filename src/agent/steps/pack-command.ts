@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts';
-import { parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
+import { isImageName, parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import { parseApart } from '../parse-apart.ts';
 import { ProgramError } from '../program.ts';
@@ -230,18 +230,7 @@ async function note(
 }
 
 function runtimeOf(found: PackReport['runImage']): ImageReference | undefined {
-  return found === undefined || !isName(found.image) ? undefined : referenceOf(withTag(found.image), found.digest);
-}
-
-/** Written by what ran in the builder: it may be anything. */
-function isName(text: string): boolean {
-  try {
-    parseImageName(text);
-    return true;
-  } catch {
-    // Then it is not told.
-    return false;
-  }
+  return found === undefined || !isImageName(found.image) ? undefined : referenceOf(withTag(found.image), found.digest);
 }
 
 function referenceOf(image: string, found: string | undefined): ImageReference {

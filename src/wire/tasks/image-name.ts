@@ -41,6 +41,15 @@ export function parseImageName(text: string): ImageName {
   return { registry, repository, tag, digest };
 }
 
+export function isImageName(text: string): boolean {
+  try {
+    parseImageName(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function isHost(part: string): boolean {
   return part === 'localhost' || /[.:]/.test(part);
 }
