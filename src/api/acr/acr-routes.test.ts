@@ -162,6 +162,18 @@ forEachDatabase((_, open) => {
     assert.deepEqual(ofIndex.tags, []);
   });
 
+  test('a page past the end has null for its list, which ends the walk of Azure’s acr; an empty first page is an empty list', async () => {
+    await push('walked', 'v1');
+    const list = async (path: string) => (await ask(`GET /acr/v1/walked/${path}`)).json();
+    const head = { registry: 'contoso.berth.test:5443', imageName: 'walked' };
+    assert.deepEqual(await list('_tags?last=v1'), { ...head, tags: null });
+    assert.deepEqual(await list(`_manifests?last=sha256:${'f'.repeat(64)}`), { ...head, manifests: null });
+    assert.deepEqual(await list(`_tags?digest=${image.digest.replace(/.$/, (last) => (last === '0' ? '1' : '0'))}`), {
+      ...head,
+      tags: [],
+    });
+  });
+
   test('attributes are set one by one, shown in the answer, and hold', async () => {
     await push('locked', 'v1');
     const patch = async (path: string, body: object) => {

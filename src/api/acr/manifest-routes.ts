@@ -6,14 +6,14 @@ import { nextLink } from '../oci/page-query.ts';
 import type { AcrParts, AcrRequest, AcrRoute, AtContent, InRepository } from './acr-route.ts';
 import { manifestChangeIn } from './attributes-body.ts';
 import { orderedPageIn } from './ordered-page.ts';
-import { headOf, manifestView } from './views.ts';
+import { headOf, manifestView, pageOf } from './views.ts';
 
 /** Manifests by digest or by time. */
 export async function manifestsGet({ c, parts, authority, at }: AcrRequest<InRepository>): Promise<Response> {
   const page = orderedPageIn(c);
   const { entries, next } = await parts.metadata.manifests(at.place, authority, { page });
   if (next !== undefined) c.header('Link', nextLink(c, page, next));
-  return c.json({ ...headOf(c.get('call').registry, at.place), manifests: entries.map(manifestView) });
+  return c.json({ ...headOf(c.get('call').registry, at.place), manifests: pageOf(entries.map(manifestView), page) });
 }
 
 export async function manifestGet({ c, parts, authority, at }: AcrRequest<AtContent>): Promise<Response> {

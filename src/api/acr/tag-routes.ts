@@ -5,7 +5,7 @@ import { nextLink, textIn } from '../oci/page-query.ts';
 import type { AcrRequest, AtContent, InRepository } from './acr-route.ts';
 import { attributesIn } from './attributes-body.ts';
 import { orderedPageIn } from './ordered-page.ts';
-import { headOf, tagView } from './views.ts';
+import { headOf, pageOf, tagView } from './views.ts';
 
 /** Tags by name or by time, on request those of one manifest. */
 export async function tagsGet({ c, parts, authority, at }: AcrRequest<InRepository>): Promise<Response> {
@@ -14,7 +14,7 @@ export async function tagsGet({ c, parts, authority, at }: AcrRequest<InReposito
   const query = { page, digest: digest === undefined ? undefined : parseDigest(digest) };
   const { entries, next } = await parts.metadata.tags(at.place, authority, query);
   if (next !== undefined) c.header('Link', nextLink(c, page, next));
-  return c.json({ ...headOf(c.get('call').registry, at.place), tags: entries.map(tagView) });
+  return c.json({ ...headOf(c.get('call').registry, at.place), tags: pageOf(entries.map(tagView), page) });
 }
 
 export async function tagGet({ c, parts, authority, at }: AcrRequest<AtContent>): Promise<Response> {

@@ -1,4 +1,9 @@
-import type { ManifestMetadata, RepositoryMetadata, TagMetadata } from '../../features/content/metadata.ts';
+import type {
+  ManifestMetadata,
+  OrderedPage,
+  RepositoryMetadata,
+  TagMetadata,
+} from '../../features/content/metadata.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { ManifestView, RepositoryView, TagView } from '../../wire/acr/metadata-schema.ts';
@@ -6,6 +11,11 @@ import type { ManifestView, RepositoryView, TagView } from '../../wire/acr/metad
 /** What every answer about a repository begins with. */
 export function headOf(registry: Registry, { repository }: Place) {
   return { registry: registry.loginServer, imageName: repository };
+}
+
+/** Entries of one page; null past the end: Azure's `acr` asks until it reads that, and breaks on an empty list. Source: acr-cli, ListTags. */
+export function pageOf<Entry>(entries: readonly Entry[], { last }: OrderedPage): Entry[] | null {
+  return entries.length === 0 && last !== undefined ? null : [...entries];
 }
 
 export function repositoryView(registry: Registry, place: Place, metadata: RepositoryMetadata): RepositoryView {
