@@ -49,6 +49,7 @@ export function agentFlags(settings: Settings, origin: string): readonly string[
     ...['--pool', 'default', '--server', origin, '--slots', String(settings.buildSlots)],
     ...['--data', settings.data, '--log-format', logFormatOf(settings), '--log-level', settings.logLevel],
     ...(outboundAllow.length === 0 ? [] : ['--outbound-allow', outboundAllow.join(',')]),
+    ...['--build-isolation', settings.buildIsolation],
     ...buildKitFlags(settings),
     ...(hosts.length === 0 ? [] : ['--outbound-host', hosts.join(',')]),
   ];

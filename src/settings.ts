@@ -2,6 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseBuildKitAddress } from './agent/executors/buildkit-address.ts';
+import { type ContainerIsolation, containerIsolations } from './agent/executors/container-isolation.ts';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
 import { parseAliasImages } from './features/builds/alias-images.ts';
@@ -399,6 +400,12 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers, or with a BuildKit.',
   }),
+  buildIsolation: setting(containerIsolation, {
+    unit: 'oci or chroot',
+    default: 'oci',
+    meaning:
+      'How agents keep containers of a run apart inside its room: oci needs runc; chroot is for machines without, where a step can take the credentials of its run.',
+  }),
   buildkit: setting(optional(buildKitAddress), {
     unit: 'address',
     default: '',
@@ -569,6 +576,12 @@ function address(text: string): Address {
 function buildKitAddress(text: string): string {
   parseBuildKitAddress(text, undefined);
   return text;
+}
+
+function containerIsolation(text: string): ContainerIsolation {
+  const found = containerIsolations.find((name) => name === text);
+  if (found === undefined) throw new TypeError(`use ${containerIsolations.join(' or ')}`);
+  return found;
 }
 
 function provenance(text: string): 'off' | 'min' | 'max' {

@@ -56,6 +56,7 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
         ...{ clock: systemClock, log, outbound, folder, slots: task.slots },
         proxyRules: { isAllowed, hosts },
         hasNetwork: settings.buildNetwork,
+        isolation: settings.buildIsolation,
         buildKit: buildKitOf(settings),
         doesUnpatchedPullRequests: settings.buildUnpatchedPullRequests,
         name: `${hostname()}-${process.pid}`.slice(0, 100),
@@ -77,10 +78,10 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
 /** What this machine can do for builds with these settings. */
 export async function buildHostOf(settings: Settings): Promise<HostFacts> {
   try {
-    return await checkHostWith(buildKitOf(settings));
+    return await checkHostWith(settings.buildIsolation, buildKitOf(settings));
   } catch (error) {
     if (!(error instanceof UnfitHost)) throw error;
-    const host = await checkHost();
+    const host = await checkHost(settings.buildIsolation);
     return { ...host, missing: [...host.missing, error.message] };
   }
 }

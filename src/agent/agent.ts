@@ -6,6 +6,7 @@ import type { LeaseState, RunOrder, RunResult } from '../wire/builds/agent-proto
 import type { BuildKitSettings } from './executors/buildkit.ts';
 import { checkHostWith } from './executors/buildkit-host.ts';
 import type { HostFacts } from './executors/check-host.ts';
+import type { ContainerIsolation } from './executors/container-isolation.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { refuseStrangers } from './executors/refuse-strangers.ts';
 import { sweepLeftovers } from './executors/sweep.ts';
@@ -31,6 +32,8 @@ export type AgentParts = {
   readonly hasNetwork: boolean;
   /** Those of forks, also with programs that lack fixes of known escapes from containers. */
   readonly doesUnpatchedPullRequests: boolean;
+  /** Of the containers of a run from each other. */
+  readonly isolation: ContainerIsolation;
   /** Builds images, where there is one. */
   readonly buildKit: BuildKitSettings | undefined;
   /** Random, as names of runs' folders. */
@@ -55,7 +58,7 @@ export class UnfitHost extends Error {
  */
 export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<void> {
   const { log, clock, folder } = parts;
-  const host = await checkHostWith(parts.buildKit);
+  const host = await checkHostWith(parts.isolation, parts.buildKit);
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   const sweep = () =>
     sweepLeftovers(folder, clock.nowMicros() / 1000, (leftover, error) => {
@@ -133,6 +136,7 @@ async function doRun(
   const beat = heartbeats(parts, order, onState, onLost, both);
   const runParts: RunOrderParts = {
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
+    isolation: parts.isolation,
     buildKit: parts.buildKit,
     openCell: async (hosts) => {
       const hasBuildKit = parts.buildKit !== undefined;

@@ -11,6 +11,7 @@ import { dependenciesOf, dependencyText } from './dependency-report.ts';
 import { createBuildah } from './executors/buildah.ts';
 import { type BuildKitSettings, withBuildKit } from './executors/buildkit.ts';
 import type { Cell } from './executors/cell.ts';
+import type { ContainerIsolation } from './executors/container-isolation.ts';
 import { containerAddresses } from './executors/container-network.ts';
 import type { Executor } from './executors/executor.ts';
 import { createOutboundProxy } from './executors/outbound-proxy.ts';
@@ -33,6 +34,7 @@ export type RunOrderParts = {
   readonly outbound: Outbound;
   readonly proxyRules: ProxyRules;
   readonly agentLog: Log;
+  readonly isolation: ContainerIsolation;
   readonly buildKit: BuildKitSettings | undefined;
   readonly openCell: (hosts: readonly string[]) => Promise<Cell>;
   readonly guid: () => string;
@@ -168,7 +170,7 @@ function sayNetworks(log: RunLog, { networks }: Task): void {
 }
 
 async function roomOf(
-  { client, clock, buildKit }: RunOrderParts,
+  { client, clock, isolation, buildKit }: RunOrderParts,
   { order, cell, log, made }: Work,
   {
     task,
@@ -184,20 +186,20 @@ async function roomOf(
   return {
     ...{ order, cell, log, clock, workspace, volumes, aliases, made },
     networks: task.networks,
-    executor: executorOf(buildKit, order, { cell, task }),
+    executor: executorOf({ isolation, buildKit }, order, { cell, task }),
     registries: order.credentials.map(({ server }) => server),
     runBuiltIn: (words, signal) => client.command(order.lease, words, signal),
   };
 }
 
 function executorOf(
-  buildKit: BuildKitSettings | undefined,
+  { isolation, buildKit }: Pick<RunOrderParts, 'isolation' | 'buildKit'>,
   order: RunOrder,
   { cell, task }: { readonly cell: Cell; readonly task: Task },
 ): Executor {
   const services = task.steps.filter(({ isDetached }) => isDetached).map(({ id }) => id);
   const env = proxyEnvironment(order, cell, services);
-  const base = createBuildah({ cell, env });
+  const base = createBuildah({ cell, env, isolation });
   if (buildKit === undefined) return base;
   const { hasNetwork, masked, variables } = order;
   const cacheNamespace = isOfStranger(order) ? `${variables.Registry}/forks` : variables.Registry;

@@ -9,7 +9,7 @@ export const agentCommands: readonly Command[] = [
     purpose: 'take builds and tasks of a pool and do them here; its token is in BERTH_AGENT_TOKEN',
     settings: [
       ...['config', 'data', 'server', 'outbound-allow', 'outbound-host', 'log-format', 'log-level'],
-      ...['buildkit', 'buildkit-tls', 'buildctl', 'buildkit-provenance', 'buildkit-sbom'],
+      ...['build-isolation', 'buildkit', 'buildkit-tls', 'buildctl', 'buildkit-provenance', 'buildkit-sbom'],
     ],
     options: [
       { name: 'pool', meaning: 'name of the pool, for the log; which one it is, the token says', value: 'NAME' },

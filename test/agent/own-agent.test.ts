@@ -183,3 +183,35 @@ test('a run that takes longer than its time limit is ended and told so, and noth
   assert.equal(isRunning('sleep\x005678\0'), false);
   assert.equal(await agent.stop(), 0);
 });
+
+test('where containers are kept apart by chroot, images are built and steps reach each other as ever', async () => {
+  const agent = startAgent('chroot', { BERTH_BUILD_ISOLATION: 'chroot' });
+  const folder = join(bench.folder, 'chroot-steps');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'Dockerfile'), `FROM ${bench.named.host}/debian:12\nRUN echo "built as $(id -u)" > /made\n`);
+  writeFileSync(
+    join(folder, 'acb.yaml'),
+    `networks:
+  - name: apart
+steps:
+  - build: -t {{.Run.Registry}}/chroot:v1 .
+  - push: ["{{.Run.Registry}}/chroot:v1"]
+  - id: service
+    cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'sleep 4567'"
+    detach: true
+  - cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'cat /made; echo $WORD; getent hosts service; hostname; head -3 /proc/net/fib_trie'"
+    env: ["WORD=from its environment"]
+    id: looks
+  - cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'getent hosts service || echo knows no service'"
+    network: apart
+  - cmd: docker stop service
+`,
+  );
+  const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
+  assert.match(output, /built as 0\s+from its environment\s+10\.88\.\d+\.\d+\s+service\s+looks\s/);
+  assert.match(output, /knows no service/);
+  assert.match(output, /was successful/);
+  assert.match(agent.log(), /buildah \S+, chroot/);
+  await waitFor('the service is gone', 20_000, () => !isRunning('sleep\x004567\0'));
+  assert.equal(await agent.stop(), 0);
+});

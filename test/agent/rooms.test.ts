@@ -125,7 +125,7 @@ describe('a room', () => {
       },
       end: async () => {},
     };
-    const pulled = createBuildah({ cell, env: {} }).pull('127.0.0.1:1/none', {
+    const pulled = createBuildah({ cell, env: {}, isolation: 'oci' }).pull('127.0.0.1:1/none', {
       output,
       signal: AbortSignal.timeout(120_000),
     });

@@ -53,7 +53,7 @@ export class BuildKitRoom {
     const shown: Buffer[] = [];
     const sink = async (bytes: Uint8Array) => void shown.push(Buffer.from(bytes));
     const log = new RunLog({ sink, clock: systemClock, maxBytes: 1024 * 1024, masked });
-    const base = createBuildah({ cell, env: {} });
+    const base = createBuildah({ cell, env: {}, isolation: 'oci' });
     const executor = withBuildKit(base, {
       cell,
       settings,

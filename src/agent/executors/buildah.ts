@@ -5,6 +5,7 @@ import { formatImageName, parseImageName, withHub, withTag } from '../../wire/ta
 import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
 import { type Cell, givenFile } from './cell.ts';
+import type { ContainerIsolation } from './container-isolation.ts';
 import { createContainerNetworks, type JoinedNetwork } from './container-network.ts';
 import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
 import { canHide, hideValues, type NamedValue } from './hidden-values.ts';
@@ -13,13 +14,18 @@ import { TailFilter } from './tail-filter.ts';
 
 export type BuildahOptions = {
   readonly cell: Cell;
+  readonly isolation: ContainerIsolation;
   /** Of HTTP proxies and their like: seen by the builder and by what it runs. */
   readonly env: Readonly<Record<string, string>>;
 };
 
-const isolation = ['--isolation', 'oci', '--runtime', 'runc'];
-/** Builds with buildah, OCI runtime runc, all of it inside the run's cell. Source: buildah(1); ACR tasks, 7.3. */
-export function createBuildah({ cell, env }: BuildahOptions): Executor {
+const isolationWords: Readonly<Record<ContainerIsolation, readonly string[]>> = {
+  oci: ['--isolation', 'oci', '--runtime', 'runc'],
+  chroot: ['--isolation', 'chroot'],
+};
+
+/** Builds with buildah, all of it inside the run's cell. Source: buildah(1); ACR tasks, 7.3. */
+export function createBuildah({ cell, env, isolation }: BuildahOptions): Executor {
   const { folder } = cell;
   const storage = ['--root', `${folder}/storage`, '--runroot', `${folder}/runroot`, '--storage-driver', 'overlay'];
   const words = (verb: string, ...rest: readonly string[]) => ['buildah', ...storage, verb, ...rest];
@@ -62,7 +68,7 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
     build: async (build, options) => {
       const given = [...build.arguments].flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
       const hidden = hideValues('--build-arg', given);
-      await show([...hidden.before, ...words('build', ...hidden.words, ...buildWords(build))], options, hidden.env);
+      await show([...hidden.before, ...words('build', ...hidden.words, ...buildWords(build, isolation))], options, hidden.env);
       const [first, ...others] = build.tags;
       if (build.platforms.length > 1 && first !== undefined) {
         for (const other of others) await read(words('tag', first, other), options.signal);
@@ -117,13 +123,14 @@ export function createBuildah({ cell, env }: BuildahOptions): Executor {
       const joined = await networks.join(container.name, container.network);
       const runWords = words(
         'run',
-        ...isolation,
+        ...isolationWords[isolation],
+        ...networkWords(joined, isolation),
         ...runOptions({ ...container, env: shown }, joined, pastProxy(env, joined.direct)),
         '--',
         name,
         ...line,
       );
-      return run(runWords, joined, options);
+      return run([...inNetwork(joined, isolation), ...runWords], joined, options);
     },
   };
 
@@ -173,12 +180,12 @@ function hostOf(server: string): string {
   return server.replace(/^https?:\/\//, '').split('/')[0] ?? '';
 }
 
-function buildWords(build: ImageBuild): string[] {
+function buildWords(build: ImageBuild, isolation: ContainerIsolation): string[] {
   const isIndex = build.platforms.length > 1;
   const [firstTag] = build.tags;
   const tags = isIndex ? ['--manifest', firstTag ?? 'localhost/untagged'] : build.tags.flatMap((tag) => ['--tag', tag]);
   return [
-    ...isolation,
+    ...isolationWords[isolation],
     ...['--network', 'host', '--format', 'docker', '--retry', '2', '--file', build.dockerfile],
     ...tags,
     ...platformWords(build.platforms.map(platformName)),
@@ -230,14 +237,23 @@ function pastProxy(env: Readonly<Record<string, string>>, direct: readonly strin
   return { ...env, NO_PROXY: all, no_proxy: all };
 }
 
+/** Chroot isolation joins no network: there the builder itself is put into that of the container. */
+function networkWords({ namespace }: Pick<JoinedNetwork, 'namespace'>, isolation: ContainerIsolation): string[] {
+  return ['--network', isolation === 'oci' ? `ns:${namespace}` : 'host'];
+}
+
+function inNetwork({ namespace }: Pick<JoinedNetwork, 'namespace'>, isolation: ContainerIsolation): string[] {
+  return isolation === 'oci' ? [] : ['nsenter', `--net=${namespace}`, '--'];
+}
+
 function runOptions(
   container: ContainerRun,
-  network: Pick<JoinedNetwork, 'namespace' | 'hostsFile'>,
+  network: Pick<JoinedNetwork, 'hostsFile'>,
   env: Readonly<Record<string, string>>,
 ): string[] {
   const { workingDirectory, user } = container;
   return [
-    ...['--network', `ns:${network.namespace}`, '--hostname', container.name, '--no-hosts'],
+    ...['--hostname', container.name, '--no-hosts'],
     ...['--volume', `${network.hostsFile}:/etc/hosts`],
     ...Object.entries(env).flatMap(([name, value]) => ['--env', `${name}=${value}`]),
     ...container.env.flatMap((entry) => ['--env', entry]),

@@ -3,10 +3,14 @@ import type { BuildKitSettings } from './buildkit.ts';
 import { formatBuildKitAddress } from './buildkit-address.ts';
 import { checkBuildKit } from './buildkit-check.ts';
 import { checkHost, type HostFacts } from './check-host.ts';
+import type { ContainerIsolation } from './container-isolation.ts';
 
 /** What this machine can do for runs when images are built by a BuildKit. One that cannot be used is something missing. */
-export async function checkHostWith(settings: BuildKitSettings | undefined): Promise<HostFacts> {
-  const host = await checkHost();
+export async function checkHostWith(
+  isolation: ContainerIsolation,
+  settings: BuildKitSettings | undefined,
+): Promise<HostFacts> {
+  const host = await checkHost(isolation);
   if (settings === undefined) return host;
   try {
     const { version, platforms, missedFixes } = await checkBuildKit(settings);

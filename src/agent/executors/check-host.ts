@@ -3,25 +3,25 @@ import { arch } from 'node:os';
 import { join } from 'node:path';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { readProgram } from '../program.ts';
+import { type ContainerIsolation, chrootWeakness } from './container-isolation.ts';
 import { type ContainerProgram, missedFixes, releaseIn } from './known-escapes.ts';
 import { programPath } from './user-cell.ts';
 import { ownFiles, withoutRights } from './without-rights.ts';
 
 export type HostFacts = {
-  /** `buildah 1.28.2, runc 1.1.5`. */
+  /** `buildah 1.28.2, runc 1.1.5`, or `buildah 1.28.2, chroot`. */
   readonly executor: string;
   readonly isolation: 'user-namespace';
   readonly platforms: readonly RunPlatform[];
   /** What has to be there and is not, each with what would help. */
   readonly missing: readonly string[];
-  /** Programs that lack fixes of known escapes from containers, each with what it lacks. */
+  /** Ways out of a container that are known here: programs that lack fixes, each with what it lacks, and chroot. */
   readonly unpatched: readonly string[];
   readonly warnings: readonly string[];
 };
 
 const programs: readonly (readonly [string, string])[] = [
   ['buildah', 'apt install buildah'],
-  ['runc', 'apt install runc'],
   ['git', 'apt install git'],
   ['unshare', 'apt install util-linux'],
   ['nsenter', 'apt install util-linux'],
@@ -31,15 +31,21 @@ const programs: readonly (readonly [string, string])[] = [
   ['tar', 'apt install tar'],
 ];
 
+const runc = [
+  'runc',
+  'apt install runc, or have containers kept apart by chroot alone (--build-isolation chroot)',
+] as const;
+
 const nobody = 65_534;
 const lookScript = `for each; do [ -r "$each" ] || printf '%s\\n' "$each"; done`;
 const advice =
   'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them pull requests from forks are refused';
 
 /** What this machine can do for runs. Security rule 20: versions are looked at and told. */
-export async function checkHost(): Promise<HostFacts> {
+export async function checkHost(isolation: ContainerIsolation): Promise<HostFacts> {
+  const isOci = isolation === 'oci';
   const missing: string[] = [];
-  for (const [program, help] of programs) {
+  for (const [program, help] of isOci ? [...programs, runc] : programs) {
     if (!(await isThere(program))) missing.push(`${program} is missing: ${help}`);
   }
   if (process.getuid?.() !== 0)
@@ -49,16 +55,18 @@ export async function checkHost(): Promise<HostFacts> {
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
   const closed = missing.length === 0 ? await unreadableFiles(ownFiles) : [];
-  const found = await Promise.all((['buildah', 'runc'] as const).map(lookAt));
-  const unpatched = found.flatMap(({ text }) => text ?? []);
+  const found = await Promise.all((isOci ? (['buildah', 'runc'] as const) : (['buildah'] as const)).map(lookAt));
+  const outdated = found.flatMap(({ text }) => text ?? []);
+  const weak = isOci ? [] : [chrootWeakness];
   return {
-    executor: found.map(({ program, release }) => `${program} ${release}`).join(', '),
+    executor: [...found.map(({ program, release }) => `${program} ${release}`), ...(isOci ? [] : ['chroot'])].join(', '),
     isolation: 'user-namespace',
     platforms: platforms(),
     missing,
-    unpatched,
+    unpatched: [...outdated, ...weak],
     warnings: [
-      ...unpatched.map((text) => `${text}. ${advice}`),
+      ...weak.map((text) => `${text}: use oci where runc can be installed`),
+      ...outdated.map((text) => `${text}. ${advice}`),
       ...closed.map(
         (path) =>
           `${path} is for its owner alone: what reads files of strangers stays root, without root's rights; let everybody read it`,
