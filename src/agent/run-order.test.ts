@@ -31,6 +31,7 @@ const parts = {
   agentLog: createLog({ sink: { write: () => undefined, dropped: () => 0 }, format: 'json', level: 'error' }),
   openCell: async () => room,
   guid: () => 'guid',
+  isolation: 'oci' as const,
   buildKit: undefined,
 };
 const variables = {

@@ -188,7 +188,10 @@ test('where containers are kept apart by chroot, images are built and steps reac
   const agent = startAgent('chroot', { BERTH_BUILD_ISOLATION: 'chroot' });
   const folder = join(bench.folder, 'chroot-steps');
   mkdirSync(folder);
-  writeFileSync(join(folder, 'Dockerfile'), `FROM ${bench.named.host}/debian:12\nRUN echo "built as $(id -u)" > /made\n`);
+  writeFileSync(
+    join(folder, 'Dockerfile'),
+    `FROM ${bench.named.host}/debian:12\nRUN echo "built as $(id -u)" > /made\n`,
+  );
   writeFileSync(
     join(folder, 'acb.yaml'),
     `networks:

@@ -68,7 +68,11 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
     build: async (build, options) => {
       const given = [...build.arguments].flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
       const hidden = hideValues('--build-arg', given);
-      await show([...hidden.before, ...words('build', ...hidden.words, ...buildWords(build, isolation))], options, hidden.env);
+      await show(
+        [...hidden.before, ...words('build', ...hidden.words, ...buildWords(build, isolation))],
+        options,
+        hidden.env,
+      );
       const [first, ...others] = build.tags;
       if (build.platforms.length > 1 && first !== undefined) {
         for (const other of others) await read(words('tag', first, other), options.signal);

@@ -59,7 +59,9 @@ export async function checkHost(isolation: ContainerIsolation): Promise<HostFact
   const outdated = found.flatMap(({ text }) => text ?? []);
   const weak = isOci ? [] : [chrootWeakness];
   return {
-    executor: [...found.map(({ program, release }) => `${program} ${release}`), ...(isOci ? [] : ['chroot'])].join(', '),
+    executor: [...found.map(({ program, release }) => `${program} ${release}`), ...(isOci ? [] : ['chroot'])].join(
+      ', ',
+    ),
     isolation: 'user-namespace',
     platforms: platforms(),
     missing,
