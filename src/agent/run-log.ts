@@ -1,5 +1,5 @@
+import { SecretFinder } from '../core/secret-finder.ts';
 import type { Clock } from '../platform/clock.ts';
-import { SecretFinder } from './secret-finder.ts';
 import { SecretMask } from './secret-mask.ts';
 
 /** Takes the log's bytes as they come, in order; resolves when they are on their way. */

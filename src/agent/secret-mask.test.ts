@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { cpuMsOf } from '../../test/support/cpu-time.ts';
-import { SecretFinder } from './secret-finder.ts';
+import { SecretFinder } from '../core/secret-finder.ts';
 import { SecretMask } from './secret-mask.ts';
 
 function masked(secrets: readonly string[], ...pieces: readonly string[]): string {

@@ -1,4 +1,4 @@
-import type { SecretFinder } from './secret-finder.ts';
+import type { SecretFinder } from '../core/secret-finder.ts';
 
 /** What stands in the log where a secret was. */
 const hidden = '***';

@@ -26,6 +26,9 @@ describe('a log', () => {
     ['xabcabcdy', ['abcd', 'bcab'], 'xa***y'],
     ['a cabbage', ['cabs', 'abba'], 'a c***ge'],
     ['abcdefgabcd', ['bcdefg', 'abcdefgh', 'efga'], 'a***bcd'],
+    ['pw=über!', ['über'], 'pw=***!'],
+    ['pw=déjà und déj', [' déjà\n'], 'pw=*** und déj'],
+    ['one-line\r\nother-line', ['one-line\nother-line'], '***\r\n***'],
   ] as const)
     test(`hides secrets: ${given}`, () => {
       assert.equal(text(hiding(secrets)(Buffer.from(given))), expected);

@@ -1,9 +1,7 @@
-import { SecretFinder } from './secret-finder.ts';
+import { SecretFinder } from '../../core/secret-finder.ts';
 
 const [lineFeed, carriageReturn] = [10, 13];
 const hidden = Buffer.from('***');
-/** Shorter texts are in everything: to hide them would leave nothing to read. */
-const minMaskedBytes = 4;
 
 /**
  * Ends every line with CRLF, whatever ended it: `az` shows lines no sooner. `isAfterReturn` is whether the byte before these
@@ -26,15 +24,17 @@ export function withCrlf(
 
 export type Hide = (bytes: Uint8Array) => Uint8Array;
 
+/** Half-open. */
+type Range = { readonly start: number; readonly end: number };
+
 /**
- * Hides texts that stand whole in bytes, and of long ones what begins as they do. Agents hide them too, and those across
- * two pieces. To learn them takes longer than to look for them.
+ * Hides secrets that stand whole in bytes, their lines, and of long ones what begins as they do. Agents hide them too, and
+ * those across two pieces. To learn them takes longer than to look for them.
  */
 export function hiding(secrets: readonly string[]): Hide {
-  const long = secrets.map((text) => Buffer.from(text)).filter((secret) => secret.length >= minMaskedBytes);
-  const finder = new SecretFinder(long);
+  const finder = new SecretFinder(secrets, (secret) => Buffer.from(secret).toString('latin1'));
   return (bytes) => {
-    const found = finder.find(bytes);
+    const found = rangesOf(finder, bytes);
     const pieces: Uint8Array[] = [];
     let shown = 0;
     for (const { start, end } of found) {
@@ -43,4 +43,23 @@ export function hiding(secrets: readonly string[]): Hide {
     }
     return found.length === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(shown)]);
   };
+}
+
+/** In order; those that overlap are one. */
+function rangesOf(finder: SecretFinder, bytes: Uint8Array): readonly Range[] {
+  const found: Range[] = [];
+  let state = 0;
+  for (const [at, byte] of bytes.entries()) {
+    state = finder.next(state, byte);
+    const length = finder.foundLength(state);
+    if (length === 0) continue;
+    const end = at + 1;
+    let start = end - length;
+    for (let last = found.at(-1); last !== undefined && last.end > start; last = found.at(-1)) {
+      start = Math.min(start, last.start);
+      found.pop();
+    }
+    found.push({ start, end });
+  }
+  return found;
 }

@@ -1,7 +1,10 @@
-/** Shorter texts are too common to hide: every other letter of the log would go. */
+/** Shorter texts are too common to hide: every other letter of the log would go. In letters of what is searched. */
 const minSecretLength = 4;
 /** So much of a secret's beginning is a secret by itself. */
 const maxHeadLength = 256;
+
+/** How a secret is written where it is looked for, as letters from 0 to 65535: bytes have one letter each. */
+export type Spell = (secret: string) => string;
 
 /**
  * Finds many secrets at once in a text that comes letter by letter, in time that grows with the text alone, however many they
@@ -19,8 +22,9 @@ export class SecretFinder {
   readonly #suffixes: Int32Array;
   readonly #found: Int32Array;
 
-  constructor(secrets: readonly string[]) {
-    const texts = textsOf(secrets);
+  /** Letters are those of UTF-16 unless `spell` says otherwise. */
+  constructor(secrets: readonly string[], spell: Spell = asWritten) {
+    const texts = textsOf(secrets, spell);
     const size = texts.reduce((sum, text) => sum + text.length, 1);
     this.#letters = new Uint16Array(size);
     this.#depths = new Int32Array(size);
@@ -30,7 +34,7 @@ export class SecretFinder {
     this.#build(texts);
   }
 
-  /** Where the text stands after one more letter (UTF-16). */
+  /** Where the text stands after one more letter. */
   next(state: number, letter: number): number {
     for (let at = state; ; at = this.#suffixes[at] ?? 0) {
       const child = this.#childOf(at, letter);
@@ -92,7 +96,11 @@ export class SecretFinder {
 }
 
 /** In the order of their letters. */
-function textsOf(secrets: readonly string[]): readonly string[] {
-  const lines = secrets.flatMap((secret) => [secret, ...secret.split(/\r?\n/)]).map((text) => text.trim());
+function textsOf(secrets: readonly string[], spell: Spell): readonly string[] {
+  const lines = secrets.flatMap((secret) => [secret, ...secret.split(/\r?\n/)]).map((text) => spell(text.trim()));
   return [...new Set(lines)].filter((text) => text.length >= minSecretLength).toSorted();
+}
+
+function asWritten(secret: string): string {
+  return secret;
 }
