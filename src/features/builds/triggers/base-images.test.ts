@@ -139,6 +139,22 @@ forEachDatabase((_, open) => {
     assert.equal((await runsOf('task-b')).length, 2);
   });
 
+  test('servers that are told of two bases of a task at once make one run', async () => {
+    const bases = [image('base/left'), image('base/right')] as const;
+    const names = Array.from({ length: 8 }, (_each, index) => `pair-task-${index}`);
+    for (const { repository } of bases) await tasks.push(repository, 'v1', 'sha256:1');
+    for (const name of names) {
+      await tasks.put(name, sampleTask(name, onBase({ baseImageTriggerType: 'All' })));
+      const run = await start(name);
+      clock.advance(1_000);
+      await tasks.finish(run, builtOn(made(name), bases[0], bases[1]));
+    }
+    await follow();
+    for (const { repository } of bases) await tasks.push(repository, 'v1', 'sha256:2');
+    await Promise.all(bases.map(({ repository, tag }) => images.tagsSet(sample.registryUid, [{ repository, tag }])));
+    for (const name of names) assert.equal((await runsOf(name)).length, 2, name);
+  });
+
   test('23 tasks on one base are all started by one push', async () => {
     await tasks.push('base/many', 'v1', 'sha256:m1');
     clock.advance(1_000);

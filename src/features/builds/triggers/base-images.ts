@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../../platform/database/database.ts';
+import { lockedForUpdate } from '../../../platform/database/locks.ts';
 import type { Ids } from '../../../platform/ids.ts';
 import type { Jobs } from '../../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../../platform/journal/journal.ts';
@@ -78,7 +79,7 @@ export class BaseImages {
     const of = { taskUid, registryUid };
     await this.#guarded(taskUid, () =>
       this.#parts.journal.transaction(async (tx, append) => {
-        if ((await findByUid(tx, taskUid)) === undefined) return;
+        if (!(await lockTask(tx, this.#parts.database.kind, taskUid))) return;
         const images = run.images.map((image) => ({ ...image, host: this.#hostOf(image.registry) }));
         await writeOutputs(tx, of, images);
         await this.#start(tx, append, of, await this.#writeBases(tx, of, run));
@@ -144,6 +145,7 @@ export class BaseImages {
     for (const [taskUid, bases] of Map.groupBy(wanted, (row) => row.task_uid))
       await this.#guarded(taskUid, () =>
         journal.transaction(async (tx, append) => {
+          if (!(await lockTask(tx, database.kind, taskUid))) return;
           const moved: MovedBase[] = [];
           for (const { repository, tag } of bases) {
             const now = await currentTag(tx, baseRegistryUid, { repository, tag });
@@ -170,6 +172,7 @@ export class BaseImages {
     for (const { task_uid: taskUid, registry_uid: registryUid, digest } of told)
       await this.#guarded(taskUid, () =>
         journal.transaction(async (tx, append) => {
+          if (!(await lockTask(tx, database.kind, taskUid))) return;
           const changed = await noteDigests(tx, taskUid, [image]);
           await this.#start(tx, append, { taskUid, registryUid }, digest === null ? [] : changed);
         }),
@@ -232,6 +235,15 @@ export class BaseImages {
       return false;
     });
   }
+}
+
+/**
+ * False for a task that is gone. Several servers are told of the same pushes, and of pushes of several bases: what they decide for
+ * one task they decide one after another.
+ */
+async function lockTask(tx: Transaction, kind: Database['kind'], taskUid: string): Promise<boolean> {
+  const query = tx.selectFrom('resources').select('uid').where('uid', '=', taskUid);
+  return (await lockedForUpdate(kind, query).executeTakeFirst()) !== undefined;
 }
 
 /** Whether a task makes one of the images; only then who stands on whom has to be looked at. */
