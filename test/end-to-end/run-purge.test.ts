@@ -60,7 +60,7 @@ test('tags leave as the filter says, with the lines of acr purge', async () => {
 test('what cannot be done is said, and nothing is deleted', async () => {
   const words = ['acr', 'purge', '--filter', 'team/app:.*', '--ago', '0d'];
   const wrong = await command(['acr', 'purge', '--filter', 'team/app:.*']);
-  assert.deepEqual(wrong, { lines: ['Failed to complete purge: required flag(s) "ago" not set'], exitCode: 1 });
+  assert.deepEqual(wrong, { lines: ['Error: --ago is required when not using --untagged-only'], exitCode: 1 });
   const elsewhere = await command([...words, '-r', 'contoso.example']);
   assert.match(elsewhere.lines[0] ?? '', /works on the registry of the run.*'contoso\.example'/);
   assert.equal(elsewhere.exitCode, 1);
@@ -108,17 +108,22 @@ test('tags and manifests of a repository are listed and deleted, with the lines 
 });
 
 for (const [what, words, message] of [
-  ['without a repository', ['acr', 'tag', 'list'], /"repository" not set/],
+  ['without a repository', ['acr', 'tag', 'list'], /^Error: required flag\(s\) "repository" not set$/],
   ['with a repository that is none', ['acr', 'tag', 'list', '--repository', '../x'], /failed to list tags: .*name/],
   ['of a repository that is not there', ['acr', 'manifest', 'list', '--repository', 'no/such'], /name/],
   ['without what to delete', ['acr', 'tag', 'delete', '--repository', 'team/lists'], /say which tags/],
-  ['with a flag that is not known', ['acr', 'tag', 'list', '-o', 'json'], /unknown flag or argument: -o/],
+  ['with a flag that is not known', ['acr', 'tag', 'list', '-o', 'json'], /^Error: unknown shorthand flag: 'o'$/],
   [
     'in another registry',
     ['acr', 'tag', 'list', '--repository', 'x', '-r', 'other'],
-    /works on the registry of the run/,
+    /^Error: the command works on the registry of the run/,
   ],
-  ['to sign in', ['acr', 'login', '-u', 'x', 'host'], /signed in to its registries before its first step/],
+  [
+    'to sign in elsewhere',
+    ['acr', 'login', '-u', 'x', 'host'],
+    /^Error: the run is not signed in to host: .*credential add/,
+  ],
+  ['to sign in nowhere', ['acr', 'login'], /^Error: accepts 1 arg\(s\), received 0$/],
   ['to annotate', ['acr', 'annotate'], /'acr annotate' is not done.*acr purge, acr tag list/],
 ] as const)
   test(`a command of acr is refused ${what}`, async () => {
@@ -126,6 +131,52 @@ for (const [what, words, message] of [
     assert.match(lines.join('\n'), message);
     assert.equal(exitCode, 1);
   });
+
+test('a run is signed in, so acr login says so', async () => {
+  const { loginServer, name } = server.bootstrap.registry;
+  const success = { lines: ['Login Succeeded'], exitCode: 0 };
+  assert.deepEqual(await command(['acr', 'login', loginServer]), success);
+  assert.deepEqual(await command(['acr', 'login', '--password-stdin', name]), success);
+  const given = await command(['acr', 'login', '-u', 'me', '-p', 's3cret', loginServer]);
+  assert.match(given.lines.join('\n'), /those given here are not used\.\nLogin Succeeded$/);
+  assert.doesNotMatch(given.lines.join('\n'), /s3cret/);
+  const customRegistries = { 'other.example': { userName: { value: 'bob' }, password: { value: 'hunter22' } } };
+  assert.deepEqual(await command(['acr', 'login', 'other.example'], { credentials: { customRegistries } }), success);
+  const nobody = await command(['acr', 'login', loginServer], {
+    credentials: { sourceRegistry: { loginMode: 'None' } },
+  });
+  assert.match(nobody.lines.join('\n'), /^Error: the run was given no rights/);
+  const out = await command(['acr', 'logout', loginServer]);
+  assert.match(out.lines.join('\n'), /stays signed in/);
+  assert.equal(out.exitCode, 0);
+});
+
+test('acr tells its version, and what its commands take', async () => {
+  assert.deepEqual(await command(['acr', 'version']), { lines: ['Version: Berth, Revision: built in'], exitCode: 0 });
+  const help = await command(['acr', 'purge', '--help']);
+  assert.match(help.lines.join('\n'), /^Usage: acr purge \[flags\]\nFlags: --ago, .*--filter \(-f\), /);
+  assert.equal(help.exitCode, 0);
+  assert.match((await command(['acr'])).lines.join('\n'), /^Usage: acr purge .*\nUsage: acr tag list .*acr version/s);
+});
+
+test('a purge names every repository that its filter takes, and the registry may stand first', async () => {
+  const { name } = server.bootstrap.registry;
+  const { lines, exitCode } = await command([
+    ...['acr', '-r', name, 'purge', '--filter', 'team/(app|lists):^never', '--ago', '0d', '--untagged', '--dry-run'],
+    ...['--concurrency', '0'],
+  ]);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(lines.slice(1), [
+    'Specified concurrency value invalid. Set to default value: 1',
+    'Would delete tags for repository: team/app',
+    'Would delete manifests for repository: team/app',
+    'Would delete tags for repository: team/lists',
+    'Would delete manifests for repository: team/lists',
+    '',
+    'Number of tags to be deleted: 0',
+    'Number of manifests to be deleted: 0',
+  ]);
+});
 
 test('a run without rights, or as somebody who may not delete, deletes nothing', async () => {
   const words = ['acr', 'tag', 'delete', '--repository', 'team/lists', 'c'];

@@ -23,7 +23,7 @@ type Kind = {
 type Last = { readonly name: string; readonly changedAt: undefined } | undefined;
 
 const pageLength = 500;
-const flags: readonly Flag[] = [{ name: 'repository', kind: 'text' }, ...signInFlags];
+export const contentFlags: readonly Flag[] = [{ name: 'repository', kind: 'text' }, ...signInFlags];
 
 const tags: Kind = {
   many: 'tags',
@@ -122,7 +122,7 @@ async function* remove(kind: Kind, ...[parts, call, words]: Parameters<ContentCo
 }
 
 function targetOf(words: readonly string[]): Target {
-  const { last, operands } = readFlags(flags, words, wrong);
+  const { last, operands } = readFlags(contentFlags, words, wrong);
   const repository = last('repository');
   if (repository === undefined) throw wrong('required flag(s) "repository" not set');
   return { repository: parseRepositoryName(repository), registry: last('registry'), names: operands };

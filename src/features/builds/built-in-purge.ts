@@ -6,6 +6,7 @@ import type { PurgeFilter } from '../retention/purge-filter.ts';
 import { purge } from '../retention/purges.ts';
 import type { PurgeItem } from '../retention/take-selection.ts';
 import type { BuiltInCall, BuiltInParts } from './built-in-call.ts';
+import { PurgeHeadings } from './purge-headings.ts';
 import { type PurgeWords, parsePurgeWords } from './purge-words.ts';
 import { reasonOf, standingOf } from './run-standing.ts';
 
@@ -19,45 +20,34 @@ export async function* runPurge(
   given: readonly string[],
 ): AsyncGenerator<BuiltInLine> {
   const words = parsePurgeWords(given);
-  for (const line of words.notes) yield { line };
+  const wanted = { registry: words.registry, action: 'catalogList' } as const;
+  const { registry, authority: standing, end } = await standingOf(parts, call, wanted);
   if (words.isDryRun) yield { line: dryRunHeader };
-  const {
-    registry,
-    authority: standing,
-    end,
-  } = await standingOf(parts, call, {
-    registry: words.registry,
-    action: 'catalogList',
-  });
+  for (const line of words.notes) yield { line };
   const totals = { tags: 0, manifests: 0 };
+  const headings = new PurgeHeadings(words);
   let failure: string | undefined;
   try {
-    const { filters, authority } = limited(standing, words);
+    const { filters, authority } = limited(standing, words, (repository) => headings.begin(repository));
     const request = { ...words, filters, registryUid: registry.uid, signal: call.signal };
-    let header = '';
     for await (const item of purge(parts, authority, request)) {
-      const begins = headerOf(item, words.isDryRun);
-      if (begins !== header) yield { line: begins };
-      header = begins;
+      for (const line of headings.before(item)) yield { line };
       yield { line: textOf(item, registry.loginServer) };
       const isTaken = item.outcome === 'deleted' || item.outcome === 'wouldDelete' || item.outcome === 'changed';
       if (isTaken) totals[item.tag === undefined ? 'manifests' : 'tags'] += 1;
     }
   } catch (error) {
     failure = reasonOf(parts.log, error);
-    yield { line: `Failed to complete purge: ${failure}` };
   } finally {
     await end();
   }
+  for (const line of headings.rest()) yield { line };
+  if (failure !== undefined) yield { line: `Failed to complete purge: ${failure}` };
   yield { line: '' };
   const label = (what: string) => (words.isDryRun ? `Number of ${what} to be deleted` : `Number of deleted ${what}`);
   yield { line: `${label('tags')}: ${totals.tags}` };
   yield { line: `${label('manifests')}: ${totals.manifests}` };
   yield { exitCode: failure === undefined && !call.signal.aborted ? 0 : 1 };
-}
-
-function headerOf({ repository, tag }: PurgeItem, isDryRun: boolean): string {
-  return `${isDryRun ? 'Would delete' : 'Deleting'} ${tag === undefined ? 'manifests' : 'tags'} for repository: ${repository}`;
 }
 
 function textOf({ outcome, repository, tag, digest, why }: PurgeItem, host: string): string {
@@ -77,9 +67,13 @@ function textOf({ outcome, repository, tag, digest, why }: PurgeItem, host: stri
 
 /**
  * The same, deleting only where the run may delete, and unlocking only where it may write attributes: a repository that the
- * purge would touch and the run may not ends it there. Asked again when rights change.
+ * purge would touch and the run may not ends it there. Asked again when rights change. `begin` hears of each that it may touch.
  */
-function limited(authority: Authority, { filters, includesLocked }: PurgeWords): Limited {
+function limited(
+  authority: Authority,
+  { filters, includesLocked }: PurgeWords,
+  begin: (repository: string) => void,
+): Limited {
   const needed = includesLocked ? (['delete', 'metadata_write'] as const) : (['delete'] as const);
   let repository: string | undefined;
   const require = () => {
@@ -94,6 +88,7 @@ function limited(authority: Authority, { filters, includesLocked }: PurgeWords):
       if (!filter.matchesRepository(name)) return false;
       repository = name;
       require();
+      begin(name);
       return true;
     },
   });

@@ -17,7 +17,7 @@ export type PurgeWords = {
   readonly notes: readonly string[];
 };
 
-const flags: readonly Flag[] = [
+export const purgeFlags: readonly Flag[] = [
   { name: 'filter', letter: 'f', kind: 'text' },
   { name: 'ago', kind: 'text' },
   { name: 'keep', kind: 'text' },
@@ -34,42 +34,53 @@ const flags: readonly Flag[] = [
 
 /** Deletions go one by one here, so these say nothing. */
 const maxConcurrency = 32;
+/** As for purges that are asked for at the server itself. */
+const maxFilters = 100;
 
-/** Reads the words behind `acr purge`. Throws `purgeInvalid`. Source: ACR tasks, 5.1 to 5.3. */
+/** Reads the words behind `acr purge`. Throws `purgeInvalid`. Source: ACR tasks, 5.1 to 5.3; Azure/acr-cli, cmd/acr. */
 export function parsePurgeWords(words: readonly string[]): PurgeWords {
-  const { values, last: text, isSet, operands } = readFlags(flags, words, wrong);
+  const { values, last: text, isSet, operands } = readFlags(purgeFlags, words, wrong);
   const [extra] = operands;
-  if (extra !== undefined) throw wrong(`unknown flag or argument: ${extra.slice(0, 100)}`);
-  const filters = values('filter');
+  if (extra !== undefined) throw wrong(`unknown argument: ${extra.slice(0, 100)}`);
   if (isSet('untagged') && isSet('untagged-only'))
     throw wrong('--untagged and --untagged-only exclude each other: give one of them');
   const isOnly = isSet('untagged-only');
-  if (!isOnly && filters.length === 0) throw wrong('required flag(s) "filter" not set');
-  if (!isOnly && text('ago') === undefined) throw wrong('required flag(s) "ago" not set');
-  const ago = text('ago');
+  const [filters, ago] = [values('filter'), text('ago')];
+  if (!isOnly && filters.length === 0) throw wrong('--filter is required when not using --untagged-only');
+  if (!isOnly && ago === undefined) throw wrong('--ago is required when not using --untagged-only');
+  if (filters.length > maxFilters) throw wrong(`${filters.length} filters are given; up to ${maxFilters} are taken`);
+  // Nothing here takes time or pages that they would limit.
+  for (const name of ['filter-timeout-seconds', 'repository-page-size']) numberOf(name, text(name) ?? '1');
   return {
     filters: filters.map(parsePurgeFilter),
     ageMs: ago === undefined ? 0 : parsePurgeAge(ago),
-    keep: wholeNumber('keep', text('keep') ?? '0'),
+    keep: keepOf(text('keep') ?? '0'),
     untagged: isOnly ? 'only' : isSet('untagged') ? 'also' : 'none',
     includesLocked: isSet('include-locked'),
     isDryRun: isSet('dry-run'),
     registry: text('registry'),
-    notes: concurrencyNotes(text('concurrency')),
+    notes: concurrencyNotes(numberOf('concurrency', text('concurrency') ?? '1')),
   };
 }
 
-function concurrencyNotes(text: string | undefined): string[] {
-  const value = text === undefined ? 1 : Number(/^-?\d{1,9}$/.test(text) ? text : Number.NaN);
-  if (Number.isNaN(value)) throw wrong(`--concurrency needs a number, not '${text}'`);
+function concurrencyNotes(value: number): string[] {
   if (value <= 0) return ['Specified concurrency value invalid. Set to default value: 1'];
   if (value > maxConcurrency) return [`Specified concurrency value too large. Set to maximum value: ${maxConcurrency}`];
   return [];
 }
 
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,7}$/.test(text)) throw wrong(`--${name} needs a whole number, not '${text}'`);
+function keepOf(text: string): number {
+  if (!/^\d{1,7}$/.test(text)) throw notNumber('keep', text);
   return Number(text);
+}
+
+function numberOf(name: string, text: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) throw notNumber(name, text);
+  return Number(text);
+}
+
+function notNumber(name: string, text: string): BerthError {
+  return wrong(`invalid argument "${text.slice(0, 100)}" for "--${name}" flag: a whole number is needed`);
 }
 
 function wrong(message: string): BerthError {

@@ -9,12 +9,17 @@ export type PurgeFilter = {
   readonly matchesTag: (name: string) => boolean;
 };
 
+/** Of a filter, in letters. */
+const maxLength = 1_000;
+
 /**
  * Reads a filter: two regular expressions with the one colon between them that is in no group of flags and in no bracket
  * class. The first has to match the whole name of a repository, as `^…$` around it does; the second any part of a tag.
  * Expressions are RE2's, which run in linear time. Throws `purgeInvalid`. Source: ACR Tasks reference, "Filter".
  */
 export function parsePurgeFilter(text: string): PurgeFilter {
+  if (text.length > maxLength)
+    throw refuse(`the filter '${text.slice(0, 50)}…' has more than ${maxLength} letters: give several`);
   const colons = separators(text);
   const [colon] = colons;
   if (colon === undefined || colons.length > 1)
