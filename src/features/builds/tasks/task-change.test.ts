@@ -123,6 +123,25 @@ forEachDatabase((_, open) => {
     assert.deepEqual(details(without).credentials?.customRegistries ?? {}, {});
   });
 
+  test('artifacts of different registries are not of one server', async () => {
+    const own = 'oci://own.example/team/files:v1';
+    const resource = await tasks.put(
+      'artifact-task',
+      mergeJson(secretTask(), { step: { type: 'Docker', contextPath: own }, trigger: null }),
+    );
+    const asked = { registryUid: 'r', resource, task: details(resource), trigger: { kind: 'manual' } } as const;
+    const run = (contextPath: string) => newTaskRun({ ...asked, isByRepository: false, overrides: { contextPath } });
+    const secretsOf = ({ source, work, customRegistries }: ReturnType<typeof run>) => [
+      source.kind === 'remote' && source.accessToken !== undefined,
+      work.kind === 'dockerBuild' && work.arguments.some(({ isSecret }) => isSecret),
+      customRegistries.length > 0,
+    ];
+    assert.deepEqual(secretsOf(run(own)), [true, true, true]);
+    assert.deepEqual(secretsOf(run('oci://evil.example/team/files:v1')), [false, false, false]);
+    const moved = await merge('artifact-task', { step: { type: 'Docker', contextPath: 'oci://evil.example/x:v1' } });
+    assert.equal(details(moved).step?.contextAccessToken, undefined);
+  });
+
   test('a whole task says everything: what it leaves out is gone', async () => {
     await tasks.put('whole-task', secretTask());
     const whole = await tasks.put('whole-task', sampleTask('app'));
@@ -220,7 +239,17 @@ forEachDatabase((_, open) => {
     assert.deepEqual(facts(run('https://evil.example/x.git')), ['User', [], ['COLOR']]);
     const sameHost = facts(run('https://git.example/team/app.git#other'));
     assert.deepEqual(sameHost, ['User', ['other.example'], ['PASSWORD', 'COLOR']]);
+    assert.deepEqual(facts(run('https://git.example/team/app#refs/heads/side/way:folder')), sameHost);
     assert.deepEqual(facts(run('https://evil.example/x.git', true)), ['none', [], ['COLOR']]);
+    const commit = '0a'.repeat(20);
+    for (const strangers of [
+      'https://git.example/evil/app.git#main',
+      'https://git.example/team/app.git.git#main',
+      ...['pull/3/head', 'refs/pull/3/head', 'merge-requests/3/head', commit].map(
+        (ref) => `https://git.example/team/app.git#${ref}`,
+      ),
+    ])
+      assert.deepEqual(facts(run(strangers)), ['User', [], ['COLOR']], strangers);
   });
 
   test('whoever changed last what a task does lends it their rights, and nobody who changed the rest', async () => {

@@ -6,7 +6,7 @@ import { refuse } from '../../resources/refuse.ts';
 import type { Author, Resource } from '../../resources/resource.ts';
 import { isUploadPath } from '../quick-run.ts';
 import type { CustomRegistry, NewRun, RunAuthority, RunTrigger } from '../run.ts';
-import { contextOf, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
+import { contextOf, isOfSameRepository, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
 
 /** What one run has otherwise than its task says. Source: ACR tasks, 4.5. */
 export type TaskOverrides = {
@@ -77,7 +77,7 @@ type ContextAsked = {
   readonly location: string | undefined;
   /** Files that the caller names: what they do is the caller's doing, and not that of the task's author. */
   readonly isOther: boolean;
-  /** What was given for the server that the task names goes to files of that server alone. */
+  /** What was given for the files that the task names goes to files of their repository alone. */
   readonly hasSecrets: boolean;
 };
 
@@ -85,7 +85,7 @@ function contextAsked(task: StoredTask, { contextPath }: TaskOverrides): Context
   const own = contextOf(task);
   const location = contextPath === undefined ? own : contextOf({ step: task.step && { ...task.step, contextPath } });
   const isOther = location !== own;
-  return { location, isOther, hasSecrets: !isOther || isSameOrigin(own, location) };
+  return { location, isOther, hasSecrets: !isOther || isOfSameRepository(own, location) };
 }
 
 function withoutSecretValues(step: TaskStep): TaskStep {

@@ -42,7 +42,34 @@ export function refOf(context: string): string | undefined {
 /** Whether two addresses are of one server, so that a secret for the one may be sent to the other. */
 export function isSameOrigin(a: string | undefined, b: string | undefined): boolean {
   if (a === undefined || b === undefined) return false;
-  return a === b || (URL.parse(a) !== null && URL.parse(a)?.origin === URL.parse(b)?.origin);
+  return a === b || (originOf(a) !== undefined && originOf(a) === originOf(b));
+}
+
+/** Undefined where it says nothing: all addresses of schemes such as `oci` have the same one. */
+function originOf(address: string): string | undefined {
+  const origin = URL.parse(address)?.origin;
+  return origin === 'null' ? undefined : origin;
+}
+
+/**
+ * Whether an address names other files of the repository of `own`: a branch or a tag, which only those make who may push there.
+ * One server has the repositories of many; and below the address of a repository, hosts hand out what strangers offer to it:
+ * pull requests by their references, and commits of its forks.
+ */
+export function isOfSameRepository(own: string | undefined, address: string | undefined): boolean {
+  if (!isSameOrigin(own, address) || own === undefined || address === undefined) return false;
+  return repositoryPathOf(own) === repositoryPathOf(address) && isBranchOrTag(refOf(address));
+}
+
+function repositoryPathOf(address: string): string | undefined {
+  const url = URL.parse(address);
+  return url === null ? undefined : `${url.pathname.replace(/\/+$/, '').replace(/\.git$/, '')}${url.search}`;
+}
+
+/** Git looks for a name with slashes below `refs/` too: such a branch is named in full. Undefined is the default branch. */
+function isBranchOrTag(ref: string | undefined): boolean {
+  if (ref === undefined || /^refs\/(?:heads|tags)\//.test(ref)) return true;
+  return !ref.includes('/') && !/^[0-9a-f]{40,64}$/i.test(ref);
 }
 
 /** Plain JSON; what has no value is left out. */
