@@ -467,7 +467,8 @@ export const settingsSchema = z.strictObject({
   buildQueueLimit: setting(count, {
     unit: 'count',
     default: '1000',
-    meaning: 'Runs of one registry that may wait for an agent; more are refused to those who ask for them.',
+    meaning:
+      'Runs of one registry that may wait for an agent; more are refused to those who ask for them, and timers and commits start no task then.',
   }),
   runRetention: setting(parseDuration, {
     unit: 'duration',

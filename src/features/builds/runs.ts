@@ -40,8 +40,8 @@ export type RunsParts = {
   readonly maxQueued: number;
 };
 
-/** Rows that are looked at while a list looks for what its filter wants. */
-const slice = 200;
+/** Rows that are looked at while a list looks for what its filter wants; each may have half a MiB. */
+const slice = 100;
 const maxRows = 20_000;
 export const maxListed = 1_000;
 
@@ -59,15 +59,17 @@ export class Runs {
    */
   async schedule(run: NewRun): Promise<Run> {
     const { journal } = this.#parts;
-    const row = await journal.transaction(async (tx, append) => {
-      const queued = await this.scheduleIn(tx, append, run);
-      await this.#refuseTooMany(tx, run.registryUid);
-      return queued;
-    });
-    return runOf(row);
+    return runOf(await journal.transaction(async (tx, append) => await this.scheduleWithRoom(tx, append, run)));
   }
 
-  /** The same as part of a change, for what starts by itself: it is not refused for its number. */
+  /** The same as part of a change. */
+  async scheduleWithRoom(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
+    const queued = await this.scheduleIn(tx, append, run);
+    await this.#refuseTooMany(tx, run.registryUid);
+    return queued;
+  }
+
+  /** The same for what starts a task of which no run waits: it is not refused for its number. */
   async scheduleIn(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
     if (run.logTemplate !== undefined)
       throw refuse('runRequestInvalid', {

@@ -7,6 +7,7 @@ import type { Database } from '../../../platform/database/database.ts';
 import { HeldClock } from '../../../platform/held-clock.ts';
 import { createLog } from '../../../platform/log.ts';
 import { systemIds as ids } from '../../../platform/system-ids.ts';
+import { Runs } from '../runs.ts';
 import { listSources } from '../tasks/task-sources.ts';
 import { lookAtRepositories } from './git-poll.ts';
 import { GitSources } from './git-sources.ts';
@@ -21,6 +22,8 @@ forEachDatabase((_, open) => {
   let commit = 'a'.repeat(40);
   /** More than `main`. */
   let others: readonly string[] = [];
+  /** So many runs may wait. */
+  let room = 1_000;
   let database: Database;
   let here: SampleProcess;
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
@@ -32,7 +35,6 @@ forEachDatabase((_, open) => {
     here = await sampleProcess(database, sample.tenantUid, clock);
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
     const parts = { ...here, ...here.account, ...tasks, database, clock, ids, log };
-    const gitSources = new GitSources(parts);
     /** Git hosts all of whose repositories have one branch. */
     const call = async () => ({
       status: 200,
@@ -45,6 +47,7 @@ forEachDatabase((_, open) => {
       discard: async () => {},
     });
     look = async () => {
+      const gitSources = new GitSources({ ...parts, runs: new Runs({ ...tasks.engine, maxQueued: room }) });
       clock.advance(301_000);
       await lookAtRepositories({ ...parts, outbound: { call }, gitSources, gitPollMs: 300_000 });
       // The rest of a look that was more than one page.
@@ -140,5 +143,36 @@ forEachDatabase((_, open) => {
     await look();
     await look();
     assert.deepEqual([await countRuns('task-valueOf'), await countRuns('task-toString')], [1, 0]);
+  });
+
+  test('a branch may be named in full', async () => {
+    const repositoryUrl = 'https://git.example/full.git';
+    const source = { name: 'source', sourceTriggerEvents: ['commit'], sourceRepository: { repositoryUrl } };
+    const step = { type: 'Docker', contextPath: `${repositoryUrl}#refs/heads/main:app`, dockerFilePath: 'Dockerfile' };
+    await tasks.put('full-task', sampleTask('full', { step, trigger: { sourceTriggers: [source] } }));
+    await look();
+    await look();
+    commit = 'e'.repeat(40);
+    await look();
+    await look();
+    assert.equal(await countRuns('full-task'), 1);
+  });
+
+  test('a commit that comes while too many runs wait starts its task when there is room', async () => {
+    others = [];
+    const { uid } = await tasks.put('late-task', withSources('late-task', 1));
+    await look();
+    await look();
+    commit = 'f'.repeat(40);
+    room = 1;
+    await look();
+    await look();
+    assert.equal(await countRuns('late-task'), 0);
+    const [source] = await listSources(here.account, database.read, uid);
+    assert.match(source?.problem ?? '', /too many runs of the registry wait/);
+    room = 1_000;
+    await look();
+    await look();
+    assert.equal(await countRuns('late-task'), 1);
   });
 });

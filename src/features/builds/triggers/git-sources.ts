@@ -25,7 +25,7 @@ export type GitSourcesParts = TaskSecretParts & {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;
-  readonly runs: Pick<Runs, 'scheduleIn'>;
+  readonly runs: Pick<Runs, 'scheduleWithRoom'>;
 };
 
 /** A message of a git host, as it came. Header names in lower case. */
@@ -48,7 +48,7 @@ export class GitSources {
 
   /**
    * Takes a message for an address that a task was given; answers how many runs it started, or had started before. Throws
-   * `hookUnknown` for an address or a signature that is not right, `requestInvalid` for a body that is no JSON.
+   * `hookUnknown` for an address or a signature that is not right, `requestInvalid` for a body that is no JSON, `queueFull`.
    */
   async receive(hookId: string, { headers, body }: HookMessage): Promise<number> {
     const source = await findSourceOfHook(this.#parts, this.#parts.database.read, hookId);
@@ -70,7 +70,7 @@ export class GitSources {
     return waiting === undefined ? [] : events.filter((event) => isWanted(waiting.task, waiting.trigger, event));
   }
 
-  /** Starts the task when its trigger wants the event; false when it does not. The same event twice makes one run. */
+  /** Starts the task when its trigger wants the event; false when it does not. The same event twice makes one run. Throws `queueFull`. */
   async happened(source: TaskSource, event: GitEvent): Promise<boolean> {
     return await this.#parts.journal.transaction((tx, append) => this.#start(tx, append, source, event));
   }
@@ -100,7 +100,7 @@ export class GitSources {
       key: await this.#keyOf(tx, source, event, headOf(heads, event.branch)),
     });
     if (run === undefined) return false;
-    const { run_id: runId } = await runs.scheduleIn(tx, append, event.isFromFork ? ofStranger(run) : run);
+    const { run_id: runId } = await runs.scheduleWithRoom(tx, append, event.isFromFork ? ofStranger(run) : run);
     log.info('task started by its git repository', {
       task: waiting.name,
       event: event.eventType,
@@ -138,7 +138,7 @@ function waitingTask(resource: Resource, source: TaskSource): WaitingTask | unde
 export function wantedBranch(task: StoredTask, { sourceRepository }: SourceTrigger): string | undefined {
   const context = contextOf(task);
   const named = context === undefined ? undefined : refOf(context);
-  return named ?? (sourceRepository.branch || undefined);
+  return (named ?? (sourceRepository.branch || undefined))?.replace(/^refs\/heads\//, '');
 }
 
 function isWanted(task: StoredTask, trigger: SourceTrigger, event: GitEvent): boolean {

@@ -7,6 +7,7 @@ import type { Database } from '../../../platform/database/database.ts';
 import { HeldClock } from '../../../platform/held-clock.ts';
 import { createLog } from '../../../platform/log.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
+import { Runs } from '../runs.ts';
 import { startDueTasks } from './timers.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
@@ -31,9 +32,9 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
   });
 
-  const look = async () =>
+  const look = async (runs = tasks.runs) =>
     await startDueTasks(
-      { ...here.account, ...tasks, database, journal: here.journal, clock, log },
+      { ...here.account, ...tasks, runs, database, journal: here.journal, clock, log },
       new AbortController().signal,
     );
   const occurrences = async () =>
@@ -117,5 +118,20 @@ forEachDatabase((_, open) => {
     clock.advance(hourMs);
     await look();
     assert.deepEqual(await occurrences(), ['whole-task t1 01-01T01:00']);
+  });
+
+  test('timers start nothing while too many runs of the registry wait', async () => {
+    const runs = new Runs({ ...tasks.engine, maxQueued: 1 });
+    await tasks.put('hourly-task', sampleTask('hourly', timers('0 * * * *')));
+    for (let hour = 1; hour <= 3; hour += 1) {
+      clock.advance(hourMs);
+      await look(runs);
+    }
+    assert.deepEqual(await occurrences(), ['hourly-task t1 01-01T01:00']);
+    const [waiting = assert.fail()] = await tasks.list();
+    await tasks.finish(waiting.runId, {});
+    clock.advance(hourMs);
+    await look(runs);
+    assert.deepEqual((await occurrences()).sort(), ['hourly-task t1 01-01T01:00', 'hourly-task t1 01-01T04:00']);
   });
 });

@@ -15,7 +15,7 @@ export type TimersParts = TaskSecretParts & {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly log: Log;
-  readonly runs: Pick<Runs, 'scheduleIn'>;
+  readonly runs: Pick<Runs, 'scheduleWithRoom'>;
 };
 
 const page = 100;
@@ -61,7 +61,7 @@ export async function startDueTasks(
   }
 }
 
-/** A task that cannot be run keeps no other waiting: its occurrence is passed over. */
+/** A task that cannot be run, or for which there is no room, keeps no other waiting: its occurrence is passed over. */
 async function startOrPassOver(parts: TimersParts, due: DueTimer, nowMicros: number): Promise<void> {
   try {
     await startTask(parts, due, nowMicros);
@@ -85,7 +85,7 @@ async function startTask(parts: TimersParts, due: DueTimer, nowMicros: number): 
       key: `timer/${due.taskUid}/${due.name}/${occurrence}`,
     });
     if (run === undefined) return;
-    const { run_id: runId } = await runs.scheduleIn(tx, append, run);
+    const { run_id: runId } = await runs.scheduleWithRoom(tx, append, run);
     log.info('task started by its timer', { task: run.task?.name, timer: due.name, occurrence, runId });
   });
 }
