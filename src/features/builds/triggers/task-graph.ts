@@ -16,40 +16,27 @@ export function imageKey(image: {
   return `${image.host}/${image.repository}:${image.tag}`;
 }
 
-/** Which images stand on which, by the tasks that make them. */
+/** Which images stand on which, by the tasks that make them. Its answers take time that grows with the tasks and their images. */
 export class TaskGraph {
   readonly #tasks: ReadonlyMap<string, GraphTask>;
+  /** Uids of tasks. */
   readonly #makers: ReadonlyMap<ImageKey, readonly string[]>;
+  readonly #users: ReadonlyMap<ImageKey, readonly string[]>;
 
   constructor(tasks: readonly GraphTask[]) {
     this.#tasks = new Map(tasks.map((task) => [task.uid, task]));
-    this.#makers = Map.groupBy(
-      tasks.flatMap(({ uid, outputs }) => outputs.map((key) => ({ uid, key }))),
-      ({ key }) => key,
-    )
-      .entries()
-      .reduce(
-        (all, [key, list]) =>
-          all.set(
-            key,
-            list.map(({ uid }) => uid),
-          ),
-        new Map<ImageKey, string[]>(),
-      );
+    this.#makers = uidsByImage(tasks, ({ outputs }) => outputs);
+    this.#users = uidsByImage(tasks, ({ bases }) => bases);
   }
 
   /** Tasks that make what a task stands on, itself left out. */
   below(uid: string): readonly string[] {
-    const bases = this.#tasks.get(uid)?.bases ?? [];
-    return [...new Set(bases.flatMap((key) => this.#makers.get(key) ?? []))].filter((each) => each !== uid);
+    return this.#othersOf(uid, this.#tasks.get(uid)?.bases ?? [], this.#makers);
   }
 
   /** Tasks that stand on what a task makes, itself left out. */
   above(uid: string): readonly string[] {
-    const outputs = new Set(this.#tasks.get(uid)?.outputs ?? []);
-    return [...this.#tasks.values()]
-      .filter((each) => each.uid !== uid && each.bases.some((key) => outputs.has(key)))
-      .map((each) => each.uid);
+    return this.#othersOf(uid, this.#tasks.get(uid)?.outputs ?? [], this.#users);
   }
 
   /**
@@ -57,23 +44,37 @@ export class TaskGraph {
    * itself for ever.
    */
   isMadeAbove(uid: string, image: ImageKey): boolean {
-    const makers = this.#makers.get(image) ?? [];
-    return makers.length > 0 && this.#withAbove([uid]).some((each) => makers.includes(each));
+    const makers = new Set(this.#makers.get(image) ?? []);
+    return makers.size > 0 && this.#withAbove([uid]).some((each) => makers.has(each));
   }
 
   /** A task and all that stands on it, each behind those that it waits for. Rings are cut where they close. */
   rebuildOrder(uids: readonly string[]): readonly { readonly uid: string; readonly waitsFor: readonly string[] }[] {
-    const wanted = new Set(this.#withAbove(uids));
+    const wanted = this.#withAbove(uids);
+    const places = new Map(wanted.map((uid, place) => [uid, place]));
+    const below = new Map(wanted.map((uid) => [uid, this.below(uid).filter((each) => places.has(each))]));
+    const missing = new Map([...below].map(([uid, each]) => [uid, each.length]));
     const placed = new Map<string, readonly string[]>();
-    while (placed.size < wanted.size) {
-      const open = [...wanted].filter((uid) => !placed.has(uid));
-      const ready = open.filter((uid) => this.below(uid).every((each) => !wanted.has(each) || placed.has(each)));
+    let ready = wanted.filter((uid) => missing.get(uid) === 0);
+    for (let next = 0; placed.size < wanted.length; ) {
       // Nothing is ready in a ring: its first task goes ahead.
-      for (const uid of ready.length > 0 ? ready : open.slice(0, 1))
+      while (ready.length === 0) {
+        const first = wanted[next] ?? '';
+        if (!placed.has(first)) ready = [first];
+        next += 1;
+      }
+      for (const uid of ready)
         placed.set(
           uid,
-          this.below(uid).filter((each) => placed.has(each)),
+          (below.get(uid) ?? []).filter((each) => placed.has(each)),
         );
+      const open = ready.flatMap((uid) => this.above(uid)).filter((uid) => places.has(uid) && !placed.has(uid));
+      const freed = open.filter((uid) => {
+        const left = (missing.get(uid) ?? 0) - 1;
+        missing.set(uid, left);
+        return left === 0;
+      });
+      ready = freed.toSorted((a, b) => (places.get(a) ?? 0) - (places.get(b) ?? 0));
     }
     return [...placed].map(([uid, waitsFor]) => ({ uid, waitsFor }));
   }
@@ -83,4 +84,28 @@ export class TaskGraph {
     for (const uid of found) for (const each of this.above(uid)) found.add(each);
     return [...found];
   }
+
+  #othersOf(
+    uid: string,
+    images: readonly ImageKey[],
+    tasks: ReadonlyMap<ImageKey, readonly string[]>,
+  ): readonly string[] {
+    const found = new Set(images.flatMap((key) => tasks.get(key) ?? []));
+    found.delete(uid);
+    return [...found];
+  }
+}
+
+function uidsByImage(
+  tasks: readonly GraphTask[],
+  imagesOf: (task: GraphTask) => readonly ImageKey[],
+): ReadonlyMap<ImageKey, readonly string[]> {
+  const uids = new Map<ImageKey, string[]>();
+  for (const task of tasks)
+    for (const key of new Set(imagesOf(task))) {
+      const known = uids.get(key);
+      if (known === undefined) uids.set(key, [task.uid]);
+      else known.push(task.uid);
+    }
+  return uids;
 }
