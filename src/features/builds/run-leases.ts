@@ -19,6 +19,7 @@ import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
 import { isRunQueued, nextQueued } from './run-queue.ts';
+import { keptReport } from './run-report.ts';
 import { lockedRun, nothingYet, type RunRow } from './run-store.ts';
 
 /** Seconds without a call after which a run is given to another agent. */
@@ -112,10 +113,10 @@ export class RunLeases {
 
   /** What the agent says came of it; its log is whole by then. */
   async finish(lease: string, result: RunResult): Promise<void> {
-    const { status, images, dependencies, message } = result;
+    const { status, message } = result;
     // It may quote a command, and is shown to more people than the log.
     const shown = message && Buffer.from(await this.#withoutSecrets(lease, Buffer.from(message))).toString();
-    const outcome = { images, dependencies, ...(shown === undefined ? {} : { errorMessage: shown }) };
+    const outcome = { ...keptReport(result), ...(shown === undefined ? {} : { errorMessage: shown }) };
     await this.#finish(lease, { status, outcome, isLogWhole: true }, result.cpuSeconds);
   }
 

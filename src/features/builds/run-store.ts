@@ -8,6 +8,13 @@ import { type Run, type RunStatus, runStatuses } from './run.ts';
 
 export type RunRow = Selectable<Schema['runs']>;
 
+/** What is shown of a run; its order and its secrets are much more. */
+const shownColumns = [
+  ...(['registry_uid', 'run_id', 'number', 'status', 'run_type', 'facts', 'result', 'is_archived'] as const),
+  ...(['created_at', 'changed_at', 'started_at', 'finished_at'] as const),
+] as const;
+export type ShownRow = Pick<RunRow, (typeof shownColumns)[number]>;
+
 /** Uids of the tokens that its attempts were given. */
 export function tokensOf({ tokens }: Pick<RunRow, 'tokens'>): readonly string[] {
   return z.array(z.string()).parse(JSON.parse(tokens));
@@ -68,7 +75,7 @@ const statusSchema = z.enum(runStatuses);
 const typeSchema = z.enum(['QuickBuild', 'QuickRun', 'AutoBuild', 'AutoRun']);
 
 /** A run as it is shown. */
-export function runOf(row: RunRow): Run {
+export function runOf(row: ShownRow): Run {
   const { platforms, ...facts } = runFactsSchema.parse(JSON.parse(row.facts));
   const [first, ...others] = platforms;
   if (first === undefined) throw new Error(`the run ${row.run_id} has no platform`);
@@ -144,10 +151,10 @@ export async function listRunRows(
   queries: Queries,
   registryUid: string,
   { before, limit }: { readonly before: number; readonly limit: number },
-): Promise<RunRow[]> {
+): Promise<ShownRow[]> {
   return await queries
     .selectFrom('runs')
-    .selectAll()
+    .select(shownColumns)
     .where('registry_uid', '=', registryUid)
     .where('number', '<', before)
     .orderBy('number', 'desc')

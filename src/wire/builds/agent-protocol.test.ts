@@ -39,5 +39,6 @@ describe('what an agent says came of a run', () => {
   test('is cut where it is too much, as the run has ended all the same', () => {
     const result = runResultSchema.parse(resultOf({ images: Array(1_200).fill(image), message: 'a'.repeat(5_000) }));
     assert.deepEqual([result.images.length, result.message?.length], [1_000, 4_000]);
+    assert.equal(runResultSchema.parse(resultOf({ cpuSeconds: 1e300 })).cpuSeconds, 1_024 * 28_800);
   });
 });

@@ -106,7 +106,7 @@ export type LeaseState = z.infer<typeof leaseStateSchema>;
 export const logOffsetSchema = z.object({ offset: z.int().nonnegative() });
 
 /** A command that the server does itself with the run's rights: `acr purge …`, in words. */
-export const builtInCommandSchema = z.object({ words: z.array(z.string()).min(1) });
+export const builtInCommandSchema = z.object({ words: z.array(z.string().max(16_000)).min(1).max(10_000) });
 export type BuiltInCommand = z.infer<typeof builtInCommandSchema>;
 
 export const builtInLineSchema = z.union([z.object({ line: z.string() }), z.object({ exitCode: z.int() })]);
@@ -114,6 +114,8 @@ export type BuiltInLine = z.infer<typeof builtInLineSchema>;
 
 /** What is kept of the lists and the text that an agent reports; a run that made more has ended all the same. */
 const [maxReported, maxMessageLength] = [1_000, 4_000];
+/** More than any machine has: 1,024 processors for the longest run. */
+const maxCpuSeconds = 1_024 * 28_800;
 
 /** `Failed`: a step ended with an error; `Error`: the run could not be done. Source: ACR tasks, 3.1. */
 export const runResultSchema = z.object({
@@ -124,6 +126,10 @@ export const runResultSchema = z.object({
     .optional(),
   images: z.array(outputImageSchema).overwrite((list) => list.slice(0, maxReported)),
   dependencies: z.array(imageDependenciesSchema).overwrite((list) => list.slice(0, maxReported)),
-  cpuSeconds: z.number().nonnegative().optional(),
+  cpuSeconds: z
+    .number()
+    .nonnegative()
+    .overwrite((seconds) => Math.min(seconds, maxCpuSeconds))
+    .optional(),
 });
 export type RunResult = z.infer<typeof runResultSchema>;
