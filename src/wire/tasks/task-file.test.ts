@@ -160,6 +160,13 @@ describe('a task file', () => {
   for (const [label, text] of bad) {
     test(`${label} is refused`, () => assert.throws(() => parse(text), TaskError));
   }
+  test('whoever names a key vault is told what to write instead', () => {
+    const vault = (id: string) => `{id: ${id}, keyvault: "https://v.example/secrets/${id}", clientID: 0a}`;
+    assert.throws(
+      () => parse(`secrets: [${vault('npm')}, ${vault('pip')}]\n${steps('  - cmd: x')}`),
+      /'npm' and 1 more from a key vault.*--set-secret npm=… .*\{\{\.Values\.npm\}\} instead of \{\{\.Secrets\.npm\}\}$/,
+    );
+  });
 });
 
 describe('the order of steps', () => {

@@ -139,11 +139,7 @@ export function parseTaskFile(yaml: string): Task {
   const parsed = taskSchema.safeParse(parseYaml(yaml, 'the task'));
   if (!parsed.success) throw new TaskError(`the task is not valid: ${issueText(parsed.error)}`);
   const input = parsed.data;
-  if ((input.secrets ?? []).length > 0) {
-    throw new TaskError(
-      'the task names secrets of a key vault, and no key vault is connected: give them with --set-secret',
-    );
-  }
+  refuseVaults(input.secrets ?? []);
   const volumes = (input.volumes ?? []).map(secretVolumeOf);
   requireUnique(
     volumes.map(({ name }) => name),
@@ -160,6 +156,17 @@ export function parseTaskFile(yaml: string): Task {
     networks: networks.length === 0 ? [defaultNetwork] : networks,
     volumes,
   };
+}
+
+/** A key vault trusts identities of its own tenant alone. */
+function refuseVaults(secrets: NonNullable<TaskInput['secrets']>): void {
+  const [first] = secrets;
+  if (first === undefined) return;
+  const name = (first.id ?? 'name').slice(0, 50);
+  const others = secrets.length > 1 ? ` and ${secrets.length - 1} more` : '';
+  throw new TaskError(
+    `the task takes the secret '${name}'${others} from a key vault, and this server reads none: leave 'secrets' out, give the value with --set-secret ${name}=… (az acr run, az acr task create, az acr task run), and write {{.Values.${name}}} instead of {{.Secrets.${name}}}`,
+  );
 }
 
 function issueText(error: z.ZodError): string {
