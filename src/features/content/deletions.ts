@@ -3,11 +3,13 @@ import { BerthError } from '../../core/errors.ts';
 import type { Reference, Tag } from '../../core/reference.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
+import type { SeenManifest, SeenTag } from './as-seen.ts';
 import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
-import { Deletion, type Gone, type SeenManifest, type SeenTag, type UntaggedOutcome } from './deletion.ts';
+import { Deletion, type UntaggedOutcome } from './deletion.ts';
 import type { Place } from './place.ts';
+import type { Gone } from './removal.ts';
 
 export type DeletionsParts = Pick<ContentParts, 'database' | 'change' | 'clock' | 'failpoint'> & {
   /** Region of origin of what is written here. */
@@ -142,10 +144,10 @@ export class Deletions {
    */
   async repository(place: Place, authority: Authority): Promise<DeletedRepository> {
     const startedMicros = await this.#delete(place, authority, async (deletion) => {
-      if (deletion === undefined || !(await deletion.holdsManifest()))
+      if (deletion === undefined || !(await deletion.repository.holdsManifest()))
         throw new BerthError('nameUnknown', { name: place.repository });
-      await deletion.requireAllDeletable();
-      return await deletion.lastChangeMicros();
+      await deletion.repository.requireAllDeletable();
+      return await deletion.repository.lastChangeMicros();
     });
     const take = async (some: (deletion: Deletion) => Promise<readonly string[]>): Promise<string[]> => {
       const all: string[] = [];
@@ -155,9 +157,9 @@ export class Deletions {
         for (const name of taken) all.push(name);
       }
     };
-    const tags = await take((deletion) => deletion.tagSlice({ limit: tagsAtOnce, startedMicros }));
-    const manifests = await take((deletion) => deletion.manifestSlice({ limit: manifestsAtOnce, startedMicros }));
-    await this.#delete(place, authority, async (deletion) => await deletion?.unlinkBlobs(startedMicros));
+    const tags = await take((deletion) => deletion.repository.tagSlice({ limit: tagsAtOnce, startedMicros }));
+    const manifests = await take((deletion) => deletion.repository.manifestSlice({ limit: manifestsAtOnce, startedMicros }));
+    await this.#delete(place, authority, async (deletion) => await deletion?.repository.unlinkBlobs(startedMicros));
     return { manifests, tags };
   }
 

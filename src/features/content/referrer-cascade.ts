@@ -1,15 +1,15 @@
 import { type RawBuilder, sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
-import type { Transaction } from '../../platform/database/database.ts';
 import { isKept, type Locks } from './attributes.ts';
 import { cosignTags } from './cosign-tags.ts';
+import type { RepositoryRows } from './repository-rows.ts';
 
 /** A tag as deletions look at it. */
 export type RemovableTag = { readonly name: string; readonly digest: string; readonly locks: Locks };
 
 export type ReferrerCascadeParts = {
-  readonly tx: Transaction;
-  readonly repositoryUid: string;
+  /** In the transaction. */
+  readonly rows: RepositoryRows;
   /** Whether no lock and no rule keeps the tag. */
   readonly mayRemove: (tag: RemovableTag) => boolean;
   readonly removeTags: (tags: readonly RemovableTag[]) => Promise<void>;
@@ -48,10 +48,11 @@ export class ReferrerCascade {
 
   /** The tags that cosign gave what belongs to a subject, and what has no other tag then. */
   async #takeUnderCosignTags(subject: Digest, beforeMicros: number = Number.MAX_SAFE_INTEGER): Promise<Digest[]> {
-    const rows = await this.#tags()
+    const rows = await this.#parts.rows
+      .tags()
       .where('name', 'in', cosignTags(subject))
       .where(isOlder(beforeMicros))
-      .where((where) => where.not(where.exists(this.#manifests().where('digest', '=', subject).select('digest'))))
+      .where((where) => where.not(where.exists(this.#itself(subject))))
       .select(['name', 'digest', 'locks'])
       .execute();
     const free = rows.filter(this.#parts.mayRemove);
@@ -69,14 +70,9 @@ export class ReferrerCascade {
     beforeMicros: number = Number.MAX_SAFE_INTEGER,
   ): Promise<Digest[]> {
     if (limit <= 0) return [];
-    const isBack = this.#parts.tx
-      .selectFrom('manifests as s')
-      .where('s.repository_uid', '=', this.#parts.repositoryUid)
-      .where('s.digest', '=', subject)
-      .select('s.digest');
     const loose = this.#loose(beforeMicros)
       .where('subject_digest', '=', subject)
-      .where((where) => where.not(where.exists(isBack)))
+      .where((where) => where.not(where.exists(this.#itself(subject))))
       .limit(limit);
     return await this.#takeAll(await loose.orderBy('digest').select('digest').execute());
   }
@@ -89,15 +85,18 @@ export class ReferrerCascade {
 
   /** Manifests that are held by nothing: no lock, no tag, no index. */
   #loose(beforeMicros: number) {
-    return this.#manifests()
+    const { rows } = this.#parts;
+    return rows
+      .manifests()
       .where(isOlder(beforeMicros))
       .where((where) => where.not(isKept('locks')))
       .where((where) =>
         where.not(
           where.or([
-            where.exists(this.#tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name')),
+            where.exists(rows.tags().where('tags.digest', '=', where.ref('manifests.digest')).select('name')),
             where.exists(
-              this.#references()
+              rows
+                .references()
                 .where('manifest_references.digest', '=', where.ref('manifests.digest'))
                 .where('kind', '=', 'manifest')
                 .select('kind'),
@@ -107,15 +106,8 @@ export class ReferrerCascade {
       );
   }
 
-  #tags() {
-    return this.#parts.tx.selectFrom('tags').where('repository_uid', '=', this.#parts.repositoryUid);
-  }
-
-  #manifests() {
-    return this.#parts.tx.selectFrom('manifests').where('repository_uid', '=', this.#parts.repositoryUid);
-  }
-
-  #references() {
-    return this.#parts.tx.selectFrom('manifest_references').where('repository_uid', '=', this.#parts.repositoryUid);
+  /** The subject, where it was pushed again. */
+  #itself(subject: Digest) {
+    return this.#parts.rows.manifests().where('digest', '=', subject).select('digest');
   }
 }

@@ -2,7 +2,7 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Place } from '../content/place.ts';
-import { fromRepository } from '../content/repository-store.ts';
+import { keptManifests, locateKept } from './kept-content.ts';
 
 export type DeletedManifest = {
   readonly digest: string;
@@ -51,22 +51,9 @@ export class DeletedListings {
 
   /** By digest; those that were pushed again are left out. Throws `nameUnknown`. */
   async manifests(place: Place, authority: Authority, { last, limit }: DeletedPage): Promise<DeletedManifest[]> {
-    const uid = await this.#locate(place, authority);
-    const rows = await this.#queries
-      .selectFrom('deleted_manifests as d')
-      .where('d.repository_uid', '=', uid)
+    const uid = await locateKept(this.#queries, place, authority);
+    const rows = await keptManifests(this.#queries, uid)
       .where('d.digest', '>', last)
-      .where((where) =>
-        where.not(
-          where.exists(
-            where
-              .selectFrom('manifests as m')
-              .whereRef('m.repository_uid', '=', 'd.repository_uid')
-              .whereRef('m.digest', '=', 'd.digest')
-              .select('m.digest'),
-          ),
-        ),
-      )
       .orderBy('d.digest')
       .limit(limit)
       .select(['d.digest', 'd.media_type as mediaType', 'd.size as sizeBytes', 'd.deleted_at as deletedAtMicros'])
@@ -80,7 +67,7 @@ export class DeletedListings {
 
   /** The one deleted last comes last, as the az CLI counts on. Throws `nameUnknown`. */
   async tags(place: Place, authority: Authority): Promise<DeletedTag[]> {
-    const uid = await this.#locate(place, authority);
+    const uid = await locateKept(this.#queries, place, authority);
     return await this.#queries
       .selectFrom('deleted_tags')
       .where('repository_uid', '=', uid)
@@ -112,15 +99,5 @@ export class DeletedListings {
       .executeTakeFirst();
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
-  }
-
-  async #locate({ registryUid, repository }: Place, authority: Authority): Promise<string> {
-    const row = await fromRepository(this.#queries, { registry: registryUid, repository })
-      .select('r.uid')
-      .executeTakeFirst();
-    if (row === undefined) throw new BerthError('registryUnknown');
-    await authority.confirm(row.epoch);
-    if (row.uid === null) throw new BerthError('nameUnknown', { name: repository });
-    return row.uid;
   }
 }

@@ -3,9 +3,10 @@ import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
-import type { Gone, SeenManifest } from '../content/deletion.ts';
+import type { SeenManifest } from '../content/as-seen.ts';
 import type { Alongside, DeletionOptions, Deletions, UntaggedDeletion } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
+import type { Gone } from '../content/removal.ts';
 import type { FreedBytes } from './freed-bytes.ts';
 import type { LeavingGroup, LeavingManifest, LeavingTag, PurgeSelection } from './purge-selection.ts';
 

@@ -1,0 +1,197 @@
+import type { Digest } from '../../core/digest.ts';
+import { parseTag } from '../../core/reference.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import type { Change } from './authorized-change.ts';
+import type { EventOf } from './content-events.ts';
+import { keepManifest, keepTags } from './deleted-content.ts';
+import { deleteManifest } from './manifest-store.ts';
+import type { Place } from './place.ts';
+import { RepositoryRows } from './repository-rows.ts';
+import { repositoryBeginning } from './repository-templates.ts';
+import { disuseBlobs, subtractUsage } from './storage-use.ts';
+import { markUntagged } from './untagged-marks.ts';
+
+export type RemovalParts = {
+  readonly kind: Database['kind'];
+  readonly place: Place;
+  /** An exclusive one. */
+  readonly change: Change;
+  /** Of the repository, which exists. */
+  readonly repositoryUid: string;
+  readonly event: EventOf;
+  readonly nowMicros: number;
+};
+
+/** What left with one deletion, and went along; `freedBytes` are no longer in use. */
+export type Gone = {
+  readonly tags: readonly string[];
+  readonly manifests: readonly string[];
+  readonly freedBytes: number;
+};
+
+/** What left with one deletion so far. */
+type Leaving = {
+  readonly tags: string[];
+  readonly manifests: string[];
+  /** Blobs that its manifests referenced. */
+  readonly unreferenced: Set<string>;
+  manifestBytes: number;
+};
+
+type TagRow = { readonly name: string; readonly digest: string };
+
+/**
+ * Takes rows of tags and manifests away, with their events, keeps what can be restored, and counts what came out of use. What
+ * may be deleted is not asked here: `Deletion` does. Nothing that pushes to other repositories wait for is locked before
+ * `finish`, which locks it in their order.
+ */
+export class Removal {
+  readonly #parts: RemovalParts;
+  readonly #tx: Transaction;
+  readonly #rows: RepositoryRows;
+  /** Of deletions before the one that goes on. */
+  readonly #before: Leaving[] = [];
+  #gone = noneGone();
+  #removedManifests = 0;
+
+  constructor(parts: RemovalParts) {
+    this.#parts = parts;
+    this.#tx = parts.change.tx;
+    this.#rows = new RepositoryRows(this.#tx, parts.repositoryUid);
+  }
+
+  /** How many manifests it has taken. */
+  get removedManifests(): number {
+    return this.#removedManifests;
+  }
+
+  /** How many blobs `finish` will look at. */
+  get releasedBlobs(): number {
+    return this.#all().reduce((count, { unreferenced }) => count + unreferenced.size, 0);
+  }
+
+  /** What leaves from here on is counted for the next of several deletions. */
+  next(): void {
+    this.#before.push(this.#gone);
+    this.#gone = noneGone();
+  }
+
+  async tags(rows: readonly TagRow[]): Promise<void> {
+    if (rows.length === 0) return;
+    const names = rows.map((row) => row.name);
+    await this.#tx
+      .deleteFrom('tags')
+      .where('repository_uid', '=', this.#parts.repositoryUid)
+      .where('name', 'in', names)
+      .execute();
+    await this.#keepTags(rows);
+    for (const { name, digest } of rows) this.#append('tag.deleted', { tag: parseTag(name), digest });
+    this.#gone.tags.push(...names);
+    await this.#markUntagged(rows.map((row) => row.digest));
+  }
+
+  /** With every tag on it. It must be there. */
+  async manifest(digest: Digest): Promise<void> {
+    const { repositoryUid, change, nowMicros } = this.#parts;
+    const { artifactType, ...last } = await this.#rows
+      .manifests()
+      .where('digest', '=', digest)
+      .select(['media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType'])
+      .executeTakeFirstOrThrow();
+    const tags = await this.#tx
+      .deleteFrom('tags')
+      .where('repository_uid', '=', repositoryUid)
+      .where('digest', '=', digest)
+      .returning('name')
+      .execute();
+    const children = await this.#rows
+      .references()
+      .where('manifest_digest', '=', digest)
+      .where('kind', '=', 'manifest')
+      .select('digest')
+      .execute();
+    await this.#markUntagged(children.map((child) => child.digest));
+    this.#removedManifests += 1;
+    await this.#keepTags(tags.map(({ name }) => ({ name, digest })));
+    // A copy that is kept uses what the manifest used; a second copy is none.
+    const isKept = change.registry.keepsDeleted && (await keepManifest(this.#tx, { repositoryUid, digest }, nowMicros));
+    const blobs = await deleteManifest(this.#tx, repositoryUid, digest);
+    if (!isKept) {
+      this.#gone.manifestBytes += last.sizeBytes;
+      for (const blob of blobs) this.#gone.unreferenced.add(blob);
+    }
+    this.#gone.manifests.push(digest);
+    const type = artifactType === null ? {} : { artifactType };
+    this.#append('manifest.deleted', { digest, ...last, ...type, tags: tags.map((tag) => tag.name) });
+  }
+
+  /** Counts what each deletion freed, and lets a repository go that holds nothing any more. Goes last. */
+  async finish(): Promise<readonly Gone[]> {
+    const all = this.#all();
+    if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
+    const { kind, place, nowMicros } = this.#parts;
+    const { registryUid } = place;
+    const held = await this.#rows.manifests().select('digest').limit(1).executeTakeFirst();
+    if (held === undefined) await this.#forgetRepository();
+    const digests = [...new Set(all.flatMap(({ unreferenced }) => [...unreferenced]))];
+    const gone = goneOf(all, await disuseBlobs(this.#tx, kind, { registryUid, digests, nowMicros }));
+    await subtractUsage(
+      this.#tx,
+      registryUid,
+      gone.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
+    );
+    return gone;
+  }
+
+  #all(): readonly Leaving[] {
+    return [...this.#before, this.#gone];
+  }
+
+  async #keepTags(tags: readonly TagRow[]): Promise<void> {
+    const { change, repositoryUid, nowMicros } = this.#parts;
+    if (change.registry.keepsDeleted) await keepTags(this.#tx, repositoryUid, tags, nowMicros);
+  }
+
+  async #markUntagged(digests: readonly string[]): Promise<void> {
+    const { change, place, repositoryUid, nowMicros } = this.#parts;
+    if (change.registry.retentionDays === null) return;
+    await markUntagged(
+      this.#tx,
+      { registryUid: place.registryUid, repositoryUid },
+      [...new Set(digests)],
+      nowMicros,
+    );
+  }
+
+  /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
+  async #forgetRepository(): Promise<void> {
+    const { nowMicros, place, repositoryUid } = this.#parts;
+    const { locks, immutableTags } = await repositoryBeginning(this.#tx, place);
+    await this.#tx
+      .updateTable('repositories')
+      .set({ locks, immutable_tags: immutableTags, created_at: nowMicros, changed_at: nowMicros })
+      .where('uid', '=', repositoryUid)
+      .execute();
+    this.#append('repository.deleted', {});
+  }
+
+  #append(type: string, data: Readonly<Record<string, unknown>>): void {
+    const { change, event } = this.#parts;
+    change.append(event(type, data));
+  }
+}
+
+function noneGone(): Leaving {
+  return { tags: [], manifests: [], unreferenced: new Set(), manifestBytes: 0 };
+}
+
+/** `freed` has the bytes of each blob that is no longer in use. What several deletions needed is freed by the last of them. */
+function goneOf(all: readonly Leaving[], freed: ReadonlyMap<string, number>): readonly Gone[] {
+  const last = new Map<string, number>();
+  for (const [index, { unreferenced }] of all.entries()) for (const digest of unreferenced) last.set(digest, index);
+  return all.map(({ tags, manifests, unreferenced, manifestBytes }, index) => {
+    const own = [...unreferenced].filter((digest) => last.get(digest) === index);
+    const freedBytes = own.reduce((sum, digest) => sum + (freed.get(digest) ?? 0), manifestBytes);
+    return { tags, manifests, freedBytes };
+  });
+}

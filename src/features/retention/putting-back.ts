@@ -1,0 +1,155 @@
+import { type Digest, parseDigest } from '../../core/digest.ts';
+import { BerthError } from '../../core/errors.ts';
+import type { Tag } from '../../core/reference.ts';
+import type { Database, Queries } from '../../platform/database/database.ts';
+import { requireOn } from '../content/attributes.ts';
+import type { Change } from '../content/authorized-change.ts';
+import type { EventOf } from '../content/content-events.ts';
+import { keepTags, putBackManifest } from '../content/deleted-content.ts';
+import { immutableTagsOf } from '../content/immutable-tags.ts';
+import { missingBlobs } from '../content/manifest-store.ts';
+import type { Place } from '../content/place.ts';
+import { pointTag, tagState } from '../content/point-tag.ts';
+import { markUntagged } from '../content/untagged-marks.ts';
+import { partToCome } from './kept-families.ts';
+
+export type Restore = {
+  readonly digest: Digest;
+  /** Undefined to restore the manifest without a tag. */
+  readonly tag: Tag | undefined;
+  /** Takes the tag from another manifest; that one's tag can be restored then. */
+  readonly isForced: boolean;
+};
+
+export type PuttingBackParts = {
+  readonly kind: Database['kind'];
+  readonly place: Place;
+  /** An exclusive one. */
+  readonly change: Change;
+  /** Of the repository, which exists. */
+  readonly repositoryUid: string;
+  readonly event: EventOf;
+  readonly region: string;
+  readonly nowMicros: number;
+  /** Whether indexes may list what is not here, as `ManifestParts` has it. */
+  readonly isSparseAllowed: boolean;
+};
+
+/** Restores in one repository within one transaction: kept manifests are served again, and tags point at them. */
+export class PuttingBack {
+  readonly #parts: PuttingBackParts;
+
+  constructor(parts: PuttingBackParts) {
+    this.#parts = parts;
+  }
+
+  /** Throws `contentLocked`. */
+  requireWritable(): void {
+    const { place, change } = this.#parts;
+    requireOn({ repository: place.repository }, change.repositoryLocks, 'writeEnabled');
+  }
+
+  /**
+   * Nothing happens to one that is served. `tags` is what it gets with it.
+   * Throws `manifestUnknown` for what is not kept, also for a part; `manifestBlobUnknown`.
+   */
+  async manifest(digest: Digest, tags: readonly Tag[]): Promise<void> {
+    const { change, place, repositoryUid, event, isSparseAllowed } = this.#parts;
+    const { tx, append } = change;
+    const at = { repositoryUid, digest };
+    if (await isServed(tx, repositoryUid, digest)) return;
+    const kept = await tx
+      .selectFrom('deleted_manifests')
+      .where('repository_uid', '=', repositoryUid)
+      .where('digest', '=', digest)
+      .select(['media_type as mediaType', 'size as sizeBytes', 'subject_digest as subject'])
+      .executeTakeFirst();
+    if (kept === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
+    await this.#requireBlobs(digest);
+    // An index comes back whole: a part may have been dropped for good, or deleted while nothing was kept.
+    const part = isSparseAllowed ? undefined : await partToCome(tx, at);
+    if (part !== undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest: part });
+    await putBackManifest(tx, at);
+    const { subject, ...described } = kept;
+    append(event('manifest.restored', { digest, ...described, ...(subject === null ? {} : { subject }), tags }));
+  }
+
+  /** Sets the tag, or notes that there is none. Throws `tagTaken`, `contentLocked`, `tagImmutable`. */
+  async settle({ digest, tag, isForced }: Restore): Promise<void> {
+    if (tag === undefined) await this.#markUntagged(digest);
+    else await this.#setTag(tag, digest, isForced);
+  }
+
+  async #setTag(tag: Tag, digest: Digest, isForced: boolean): Promise<void> {
+    const { change, place, repositoryUid, event, region, nowMicros } = this.#parts;
+    const { tx, append, registry } = change;
+    await this.#makeRoom(tag, digest, isForced);
+    const immutable = immutableTagsOf(registry, place.repository);
+    const written = await pointTag(tx, { place, repositoryUid, immutable }, { tag, digest, region, nowMicros });
+    await tx
+      .deleteFrom('deleted_tags')
+      .where('repository_uid', '=', repositoryUid)
+      .where('name', '=', tag)
+      .where('digest', '=', digest)
+      .execute();
+    if (written === undefined) return;
+    append(event('tag.set', { tag, digest, region, ...tagState(written) }));
+    if (written.previous !== undefined) await this.#markUntagged(written.previous);
+  }
+
+  /** Where the tag points elsewhere. */
+  async #makeRoom(tag: Tag, digest: Digest, isForced: boolean): Promise<void> {
+    const { change, place, repositoryUid, nowMicros } = this.#parts;
+    const held = await change.tx
+      .selectFrom('tags')
+      .where('repository_uid', '=', repositoryUid)
+      .where('name', '=', tag)
+      .select('digest')
+      .executeTakeFirst();
+    if (held === undefined || held.digest === digest) return;
+    if (!isForced) throw new BerthError('tagTaken', { repository: place.repository, tag, digest: held.digest });
+    await keepTags(change.tx, repositoryUid, [{ name: tag, digest: held.digest }], nowMicros);
+  }
+
+  async #markUntagged(digest: string): Promise<void> {
+    const { change, place, repositoryUid, nowMicros } = this.#parts;
+    if (change.registry.retentionDays === null) return;
+    await markUntagged(change.tx, { registryUid: place.registryUid, repositoryUid }, [digest], nowMicros);
+  }
+
+  /** A blob may have been found damaged meanwhile. */
+  async #requireBlobs(digest: Digest): Promise<void> {
+    const { kind, change, place, repositoryUid } = this.#parts;
+    const { tx } = change;
+    const rows = await tx
+      .selectFrom('deleted_references as x')
+      .innerJoin('blob_links as l', (join) =>
+        join.onRef('l.repository_uid', '=', 'x.repository_uid').onRef('l.digest', '=', 'x.digest'),
+      )
+      .where('x.repository_uid', '=', repositoryUid)
+      .where('x.manifest_digest', '=', digest)
+      .where('x.kind', '=', 'blob')
+      .orderBy('x.digest')
+      .select('x.digest')
+      .execute();
+    // Without a link are layers that were never pushed, because they may not be distributed.
+    const wanted = rows.map((row) => parseDigest(row.digest));
+    const at = { registryUid: place.registryUid, repositoryUid };
+    const missing = await missingBlobs(tx, kind, at, wanted);
+    if (missing.length > 0)
+      throw new BerthError(
+        'manifestBlobUnknown',
+        missing.map((each) => ({ digest: each })),
+      );
+  }
+}
+
+export async function isServed(queries: Queries, repositoryUid: string, digest: Digest): Promise<boolean> {
+  const row = await queries
+    .selectFrom('manifests')
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', '=', digest)
+    .select('digest')
+    .executeTakeFirst();
+  return row !== undefined;
+}
