@@ -5,6 +5,9 @@ import { forgetPassed } from './quarantine-state.ts';
 
 // What a registry keeps of what was deleted, so that it can be restored. Source: ACR semantics, 8.2.
 
+/** Keeps statements far below the parameter limits of both databases, however many tags a manifest has. */
+const tagsPerStatement = 150;
+
 /** Whether a manifest of the repository, served or deleted, references the blob. The one place that knows what holds a blob. */
 export function isBlobHeld(repositoryUid: Expression<string>, digest: Expression<string>): Expression<SqlBool> {
   return sql<SqlBool>`(
@@ -60,14 +63,15 @@ export async function keepTags(
   tags: readonly { readonly name: string; readonly digest: string }[],
   nowMicros: number,
 ): Promise<void> {
-  if (tags.length === 0) return;
-  await tx
-    .insertInto('deleted_tags')
-    .values(tags.map(({ name, digest }) => ({ repository_uid: repositoryUid, name, digest, deleted_at: nowMicros })))
-    .onConflict((conflict) =>
-      conflict.columns(['repository_uid', 'name', 'digest']).doUpdateSet({ deleted_at: nowMicros }),
-    )
-    .execute();
+  const common = { repository_uid: repositoryUid, deleted_at: nowMicros };
+  for (let start = 0; start < tags.length; start += tagsPerStatement)
+    await tx
+      .insertInto('deleted_tags')
+      .values(tags.slice(start, start + tagsPerStatement).map(({ name, digest }) => ({ ...common, name, digest })))
+      .onConflict((conflict) =>
+        conflict.columns(['repository_uid', 'name', 'digest']).doUpdateSet({ deleted_at: nowMicros }),
+      )
+      .execute();
 }
 
 /** Puts a kept manifest back among those that are served; it must not be there. */

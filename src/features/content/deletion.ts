@@ -49,11 +49,7 @@ export class Deletion {
 
   /** Removes a tag; false when there is none. Throws `contentLocked`, `tagImmutable`. */
   async tag(tag: Tag): Promise<boolean> {
-    const row = await this.#rows
-      .tags()
-      .where('name', '=', tag)
-      .select(['name', 'digest', 'locks'])
-      .executeTakeFirst();
+    const row = await this.#rows.tags().where('name', '=', tag).select(['name', 'digest', 'locks']).executeTakeFirst();
     if (row === undefined) return false;
     this.#guard.requireWritable();
     this.#guard.requireTag(row);

@@ -65,6 +65,41 @@ forEachDatabase((_, open) => {
     );
   });
 
+  test('a deleted repository hides its blobs in slices, but for those that came later', async () => {
+    const at = bench.place('linked');
+    const blob = sampleBlob('linked');
+    await bench.push(at, blob);
+    await push(bench.here.manifests, at, sampleImage([blob]));
+    const { uid } = await bench.database.read
+      .selectFrom('repositories')
+      .where('name', '=', at.repository)
+      .select('uid')
+      .executeTakeFirstOrThrow();
+    const links = () => bench.database.read.selectFrom('blob_links').where('repository_uid', '=', uid).select('digest');
+    const [later, ...earlier] = Array.from({ length: 2_501 }, (_, n) => sampleBlob(`link ${n}`).digest);
+    assert(later !== undefined);
+    await bench.database.transaction(async (tx) => {
+      for (let start = 0; start < earlier.length; start += 500) {
+        const some = earlier.slice(start, start + 500).map((digest) => ({ digest, created_at: 0 }));
+        await tx
+          .insertInto('blob_links')
+          .values(some.map((link) => ({ ...link, repository_uid: uid })))
+          .execute();
+      }
+      const created_at = bench.here.clock.nowMicros() + 1_000_000;
+      await tx.insertInto('blob_links').values({ repository_uid: uid, digest: later, created_at }).execute();
+    });
+    let changes = 0;
+    const change: AuthorizedChange = async (...given) => {
+      changes += 1;
+      return await bench.here.change(...given);
+    };
+    await new Deletions({ ...bench.here, change, region: testRegion }).repository(at, me);
+    assert.deepEqual(await links().execute(), [{ digest: later }]);
+    // The look at the locks, tags, manifests twice, and links by the thousand.
+    assert.equal(changes, 1 + 1 + 2 + 3);
+  });
+
   test('deletions that go together wait for others and for pushes, but never in a circle', async () => {
     const layers = Array.from({ length: layerCount }, (_, index) => sampleBlob(`layer ${index}`));
     const repositories = ['purged/one', 'purged/other', 'pushed'].map((name) => bench.place(name));

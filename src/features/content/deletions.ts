@@ -158,8 +158,18 @@ export class Deletions {
       }
     };
     const tags = await take((deletion) => deletion.repository.tagSlice({ limit: tagsAtOnce, startedMicros }));
-    const manifests = await take((deletion) => deletion.repository.manifestSlice({ limit: manifestsAtOnce, startedMicros }));
-    await this.#delete(place, authority, async (deletion) => await deletion?.repository.unlinkBlobs(startedMicros));
+    const manifests = await take((deletion) =>
+      deletion.repository.manifestSlice({ limit: manifestsAtOnce, startedMicros }),
+    );
+    const links = { limit: linksAtOnce, startedMicros };
+    for (let last: string | undefined = ''; last !== undefined; ) {
+      const from: string = last;
+      last = await this.#delete(
+        place,
+        authority,
+        async (deletion) => await deletion?.repository.blobSlice(links, from),
+      );
+    }
     return { manifests, tags };
   }
 
@@ -311,6 +321,7 @@ function together(all: readonly Gone[]): Gone {
 /** What one transaction takes: few enough that others are not kept waiting, and far below what the journal takes. */
 const tagsAtOnce = 200;
 const manifestsAtOnce = 50;
+const linksAtOnce = 1_000;
 /** Of those that the manifests of several deletions referenced. */
 const blobsAtOnce = 200;
 /** Deletions that came together share a transaction for so long: in SQLite nothing else goes on in the process meanwhile. */

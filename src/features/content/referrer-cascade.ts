@@ -16,6 +16,9 @@ export type ReferrerCascadeParts = {
   readonly removeManifest: (digest: Digest) => Promise<void>;
 };
 
+/** Subjects that one transaction looks at: there may be many to which nothing refers. */
+const looksAtOnce = 200;
+
 /** Not along the index of times: in SQLite's eyes it would be as good as the one that finds a few rows. */
 function isOlder(beforeMicros: number): RawBuilder<boolean> {
   return sql<boolean>`+changed_at <= ${beforeMicros}`;
@@ -32,7 +35,7 @@ export class ReferrerCascade {
   /** Answers the subjects that are left; those found last come first, which keeps the list short. */
   async take(subjects: readonly Digest[], limit: number, beforeMicros?: number): Promise<readonly Digest[]> {
     const left = [...subjects];
-    for (let removed = 0; removed < limit; ) {
+    for (let removed = 0, looks = 0; removed < limit && looks < looksAtOnce; looks += 1) {
       const subject = left[0];
       if (subject === undefined) break;
       const loose = [

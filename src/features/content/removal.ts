@@ -155,12 +155,7 @@ export class Removal {
   async #markUntagged(digests: readonly string[]): Promise<void> {
     const { change, place, repositoryUid, nowMicros } = this.#parts;
     if (change.registry.retentionDays === null) return;
-    await markUntagged(
-      this.#tx,
-      { registryUid: place.registryUid, repositoryUid },
-      [...new Set(digests)],
-      nowMicros,
-    );
+    await markUntagged(this.#tx, { registryUid: place.registryUid, repositoryUid }, [...new Set(digests)], nowMicros);
   }
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */

@@ -90,15 +90,31 @@ export class RepositoryDeletion {
     return rows.map((row) => row.digest);
   }
 
-  /** Hides the blobs that no manifest here needs any more. */
-  async unlinkBlobs(startedMicros: number): Promise<void> {
+  /**
+   * Looks at some blobs after `last`, and hides those that no manifest here needs any more. Answers the last that it looked at;
+   * undefined when there are no others.
+   */
+  async blobSlice({ limit, startedMicros }: Slice, last: string): Promise<string | undefined> {
     const { tx, repositoryUid } = this.#parts;
+    const some = await tx
+      .selectFrom('blob_links')
+      .where('repository_uid', '=', repositoryUid)
+      .where('digest', '>', last)
+      .orderBy('digest')
+      .limit(limit)
+      .select('digest')
+      .execute();
+    const end = some.at(-1)?.digest;
+    if (end === undefined) return undefined;
     await tx
       .deleteFrom('blob_links')
       .where('repository_uid', '=', repositoryUid)
+      .where('digest', '>', last)
+      .where('digest', '<=', end)
       .where('created_at', '<=', startedMicros)
       .where((where) => where.not(isBlobHeld(where.ref('blob_links.repository_uid'), where.ref('blob_links.digest'))))
       .execute();
+    return some.length < limit ? undefined : end;
   }
 
   /** What manifests list that came after the deletion began. */
