@@ -283,6 +283,9 @@ forEachDatabase((_, openDatabase) => {
     assert.deepEqual((await metadata.tag(place, me, parseTag('b'))).attributes, { ...open, listEnabled: false });
     assert.deepEqual((await metadata.manifest(place, me, two.digest)).attributes, { ...open, listEnabled: false });
     assert.deepEqual((await metadata.manifest(place, me, one.digest)).tags, ['a', 'b']);
+    await attributes.tag(place, me, parseTag('a'), hidden);
+    const [onlyHidden] = (await metadata.manifests(place, me, { page: whole })).entries;
+    assert.deepEqual(onlyHidden?.tags, ['a', 'b'], 'it has tags, whoever looks for what has none');
     await attributes.repository(place, me, hidden);
     const catalog = await here.listings.catalog(bench.registryUid, me, { limit: 1000, last: '' });
     assert(!catalog.entries.includes(place.repository));

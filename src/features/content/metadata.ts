@@ -234,15 +234,18 @@ export class Metadata {
     return new Map(rows.map((row) => [row.digest, quarantineOf(row)]));
   }
 
-  /** Listed tags by the manifest they are on. */
+  /**
+   * By the manifest they are on: those that lists show. One whose tags are all hidden shows them: tools delete what seems to
+   * have none.
+   */
   async #tagsOf(repositoryUid: string, digests: readonly Digest[]) {
-    if (digests.length === 0) return new Map<string, { readonly name: string }[]>();
-    const rows = await this.#tags(repositoryUid)
-      .where('digest', 'in', digests)
-      .where(isListed('locks'))
-      .orderBy('name')
-      .execute();
-    return Map.groupBy(rows, (row) => row.digest);
+    if (digests.length === 0) return new Map<string, readonly { readonly name: string }[]>();
+    const rows = await this.#tags(repositoryUid).where('digest', 'in', digests).orderBy('name').execute();
+    const shown = [...Map.groupBy(rows, (row) => row.digest)].map(([digest, tags]) => {
+      const listed = tags.filter(({ locks }) => attributesOf(locks).listEnabled);
+      return [digest, listed.length > 0 ? listed : tags] as const;
+    });
+    return new Map(shown);
   }
 }
 
