@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { acrApp } from '../../../test/support/acr-app.ts';
 import { bodyOf } from '../../../test/support/bodies.ts';
 import { fullAuthority } from '../../../test/support/content-process.ts';
@@ -26,6 +26,7 @@ const layer = sampleBlob('layer', 3000);
 const image = sampleImage([config, layer]);
 const index = sampleIndex([image]);
 const allOn = { deleteEnabled: true, writeEnabled: true, readEnabled: true, listEnabled: true };
+const deletedTagsSchema = z.object({ tags: z.array(z.object({ tag: z.string() })) });
 const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}0Z$/;
 
 type Refusal = readonly [what: string, ask: string, with_: Ask, status: number, code: string];
@@ -69,6 +70,14 @@ const refusals: readonly Refusal[] = [
   ['an unknown route', 'GET /acr/v1/kept/app/_things', {}, 404, 'NOT_FOUND'],
   ['another method', 'PUT /acr/v1/kept/app', {}, 405, 'UNSUPPORTED'],
   ['a manifest deleted here', `DELETE /acr/v1/kept/app/_manifests/${image.digest}`, {}, 405, 'UNSUPPORTED'],
+  ['a deleted tag to go on after that is none', 'GET /acr/v1/_deleted/kept/app/_tags?last=v1', {}, 400, 'BAD_REQUEST'],
+  [
+    'a deleted tag of a moment too far off',
+    `GET /acr/v1/_deleted/kept/app/_tags?last=v1,${'9'.repeat(17)},x`,
+    {},
+    400,
+    'BAD_REQUEST',
+  ],
   ['usage of no repository', 'GET /acr/v1/nothing/_usage', {}, 404, 'NAME_UNKNOWN'],
   ['usage of no tag', 'GET /acr/v1/kept/app/_usage/v9', {}, 404, 'MANIFEST_UNKNOWN'],
 ];
@@ -162,7 +171,7 @@ forEachDatabase((_, open) => {
     assert.deepEqual(ofIndex.tags, []);
   });
 
-  test('a page past the end has null for its list, which ends the walk of Azure’s acr; an empty first page is an empty list', async () => {
+  test('a page without entries has null for its list, which ends the walk of Azure’s acr, also where it is the first', async () => {
     await push('walked', 'v1');
     const list = async (path: string) => (await ask(`GET /acr/v1/walked/${path}`)).json();
     const head = { registry: 'contoso.berth.test:5443', imageName: 'walked' };
@@ -172,6 +181,8 @@ forEachDatabase((_, open) => {
       ...head,
       tags: [],
     });
+    await ask('DELETE /acr/v1/walked/_tags/v1');
+    assert.deepEqual(await list('_tags'), { ...head, tags: null });
   });
 
   test('attributes are set one by one, shown in the answer, and hold', async () => {
@@ -278,6 +289,29 @@ forEachDatabase((_, open) => {
     assert.equal((await ask('GET /acr/v1/gone/app')).status, 404);
   });
 
+  test('deleted tags come page by page, the one deleted last at the end', async () => {
+    const keepDeleted = async (isOn: boolean) =>
+      await registry.content.database.transaction(async (tx) => {
+        await tx
+          .updateTable('registries')
+          .set({ keeps_deleted: isOn ? 1 : 0 })
+          .execute();
+      });
+    const inOrder = ['v3', 'v1', 'v5', 'v2', 'v4'];
+    await push('untagged', ...inOrder);
+    await keepDeleted(true);
+    for (const tag of inOrder) await ask(`DELETE /acr/v1/untagged/_tags/${tag}`);
+    await keepDeleted(false);
+    const pages: string[][] = [];
+    for (let path: string | undefined = '/acr/v1/_deleted/untagged/_tags?n=2'; path !== undefined; ) {
+      const answer: Response = await ask(`GET ${path}`);
+      const { tags } = deletedTagsSchema.parse(await answer.json());
+      pages.push(tags.map(({ tag }) => tag));
+      path = /<([^>]+)>/.exec(answer.headers.get('link') ?? '')?.[1];
+    }
+    assert.deepEqual(pages, [['v3', 'v1'], ['v5', 'v2'], ['v4']]);
+  });
+
   test('usage is told of the registry, a repository, a tag and a digest', async () => {
     const { usedBytes, limitBytes } = await get(registryUsageSchema.strict(), '/acr/v1/_usage');
     assert.equal(limitBytes, 1_000_000);
@@ -314,6 +348,10 @@ forEachDatabase((_, open) => {
     ['GET /acr/v1/kept/app/_manifests', 'repository:kept/app:metadata_read'],
     [`GET /acr/v1/kept/app/_manifests/${image.digest}`, 'repository:kept/app:metadata_read'],
     [`PATCH /acr/v1/kept/app/_manifests/${image.digest}`, 'repository:kept/app:metadata_write'],
+    ['GET /acr/v1/_deleted/_catalog', 'registry:deleted_catalog:*'],
+    ['GET /acr/v1/_deleted/kept/app/_tags', 'repository:kept/app:deleted_read'],
+    ['GET /acr/v1/_deleted/kept/app/_manifests', 'repository:kept/app:deleted_read'],
+    [`POST /acr/v1/_deleted/kept/app/_manifests/${image.digest}`, 'repository:kept/app:deleted_restore'],
     ['GET /acr/v1/kept/app/_usage', 'repository:kept/app:metadata_read'],
     ['GET /acr/v1/kept/app/_usage/v1', 'repository:kept/app:metadata_read'],
   ];

@@ -1,6 +1,7 @@
 import { parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag } from '../../core/reference.ts';
+import type { DeletedTag } from '../../features/retention/deleted-listings.ts';
 import { type DeletedManifestsView, type DeletedTagsView, restoreSchema } from '../../wire/acr/deleted-schema.ts';
 import type { Catalog } from '../../wire/oci/lists.ts';
 import { nextLink, pageIn } from '../oci/page-query.ts';
@@ -40,7 +41,10 @@ export async function deletedManifestsGet({ c, parts, authority, at }: AcrReques
 }
 
 export async function deletedTagsGet({ c, parts, authority, at }: AcrRequest<InRepository>): Promise<Response> {
-  const tags = await parts.deletedListings.tags(at.place, authority);
+  const { limit, last } = pageIn(c, usualPage);
+  const tags = await parts.deletedListings.tags(at.place, authority, { limit, last: lastTagIn(last) });
+  const next = tags.length === limit ? tags.at(-1) : undefined;
+  if (next !== undefined) c.header('Link', nextLink(c, { limit }, textOf(next)));
   const body: DeletedTagsView = {
     ...headOf(c.get('call').registry, at.place),
     tags: tags.map(({ tag, digest, deletedAtMicros }) => ({ tag, digest, deletedAt: timeText(deletedAtMicros) })),
@@ -59,4 +63,18 @@ export async function deletedManifestPost({ c, parts, authority, at }: AcrReques
     isForced: c.req.query('force')?.toLowerCase() === 'true',
   });
   return c.json({}, 200);
+}
+
+/** What a link leads on by: several of one name may have been deleted. */
+function textOf({ tag, deletedAtMicros, digest }: DeletedTag): string {
+  return `${tag},${deletedAtMicros},${digest}`;
+}
+
+/** Throws `requestInvalid`. */
+function lastTagIn(text: string): DeletedTag | undefined {
+  if (text === '') return undefined;
+  const [, tag, time, digest] = /^([^,]+),(\d{1,15}|[1-8]\d{15}),([^,]+)$/.exec(text) ?? [];
+  if (tag === undefined || time === undefined || digest === undefined)
+    throw new BerthError('requestInvalid', { last: text.slice(0, 200) });
+  return { tag, deletedAtMicros: Number(time), digest };
 }

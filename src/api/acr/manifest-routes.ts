@@ -13,7 +13,7 @@ export async function manifestsGet({ c, parts, authority, at }: AcrRequest<InRep
   const page = orderedPageIn(c);
   const { entries, next } = await parts.metadata.manifests(at.place, authority, { page });
   if (next !== undefined) c.header('Link', nextLink(c, page, next));
-  return c.json({ ...headOf(c.get('call').registry, at.place), manifests: pageOf(entries.map(manifestView), page) });
+  return c.json({ ...headOf(c.get('call').registry, at.place), manifests: pageOf(entries.map(manifestView)) });
 }
 
 export async function manifestGet({ c, parts, authority, at }: AcrRequest<AtContent>): Promise<Response> {

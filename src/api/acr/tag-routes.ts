@@ -14,7 +14,10 @@ export async function tagsGet({ c, parts, authority, at }: AcrRequest<InReposito
   const query = { page, digest: digest === undefined ? undefined : parseDigest(digest) };
   const { entries, next } = await parts.metadata.tags(at.place, authority, query);
   if (next !== undefined) c.header('Link', nextLink(c, page, next));
-  return c.json({ ...headOf(c.get('call').registry, at.place), tags: pageOf(entries.map(tagView), page) });
+  const views = entries.map(tagView);
+  // SDKs ask for the tags of one manifest, of which there may be none.
+  const isFirstOfManifest = digest !== undefined && page.last === undefined;
+  return c.json({ ...headOf(c.get('call').registry, at.place), tags: isFirstOfManifest ? views : pageOf(views) });
 }
 
 export async function tagGet({ c, parts, authority, at }: AcrRequest<AtContent>): Promise<Response> {

@@ -1,9 +1,4 @@
-import type {
-  ManifestMetadata,
-  OrderedPage,
-  RepositoryMetadata,
-  TagMetadata,
-} from '../../features/content/metadata.ts';
+import type { ManifestMetadata, RepositoryMetadata, TagMetadata } from '../../features/content/metadata.ts';
 import type { Place } from '../../features/content/place.ts';
 import type { Registry } from '../../features/registries/registry.ts';
 import type { ManifestView, RepositoryView, TagView } from '../../wire/acr/metadata-schema.ts';
@@ -13,9 +8,12 @@ export function headOf(registry: Registry, { repository }: Place) {
   return { registry: registry.loginServer, imageName: repository };
 }
 
-/** Entries of one page; null past the end: Azure's `acr` asks until it reads that, and breaks on an empty list. Source: acr-cli, ListTags. */
-export function pageOf<Entry>(entries: readonly Entry[], { last }: OrderedPage): Entry[] | null {
-  return entries.length === 0 && last !== undefined ? null : [...entries];
+/**
+ * Entries of one page; null where there are none: Azure's `acr` asks until it reads that, and breaks on an empty list, the first
+ * one too. Source: acr-cli, ListTags.
+ */
+export function pageOf<Entry>(entries: readonly Entry[]): Entry[] | null {
+  return entries.length === 0 ? null : [...entries];
 }
 
 export function repositoryView(registry: Registry, place: Place, metadata: RepositoryMetadata): RepositoryView {

@@ -1,3 +1,4 @@
+import { type RawBuilder, sql } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
@@ -16,6 +17,9 @@ export type DeletedManifest = {
 export type DeletedTag = { readonly tag: string; readonly digest: string; readonly deletedAtMicros: number };
 
 export type DeletedPage = { readonly last: string; readonly limit: number };
+
+/** `last` is the last one of the page before. */
+export type DeletedTagPage = { readonly last?: DeletedTag | undefined; readonly limit: number };
 
 /** What was deleted and can be restored. Source: ACR semantics, 8.2. */
 export class DeletedListings {
@@ -66,13 +70,15 @@ export class DeletedListings {
   }
 
   /** The one deleted last comes last, as the az CLI counts on. Throws `nameUnknown`. */
-  async tags(place: Place, authority: Authority): Promise<DeletedTag[]> {
+  async tags(place: Place, authority: Authority, { last, limit }: DeletedTagPage): Promise<DeletedTag[]> {
     const uid = await locateKept(this.#queries, place, authority);
-    return await this.#queries
-      .selectFrom('deleted_tags')
-      .where('repository_uid', '=', uid)
+    const all = this.#queries.selectFrom('deleted_tags').where('repository_uid', '=', uid);
+    const rows = last === undefined ? all : all.where(isAfter(last));
+    return await rows
       .orderBy('deleted_at')
       .orderBy('name')
+      .orderBy('digest')
+      .limit(limit)
       .select(['name as tag', 'digest', 'deleted_at as deletedAtMicros'])
       .execute();
   }
@@ -100,4 +106,8 @@ export class DeletedListings {
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
   }
+}
+
+function isAfter({ deletedAtMicros, tag, digest }: DeletedTag): RawBuilder<boolean> {
+  return sql<boolean>`(deleted_at, name, digest) > (${deletedAtMicros}, ${tag}, ${digest})`;
 }

@@ -10,9 +10,7 @@ export async function locateKept(
   { registryUid, repository }: Place,
   authority: Authority,
 ): Promise<string> {
-  const row = await fromRepository(queries, { registry: registryUid, repository })
-    .select('r.uid')
-    .executeTakeFirst();
+  const row = await fromRepository(queries, { registry: registryUid, repository }).select('r.uid').executeTakeFirst();
   if (row === undefined) throw new BerthError('registryUnknown');
   await authority.confirm(row.epoch);
   if (row.uid === null) throw new BerthError('nameUnknown', { name: repository });
