@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import { parseRepositoryName } from '../../core/repository-name.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Queries } from '../../platform/database/database.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import { requireOn } from '../content/attributes.ts';
-import type { AuthorizedChange } from '../content/authorized-change.ts';
+import type { AuthorizedChange, Change } from '../content/authorized-change.ts';
 import { eventsOf } from '../content/content-events.ts';
 import { forgetManifest } from '../content/deleted-content.ts';
 import type { Place } from '../content/place.ts';
@@ -23,7 +23,9 @@ export type DeletedExpiryParts = {
 };
 
 const slice = 200;
-const dayMicros = sql.lit(86_400_000_000);
+/** Tags are rows alone: many more go at once. */
+const tagSlice = 1_000;
+const dayMicros = 86_400_000_000;
 
 type Due = {
   readonly registryUid: string;
@@ -46,52 +48,99 @@ export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun,
     const due = await dueManifests(database.read, nowMicros);
     let dropped = 0;
     for (const some of Map.groupBy(due, (each) => each.repositoryUid).values())
-      dropped += await drop(parts, some, parts.authority);
+      dropped += await drop(parts, some, { authority: parts.authority, dueBefore: byPolicy(nowMicros) });
     count += dropped;
     if (dropped === 0) break;
     await job.renew();
   }
-  await database.transaction(async (tx) => {
-    await tx
-      .deleteFrom('deleted_tags')
-      .where(
-        sql<boolean>`exists (select 1 from repositories r join registries g on g.uid = r.registry_uid
-          where r.uid = deleted_tags.repository_uid
-            and deleted_tags.deleted_at <= ${nowMicros} - g.deleted_days * ${dayMicros})`,
-      )
-      .execute();
-  });
+  for (let hasMore = true; hasMore && !job.signal.aborted; ) {
+    hasMore = (await database.transaction(async (tx) => await expireTags(tx, nowMicros))) === tagSlice;
+    await job.renew();
+  }
   if (count > 0) log.info('deleted manifests dropped for good', { count });
   return count;
 }
 
-/** Drops everything deleted of a repository at once. Answers how many manifests that were. Throws `contentLocked`. */
+/** Some of them; answers how many. */
+async function expireTags(tx: Transaction, nowMicros: number): Promise<number> {
+  const rows = await tx
+    .deleteFrom('deleted_tags')
+    .where(
+      sql<boolean>`(repository_uid, name, digest) in (
+        select t.repository_uid, t.name, t.digest from deleted_tags t
+        join repositories r on r.uid = t.repository_uid
+        join registries g on g.uid = r.registry_uid
+        where t.deleted_at <= ${nowMicros} - g.deleted_days * ${sql.lit(dayMicros)}
+        limit ${sql.lit(tagSlice)})`,
+    )
+    .returning('name')
+    .execute();
+  return rows.length;
+}
+
+/** Who lengthens the policy while things are being dropped means those that are still there. */
+function byPolicy(nowMicros: number): Dropping['dueBefore'] {
+  return async ({ tx }, { registryUid }) => {
+    const { days } = await tx
+      .selectFrom('registries')
+      .where('uid', '=', registryUid)
+      .select('deleted_days as days')
+      .executeTakeFirstOrThrow();
+    return nowMicros - days * dayMicros;
+  };
+}
+
+/**
+ * Drops everything deleted of a repository at once; a lock that is set meanwhile ends it where it stands. Answers how many
+ * manifests that were. Throws `contentLocked`.
+ */
 export async function dropDeleted(
   parts: Omit<DeletedExpiryParts, 'authority'>,
   place: Place,
   authority: Authority,
 ): Promise<number> {
-  await parts.change(place, authority, async ({ repositoryLocks }) => {
+  const requireUnlocked = ({ repositoryLocks }: Change) =>
     requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled', 'deleteEnabled');
-  });
+  await parts.change(place, authority, async (change) => requireUnlocked(change));
+  const dueBefore: Dropping['dueBefore'] = async (change) => {
+    requireUnlocked(change);
+    return Number.MAX_SAFE_INTEGER;
+  };
   let count = 0;
   while (true) {
     const due = await keptIn(parts.database.read, place);
     if (due.length === 0) break;
-    count += await drop(parts, due, authority);
+    count += await drop(parts, due, { authority, dueBefore });
   }
   await parts.change(
     place,
     authority,
-    async ({ tx, repositoryUid }) => {
-      await tx
-        .deleteFrom('deleted_tags')
-        .where('repository_uid', '=', repositoryUid ?? '')
-        .execute();
+    async (change) => {
+      requireUnlocked(change);
+      await forgetTags(change);
     },
     { isExclusive: true },
   );
   return count;
+}
+
+/** All but those of what was deleted a moment ago. */
+async function forgetTags({ tx, repositoryUid = '' }: Change): Promise<void> {
+  await tx
+    .deleteFrom('deleted_tags')
+    .where('repository_uid', '=', repositoryUid)
+    .where((where) =>
+      where.not(
+        where.exists(
+          where
+            .selectFrom('deleted_manifests as k')
+            .whereRef('k.repository_uid', '=', 'deleted_tags.repository_uid')
+            .whereRef('k.digest', '=', 'deleted_tags.digest')
+            .select('k.digest'),
+        ),
+      ),
+    )
+    .execute();
 }
 
 /** Indexes go before what they list: nothing that can be restored misses a part, wherever this is cut off. */
@@ -102,7 +151,7 @@ const isMissedByNone = sql<boolean>`(
 
 async function dueManifests(queries: Queries, nowMicros: number): Promise<Due[]> {
   return await kept(queries)
-    .where(sql<boolean>`d.deleted_at <= ${nowMicros} - g.deleted_days * ${dayMicros}`)
+    .where(sql<boolean>`d.deleted_at <= ${nowMicros} - g.deleted_days * ${sql.lit(dayMicros)}`)
     .where(isMissedByNone)
     .orderBy('d.deleted_at')
     .limit(slice)
@@ -134,11 +183,17 @@ function kept(queries: Queries) {
     ]);
 }
 
+type Dropping = {
+  readonly authority: Authority;
+  /** Asked in the transaction: only what was deleted at that moment or before goes. */
+  readonly dueBefore: (change: Change, place: Place) => Promise<number>;
+};
+
 /** Those of one repository that were not restored, or deleted again, meanwhile. */
 async function drop(
   parts: Omit<DeletedExpiryParts, 'authority'>,
   due: readonly Due[],
-  authority: Authority,
+  { authority, dueBefore }: Dropping,
 ): Promise<number> {
   const [first] = due;
   if (first === undefined) return 0;
@@ -148,7 +203,9 @@ async function drop(
   return await parts.change(
     place,
     authority,
-    async ({ tx, append }) => {
+    async (change) => {
+      const { tx, append } = change;
+      const beforeMicros = await dueBefore(change, place);
       const blobs = new Set<string>();
       let bytes = 0;
       let count = 0;
@@ -158,6 +215,7 @@ async function drop(
           .where('repository_uid', '=', repositoryUid)
           .where('digest', '=', digest)
           .where('deleted_at', '=', deletedAt)
+          .where('deleted_at', '<=', beforeMicros)
           .select('size')
           .executeTakeFirst();
         if (row === undefined) continue;

@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import {
+  type ContentBench,
+  contentBench,
+  fullAuthority,
+  quietLog,
+  testRegion,
+} from '../../../test/support/content-process.ts';
+import { forEachDatabase } from '../../../test/support/databases.ts';
+import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
+import { parseReference } from '../../core/reference.ts';
+import { HeldClock } from '../../platform/held-clock.ts';
+import { AttributeChanges } from '../content/attribute-changes.ts';
+import type { AuthorizedChange } from '../content/authorized-change.ts';
+import { Deletions } from '../content/deletions.ts';
+import type { Place } from '../content/place.ts';
+import { dropDeleted, expireDeleted } from './deleted-expiry.ts';
+import { DeletedListings } from './deleted-listings.ts';
+import { ownAuthority } from './own-authority.ts';
+
+const me = fullAuthority();
+const dayMs = 86_400_000;
+const layer = sampleBlob('layer', 100);
+
+forEachDatabase((_, open) => {
+  let bench: ContentBench;
+  let clock: HeldClock;
+  before(async () => {
+    clock = new HeldClock(Date.now() * 1000);
+    bench = await contentBench(open, { clock });
+    await bench.database.transaction(async (tx) => {
+      await tx.updateTable('registries').set({ keeps_deleted: 1 }).execute();
+    });
+  });
+  after(() => bench.folder.remove());
+
+  const expiry = { log: quietLog, region: testRegion, authority: ownAuthority('soft delete policy') };
+  const deleteMany = async (at: Place, count: number) => {
+    await bench.push(at, layer);
+    const images = Array.from({ length: count }, (_, n) => sampleImage([layer], { annotations: { n: `${n}` } }));
+    for (const { bytes, mediaType, digest } of images) {
+      const push = { body: bytes, contentType: mediaType, reference: parseReference(digest), tags: [] };
+      await bench.here.manifests.push(at, me, push);
+    }
+    await new Deletions({ ...bench.here, region: testRegion }).repository(at, me);
+  };
+  const kept = async (at: Place) => {
+    const rows = await bench.database.read
+      .selectFrom('deleted_manifests as d')
+      .innerJoin('repositories as r', 'r.uid', 'd.repository_uid')
+      .where('r.name', '=', at.repository)
+      .select('d.digest')
+      .execute();
+    return rows.length;
+  };
+  /** `meanwhile` happens before the n-th change. */
+  const interrupted = (n: number, meanwhile: () => Promise<void>): AuthorizedChange => {
+    let count = 0;
+    return async (...given) => {
+      count += 1;
+      if (count === n) await meanwhile();
+      return await bench.here.change(...given);
+    };
+  };
+
+  test('whoever lengthens the policy keeps what has not been dropped by then', async () => {
+    const at = bench.place('lengthened');
+    await deleteMany(at, 3);
+    clock.advance(7 * dayMs);
+    const setDays = async (days: number) =>
+      await bench.database.transaction(async (tx) => {
+        await tx.updateTable('registries').set({ deleted_days: days }).execute();
+      });
+    const change = interrupted(1, async () => await setDays(90));
+    const job = { signal: new AbortController().signal, renew: async () => {} };
+    assert.equal(await expireDeleted({ ...bench.here, ...expiry, change }, job), 0);
+    assert.equal(await kept(at), 3);
+    await setDays(7);
+    assert.equal(await expireDeleted({ ...bench.here, ...expiry }, job), 3);
+  });
+
+  test('a lock ends a drop by hand where it stands', async () => {
+    const at = bench.place('locked');
+    const held = sampleImage([layer], { annotations: { n: 'held' } });
+    await deleteMany(at, 230);
+    await bench.push(at, layer);
+    const push = { body: held.bytes, contentType: held.mediaType, reference: parseReference('held'), tags: [] };
+    await bench.here.manifests.push(at, me, push);
+    const lock = async () =>
+      await new AttributeChanges({ ...bench.here, region: testRegion }).repository(at, me, { deleteEnabled: false });
+    // After the look at the locks and the first slice.
+    const change = interrupted(3, lock);
+    await assert.rejects(dropDeleted({ ...bench.here, ...expiry, change }, at, me), { error: 'contentLocked' });
+    assert.equal(await kept(at), 30);
+  });
+
+  test('what is deleted while a drop by hand ends is kept with its tags', async () => {
+    const at = bench.place('late');
+    await deleteMany(at, 1);
+    await bench.push(at, layer);
+    const late = sampleImage([layer], { annotations: { n: 'late' } });
+    const push = { body: late.bytes, contentType: late.mediaType, reference: parseReference('v1'), tags: [] };
+    await bench.here.manifests.push(at, me, push);
+    const remove = async () => await new Deletions({ ...bench.here, region: testRegion }).manifest(at, me, late.digest);
+    // After the look at the locks and the one slice.
+    await dropDeleted({ ...bench.here, ...expiry, change: interrupted(3, remove) }, at, me);
+    const tags = await new DeletedListings(bench.database).tags(at, me, { limit: 10 });
+    assert.deepEqual([await kept(at), tags.map(({ tag }) => tag)], [1, ['v1']]);
+  });
+});
