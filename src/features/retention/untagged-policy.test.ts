@@ -19,6 +19,7 @@ import {
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
+import type { AuthorizedChange } from '../content/authorized-change.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { ownAuthority } from './own-authority.ts';
@@ -218,6 +219,28 @@ forEachDatabase((_, open) => {
       assert.equal(await deleteUntagged(parts, job), 1);
       await setDays(7);
       assert.equal(await run(), 3);
+    }
+  });
+
+  test('what fails in one registry holds no other up', async () => {
+    for (const failing of [bench.registryUid, bench.otherUid]) {
+      const both = [place(), bench.place('elsewhere', bench.otherUid)];
+      const old = image();
+      for (const at of both) await push(at, old);
+      clock.advance(9 * dayMs);
+      const change: AuthorizedChange = async (at, authority, work, options) => {
+        if (at.registryUid === failing) throw new Error('broken');
+        return await bench.here.change(at, authority, work, options);
+      };
+      const broken = new Deletions({ ...bench.here, change, region: testRegion });
+      const parts = { ...bench.here, log: quietLog, deletions: broken, authority: ownAuthority('retention') };
+      await assert.rejects(deleteUntagged(parts, job), AggregateError);
+      const left = await Promise.all(both.map(async (at) => ((await isThere(at, old)) ? at.registryUid : undefined)));
+      assert.deepEqual(
+        left.filter((uid) => uid !== undefined),
+        [failing],
+      );
+      assert.equal(await run(), 1);
     }
   });
 });

@@ -39,20 +39,40 @@ export async function deleteUntagged(
   parts: UntaggedPolicyParts,
   job: Pick<JobRun, 'signal' | 'renew'>,
 ): Promise<number> {
-  let deleted = 0;
   const nowMicros = parts.clock.nowMicros();
-  for (const uid of await withPolicy(parts.database.read)) {
-    while (!job.signal.aborted) {
-      // Read again for each slice: who lengthens the policy in the middle of a long run means it.
-      const before = await dueBefore(parts.database.read, uid, nowMicros);
-      const marks = before === undefined ? [] : await dueMarks(parts.database.read, uid, before);
-      for (const mark of marks) if (await settle(parts, mark, nowMicros)) deleted += 1;
-      if (marks.length < slice) break;
-      await job.renew();
-    }
+  const count: Count = { deleted: 0 };
+  const problems: unknown[] = [];
+  // One that fails holds no other up.
+  for (const uid of await withPolicy(parts.database.read))
+    await deleteUntaggedOf(parts, uid, { job, nowMicros, count }).catch((error: unknown) => problems.push(error));
+  if (count.deleted > 0) parts.log.info('manifests without a tag deleted', { count: count.deleted });
+  if (problems.length > 0)
+    throw new AggregateError(problems, 'the policy for manifests without a tag failed', { cause: problems[0] });
+  return count.deleted;
+}
+
+type Count = { deleted: number };
+
+type Turn = {
+  readonly job: Pick<JobRun, 'signal' | 'renew'>;
+  readonly nowMicros: number;
+  readonly count: Count;
+};
+
+/** Of one registry. */
+async function deleteUntaggedOf(
+  parts: UntaggedPolicyParts,
+  registryUid: string,
+  { job, nowMicros, count }: Turn,
+): Promise<void> {
+  while (!job.signal.aborted) {
+    // Read again for each slice: who lengthens the policy in the middle of a long run means it.
+    const before = await dueBefore(parts.database.read, registryUid, nowMicros);
+    const marks = before === undefined ? [] : await dueMarks(parts.database.read, registryUid, before);
+    for (const mark of marks) if (await settle(parts, mark, nowMicros)) count.deleted += 1;
+    if (marks.length < slice) return;
+    await job.renew();
   }
-  if (deleted > 0) parts.log.info('manifests without a tag deleted', { count: deleted });
-  return deleted;
 }
 
 async function withPolicy(queries: Queries): Promise<readonly string[]> {
