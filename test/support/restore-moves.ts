@@ -4,7 +4,7 @@ import type { Move } from './serial-orders.ts';
 type Asked = { readonly digest: string; readonly tag: string | undefined; readonly nowMs: number };
 
 /**
- * What a restore does that answered `outcome`, `done` or the error: parts come back first, then the manifest with its tag, then
+ * What a restore does that answered `outcome`, `done` or the error: parts come back with the manifest and its tag, all or none, then
  * what refers to it, and so on. What refers to it and is dropped for good meanwhile stays away, and the restore goes on.
  */
 export function restoreMoves(asked: Asked, outcome: string): Move {
@@ -15,23 +15,16 @@ export function restoreMoves(asked: Asked, outcome: string): Move {
 
   const look = move('look', (model) => {
     const parts = model.keptParts(asked.digest);
-    return model.live.has(asked.digest) || model.kept.has(asked.digest) ? putParts(parts) : failed();
+    return model.live.has(asked.digest) || model.kept.has(asked.digest) ? putBack(parts) : failed();
   });
-  const putParts = (parts: readonly string[]): Move =>
-    parts.length === 0
-      ? putItself
-      : move(`parts ${parts.join()}`, (model) => {
-          const there = (digest: string) => model.live.has(digest) || model.kept.has(digest);
-          if (!parts.every(there)) return failed();
-          for (const part of parts) model.putBack(part);
-          return putItself;
-        });
-  const putItself = move('itself', (model) => {
-    if (!canPutBack(model, asked.digest)) return failed();
-    model.putBack(asked.digest);
-    model.settle(asked.digest, asked.tag, asked.nowMs);
-    return lookForReferrers([asked.digest]);
-  });
+  const putBack = (parts: readonly string[]): Move =>
+    move(`itself and ${parts.join()}`, (model) => {
+      const trial = model.copy();
+      if (!parts.every((part) => trial.putBack(part)) || !canPutBack(trial, asked.digest)) return failed();
+      for (const part of [...parts, asked.digest]) model.putBack(part);
+      model.settle(asked.digest, asked.tag, asked.nowMs);
+      return lookForReferrers([asked.digest]);
+    });
   const lookForReferrers = (subjects: readonly string[]): Move =>
     move(`referrers of ${subjects.join()}`, (model) => {
       const referrers = model.keptReferrers(subjects);

@@ -2,12 +2,13 @@ import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
+import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import { requireOn } from '../content/attributes.ts';
 import type { Change } from '../content/authorized-change.ts';
 import type { EventOf } from '../content/content-events.ts';
 import { keepTags, putBackManifest } from '../content/deleted-content.ts';
 import { immutableTagsOf } from '../content/immutable-tags.ts';
-import { missingBlobs } from '../content/manifest-store.ts';
+import { missingBlobs, touchManifest } from '../content/manifest-store.ts';
 import type { Place } from '../content/place.ts';
 import { pointTag, tagState } from '../content/point-tag.ts';
 import { markUntagged } from '../content/untagged-marks.ts';
@@ -49,11 +50,26 @@ export class PuttingBack {
     requireOn({ repository: place.repository }, change.repositoryLocks, 'writeEnabled');
   }
 
+  /** Goes before several of them. One order for all who lock blobs: nobody waits in a circle. */
+  async lockBlobs(digests: readonly Digest[]): Promise<void> {
+    const { kind, change, place, repositoryUid } = this.#parts;
+    const blobs = change.tx
+      .selectFrom('deleted_references as x')
+      .innerJoin('blobs as b', 'b.digest', 'x.digest')
+      .where('x.repository_uid', '=', repositoryUid)
+      .where('x.manifest_digest', 'in', digests)
+      .where('x.kind', '=', 'blob')
+      .where('b.registry_uid', '=', place.registryUid)
+      .orderBy('b.digest')
+      .select('b.digest');
+    await lockedForKeyShare(kind, blobs, 'b').execute();
+  }
+
   /**
-   * Nothing happens to one that is served. `tags` is what it gets with it.
+   * Nothing happens to one that is served. `tag` is what it gets with it.
    * Throws `manifestUnknown` for what is not kept, also for a part; `manifestBlobUnknown`.
    */
-  async manifest(digest: Digest, tags: readonly Tag[]): Promise<void> {
+  async manifest(digest: Digest, tag: Tag | undefined): Promise<void> {
     const { change, place, repositoryUid, event, isSparseAllowed } = this.#parts;
     const { tx, append } = change;
     const at = { repositoryUid, digest };
@@ -71,13 +87,16 @@ export class PuttingBack {
     if (part !== undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest: part });
     await putBackManifest(tx, at);
     const { subject, ...described } = kept;
+    const tags = tag === undefined ? [] : [tag];
     append(event('manifest.restored', { digest, ...described, ...(subject === null ? {} : { subject }), tags }));
   }
 
-  /** Sets the tag, or notes that there is none. Throws `tagTaken`, `contentLocked`, `tagImmutable`. */
+  /** Sets the tag, or notes that there is none: whoever goes by the age of such a manifest begins anew. Throws `tagTaken`, `contentLocked`, `tagImmutable`. */
   async settle({ digest, tag, isForced }: Restore): Promise<void> {
-    if (tag === undefined) await this.#markUntagged(digest);
-    else await this.#setTag(tag, digest, isForced);
+    const { change, repositoryUid, nowMicros } = this.#parts;
+    if (tag !== undefined) return await this.#setTag(tag, digest, isForced);
+    await touchManifest(change.tx, repositoryUid, digest, nowMicros);
+    await this.#markUntagged(digest);
   }
 
   async #setTag(tag: Tag, digest: Digest, isForced: boolean): Promise<void> {

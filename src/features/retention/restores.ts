@@ -20,7 +20,8 @@ export type RestoreParts = {
   readonly isSparseAllowed?: boolean;
 };
 
-const passed: ReadonlySet<string> = new Set(['manifestUnknown', 'tagTaken']);
+/** What hinders one referrer alone: it was dropped for good, a blob of it is damaged, or its tag has gone to another. */
+const passed: ReadonlySet<string> = new Set(['manifestUnknown', 'manifestBlobUnknown', 'tagTaken']);
 
 /**
  * Brings back what was deleted, while it is kept: a manifest with what it lists, and with what refers to it, which ACR leaves
@@ -34,7 +35,8 @@ export class Restores {
   }
 
   /**
-   * Parts of an index come first, and what refers to a manifest last: cut off anywhere, nothing that is served misses a part.
+   * Parts of an index come before it, with it in one transaction as far as they are few, and what refers to a manifest last: cut
+   * off anywhere, nothing that is served misses a part. What refers to it and cannot come back hinders nothing else.
    * Throws `nameUnknown`, `manifestUnknown` for what is neither kept nor there, also for a part, `manifestBlobUnknown`,
    * `tagTaken`, `contentLocked`, `tagImmutable`.
    */
@@ -46,15 +48,19 @@ export class Restores {
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: gone[0] });
     if (family.length === 0 && !(await isServed(read, uid, restore.digest)))
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: restore.digest });
-    for (const some of slices(family.slice(0, -1))) await this.#putBack(place, authority, some);
-    await this.#putBack(place, authority, [restore.digest], restore);
+    const parts = family.slice(0, -1);
+    for (const some of slices([...parts, restore.digest]))
+      await this.#putBack(place, authority, some, some.includes(restore.digest) ? restore : undefined);
     await this.#putBackReferrers(place, authority, uid, restore.digest);
   }
 
   /** What refers to a restored manifest, by its subject or under a tag of cosign, and what refers to that. */
   async #putBackReferrers(place: Place, authority: Authority, repositoryUid: string, digest: Digest): Promise<void> {
     const { read } = this.#parts.database;
+    // Tags of cosign may lead back to what could not come back.
+    const seen = new Set<Digest>();
     for (let subjects: readonly Digest[] = [digest]; subjects.length > 0; ) {
+      for (const subject of subjects) seen.add(subject);
       const referrers = await keptReferrersOf(read, repositoryUid, subjects);
       const others = digestsOf(referrers.filter(({ isIndex }) => !isIndex));
       for (const some of slices(others)) await this.#putBackWhatIsLeft(place, authority, some);
@@ -62,7 +68,7 @@ export class Restores {
         await this.#putBackWhole(place, authority, repositoryUid, index);
       const signatures = await keptCosignTagsOf(read, repositoryUid, subjects);
       for (const signature of signatures) await this.#putBackWhole(place, authority, repositoryUid, signature);
-      subjects = digestsOf([...referrers, ...signatures]);
+      subjects = [...new Set(digestsOf([...referrers, ...signatures]))].filter((each) => !seen.has(each));
     }
   }
 
@@ -80,7 +86,7 @@ export class Restores {
     await this.#putBackWhatIsLeft(place, authority, [digest], tagged);
   }
 
-  /** What belongs to a restored manifest, but for what was dropped for good, or lost its tag to another, meanwhile. */
+  /** What belongs to a restored manifest, but for what cannot come back by itself. */
   async #putBackWhatIsLeft(
     place: Place,
     authority: Authority,
@@ -116,7 +122,9 @@ export class Restores {
           isSparseAllowed,
         });
         putting.requireWritable();
-        for (const digest of digests) await putting.manifest(digest, tagged?.tag === undefined ? [] : [tagged.tag]);
+        if (digests.length > 1) await putting.lockBlobs(digests);
+        for (const digest of digests)
+          await putting.manifest(digest, digest === tagged?.digest ? tagged.tag : undefined);
         if (tagged !== undefined) await putting.settle(tagged);
       },
       { isExclusive: true },
