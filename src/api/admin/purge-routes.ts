@@ -3,7 +3,7 @@ import { stream } from 'hono/streaming';
 import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import { parsePurgeAge } from '../../features/retention/purge-age.ts';
-import { parsePurgeFilter } from '../../features/retention/purge-filter.ts';
+import { parsePurgeFilters } from '../../features/retention/purge-filter.ts';
 import { type PurgeParts, type PurgeRequest, purge } from '../../features/retention/purges.ts';
 import type { PurgeItem } from '../../features/retention/take-selection.ts';
 import type { Log } from '../../platform/log.ts';
@@ -68,7 +68,7 @@ function requestOf(registryUid: string, body: z.infer<typeof purgeRequestSchema>
     throw new BerthError('purgeInvalid', 'say how old what leaves has to be: --ago 30d');
   return {
     registryUid,
-    filters: filters.map(parsePurgeFilter),
+    filters: parsePurgeFilters(filters),
     ageMs: ago === undefined ? 0 : parsePurgeAge(ago),
     keep,
     untagged,

@@ -1,6 +1,6 @@
 import { BerthError } from '../../core/errors.ts';
 import { parsePurgeAge } from '../retention/purge-age.ts';
-import { type PurgeFilter, parsePurgeFilter } from '../retention/purge-filter.ts';
+import { type PurgeFilter, parsePurgeFilters } from '../retention/purge-filter.ts';
 import { type Flag, readFlags, signInFlags } from './command-flags.ts';
 
 /** What `acr purge` was told. */
@@ -34,8 +34,6 @@ export const purgeFlags: readonly Flag[] = [
 
 /** Deletions go one by one here, so these say nothing. */
 const maxConcurrency = 32;
-/** As for purges that are asked for at the server itself. */
-const maxFilters = 100;
 
 /** Reads the words behind `acr purge`. Throws `purgeInvalid`. Source: ACR tasks, 5.1 to 5.3; Azure/acr-cli, cmd/acr. */
 export function parsePurgeWords(words: readonly string[]): PurgeWords {
@@ -48,11 +46,10 @@ export function parsePurgeWords(words: readonly string[]): PurgeWords {
   const [filters, ago] = [values('filter'), text('ago')];
   if (!isOnly && filters.length === 0) throw wrong('--filter is required when not using --untagged-only');
   if (!isOnly && ago === undefined) throw wrong('--ago is required when not using --untagged-only');
-  if (filters.length > maxFilters) throw wrong(`${filters.length} filters are given; up to ${maxFilters} are taken`);
   // Nothing here takes time or pages that they would limit.
   for (const name of ['filter-timeout-seconds', 'repository-page-size']) numberOf(name, text(name) ?? '1');
   return {
-    filters: filters.map(parsePurgeFilter),
+    filters: parsePurgeFilters(filters),
     ageMs: ago === undefined ? 0 : parsePurgeAge(ago),
     keep: keepOf(text('keep') ?? '0'),
     untagged: isOnly ? 'only' : isSet('untagged') ? 'also' : 'none',

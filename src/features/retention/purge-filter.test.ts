@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { cpuMsOf } from '../../../test/support/cpu-time.ts';
 import { parsePurgeAge } from './purge-age.ts';
-import { parsePurgeFilter } from './purge-filter.ts';
+import { parsePurgeFilter, parsePurgeFilters } from './purge-filter.ts';
 
 const hits: readonly [filter: string, repository: string, tag: string, expected: boolean][] = [
   ['app:v1', 'app', 'v1', true],
@@ -39,6 +40,28 @@ for (const filter of ['app', 'a:b:c', ':v1', 'app:', 'app:(', 'app:(?=x)', '']) 
 test('an expression that takes exponential time elsewhere is answered at once', () => {
   const parsed = parsePurgeFilter('app:^(a+)+$');
   assert.equal(parsed.matchesTag(`${'a'.repeat(100)}!`), false);
+});
+
+const nested = 'app:(((a{10}){10}){10})';
+for (const [what, filters, message] of [
+  ['too many filters', Array<string>(101).fill('a:b'), /^101 filters are given; up to 100/],
+  ['too many letters', Array<string>(11).fill(`a:${'b'.repeat(998)}`), /11000 letters together/],
+  ['a filter that is too long', [`a:${':'.repeat(400_000)}`], /^the filters have 400002 letters/],
+  ['too many repeats', Array<string>(2).fill('a:b{1,1000}'), /2000 times together; up to 1000/],
+  ['repeats in repeats', Array<string>(34).fill(nested), /1020 times together/],
+] as const) {
+  test(`a purge is refused with ${what}`, () => {
+    assert.throws(
+      () => parsePurgeFilters(filters),
+      (error: { detail?: unknown }) => message.test(String(error.detail)),
+    );
+  });
+}
+
+test('as many filters as a purge may have are read in no time', () => {
+  const most = [...Array<string>(33).fill(nested), ...Array<string>(67).fill(`app:${'\\pL'.repeat(40)}`)];
+  const tookMs = cpuMsOf(() => assert.equal(parsePurgeFilters(most).length, 100));
+  assert.ok(tookMs < 1_000, `${tookMs} ms`);
 });
 
 const ages: readonly [string, number][] = [

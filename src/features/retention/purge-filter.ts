@@ -9,8 +9,22 @@ export type PurgeFilter = {
   readonly matchesTag: (name: string) => boolean;
 };
 
-/** Of a filter, in letters. */
+/** Of one filter, in letters. */
 const maxLength = 1_000;
+/** Of all filters of a purge: how many, their letters, and what their `{n}` add up to. All of them are compiled in one go. */
+const [maxFilters, maxLetters, maxRepeats] = [100, 10_000, 1_000];
+
+/** As `parsePurgeFilter`, of all filters of a purge. */
+export function parsePurgeFilters(texts: readonly string[]): readonly PurgeFilter[] {
+  if (texts.length > maxFilters) throw refuse(`${texts.length} filters are given; up to ${maxFilters} are taken`);
+  const letters = texts.reduce((sum, { length }) => sum + length, 0);
+  if (letters > maxLetters) throw refuse(`the filters have ${letters} letters together; up to ${maxLetters} are taken`);
+  const repeats = texts.flatMap((text) => [...text.matchAll(/\{(\d{1,4})(?:,(\d{0,4}))?\}/g)]);
+  const times = repeats.reduce((sum, [, least = '', most]) => sum + Number(most || least), 0);
+  if (times > maxRepeats)
+    throw refuse(`the filters repeat parts of themselves ${times} times together; up to ${maxRepeats} are taken`);
+  return texts.map(parsePurgeFilter);
+}
 
 /**
  * Reads a filter: two regular expressions with the one colon between them that is in no group of flags and in no bracket
