@@ -111,7 +111,7 @@ export async function serve(settings: Settings, program: Program): Promise<void>
           registry: await showAdminCredentials(data, data.database.read, defaultRegistryUid(features)),
         });
 
-  const registryMetrics = new RegistryMetrics({ ...settings, ...data, registries: () => features.directory.list() });
+  const registryMetrics = new RegistryMetrics({ ...settings, ...data, registries: features.directory.oldestFirst });
   opened.defer(() => registryMetrics.close());
   const { metrics, answered } = openMetrics(data, registryMetrics, sink);
   const state = { isStopping: false };

@@ -9,9 +9,9 @@ export type RegistryMetricsParts = {
   readonly database: Database;
   readonly clock: Clock;
   readonly log: Log;
-  /** All there are. */
+  /** All there are, in the same order in every process: the first of them are told by name. */
   readonly registries: () => readonly { readonly uid: string; readonly name: string }[];
-  /** So many are told by name. */
+  /** So many of them. */
   readonly metricsRegistries: number;
 };
 

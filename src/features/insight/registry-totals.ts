@@ -16,14 +16,14 @@ export const othersName = '_others';
 
 /**
  * What registries are used for since the start of the process. Only the first `limit` of them are told by name, the others together:
- * each series costs whoever stores it. Once told with the others, a registry stays there until the process ends, also when it is
- * deleted: what is added up never becomes less.
+ * each series costs whoever stores it. Which these are is a matter of the registries alone, not of when the process began to count, so
+ * that what all processes tell can be added up. What was once added up with the others stays there, also when its registry is
+ * told by name from then on, or deleted: it never becomes less.
  */
 export class RegistryTotals {
   readonly #limit: number;
   readonly #totals = new Map<string, Totals>();
-  readonly #named = new Set<string>();
-  readonly #others = new Set<string>();
+  #others: ReadonlySet<string> = new Set();
   readonly #ofOthers: Totals = noTotals();
 
   constructor(limit: number) {
@@ -34,20 +34,17 @@ export class RegistryTotals {
     this.#of(registryUid)[metric] += value;
   }
 
-  /** Those of `registries`, which are all there are. What was counted for registries that are gone is let go. */
+  /** Those of `registries`, which are all there are, in the same order in every process. What was counted for others is let go. */
   tell(registries: readonly Registry[]): readonly ToldRegistry[] {
-    this.#fit(registries);
-    const named = registries
-      .filter(({ uid }) => this.#named.has(uid))
-      .map(({ uid, name }) => ({
-        name,
-        uids: [uid],
-        total: (metric: MetricName) => this.#totals.get(uid)?.[metric] ?? 0,
-      }));
+    const named = registries.slice(0, this.#limit);
+    this.#fit(named, registries.slice(this.#limit));
+    const told = named.map(({ uid, name }) => ({
+      name,
+      uids: [uid],
+      total: (metric: MetricName) => this.#totals.get(uid)?.[metric] ?? 0,
+    }));
     const others = { name: othersName, uids: [...this.#others], total: (metric: MetricName) => this.#ofOthers[metric] };
-    return this.#others.size > 0 || metricNames.some((metric) => this.#ofOthers[metric] > 0)
-      ? [...named, others]
-      : named;
+    return this.#others.size > 0 || metricNames.some((metric) => this.#ofOthers[metric] > 0) ? [...told, others] : told;
   }
 
   #of(registryUid: string): Totals {
@@ -57,22 +54,14 @@ export class RegistryTotals {
     return totals;
   }
 
-  #fit(registries: readonly Registry[]): void {
-    const present = new Set(registries.map(({ uid }) => uid));
-    for (const known of [this.#totals, this.#named, this.#others])
-      for (const uid of known.keys()) if (!present.has(uid)) known.delete(uid);
-    for (const uid of present) {
-      if (this.#named.has(uid) || this.#others.has(uid)) continue;
-      if (this.#named.size < this.#limit) this.#named.add(uid);
-      else this.#join(uid);
+  #fit(named: readonly Registry[], others: readonly Registry[]): void {
+    this.#others = new Set(others.map(({ uid }) => uid));
+    const kept = new Set(named.map(({ uid }) => uid));
+    for (const [uid, totals] of this.#totals) {
+      if (kept.has(uid)) continue;
+      this.#totals.delete(uid);
+      if (this.#others.has(uid)) for (const metric of metricNames) this.#ofOthers[metric] += totals[metric];
     }
-  }
-
-  #join(uid: string): void {
-    const totals = this.#totals.get(uid) ?? noTotals();
-    for (const metric of metricNames) this.#ofOthers[metric] += totals[metric];
-    this.#totals.delete(uid);
-    this.#others.add(uid);
   }
 }
 

@@ -23,6 +23,8 @@ export type Directory = {
   readonly defaultRegistry: () => Registry | undefined;
   /** By name. */
   readonly list: () => readonly Registry[];
+  /** The same in the order in which they were made: one that is new is the last, in every process. */
+  readonly oldestFirst: () => readonly Registry[];
   /** Loads again when what is in memory is older than that epoch. */
   readonly catchUp: (epoch: number) => Promise<void>;
   /** Reads the epoch and catches up with it. */
@@ -40,6 +42,7 @@ export type DirectoryParts = {
 type Snapshot = {
   readonly epoch: number;
   readonly list: readonly Registry[];
+  readonly oldestFirst: readonly Registry[];
   readonly byHost: ReadonlyMap<string, Registry>;
   readonly byUid: ReadonlyMap<string, Registry>;
   readonly byName: ReadonlyMap<string, Registry>;
@@ -83,6 +86,7 @@ class LoadedDirectory implements Directory {
   readonly byName = (name: string) => this.#snapshot.byName.get(registryKey(name));
   readonly defaultRegistry = () => this.#snapshot.byName.get(this.#defaultKey);
   readonly list = () => this.#snapshot.list;
+  readonly oldestFirst = () => this.#snapshot.oldestFirst;
 
   readonly lookUp = async (host: string) => {
     const known = this.byHost(host);
@@ -114,10 +118,12 @@ class LoadedDirectory implements Directory {
   }
 }
 
-function snapshotOf(epoch: number, list: readonly Registry[]): Snapshot {
+function snapshotOf(epoch: number, oldestFirst: readonly Registry[]): Snapshot {
+  const list = oldestFirst.toSorted((a, b) => (registryKey(a.name) < registryKey(b.name) ? -1 : 1));
   return {
     epoch,
     list,
+    oldestFirst,
     byHost: new Map(list.map((registry) => [hostName(registry.loginServer), registry])),
     byUid: new Map(list.map((registry) => [registry.uid, registry])),
     byName: new Map(list.map((registry) => [registryKey(registry.name), registry])),

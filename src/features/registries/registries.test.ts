@@ -72,6 +72,23 @@ forEachDatabase((_, open) => {
     assert.notEqual(await there.directory.lookUp('adatum.berth.test'), undefined);
   });
 
+  test('registries are listed by name, and by age to those who want the same first ones in every process', async () => {
+    const names = ['zavahq', 'alpineski'];
+    for (const name of names) {
+      clock.advance(1);
+      await create(name);
+    }
+    await there.directory.refresh();
+    for (const { directory } of [here, there]) {
+      const oldestFirst = directory.oldestFirst().map(({ name }) => name.toLowerCase());
+      assert.deepEqual(oldestFirst.slice(-2), names);
+      assert.deepEqual(
+        directory.list().map(({ name }) => name.toLowerCase()),
+        oldestFirst.toSorted(),
+      );
+    }
+  });
+
   test('the default registry answers where no name does', () => {
     assert.equal(here.directory.defaultRegistry()?.uid, sample.registryUid);
     assert.equal(here.directory.byHost('localhost'), undefined);

@@ -143,7 +143,7 @@ export async function isNameTaken(queries: Queries, name: string): Promise<boole
   return row !== undefined;
 }
 
-/** All registries of a tenant, by name. */
+/** All registries of a tenant, the oldest first. */
 export async function listRegistries(
   queries: Queries,
   tenantUid: string,
@@ -154,7 +154,8 @@ export async function listRegistries(
     .innerJoin('resources as o', 'o.uid', 'r.uid')
     .where('r.tenant_uid', '=', tenantUid)
     .where('r.is_deleting', '=', 0)
-    .orderBy('r.name_key')
+    .orderBy('r.created_at')
+    .orderBy('r.uid')
     .selectAll('r')
     .select('o.id_key as resource_key')
     .execute();
