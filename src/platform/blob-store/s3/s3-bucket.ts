@@ -16,7 +16,7 @@ import {
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
-import { isMissing, orMissing } from './s3-fault.ts';
+import { isBareMissing, isMissing, orMissing } from './s3-fault.ts';
 
 /** How the store encrypts what it keeps. */
 export type S3Encryption = {
@@ -82,7 +82,7 @@ export class S3Bucket {
       const { ContentLength } = await this.#client.send(new HeadObjectCommand(this.#at(name)));
       return ContentLength ?? 0;
     } catch (cause) {
-      if (isMissing(cause)) return undefined;
+      if (isMissing(cause) || isBareMissing(cause)) return undefined;
       throw cause;
     }
   }
