@@ -326,6 +326,20 @@ describe('time limits', () => {
     await assert.rejects(textOf(gateway({ clock }), call), hasFault('timeout'));
   });
 
+  test('what is given up of a body that drips for ever', async () => {
+    const clock = new HeldClock();
+    const dripping = await foreign((_, response) => {
+      response.write('x');
+      const drips = setInterval(() => response.write('x'), 100);
+      response.once('close', () => clearInterval(drips));
+    });
+    const call = { url: `http://127.0.0.1:${dripping.port}/`, maxBytes: 100 };
+    const { discard } = await gateway({ clock }).call(call);
+    const discarded = discard().then(() => 'given up');
+    clock.advance(2_000);
+    assert.equal(await Promise.race([discarded, systemClock.sleep(20_000).then(() => 'waited for')]), 'given up');
+  });
+
   test('a body that stops in the middle', async () => {
     const stalled = await foreign((_, response) => response.write('x'));
     const call = { url: `http://127.0.0.1:${stalled.port}/`, idleTimeoutMs: 100 };

@@ -39,7 +39,7 @@ export type OutboundResponse = {
   readonly url: string;
   /** Read to the end, or left early; else call `discard`. Not decompressed. Throws OutboundError. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Gives up the body. */
+  /** Gives up the body, which is read past for two seconds at most. Never throws. */
   readonly discard: () => Promise<void>;
 };
 
@@ -73,6 +73,8 @@ const defaultRedirects = 5;
 const redirectStatuses = [301, 302, 303, 307, 308];
 /** Read past before a connection is used again; a longer body costs the connection. */
 const maxDiscardedBytes = 65_536;
+/** Who sends it slower keeps nobody waiting. */
+const discardMs = 2_000;
 const secretHeaders = ['authorization', 'proxy-authorization', 'cookie'];
 
 export function createOutbound({ allow, hosts, clock, ca = [], ...rest }: OutboundOptions): Outbound {
@@ -88,7 +90,7 @@ export function createOutbound({ allow, hosts, clock, ca = [], ...rest }: Outbou
         clock,
       );
       try {
-        return await follow({ call, url, dispatcher, isChosen, deadlines });
+        return await follow({ call, url, dispatcher, isChosen, deadlines, clock });
       } catch (cause) {
         deadlines.end();
         throw deadlines.explain(cause);
@@ -104,6 +106,7 @@ type Exchange = {
   readonly dispatcher: Dispatcher;
   readonly isChosen: (hostName: string) => boolean;
   readonly deadlines: Deadlines;
+  readonly clock: Clock;
 };
 
 async function follow(exchange: Exchange): Promise<OutboundResponse> {
@@ -140,14 +143,14 @@ function bodyOf(body: OutboundRequest['body']): string | Uint8Array | Readable |
 }
 
 async function respond(
-  { call, deadlines }: Exchange,
+  { call, deadlines, clock }: Exchange,
   url: URL,
   answer: Dispatcher.ResponseData,
 ): Promise<OutboundResponse> {
   deadlines.headArrived();
   const discard = async () => {
     deadlines.end();
-    await answer.body.dump({ limit: maxDiscardedBytes });
+    await readPast(answer, clock);
   };
   const headers = headersOf(answer);
   if (call.method !== 'HEAD' && Number(headers.get('content-length') ?? 0) > call.maxBytes) {
@@ -161,6 +164,21 @@ async function respond(
     body: limited(answer.body, call.maxBytes, deadlines),
     discard,
   };
+}
+
+/** The connection is used again where the rest is short and comes in time; else it is closed. */
+async function readPast({ body }: Dispatcher.ResponseData, clock: Clock): Promise<void> {
+  const [read, late] = [new AbortController(), new AbortController()];
+  clock.sleep(discardMs, read.signal).then(
+    () => late.abort(),
+    () => {
+      // It came in time.
+    },
+  );
+  await body.dump({ limit: maxDiscardedBytes, signal: late.signal }).catch(() => {
+    // The connection is closed: nobody wants what it had.
+  });
+  read.abort();
 }
 
 async function* limited(
