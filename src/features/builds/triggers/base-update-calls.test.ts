@@ -30,6 +30,7 @@ forEachDatabase((_, open) => {
   let images: BaseImages;
   let receiver: WebhookReceiver;
   let status = 200;
+  let page = '';
 
   before(async () => {
     database = await open();
@@ -38,7 +39,9 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
     const jobs = createJobs({ database, clock: systemClock, ids, log, pollMs: 10 });
     images = new BaseImages({ ...here, ...tasks, ...here.account, database, clock, ids, log, jobs });
-    receiver = await webhookReceiver((_received, response) => void response.writeHead(status).end());
+    receiver = await webhookReceiver(
+      (_received, response) => void response.writeHead(status, { 'content-length': page.length }).end(page),
+    );
   });
   after(async () => {
     await receiver.close();
@@ -101,6 +104,13 @@ forEachDatabase((_, open) => {
     await changed('tell-little', { updateTriggerPayloadType: 'Token' });
     await call();
     assert.deepEqual(JSON.parse(receiver.received.at(-1)?.body ?? ''), { updateTriggerToken: token });
+  });
+
+  test('one that answers with a whole page has heard it', async () => {
+    page = 'thanks '.repeat(20_000);
+    await changed('tell-page');
+    assert.equal(await call(), 1);
+    page = '';
   });
 
   test('one that fails is called again, one that refuses is not', async () => {

@@ -19,7 +19,6 @@ const kind = 'builds.bases.call';
 /** With growing pauses: about an hour. */
 const maxAttempts = 20;
 const timeoutMs = 10_000;
-const maxAnswerBytes = 64 * 1024;
 /** Among so many runs of a task the token that it was given last is looked for. */
 const rememberedRuns = 100;
 
@@ -76,7 +75,8 @@ async function callEndpoint(parts: BaseUpdateCallParts, update: BaseUpdate, sign
   try {
     const { status, discard } = await outbound.call({
       ...{ url, method: 'POST', body: JSON.stringify(body), headers: { 'content-type': 'application/json' } },
-      ...{ maxRedirects: 0, maxBytes: maxAnswerBytes, timeoutMs, signal },
+      // Nothing of the answer is read, however long it says it is.
+      ...{ maxRedirects: 0, maxBytes: Number.MAX_SAFE_INTEGER, timeoutMs, signal },
     });
     await discard();
     log.info('task told an endpoint of its base image', { taskUid: update.taskUid, host: new URL(url).host, status });
