@@ -2,7 +2,6 @@ import { z } from 'zod';
 import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
-import type { RunTokens } from '../access/run-tokens.ts';
 import type { Contexts } from './contexts.ts';
 import { dropBytes } from './kept-bytes.ts';
 import { attemptLostJob, type OverdueParts, runWatchJob, watchRuns } from './overdue-runs.ts';
@@ -13,7 +12,6 @@ import { tokensOf } from './run-store.ts';
 export type BuildJobParts = OverdueParts & {
   readonly database: Database;
   readonly store: BlobStore;
-  readonly runTokens: Pick<RunTokens, 'end'>;
   readonly contexts: Pick<Contexts, 'removeUnneeded'>;
   readonly logs: Pick<RunLogs, 'seal'>;
   /** Runs that nobody asked to keep leave so long after their end, with their logs. */

@@ -4,6 +4,7 @@ import type { Database, Transaction } from '../../platform/database/database.ts'
 import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Append, Journal } from '../../platform/journal/journal.ts';
 import type { Log } from '../../platform/log.ts';
+import type { RunTokens } from '../access/run-tokens.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendOwnLines } from './run-log-store.ts';
@@ -16,6 +17,7 @@ export type OverdueParts = {
   readonly clock: Clock;
   readonly jobs: Pick<Jobs, 'add'>;
   readonly log: Log;
+  readonly runTokens: Pick<RunTokens, 'end'>;
   readonly region: string;
   readonly measure: MeasureRun;
 };
@@ -29,7 +31,7 @@ const slice = 100;
 /** A look at runs at work, while there are any. */
 export const runWatchJob = 'builds.runs.watch';
 const watchEveryMicros = 5_000_000;
-/** The job that ends what a lost attempt signs in with. */
+/** The job that ends what a lost attempt signs in with, should the process that took the run back not come to it. */
 export const attemptLostJob = 'builds.runs.attempt-lost';
 
 /** Plans the next look, with the transaction that puts a run to work. */
@@ -89,24 +91,28 @@ async function overdueRuns({ read }: Database, { nowMicros, databaseMicros }: Ti
   return rows.map(({ uid }) => uid);
 }
 
+/** What became of a run that was looked at: it ended, or it was taken back from an attempt with these tokens. */
+type Looked = { readonly finished?: RunRow; readonly lostTokens?: readonly string[] };
+
 async function endOrTakeBack(parts: OverdueParts, uid: string, times: Times): Promise<void> {
   const { database, journal, log } = parts;
-  const finished = await journal.transaction(async (tx, append) => {
+  const { finished, lostTokens = [] } = await journal.transaction(async (tx, append): Promise<Looked> => {
     const row = await lockedRun(tx, database.kind, uid);
-    if (row === undefined || isFinal(row.status)) return undefined;
+    if (row === undefined || isFinal(row.status)) return {};
     const isLost = row.lease_verifier !== null && row.lease_until < times.databaseMicros;
     const ending = endingOf(row, isLost, times.nowMicros);
-    if (ending === undefined && !isLost) return undefined;
+    if (ending === undefined && !isLost) return {};
     log.warn('run is overdue', {
       runId: row.run_id,
       registryUid: row.registry_uid,
       status: ending?.status ?? 'Queued',
     });
-    if (ending !== undefined) return await finishRun({ ...parts, tx, append }, row, ending);
-    await takeBack(parts, { tx, append }, row, times.nowMicros);
-    return undefined;
+    if (ending !== undefined) return { finished: await finishRun({ ...parts, tx, append }, row, ending) };
+    return { lostTokens: await takeBack(parts, { tx, append }, row, times.nowMicros) };
   });
   if (finished !== undefined) measureRun(parts.measure, finished);
+  // At once: the job may have to wait for others.
+  for (const token of lostTokens) await parts.runTokens.end(token);
 }
 
 /** Undefined for a run that goes on, or begins again. */
@@ -128,12 +134,13 @@ function isUnheard({ status }: RunRow): boolean {
   return status === 'Started';
 }
 
+/** Resolves to the tokens that the lost attempt had. */
 async function takeBack(
   { region, jobs }: OverdueParts,
   { tx, append }: { readonly tx: Transaction; readonly append: Append },
   row: RunRow,
   nowMicros: number,
-): Promise<void> {
+): Promise<readonly string[]> {
   const line = `The agent ${row.agent ?? ''} that had the run was lost: the run begins again`;
   const change = {
     ...(isUnheard(row) ? { attempt: row.attempt - 1 } : await appendOwnLines(tx, row, [line])),
@@ -149,4 +156,5 @@ async function takeBack(
   const key = `${row.uid}/${tokenUids.length}`;
   if (tokenUids.length > 0) await jobs.add(tx, { kind: attemptLostJob, key, payload: { tokenUids } });
   appendRunEvent(append, 'run.changed', { ...row, ...change }, { region, actor: 'builds' });
+  return tokenUids;
 }

@@ -333,10 +333,10 @@ forEachDatabase((_, open) => {
     await sample.loseAgents();
     await sample.runJob('builds.runs.overdue');
     assert.equal((await find(runId)).status, 'Queued');
-    // Written down with the run's return: a server that is killed here leaves it to the next.
-    await sample.runJob('builds.runs.attempt-lost');
     await sample.here.directory.refresh();
     await assert.rejects(signIn(first), { error: 'credentialsWrong' });
+    // Written down with the run's return: a server that is killed here leaves it to the next.
+    await sample.runJob('builds.runs.attempt-lost');
     const second = await take('second');
     await signIn(second);
     await sample.leases.finish(second.lease, done);
