@@ -2,12 +2,13 @@ import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
-import type { Journal, JournalEvent } from '../../platform/journal/journal.ts';
+import type { Journal } from '../../platform/journal/journal.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
 import { type AttemptResult, attempt } from './delivery-attempt.ts';
+import { type Batching, groupsOf } from './delivery-groups.ts';
 import type { DeliveryPace } from './delivery-pace.ts';
 import { type Delivery, noteDeliveries, trimDeliveries } from './delivery-store.ts';
-import { type Notification, notificationsOf } from './notification.ts';
+import type { Notification } from './notification.ts';
 import { isGivenUp, retryDelayMs } from './retry-plan.ts';
 import type { WebhookTarget } from './webhook.ts';
 import type { Message } from './webhook-message.ts';
@@ -24,12 +25,9 @@ import {
 } from './webhook-store.ts';
 
 /** What a webhook wants to hear of, and how it is told. */
-export type Receiver = {
+export type Receiver = Batching & {
   readonly target: WebhookTarget;
-  readonly wants: (notification: Notification) => boolean;
   readonly messageOf: (notifications: readonly Notification[]) => Message;
-  /** Notifications that go into one request at most. */
-  readonly batchSize: number;
 };
 
 export type DeliveryRunParts = {
@@ -53,9 +51,6 @@ const untrimmedDeliveries = 500;
 const renewEveryMs = 10_000;
 /** Then others have a turn. */
 const turnMs = 30_000;
-
-/** Notifications that belong into one request, with where the webhook stands after them. */
-type Group = { readonly notifications: readonly Notification[]; readonly end: WebhookCursor };
 
 /**
  * Brings one webhook what it has not been told yet, in the order of the journal, as a job. It stops at the first request
@@ -251,26 +246,6 @@ class DeliveryRun {
   #nowMs(): number {
     return this.#parts.clock.monotonicMs();
   }
-}
-
-/** What a page of events says to a receiver, in requests; those it does not want move it on all the same. */
-function* groupsOf(events: readonly JournalEvent[], at: WebhookCursor, receiver: Receiver): Generator<Group> {
-  let waiting: Notification[] = [];
-  let end = at;
-  for (const event of events) {
-    const all = notificationsOf(event);
-    const { stream, incarnation, seq } = event;
-    for (const [index, notification] of all.entries()) {
-      if (seq === at.seq + 1 && index < at.part) continue;
-      if (receiver.wants(notification)) waiting.push(notification);
-      end = { stream, incarnation, seq: seq - 1, part: index + 1 };
-      if (waiting.length < receiver.batchSize) continue;
-      yield { notifications: waiting, end };
-      waiting = [];
-    }
-    end = { stream, incarnation, seq, part: 0 };
-  }
-  yield { notifications: waiting, end };
 }
 
 /** Of a batch, that of its first. */

@@ -11,12 +11,15 @@ import { gridTypeOf, subjectOf } from './webhook-message.ts';
 
 export const eventSubscriptionType = 'Microsoft.EventGrid/eventSubscriptions';
 
+const usualKilobytes = 64;
+
 const filterSchema = z.object({
   types: z.array(z.string()),
   begins: z.string(),
   ends: z.string(),
   isCaseSensitive: z.boolean(),
   batchSize: z.int(),
+  batchBytes: z.int().default(usualKilobytes * 1_024),
 });
 /** What a subscription wants to hear of, as the column `filter` has it. */
 export type SubscriptionFilter = z.infer<typeof filterSchema>;
@@ -55,7 +58,7 @@ export function validateSubscription({ desired, existing }: Validation): Desired
       properties: {
         ...(endpointUrl ? { endpointBaseUrl: baseOf(endpointUrl) } : shownBase(existing?.properties)),
         maxEventsPerBatch: maxEventsPerBatch ?? 1,
-        preferredBatchSizeInKilobytes: preferredBatchSizeInKilobytes ?? 64,
+        preferredBatchSizeInKilobytes: preferredBatchSizeInKilobytes ?? usualKilobytes,
       },
     },
     filter: {
@@ -76,17 +79,24 @@ export function validateSubscription({ desired, existing }: Validation): Desired
 /** Of stored properties. */
 export function subscriptionFilterOf(properties: JsonObject): SubscriptionFilter {
   const { filter, destination } = storedSchema.parse(properties);
+  const { maxEventsPerBatch, preferredBatchSizeInKilobytes } = destination.properties;
   return {
     types: filter.includedEventTypes,
     begins: filter.subjectBeginsWith,
     ends: filter.subjectEndsWith,
     isCaseSensitive: filter.isSubjectCaseSensitive,
-    batchSize: Math.min(destination.properties.maxEventsPerBatch, maxBatch),
+    batchSize: Math.min(maxEventsPerBatch, maxBatch),
+    batchBytes: preferredBatchSizeInKilobytes * 1_024,
   };
 }
 
 const storedSchema = z.object({
-  destination: z.object({ properties: z.object({ maxEventsPerBatch: z.int() }) }),
+  destination: z.object({
+    properties: z.object({
+      maxEventsPerBatch: z.int(),
+      preferredBatchSizeInKilobytes: z.int().default(usualKilobytes),
+    }),
+  }),
   filter: z.object({
     subjectBeginsWith: z.string(),
     subjectEndsWith: z.string(),

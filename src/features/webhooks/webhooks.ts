@@ -45,6 +45,7 @@ export type WebhooksParts = {
 };
 
 const consumerName = 'webhooks';
+const oneByOne = { batchSize: 1, batchBytes: 0 };
 const jobPayload = z.object({ webhookUid: z.string() });
 /** Longer than one attempt takes; after a crash deliveries go on when it is over. */
 const leaseMs = 30_000;
@@ -113,11 +114,14 @@ export class Webhooks {
   async #receiverOf(row: WebhookRow): Promise<Receiver | undefined> {
     const origin = await originOf(this.#parts, row.registry_uid);
     if (origin === undefined) return undefined;
+    const { batchSize, batchBytes } = row.form === 'acr' ? oneByOne : parseSubscriptionFilter(row.filter);
     return {
       target: openTarget(this.#parts, row.uid, row.sealed_target),
       wants: wantedBy(row),
       messageOf: (notifications) => messageOf(row.form, origin, notifications),
-      batchSize: row.form === 'acr' ? 1 : parseSubscriptionFilter(row.filter).batchSize,
+      batchSize,
+      batchBytes,
+      sizeOf: (notification) => Buffer.byteLength(messageOf(row.form, origin, [notification]).body),
     };
   }
 }
