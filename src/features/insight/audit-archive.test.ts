@@ -22,7 +22,9 @@ import { AuditArchive } from './audit-archive.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { indexAccesses } from './audit-index.ts';
 import { type AuditCursor, auditPage } from './audit-query.ts';
+import { parseStatement } from './audit-statement.ts';
 import { type Finding, verifyAudit } from './audit-verification.ts';
+import { thinCheckpoints } from './checkpoint-thinning.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const tenantUid = 'tenant';
@@ -75,6 +77,20 @@ forEachDatabase((_, open) => {
       database,
       watch,
       held,
+      pull,
+      thin: async () => await thinCheckpoints({ database, clock, ids, sealer, log }, job),
+      /** What is signed: `first-last` for what left. */
+      signed: async () => {
+        const rows = await database.read
+          .selectFrom('audit_checkpoints')
+          .select('statement')
+          .orderBy('number')
+          .execute();
+        return rows
+          .map(({ statement }) => parseStatement(statement))
+          .filter((each) => each !== undefined)
+          .map(({ seq, segment }) => (segment === undefined ? `${seq}` : `${segment.firstSeq}-${seq}`));
+      },
       /** Of as many repositories, by as many identities, in one batch. */
       pullMany: async (count: number) => {
         for (let each = 0; each < count; each += 1)
@@ -160,6 +176,52 @@ forEachDatabase((_, open) => {
     await here.work.run(job);
     assert.deepEqual(await here.tags(), ['fifth']);
     assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 4, 0 removed', 'whole access 1, 2 removed']);
+    await here.close();
+  });
+
+  test('checkpoints of what is in the archive leave, and verify names what was changed there all the same', async () => {
+    const here = await installation();
+    await here.work.run(job);
+    here.held.advance(8 * dayMs);
+    await here.pull('late');
+    assert.deepEqual(await here.signed(), ['1', '2', '3', '1-2', '4']);
+    await here.thin();
+    assert.deepEqual(await here.signed(), ['1-2', '4']);
+    assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 2, 0 removed', 'whole access 4, 0 removed']);
+    const [name = ''] = readdirSync(here.notes);
+    rewrite(join(here.notes, name));
+    const [broken] = (await here.verify()).filter(({ kind }) => kind === 'broken');
+    assert.deepEqual([broken?.at, broken?.reason], [1, notSigned]);
+    await here.close();
+  });
+
+  test('what goes on to leave for good has one row and one statement', async () => {
+    const here = await installation({ hasArchive: false });
+    for (const tag of ['sixth', 'seventh']) {
+      await here.work.run(job);
+      here.held.advance(5 * dayMs);
+      await here.pull(tag);
+    }
+    await here.work.run(job);
+    here.held.advance(8 * dayMs);
+    await here.pull('last');
+    await here.thin();
+    assert.deepEqual(await here.signed(), ['1-4', '6']);
+    const segments = await here.database.read.selectFrom('audit_segments').select(['first_seq', 'last_seq']).execute();
+    assert.deepEqual(segments, [{ first_seq: 1, last_seq: 4 }]);
+    assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 2, 0 removed', 'whole access 2, 4 removed']);
+    await here.close();
+  });
+
+  test('nobody has us sign that more left for good than did', async () => {
+    const here = await installation();
+    await here.work.run(job);
+    // As if the batches in the archive had left for good.
+    await here.database.transaction((tx) => tx.updateTable('audit_segments').set({ name: '' }).execute());
+    here.held.advance(5 * dayMs);
+    await here.workWith(undefined).run(job);
+    assert.deepEqual((await here.signed()).at(-1), '3-3');
+    assert.match((await here.verify())[1]?.reason ?? '', /nobody signed that batches 1 to 2 were removed/);
     await here.close();
   });
 
@@ -315,6 +377,23 @@ function countsOf(findings: readonly Finding[]): string[] {
 function edit(path: string, from: string, to: string): void {
   const text = zstdDecompressSync(readFileSync(path)).toString();
   writeFileSync(path, zstdCompressSync(text.replace(`"tag":"${from}"`, `"tag":"${to}"`)));
+}
+
+const notSigned = 'the batches from 1 to 2 in the archive are not those that were signed';
+
+/** The accesses of a file written anew, hashes and all. */
+function rewrite(path: string): void {
+  const [head = '', ...lines] = zstdDecompressSync(readFileSync(path)).toString().split('\n');
+  let previous = '0'.repeat(64);
+  const written = lines.flatMap((line) => {
+    const { kind, seq } = line === '' ? { kind: '', seq: 0 } : JSON.parse(line);
+    if (kind !== 'batch') return [];
+    const text = `{"at":${seq}}`;
+    const bytes = zstdCompressSync(`${text}\n`);
+    previous = createHash('sha256').update(previous).update(bytes).digest('hex');
+    return [JSON.stringify({ kind, seq, hash: previous, bytes: bytes.toString('base64') }), text];
+  });
+  writeFileSync(path, zstdCompressSync([head, ...written, ''].join('\n')));
 }
 
 function drop(path: string, needle: string): void {

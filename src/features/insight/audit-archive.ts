@@ -7,9 +7,11 @@ import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
 import type { Log } from '../../platform/log.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { appendStatement, type CheckpointParts, parseStatement } from './audit-checkpoints.ts';
+import { appendStatement, type CheckpointParts } from './audit-checkpoints.ts';
 import { forgetBatch, indexedSeq } from './audit-index.ts';
 import { readBatches, type SegmentCheckpoint, segmentBytes } from './audit-segment.ts';
+import { parseStatement } from './audit-statement.ts';
+import { withForgotten } from './forgotten-segment.ts';
 
 export type AuditArchiveParts = CheckpointParts & {
   readonly log: Log;
@@ -23,7 +25,7 @@ export type AuditArchiveParts = CheckpointParts & {
 type ArchiveRun = Pick<JobRun, 'signal' | 'renew'>;
 
 export type SegmentRow = Selectable<Schema['audit_segments']>;
-type NewSegment = Omit<SegmentRow, 'number' | 'is_removed' | 'created_at'>;
+export type NewSegment = Omit<SegmentRow, 'number' | 'is_removed' | 'created_at'>;
 
 const everyMs = 600_000;
 const leaseMs = 60_000;
@@ -99,17 +101,20 @@ export class AuditArchive {
 
   /** Notes a segment, signed, unless another run went on behind `afterSeq` while this one stood still: what that wrote holds. */
   async #note(tx: Transaction, afterSeq: number | undefined, segment: NewSegment): Promise<void> {
-    const { stream, first_seq: firstSeq, last_seq: seq, last_hash: hash, name, sha256 } = segment;
+    const { stream, last_seq: seq, last_hash: hash, name, sha256 } = segment;
     // The number first: who else comes to the same one fails by its key, and who comes later sees this segment as the last.
     const { number } = await tx
       .selectFrom('audit_segments')
       .select((at) => at.fn.max('number').as('number'))
       .executeTakeFirstOrThrow();
-    if ((await lastSegment(tx, stream))?.last_seq !== afterSeq) return;
+    const last = await lastSegment(tx, stream);
+    if (last?.last_seq !== afterSeq) return;
+    const whole = await withForgotten(tx, this.#parts.sealer, last, segment);
     await tx
       .insertInto('audit_segments')
-      .values({ number: (number ?? 0) + 1, ...segment, is_removed: 0, created_at: this.#parts.clock.nowMicros() })
+      .values({ number: (number ?? 0) + 1, ...whole, is_removed: 0, created_at: this.#parts.clock.nowMicros() })
       .execute();
+    const firstSeq = whole.first_seq;
     const head = { source: 'access', stream, incarnation: '', seq, hash, segment: { firstSeq, name, sha256 } } as const;
     while (!(await appendStatement(tx, this.#parts, head)));
   }
@@ -152,9 +157,12 @@ export class AuditArchive {
     const { database } = this.#parts;
     const rows = await database.read.selectFrom('audit_segments').selectAll().where('is_removed', '=', 0).execute();
     for (const { number, stream, first_seq, last_seq } of rows) {
-      for (let seq = first_seq; seq <= last_seq; seq += 1) {
+      for (let after = first_seq - 1; ; ) {
         signal.throwIfAborted();
+        const seq = await nextBatch(database.read, stream, after);
+        if (seq === undefined || seq > last_seq) break;
         await forgetBatch(this.#parts, stream, seq);
+        after = seq;
         await renew();
       }
       await database.transaction((tx) =>
@@ -175,14 +183,26 @@ function lengthWhile<T>(list: readonly T[], holds: (item: T) => boolean): number
   return end < 0 ? list.length : end;
 }
 
-async function lastSegment(queries: Queries, stream: string) {
+async function lastSegment(queries: Queries, stream: string): Promise<SegmentRow | undefined> {
   return await queries
     .selectFrom('audit_segments')
-    .select(['last_seq', 'last_hash'])
+    .selectAll()
     .where('stream', '=', stream)
     .orderBy('last_seq', 'desc')
     .limit(1)
     .executeTakeFirst();
+}
+
+async function nextBatch(queries: Queries, stream: string, after: number): Promise<number | undefined> {
+  const row = await queries
+    .selectFrom('access_batches')
+    .select('seq')
+    .where('stream', '=', stream)
+    .where('seq', '>', after)
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.seq;
 }
 
 /** How far each stream was moved. */

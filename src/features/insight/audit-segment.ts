@@ -92,6 +92,10 @@ export function faultOfSegment(bytes: Uint8Array, expected: SegmentExpected): Se
   if (found?.stream !== expected.stream || found.previousHash !== expected.previousHash)
     return at(expected.firstSeq, 'the segment in the archive is not the one that was written');
   let [seq, previous] = [expected.firstSeq - 1, expected.previousHash];
+  // Where the batches that fit what was signed end.
+  let fitting = seq;
+  const notSigned = (last: number) =>
+    at(fitting + 1, `the batches from ${fitting + 1} to ${last} in the archive are not those that were signed`);
   for (let index = 0; seq < expected.lastSeq; ) {
     const batch = parsed(batchSchema, lines[index]);
     seq += 1;
@@ -99,17 +103,16 @@ export function faultOfSegment(bytes: Uint8Array, expected: SegmentExpected): Se
     const content = Buffer.from(batch.bytes, 'base64');
     const hash = hashOf(previous, content);
     if (hash !== batch.hash) return at(seq, 'the bytes of the batch in the archive are not those that were hashed');
-    if ((expected.signed.get(seq) ?? hash) !== hash)
-      return at(seq, 'the batch in the archive is not the one that was signed');
+    const signed = expected.signed.get(seq);
+    if (signed !== undefined && signed !== hash) return notSigned(seq);
+    if (signed !== undefined) fitting = seq;
     const plain = plainOf(content).split('\n');
     if (plain.some((line, offset) => line !== lines[index + 1 + offset]))
       return at(seq, 'the lines of the batch in the archive are not those that were hashed');
     index += 1 + plain.length;
     previous = hash;
   }
-  return previous === expected.lastHash
-    ? undefined
-    : at(seq, 'the segment in the archive ends otherwise than it was written');
+  return previous === expected.lastHash ? undefined : notSigned(seq);
 }
 
 function hashOf(previous: string, bytes: Uint8Array): string {

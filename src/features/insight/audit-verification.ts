@@ -3,15 +3,12 @@ import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
 import { listSegments, type SegmentRow, segmentEnds } from './audit-archive.ts';
-import {
-  accessHeads,
-  type CheckpointParts,
-  type CheckpointVerdict,
-  type Statement,
-  verifyCheckpoints,
-} from './audit-checkpoints.ts';
+import { accessHeads, type CheckpointParts } from './audit-checkpoints.ts';
 import { faultOfSegment, type SegmentFault } from './audit-segment.ts';
-import { verifyEvents } from './verify-events.ts';
+import type { Statement } from './audit-statement.ts';
+import { type CheckpointVerdict, verifyCheckpoints } from './checkpoint-verification.ts';
+import { isRemovalOf } from './forgotten-segment.ts';
+import { highest, verifyEvents } from './verify-events.ts';
 
 /** What was found of one stream, or of the checkpoints. */
 export type Finding = {
@@ -145,6 +142,8 @@ async function verifyStream(parts: VerifyParts, at: Stream, signed: Signed): Pro
   });
   if (archived.fault !== undefined) return broken(archived.fault.at, archived.fault.reason);
   let { previous } = archived;
+  // Where the batches that fit what was signed end.
+  let fitting = archived.seq;
   for (let { seq } = archived; ; ) {
     const page = await read
       .selectFrom('access_batches')
@@ -162,12 +161,14 @@ async function verifyStream(parts: VerifyParts, at: Stream, signed: Signed): Pro
           seq,
           'the bytes of the batch are not those that were hashed, or it does not follow the one before it',
         );
-      if ((signed.hashes.get(seq) ?? row.hash) !== row.hash)
-        return broken(seq, 'the batch is not the one that was signed');
+      const expected = signed.hashes.get(seq);
+      if (expected !== undefined && expected !== row.hash)
+        return broken(fitting + 1, `the batches from ${fitting + 1} to ${seq} are not those that were signed`);
+      if (expected !== undefined) fitting = seq;
       previous = row.hash;
     }
     if (page.length === pageSize) continue;
-    const last = Math.max(0, ...signed.hashes.keys(), ...(signed.segments?.keys() ?? []));
+    const last = Math.max(highest(signed.hashes.keys()), highest(signed.segments?.keys() ?? []));
     if (last > seq) return broken(seq + 1, `batches up to ${last} were signed and are missing`);
     return { ...common, kind: 'whole', count: seq - removed, at: undefined, reason: undefined };
   }
@@ -204,7 +205,7 @@ async function faultOfRow(
   const { first_seq: firstSeq, last_seq: lastSeq, previous_hash: previousHash, last_hash: lastHash } = row;
   const fault = (reason: string): SegmentFault => ({ at: firstSeq, reason });
   if ((signed.get(lastSeq) ?? lastHash) !== lastHash) return fault('the segment is not the one that was signed');
-  if (segments !== undefined && !isSigned(row, segments.get(lastSeq)))
+  if (segments !== undefined && !isRemovalOf(row, segments.get(lastSeq)))
     return fault(`nobody signed that batches ${firstSeq} to ${lastSeq} were removed`);
   // Removed without an archive: what is left is that it was signed, and that what follows fits.
   if (name === '') return undefined;
@@ -215,14 +216,4 @@ async function faultOfRow(
   if (found !== undefined) return found;
   const isSame = createHash('sha256').update(bytes).digest('hex') === sha256;
   return isSame ? undefined : fault('the segment in the archive is not the one that was written');
-}
-
-function isSigned(row: SegmentRow, statement: Statement | undefined): boolean {
-  const segment = statement?.segment;
-  return (
-    statement?.hash === row.last_hash &&
-    segment?.firstSeq === row.first_seq &&
-    segment.name === row.name &&
-    segment.sha256 === row.sha256
-  );
 }

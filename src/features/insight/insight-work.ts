@@ -1,6 +1,7 @@
 import type { JobKind } from '../../platform/jobs/jobs.ts';
 import { type CheckpointParts, Checkpoints } from './audit-checkpoints.ts';
 import { AuditIndex, type AuditIndexParts } from './audit-index.ts';
+import { thinCheckpointsJob } from './checkpoint-thinning.ts';
 import { metricJobs } from './metric-jobs.ts';
 
 /** What audit and metrics need done in the background. */
@@ -14,7 +15,7 @@ export function insightWork(parts: AuditIndexParts & CheckpointParts): InsightWo
   const index = new AuditIndex(parts);
   const checkpoints = new Checkpoints(parts);
   return {
-    jobKinds: [index.jobKind(), checkpoints.jobKind(), ...metricJobs(parts)],
+    jobKinds: [index.jobKind(), checkpoints.jobKind(), thinCheckpointsJob(parts), ...metricJobs(parts)],
     follow: (signal) => index.follow(signal),
   };
 }

@@ -35,8 +35,15 @@ export async function verifyEvents(
       }
       if (expected !== undefined) fitting = seq;
     }
-    if (page.length < pageSize) return await endOf(database, { ...stream, seq }, hash, Math.max(0, ...signed.keys()));
+    if (page.length < pageSize) return await endOf(database, { ...stream, seq }, hash, highest(signed.keys()));
   }
+}
+
+/** Of as many as there may be: more than a call takes arguments. */
+export function highest(seqs: Iterable<number>): number {
+  let last = 0;
+  for (const seq of seqs) last = Math.max(last, seq);
+  return last;
 }
 
 async function rowsAfter(database: Database, cursor: Cursor): Promise<EventRow[]> {

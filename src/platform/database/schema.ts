@@ -606,9 +606,10 @@ type AuditKeyTable = {
 
 /** Signed statements of how far a stream was, and of its hash there. */
 type AuditCheckpointTable = {
-  /** From 1, without gaps. */
+  /** From 1; the row of a gap stands for several. */
   number: number;
-  source: 'journal' | 'access';
+  /** `checkpoints` for a gap: there `seq` is the number of the first that left. */
+  source: 'journal' | 'access' | 'checkpoints';
   stream: string;
   incarnation: string;
   seq: number;
