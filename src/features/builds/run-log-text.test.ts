@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { cpuMsOf } from '../../../test/support/cpu-time.ts';
 import { hiding, withCrlf } from './run-log-text.ts';
 
 const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
@@ -40,12 +41,15 @@ describe('a log', () => {
     assert.equal(text(hiding([one, other])(Buffer.from(log))), '1 *** 2 *** 3 ***');
   });
 
-  test('is searched in time that grows with its length alone', { timeout: 10_000 }, () => {
+  test('is searched in time that grows with its length alone', () => {
     const log = Buffer.alloc(1_048_576, 'a');
     const a = (count: number) => 'a'.repeat(count);
     const secrets = Array.from({ length: 200 }, (_, index) => `${a(9_000 + index)}b${a(9_000)}`);
-    assert.equal(text(hiding(secrets)(log)), '***');
     const short = Array.from({ length: 200 }, (_, index) => `${a(index + 50)}b`);
-    assert.equal(hiding(short)(log), log);
+    const tookMs = cpuMsOf(() => {
+      assert.equal(text(hiding(secrets)(log)), '***');
+      assert.equal(hiding(short)(log), log);
+    });
+    assert(tookMs < 10_000, `${tookMs} ms`);
   });
 });
