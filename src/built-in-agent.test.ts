@@ -44,7 +44,7 @@ async function waitsAfter(lives: readonly number[]): Promise<readonly number[]> 
     words: ['sh', '-c', `printf x >> ${starts}`],
     env: { PATH: process.env.PATH ?? '' },
   });
-  await waitFor('all have ended', 20_000, () => ended.length === lives.length);
+  await waitFor('all have ended', 120_000, () => ended.length === lives.length);
   return waits;
 }
 

@@ -10,7 +10,7 @@ import { RunFailure } from './run-failure.ts';
 
 const folder = temporaryFolder('parse-apart');
 after(() => folder.remove());
-const signal = AbortSignal.timeout(60_000);
+const signal = AbortSignal.timeout(300_000);
 const limits = { seconds: 2, memoryMiB: 64 };
 const dockerfile = (text: string) => ({
   text,

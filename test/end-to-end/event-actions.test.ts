@@ -40,7 +40,7 @@ describe('the actions of webhooks that are ours', () => {
       .map(({ body }) => toldSchema.parse(JSON.parse(body)))
       .filter(({ target }) => target.repository === repository);
   const heard = async (repository: string, count: number, name = 'ourhook') =>
-    await waitFor(`${count} of ${repository}`, 20_000, () => {
+    await waitFor(`${count} of ${repository}`, 120_000, () => {
       const told = toldOf(repository, name);
       return told.length >= count ? told : undefined;
     });

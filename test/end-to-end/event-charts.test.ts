@@ -25,7 +25,7 @@ describe('webhooks of charts', () => {
   after(() => receiver.close());
 
   const toldUntil = async (last: string) =>
-    await waitFor(last, 20_000, () => {
+    await waitFor(last, 120_000, () => {
       const all = receiver.received.map(({ body }) => toldSchema.parse(JSON.parse(body)));
       return all.some(({ action }) => action === last) ? all : undefined;
     });
