@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { keepName } from './kept-name.ts';
 
 const first = 20_000;
 const count = 12_000;
@@ -11,18 +12,10 @@ const count = 12_000;
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = first + Math.floor(Math.random() * count);
-    if ((await keep(port)) && (await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
+    const isOurs = (await keepName(`port-${port}`)) !== undefined;
+    if (isOurs && (await canListen(port, '127.0.0.1')) && (await canListen(port, '::1'))) return port;
   }
   throw new Error('found no free TCP port');
-}
-
-/** By an abstract Unix socket of its name, which the kernel gives to one process and takes back when that ends. Source: unix(7). */
-function keep(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer().unref();
-    server.once('error', () => resolve(false));
-    server.listen({ path: `\0berth-test-port-${port}` }, () => resolve(true));
-  });
 }
 
 function canListen(port: number, host: string): Promise<boolean> {

@@ -1,5 +1,7 @@
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { keepName } from './kept-name.ts';
 import { removeFolder } from './temporary-folder.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -12,8 +14,8 @@ const buildTimeoutMs = 20 * 60_000;
  */
 export async function onceInCache(path: string, build: (work: string) => Promise<string>): Promise<string> {
   if (existsSync(path)) return path;
-  const lock = `${path}.lock`;
-  await waitFor(`${path} is there or free to be made`, buildTimeoutMs, () => existsSync(path) || takeLock(lock));
+  const name = `cache-${createHash('sha256').update(path).digest('hex')}`;
+  using _ = await waitFor(`our turn to make ${path}`, buildTimeoutMs, () => keepName(name), 200);
   if (existsSync(path)) return path;
   const work = mkdtempSync(join(dirname(path), 'build-'));
   try {
@@ -21,21 +23,5 @@ export async function onceInCache(path: string, build: (work: string) => Promise
     return path;
   } finally {
     removeFolder(work);
-    rmSync(lock, { force: true });
   }
-}
-
-function takeLock(lock: string): boolean {
-  try {
-    writeFileSync(lock, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch {
-    // Held by another process; when that one is gone, the next attempt finds the lock free.
-    if (!isAlive(readFileSync(lock, 'utf8'))) rmSync(lock, { force: true });
-    return false;
-  }
-}
-
-function isAlive(pid: string): boolean {
-  return pid === '' || existsSync(`/proc/${pid}`);
 }
