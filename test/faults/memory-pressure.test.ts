@@ -3,6 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asInstalled } from '../support/as-installed.ts';
 import { startBerth } from '../support/berth-server.ts';
 import { memoryCgroup } from '../support/memory-cgroup.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -28,7 +29,7 @@ for (const { limitMiB, pushes, pulls } of trials) {
     writeFileSync(program, `#!/bin/sh\n${group.enter}\nexec ${berth} "$@"\n`);
     chmodSync(program, 0o755);
     process.env.BERTH_TEST_PROGRAM = program;
-    await using server = await startBerth({ database: 'sqlite' });
+    await using server = await startBerth({ database: 'sqlite', env: asInstalled });
     delete process.env.BERTH_TEST_PROGRAM;
     const client = new RegistryClient(server.http, server.admin);
     const shared = blobSeed(layerBytes);

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asInstalled } from '../support/as-installed.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { blobSeed, imageOf } from './content.ts';
 import { count } from './length.ts';
@@ -14,7 +15,7 @@ const windowMs = count(6_000, 30_000);
 const maxResidentMiB = 250;
 
 test(`F-19: ${crowd} stalled pulls and ${crowd} uploads at 1 B/s are cut, memory stays flat, others are served`, async (t) => {
-  await using trial = new Trial({ settings: { 'min-body-rate-window': `${windowMs}ms` } });
+  await using trial = new Trial({ settings: { 'min-body-rate-window': `${windowMs}ms` }, env: asInstalled });
   const { pid } = await trial.start();
   const blob = blobSeed(30_000_000);
   await trial.client.pushBlob('slow', blob, 'one request');

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asInstalled } from '../support/as-installed.ts';
 import { startAzureServer } from '../support/azure-server.ts';
 import { startBerth } from '../support/berth-server.ts';
 import { startS3Server } from '../support/s3-server.ts';
@@ -19,7 +20,7 @@ for (const kind of ['S3', 'Azure'] as const) {
   test(`F-19: ${crowd} stalled pulls of blobs in ${kind} hold little memory, are cut, and others are served`, async (t) => {
     await using store = kind === 'S3' ? await s3Place() : await azurePlace();
     const settings = { blobs: store.blobs, 'min-body-rate-window': `${windowMs}ms` };
-    await using server = await startBerth({ database: 'sqlite', settings, env: store.env });
+    await using server = await startBerth({ database: 'sqlite', settings, env: { ...store.env, ...asInstalled } });
     const client = new RegistryClient(server.http, server.admin);
     const [large, small] = [blobSeed(30_000_000), blobSeed(100_000)];
     for (const blob of [large, small]) await client.pushBlob('slow', blob, 'one request');

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UsageWatch } from '../../bench/server-usage.ts';
+import { asInstalled } from '../support/as-installed.ts';
 import { azRest } from '../support/az-rest.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -52,7 +53,7 @@ test(`F-21: ${kills} kills amid deliveries to a slow and to a failing receiver: 
 test('L-17: with 1,000 events waiting for each of 20 dead receivers pushes go on, and memory does not grow with what waits', async (t) => {
   const dead = await webhookReceiver();
   await dead.close();
-  await using server = await startBerth({ settings });
+  await using server = await startBerth({ settings, env: asInstalled });
   const tagsOf = (prefix: string, length: number) => Array.from({ length }, (_, index) => `${prefix}${index}`);
   const using = async (prefix: string) => {
     const watch = new UsageWatch(server.pid);
