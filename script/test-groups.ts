@@ -53,8 +53,6 @@ export const testGroups: readonly TestGroup[] = [
   builds('deploy', 'the image, the Helm chart, the units, metrics with their dashboard and rules', 7, [
     'test/deploy/*.test.ts',
   ]),
-  files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1),
-  ...clients.map((name) => files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
   besideAzure(
     files(
       'copies',
@@ -123,6 +121,13 @@ export const testGroups: readonly TestGroup[] = [
     'test/agent/hostile-builds.test.ts',
   ]),
   builds('built-in-agent', 'a real build by the agent of the server', 3, ['test/end-to-end/built-in-agent.test.ts']),
+  besideBuilds(files('sign-in', 'what people read when they may not', 3, ['test/end-to-end/sign-in.test.ts'], 1)),
+  ...clients.map((name) =>
+    besideBuilds(files(name, `${name} against a running server`, 3, [`test/end-to-end/${name}.test.ts`], 1)),
+  ),
+  besideBuilds(
+    files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
+  ),
   azure('rebuilds', 'tasks by images of another installation, and by git repositories that are looked at', 4, [
     'rebuilds',
   ]),
@@ -143,7 +148,6 @@ export const testGroups: readonly TestGroup[] = [
     'azure-registry-client',
     'azure-registry-sign-in',
   ]),
-  files('az-acr-login', 'docker and podman signed in by az', 5, ['test/end-to-end/az-acr-login.test.ts'], 1),
   besideAzure(
     files(
       'events',
@@ -187,6 +191,11 @@ function withOwnMounts({ work, ...group }: TestGroup): TestGroup {
 /** In the lane of Azure's clients, which has room. */
 function besideAzure(group: TestGroup): TestGroup {
   return { ...group, lane: 'azure' };
+}
+
+/** In the lane of builds, after them: on a bare machine these clients are built meanwhile. */
+function besideBuilds(group: TestGroup): TestGroup {
+  return { ...group, lane: 'builds' };
 }
 
 /** Two files at once: an `az` command keeps one core busy for a second, and each file has servers and folders of its own. */
