@@ -124,7 +124,17 @@ for (const [what, words, message] of [
     /^Error: the run is not signed in to host: .*credential add/,
   ],
   ['to sign in nowhere', ['acr', 'login'], /^Error: accepts 1 arg\(s\), received 0$/],
-  ['to annotate', ['acr', 'annotate'], /'acr annotate' is not done.*acr purge, acr tag list/],
+  [
+    'to annotate nothing',
+    ['acr', 'annotate', '-f', 'a:b'],
+    /^Error: required flag\(s\) "annotations", "artifact-type" not set$/,
+  ],
+  [
+    'to annotate without a value',
+    ['acr', 'annotate', '-f', 'team/.*:.*', '--artifact-type', 'a/b', '-a', 'name'],
+    /^Error: annotation is not a key-value pair: 'name'/,
+  ],
+  ['that only previews know', ['acr', 'cssc', 'patch'], /'acr cssc' is not done.*acr purge, acr tag list/],
 ] as const)
   test(`a command of acr is refused ${what}`, async () => {
     const { lines, exitCode } = await command(words);
@@ -176,6 +186,63 @@ test('a purge names every repository that its filter takes, and the registry may
     'Number of tags to be deleted: 0',
     'Number of manifests to be deleted: 0',
   ]);
+});
+
+const referrersSchema = z.object({
+  manifests: z.array(z.looseObject({ artifactType: z.string(), annotations: z.record(z.string(), z.string()) })),
+});
+const referrersOf = async (repository: string, digest: string) => {
+  const answer = await asAdmin(server, 'GET', `/v2/${repository}/referrers/${digest}`);
+  return referrersSchema.parse(await answer.json()).manifests;
+};
+
+test('annotations are attached to what a filter takes, a life cycle once, and what is locked is left alone', async () => {
+  const host = `${server.bootstrap.registry.loginServer}/team/marks`;
+  for (const tag of ['a', 'b', 'locked']) await pushSample(server, 'team/marks', platformImage(tag), tag);
+  const [a = '', , locked = ''] = await digestsOf('team/marks', ['a', 'b', 'locked']);
+  const body = Buffer.from(JSON.stringify({ writeEnabled: false }));
+  const headers = { 'content-type': 'application/json' };
+  const lock = await asAdmin(server, 'PATCH', '/acr/v1/team/marks/_tags/locked', { body, headers });
+  assert.equal(lock.status, 200);
+  const type = 'application/vnd.microsoft.artifact.lifecycle';
+  const [name, date] = ['vnd.microsoft.artifact.lifecycle.end-of-life.date', '2026-12-31'];
+  const words = [
+    'acr',
+    'annotate',
+    '-f',
+    'team/marks:^(a|locked)$',
+    '--artifact-type',
+    type,
+    '-a',
+    `${name}=${date},x=y`,
+  ];
+  const counted = (tags: number) => [
+    ...['', `Number of tags to be annotated: ${tags}`, 'Number of manifests to be annotated: 0'],
+    '1 tags skipped as they are locked',
+  ];
+  const dry = await command([...words, '--dry-run']);
+  assert.deepEqual(dry.lines.slice(1), [
+    ...['', 'Tags for this repository would be annotated: team/marks', `${host}:a`],
+    ...counted(1),
+  ]);
+  assert.deepEqual(await referrersOf('team/marks', a), []);
+  const { lines, exitCode } = await command(words);
+  assert.equal(exitCode, 0, lines.join('\n'));
+  assert.deepEqual(lines.slice(0, 3), ['', 'Annotating tags for repository: team/marks', `Annotated ${host}@${a}`]);
+  const [mark = assert.fail(), ...more] = await referrersOf('team/marks', a);
+  assert.deepEqual(more, []);
+  assert.equal(mark.artifactType, type);
+  const { 'org.opencontainers.image.created': created, ...given } = mark.annotations;
+  assert.deepEqual(given, { [name]: date, x: 'y' });
+  assert.match(created ?? '', /^20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  assert.deepEqual(await referrersOf('team/marks', locked), []);
+  assert.deepEqual(
+    (await command([...words, '--dry-run'])).lines.slice(-4),
+    counted(0),
+    'what has a life cycle has it',
+  );
+  const nobody = await command(words, { credentials: { sourceRegistry: { loginMode: 'None' } } });
+  assert.match(nobody.lines.join('\n'), /^Error: failed to annotate: .*denied/);
 });
 
 test('a run without rights, or as somebody who may not delete, deletes nothing', async () => {

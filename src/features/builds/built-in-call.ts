@@ -7,7 +7,10 @@ import type { Authorize } from '../access/access.ts';
 import type { Circumstances } from '../access/decision.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Deletions } from '../content/deletions.ts';
+import type { Listings } from '../content/listings.ts';
+import type { Manifests } from '../content/manifests.ts';
 import type { Metadata } from '../content/metadata.ts';
+import type { Uploads } from '../content/uploads.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { RunRow } from './run-store.ts';
 
@@ -16,6 +19,9 @@ export type BuiltInParts = {
   readonly clock: Clock;
   readonly deletions: Deletions;
   readonly metadata: Pick<Metadata, 'tags' | 'manifests'>;
+  readonly listings: Pick<Listings, 'catalog' | 'referrers'>;
+  readonly manifests: Pick<Manifests, 'find' | 'push'>;
+  readonly uploads: Pick<Uploads, 'push'>;
   readonly sealer: Sealer;
   readonly directory: Pick<Directory, 'byUid' | 'refresh'>;
   readonly authorize: Authorize;

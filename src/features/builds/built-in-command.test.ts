@@ -4,13 +4,13 @@ import { refusalOf } from './built-in-command.ts';
 
 test('a command of acr that is not done here is named without its options: one may be a password', () => {
   for (const words of [
-    ['acr', 'annotate', '--password=s3cret'],
-    ['acr', 'annotate', '-ps3cret', '-u', 'me'],
-    ['acr', '--password=s3cret', 'annotate'],
+    ['acr', 'cssc', '--password=s3cret'],
+    ['acr', 'cssc', '-ps3cret', '-u', 'me'],
+    ['acr', '--password=s3cret', 'cssc'],
   ])
     assert.doesNotMatch(refusalOf(words), /s3cret/);
   assert.match(
-    refusalOf(['acr', 'annotate', 'app:v1']),
-    /^'acr annotate' is not done in a step: of acr this server does acr purge, .*acr version$/,
+    refusalOf(['acr', 'cssc', 'patch']),
+    /^'acr cssc' is not done in a step: of acr this server does acr purge, .*acr version$/,
   );
 });

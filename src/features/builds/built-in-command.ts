@@ -1,5 +1,7 @@
 import { BerthError } from '../../core/errors.ts';
 import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
+import { annotateFlags } from './annotate-words.ts';
+import { annotate } from './built-in-annotate.ts';
 import type { BuiltInParts, RunBuiltIn } from './built-in-call.ts';
 import {
   type ContentCommand,
@@ -43,6 +45,7 @@ const commands: readonly Known[] = [
     operands: 'DIGEST…',
     failed: 'Error: failed to delete manifests',
   },
+  { verbs: ['annotate'], run: annotate, flags: annotateFlags, failed: 'Error: failed to annotate' },
   { verbs: ['login'], run: login, flags: loginFlags, operands: 'REGISTRY', failed: 'Error' },
   { verbs: ['logout'], run: logout, flags: loginFlags, operands: 'REGISTRY', failed: 'Error' },
   { verbs: ['version'], run: version, flags: [], failed: 'Error' },

@@ -56,11 +56,13 @@ export function parsePurgeWords(words: readonly string[]): PurgeWords {
     includesLocked: isSet('include-locked'),
     isDryRun: isSet('dry-run'),
     registry: text('registry'),
-    notes: concurrencyNotes(numberOf('concurrency', text('concurrency') ?? '1')),
+    notes: concurrencyNotes(text('concurrency')),
   };
 }
 
-function concurrencyNotes(value: number): string[] {
+/** What is said of a `--concurrency`. */
+export function concurrencyNotes(text: string | undefined): string[] {
+  const value = numberOf('concurrency', text ?? '1');
   if (value <= 0) return ['Specified concurrency value invalid. Set to default value: 1'];
   if (value > maxConcurrency) return [`Specified concurrency value too large. Set to maximum value: ${maxConcurrency}`];
   return [];

@@ -10,10 +10,14 @@ import { openOrder, type SealedOrder } from './run-order-secrets.ts';
 import type { RunRow } from './run-store.ts';
 
 const commandSeconds = 28_800;
+const reading = ['pull', 'metadata_read'] as const;
+const removing = ['delete', 'metadata_write'] as const;
 
 export type Standing = {
   readonly registry: Registry;
   readonly authority: Authority;
+  /** What the run may do besides. Throws as `standingOf` does. */
+  readonly decide: (action: Action, repository: RepositoryName) => Promise<Authority>;
   readonly end: () => Promise<void>;
 };
 
@@ -22,6 +26,8 @@ export type Wanted = {
   readonly registry: string | undefined;
   readonly action: Action;
   readonly repository?: RepositoryName;
+  /** Whether it makes content. */
+  readonly isPushing?: boolean;
 };
 
 export type StandingParts = Pick<BuiltInParts, 'database' | 'directory' | 'runTokens' | 'authorize' | 'sealer'>;
@@ -44,7 +50,7 @@ export async function standingOf(
     registryUid: registry.uid,
     principalUid: order.authority.principalId,
     scopes: [
-      { type: 'repository', name: '*', actions: ['pull', 'delete', 'metadata_read', 'metadata_write'] },
+      { type: 'repository', name: '*', actions: wanted.isPushing ? [...reading, 'push'] : [...reading, ...removing] },
       { type: 'registry', name: 'catalog', actions: ['*'] },
     ],
     isTrustedService: run.pool_key === '',
@@ -54,19 +60,20 @@ export async function standingOf(
   const end = () => runTokens.end(token.tokenUid);
   try {
     const basic = Buffer.from(`${token.userName}:${token.password}`).toString('base64');
-    const { action, repository } = wanted;
-    const authority = await authorize({
-      registry,
-      authorization: `Basic ${basic}`,
-      action,
-      ...(repository === undefined ? {} : { repository }),
-      circumstances: { ...from, surface: 'acr' },
-    });
-    const whileAtWork = async (currentEpoch: number) => {
-      // It has the same epoch as long as none of its tokens has ended.
-      if (currentEpoch > authority.epoch()) await requireAtWork(database, run);
+    const decide = async (action: Action, repository?: RepositoryName) => {
+      const authority = await authorize({
+        registry,
+        authorization: `Basic ${basic}`,
+        action,
+        ...(repository === undefined ? {} : { repository }),
+        circumstances: { ...from, surface: 'acr' },
+      });
+      return confirmedWith(authority, async (currentEpoch) => {
+        // It has the same epoch as long as none of its tokens has ended.
+        if (currentEpoch > authority.epoch()) await requireAtWork(database, run);
+      });
     };
-    return { registry, authority: confirmedWith(authority, whileAtWork), end };
+    return { registry, authority: await decide(wanted.action, wanted.repository), decide, end };
   } catch (error) {
     await end();
     throw error;

@@ -1,0 +1,143 @@
+import { parseRepositoryName, type RepositoryName } from '../../core/repository-name.ts';
+import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
+import type { Authority } from '../access/authority.ts';
+import type { Attributes } from '../content/attributes.ts';
+import type { ManifestMetadata, TagMetadata } from '../content/metadata.ts';
+import { type AnnotateWords, parseAnnotateWords } from './annotate-words.ts';
+import { type Annotating, attachAnnotations, isAnnotated } from './attach-annotations.ts';
+import type { BuiltInCall, BuiltInParts } from './built-in-call.ts';
+import { danglingManifests } from './dangling-manifests.ts';
+import { type Standing, standingOf } from './run-standing.ts';
+
+const dryRunHeader =
+  'DRY RUN: The following output shows what WOULD be annotated if the annotate command was executed. Nothing is annotated.';
+const pageLength = 500;
+
+type Totals = { tags: number; manifests: number; locked: number };
+
+/**
+ * `acr annotate`: an artifact without content that says something of an image is attached to each that the filters take. What is
+ * locked is left alone. Throws `purgeInvalid`, and what `standingOf`, lists and pushes do. Source: Azure/acr-cli, cmd/acr.
+ */
+export async function* annotate(
+  parts: BuiltInParts,
+  call: BuiltInCall,
+  given: readonly string[],
+): AsyncGenerator<BuiltInLine> {
+  const words = parseAnnotateWords(given);
+  const wanted = { registry: words.registry, action: 'catalogList', isPushing: true } as const;
+  const standing = await standingOf(parts, call, wanted);
+  const totals: Totals = { tags: 0, manifests: 0, locked: 0 };
+  try {
+    if (words.isDryRun) yield { line: dryRunHeader };
+    for (const line of words.notes) yield { line };
+    for await (const repository of repositoriesOf(parts, standing, words)) {
+      if (call.signal.aborted) break;
+      for await (const line of annotateRepository(parts, standing, { words, repository, totals, call })) yield { line };
+    }
+  } finally {
+    await standing.end();
+  }
+  for (const line of totalsOf(totals, words)) yield { line };
+  yield { exitCode: call.signal.aborted ? 1 : 0 };
+}
+
+function totalsOf({ tags, manifests, locked }: Totals, { isDryRun }: AnnotateWords): readonly string[] {
+  const label = (what: string) => (isDryRun ? `Number of ${what} to be annotated` : `Number of annotated ${what}`);
+  const lines = ['', `${label('tags')}: ${tags}`, `${label('manifests')}: ${manifests}`];
+  return locked === 0 ? lines : [...lines, `${locked} tags skipped as they are locked`];
+}
+
+/** In the order of their names. */
+async function* repositoriesOf(
+  { listings }: BuiltInParts,
+  { registry, authority }: Standing,
+  { filters }: AnnotateWords,
+): AsyncGenerator<RepositoryName> {
+  let last: string | undefined = '';
+  while (last !== undefined) {
+    const { entries, next } = await listings.catalog(registry.uid, authority, { limit: pageLength, last });
+    for (const name of entries)
+      if (filters.some((filter) => filter.matchesRepository(name))) yield parseRepositoryName(name);
+    last = next;
+  }
+}
+
+type OneRepository = {
+  readonly words: AnnotateWords;
+  readonly repository: RepositoryName;
+  readonly totals: Totals;
+  readonly call: BuiltInCall;
+};
+
+async function* annotateRepository(
+  parts: BuiltInParts,
+  { registry, decide }: Standing,
+  { words, repository, totals, call }: OneRepository,
+): AsyncGenerator<string> {
+  const { isDryRun, takesUntagged } = words;
+  const listing = await decide('metadata_read', repository);
+  const place = { registryUid: registry.uid, repository };
+  const pushing = await decide('push', repository);
+  const annotating = { place, pushing, reading: await decide('pull', repository), words };
+  const host = `${registry.loginServer}/${repository}`;
+  const begin = (what: string) => (isDryRun ? `${what} for this repository would be annotated` : `Annotating ${what}`);
+  yield '';
+  yield isDryRun ? `${begin('Tags')}: ${repository}` : `${begin('tags')} for repository: ${repository}`;
+  for await (const { name, digest, attributes } of tagsOf(parts, annotating, listing)) {
+    if (call.signal.aborted) return;
+    if (!mayAnnotate(words, attributes)) totals.locked += 1;
+    else if (!(await isAnnotated(parts, annotating, digest))) {
+      if (!isDryRun) await attachAnnotations(parts, annotating, digest);
+      totals.tags += 1;
+      yield isDryRun ? `${host}:${name}` : `Annotated ${host}@${digest}`;
+    }
+  }
+  if (!takesUntagged) return;
+  yield isDryRun ? `${begin('Manifests')}: ${repository}` : `${begin('manifests')} for repository: ${repository}`;
+  const manifests = await manifestsOf(parts, annotating, listing);
+  for (const { digest, attributes } of danglingManifests(manifests)) {
+    if (call.signal.aborted) return;
+    if (!mayAnnotate(words, attributes) || (!words.includesLocked && !attributes.deleteEnabled)) continue;
+    if (!isDryRun) await attachAnnotations(parts, annotating, digest);
+    totals.manifests += 1;
+    yield `${isDryRun ? 'Would annotate:' : 'Annotated'} ${host}@${digest}`;
+  }
+}
+
+function mayAnnotate({ includesLocked }: AnnotateWords, { writeEnabled }: Attributes): boolean {
+  return includesLocked || writeEnabled;
+}
+
+/** Those that a filter takes. */
+async function* tagsOf(
+  { metadata }: BuiltInParts,
+  { place, words }: Annotating,
+  authority: Authority,
+): AsyncGenerator<TagMetadata> {
+  const filters = words.filters.filter((filter) => filter.matchesRepository(place.repository));
+  let last: { readonly name: string; readonly changedAt: undefined } | undefined;
+  for (let isFirst = true; isFirst || last !== undefined; isFirst = false) {
+    const page = { limit: pageLength, order: 'name', last } as const;
+    const { entries, next } = await metadata.tags(place, authority, { page, digest: undefined });
+    for (const tag of entries) if (filters.some((filter) => filter.matchesTag(tag.name))) yield tag;
+    last = next === undefined ? undefined : { name: next, changedAt: undefined };
+  }
+}
+
+async function manifestsOf(
+  { metadata }: BuiltInParts,
+  { place }: Annotating,
+  authority: Authority,
+): Promise<readonly ManifestMetadata[]> {
+  const all: ManifestMetadata[] = [];
+  let last: { readonly name: string; readonly changedAt: undefined } | undefined;
+  for (let isFirst = true; isFirst || last !== undefined; isFirst = false) {
+    const { entries, next } = await metadata.manifests(place, authority, {
+      page: { limit: pageLength, order: 'name', last },
+    });
+    all.push(...entries);
+    last = next === undefined ? undefined : { name: next, changedAt: undefined };
+  }
+  return all;
+}
