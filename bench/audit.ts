@@ -39,8 +39,8 @@ const registryUid = 'contoso';
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 
 /**
- * How long a hundred lines of a long audit take, in as many pages as they come in: accesses of 500 repositories by 2,000 identities
- * at random, over thirty days.
+ * How long pages of a long audit take, and a hundred lines in as many pages as they come in: accesses of 500 repositories by 2,000
+ * identities at random, over thirty days.
  */
 export async function pagesOfAudit({ accesses, kind, print }: LongAudit): Promise<Verdict[]> {
   await using opened = new AsyncDisposableStack();
@@ -63,7 +63,7 @@ export async function pagesOfAudit({ accesses, kind, print }: LongAudit): Promis
   const rows = measured.map(({ name, figures }) => [name, ...figures.map((figure) => figure.toFixed(1))]);
   for (const line of aligned([columns, ...rows])) print(line);
   return measured.map(({ name, p99 }) => ({
-    goal: `${linesEach} lines ${name} of ${accesses.toLocaleString('en-US')} (${kind}) p99 < ${goalMs} ms`,
+    goal: `a page ${name} of ${accesses.toLocaleString('en-US')} (${kind}) p99 < ${goalMs} ms`,
     ...below(p99, goalMs, 'ms'),
   }));
 }
@@ -146,12 +146,13 @@ const questions: readonly Question[] = [
   },
 ];
 
-const columns = ['', 'lines', 'pages', 'p50 ms', 'p99 ms', 'CPU ms'];
+const columns = ['', 'lines', 'pages', 'page p50 ms', 'p99', 'lines p50 ms', 'p99', 'CPU ms'];
 
 /** The first lines and those that follow, in turn. What does not bring the lines that there are has taken for ever. */
 async function read(parts: AuditQueryParts, { name, filter, found }: Question, accesses: number) {
   const took: number[] = [];
-  let [lines, pages] = [0, 0];
+  const tookPages: number[] = [];
+  let lines = 0;
   let after: AuditCursor | undefined;
   const cpu = process.cpuUsage();
   for (let round = 0; round < rounds; round += 1) {
@@ -161,28 +162,40 @@ async function read(parts: AuditQueryParts, { name, filter, found }: Question, a
     const got = await linesBehind(parts, { scope: registryUid, ...filter(asked) }, after);
     const isAll = got.lines >= Math.min(linesEach, left);
     took.push(isAll ? performance.now() - began : Number.POSITIVE_INFINITY);
+    tookPages.push(...(isAll ? got.tookPages : [Number.POSITIVE_INFINITY]));
     lines += got.lines;
-    pages += got.pages;
     after = after === undefined ? got.next : undefined;
   }
   const { user, system } = process.cpuUsage(cpu);
-  const sorted = took.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(rounds - 1, Math.floor(rounds * share))] ?? Number.NaN;
-  const p99 = at(0.99);
-  return { name, p99, figures: [lines / rounds, pages / rounds, at(0.5), p99, (user + system) / 1_000 / rounds] };
+  const ofPages = [0.5, 0.99].map((share) => shareOf(tookPages, share));
+  const ofLines = [0.5, 0.99].map((share) => shareOf(took, share));
+  const cpuMs = (user + system) / 1_000 / rounds;
+  return {
+    name,
+    p99: shareOf(tookPages, 0.99),
+    figures: [lines / rounds, tookPages.length / rounds, ...ofPages, ...ofLines, cpuMs],
+  };
+}
+
+/** The least that so large a share of the values does not exceed. */
+function shareOf(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN;
 }
 
 /** Asks for pages until all lines are there, or there are no more. */
 async function linesBehind(parts: AuditQueryParts, filter: AuditFilter, start: AuditCursor | undefined) {
-  let [lines, pages] = [0, 0];
+  const tookPages: number[] = [];
+  let lines = 0;
   let next = start;
   do {
+    const began = performance.now();
     const page = await auditPage(parts, filter, { after: next, limit: linesEach - lines });
+    tookPages.push(performance.now() - began);
     lines += page.records.length;
-    pages += 1;
     next = page.next;
   } while (next !== undefined && lines < linesEach);
-  return { lines, pages, next };
+  return { lines, tookPages, next };
 }
 
 /** `node bench/audit.ts [ACCESSES] [sqlite|postgres]`: what `script/bench --audit` does at ten million, on both. */

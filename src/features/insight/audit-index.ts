@@ -7,7 +7,16 @@ import type { Log } from '../../platform/log.ts';
 import { linesOfBatch } from './access-batch.ts';
 import { listAccessStreams } from './access-streams.ts';
 import { type AuditRecord, recordOfEvent, subjectOfAccess } from './audit-record.ts';
-import { hourOf, notesOf, type Piece, type Sample, type Subject, writeNotes } from './audit-terms.ts';
+import {
+  byTerm,
+  hourOf,
+  type NoteOfPiece,
+  notesOf,
+  type Piece,
+  type Sample,
+  type Subject,
+  writeNotes,
+} from './audit-terms.ts';
 import { withNames } from './principal-names.ts';
 import { SharedPasses } from './shared-passes.ts';
 
@@ -27,6 +36,10 @@ export const accessConsumer = 'audit.access';
 const gatherMs = 1_000;
 /** Written in one transaction, which keeps others from writing: a batch may hold thousands of terms. */
 const notesAtOnce = 100;
+/** Batches of accesses that are noted together: what they share is written side by side, a small part of the pages that it is by itself. */
+const batchesAtOnce = 16;
+/** Noted together at most, as they are put in order in one go. */
+const mostNotes = 20_000;
 /** Removed in one transaction. */
 const termsAtOnce = 200;
 /** Queries have what is new noted first: between them it may wait, as it takes time from requests. */
@@ -76,7 +89,7 @@ export class AuditIndex {
     if (first === undefined || last === undefined) return;
     const { stream, incarnation } = first;
     const piece = { source: 'journal', stream, incarnation, firstSeq: first.seq, lastSeq: last.seq } as const;
-    await note(this.#parts, piece, events.map(recordOfEvent).map(sampleOf));
+    await note(this.#parts.database, notesOfPiece(this.#parts, piece, events.map(recordOfEvent).map(sampleOf)));
   }
 }
 
@@ -90,7 +103,7 @@ export async function indexAccesses(
   renew: () => Promise<void> = async () => {},
 ): Promise<void> {
   await passes.run(parts.database, async () => {
-    for (const stream of await accessStreams(parts)) while (await indexNext(parts, stream)) await renew();
+    for (const stream of await accessStreams(parts)) while (await indexSome(parts, stream)) await renew();
   });
 }
 
@@ -102,24 +115,25 @@ async function accessStreams({ database: { read } }: AccessIndexParts): Promise<
   return all.filter(({ stream, seq }) => seq > (doneSeq.get(stream) ?? 0)).map(({ stream }) => stream);
 }
 
-/** A query and the job may come to the same batch: what one has noted, the other leaves as it is. */
-async function indexNext({ database, clock, tenantUid }: AccessIndexParts, stream: string): Promise<boolean> {
-  const batch = await database.read
-    .selectFrom('access_batches')
-    .select(['seq', 'bytes'])
-    .where('stream', '=', stream)
-    .where('seq', '>', await indexedSeq(database.read, stream))
-    .orderBy('seq')
-    .limit(1)
-    .executeTakeFirst();
-  if (batch === undefined) return false;
-  const { seq, bytes } = batch;
-  const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
-  await note(
-    { database, tenantUid },
-    piece,
-    await withSampleNames(database.kind, database.read, samplesOfBatch(bytes)),
-  );
+/**
+ * Notes the next batches of a stream; false when there are none. A query and the job may come to the same ones: what one has noted, the
+ * other leaves as it is.
+ */
+async function indexSome(parts: AccessIndexParts, stream: string): Promise<boolean> {
+  const { database, clock } = parts;
+  const before = await indexedSeq(database.read, stream);
+  const notes: NoteOfPiece[] = [];
+  let seq = before;
+  for (let batches = 0; batches < batchesAtOnce && notes.length < mostNotes; batches += 1) {
+    const batch = await batchBehind(database.read, stream, seq);
+    if (batch === undefined) break;
+    seq = batch.seq;
+    const piece = { source: 'access', stream, incarnation: '', firstSeq: seq, lastSeq: seq } as const;
+    const samples = await withSampleNames(database.kind, database.read, samplesOfBatch(batch.bytes));
+    for (const each of notesOfPiece(parts, piece, samples)) notes.push(each);
+  }
+  if (seq === before) return false;
+  await note(database, notes);
   const place = { incarnation: '', seq, changed_at: clock.nowMicros() };
   await database.transaction(
     (tx) =>
@@ -133,6 +147,17 @@ async function indexNext({ database, clock, tenantUid }: AccessIndexParts, strea
     { mayBeLost: true },
   );
   return true;
+}
+
+async function batchBehind(queries: Queries, stream: string, seq: number) {
+  return await queries
+    .selectFrom('access_batches')
+    .select(['seq', 'bytes'])
+    .where('stream', '=', stream)
+    .where('seq', '>', seq)
+    .orderBy('seq')
+    .limit(1)
+    .executeTakeFirst();
 }
 
 /** The last batch of a stream that was noted. */
@@ -184,16 +209,16 @@ export async function forgetBatch(
 }
 
 /** Some notes at a time, so that others can write in between. What is lost with the machine is noted again: the cursor is lost with it. */
-async function note(
-  { database, tenantUid }: Pick<AuditIndexParts, 'database' | 'tenantUid'>,
-  piece: Piece,
-  samples: readonly Sample[],
-): Promise<void> {
-  const notes = notesOf(tenantUid, samples);
-  for (let start = 0; start < notes.length; start += notesAtOnce) {
-    const some = notes.slice(start, start + notesAtOnce);
-    await database.transaction((tx) => writeNotes(database.kind, tx, piece, some), { mayBeLost: true });
+async function note(database: Database, notes: readonly NoteOfPiece[]): Promise<void> {
+  const sorted = notes.toSorted(byTerm);
+  for (let start = 0; start < sorted.length; start += notesAtOnce) {
+    const some = sorted.slice(start, start + notesAtOnce);
+    await database.transaction((tx) => writeNotes(database.kind, tx, some), { mayBeLost: true });
   }
+}
+
+function notesOfPiece({ tenantUid }: Pick<AuditIndexParts, 'tenantUid'>, piece: Piece, samples: readonly Sample[]) {
+  return notesOf(tenantUid, samples).map((each): NoteOfPiece => ({ ...each, piece }));
 }
 
 function sampleOf(record: AuditRecord): Sample {

@@ -25,6 +25,7 @@ export type Sample = { readonly subject: Subject; readonly firstAtMicros: number
 
 /** A term of a piece, and when in it records with it are. */
 export type Note = { readonly term: string; readonly first_at: number; readonly last_at: number };
+export type NoteOfPiece = Note & { readonly piece: Piece };
 
 /** Every term of a piece, hour by hour. */
 export function notesOf(tenantUid: string, samples: readonly Sample[]): Note[] {
@@ -60,20 +61,26 @@ export function termOf(scope: string, kind: 'i' | 'o' | 'r', value: string): str
   return `${scope}/${kind}/${value.slice(0, termLength).toWellFormed().replaceAll('\u0000', '\ufffd')}`;
 }
 
-/** Writes what was noted of a piece; what is there already stays. One parameter, however many notes there are: a batch may have thousands. */
+/** In the order of the key, in which those of one term are next to each other. */
+export function byTerm(a: Note, b: Note): number {
+  return a.term < b.term ? -1 : a.term > b.term ? 1 : a.last_at - b.last_at;
+}
+
+/** Writes notes of pieces; what is there already stays. One parameter, however many notes there are. */
 export async function writeNotes(
   kind: Database['kind'],
   tx: Transaction,
-  { source, stream, incarnation, firstSeq, lastSeq }: Piece,
-  notes: readonly Note[],
+  notes: readonly NoteOfPiece[],
 ): Promise<void> {
-  if (notes.length === 0) return;
-  // In the order of the key they are next to each other.
-  const sorted = notes.toSorted((a, b) => (a.term < b.term ? -1 : 1));
-  const list = JSON.stringify(sorted.map(({ term, first_at, last_at }) => [term, first_at, last_at]));
+  const list = JSON.stringify(notes.map(rowOf));
   const listed = kind === 'sqlite' ? sql`json_each(${list})` : sql`jsonb_array_elements(cast(${list} as jsonb))`;
   await sql`insert into audit_terms (term, first_at, last_at, source, stream, incarnation, first_seq, last_seq)
-    select e.value ->> 0, cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint), cast(${source} as text),
-      cast(${stream} as text), cast(${incarnation} as text), cast(${firstSeq} as bigint), cast(${lastSeq} as bigint)
+    select e.value ->> 0, cast(e.value ->> 1 as bigint), cast(e.value ->> 2 as bigint), e.value ->> 3, e.value ->> 4,
+      e.value ->> 5, cast(e.value ->> 6 as bigint), cast(e.value ->> 7 as bigint)
     from ${listed} as e where true on conflict do nothing`.execute(tx);
+}
+
+function rowOf({ term, first_at, last_at, piece }: NoteOfPiece) {
+  const { source, stream, incarnation, firstSeq, lastSeq } = piece;
+  return [term, first_at, last_at, source, stream, incarnation, firstSeq, lastSeq];
 }
