@@ -7,6 +7,8 @@ const read = promisify(readCallback);
 /** Reads end at multiples of this many bytes: the blocks that checksums are kept of. */
 export const blockBytes = 256 * 1024;
 const maxFreeBlocks = 128;
+/** Fewer bytes than these get memory of their own length: a reader of a small blob that stalls holds its bytes, not a block. */
+const smallBytes = 64 * 1024;
 /** With more streams than this a block is read only when it is asked for: readers that stall hold one block each, not two. */
 const maxReadingAhead = 64;
 
@@ -31,11 +33,13 @@ export function createReusedBlocks(): Blocks {
   const free: Buffer[] = [];
   let taken = 0;
   return {
-    take: () => {
+    take: (sizeBytes) => {
+      if (sizeBytes < smallBytes) return Buffer.allocUnsafeSlow(sizeBytes);
       taken += 1;
       return free.pop() ?? Buffer.allocUnsafeSlow(blockBytes);
     },
     give: (memory) => {
+      if (memory.length < blockBytes) return;
       taken -= 1;
       if (free.length < maxFreeBlocks) free.push(memory);
     },

@@ -10,6 +10,8 @@ const longWaitMs = 10_000;
 /** An upload for which there is no room then either fails. */
 const lastWaitMs = 10_000;
 const retryAfterSeconds = 5;
+/** Bytes that are kept for later when nobody sends any more: what one client takes that pushes one blob after the other. */
+const idleBytes = 16 * 1024 * 1024;
 
 /** Memory for one piece. */
 export type Piece = {
@@ -43,6 +45,7 @@ export class MemoryBudget {
       isHeld = false;
       this.#heldBytes -= sizeBytes;
       if (isFree && this.#heldBytes <= budgetBytes) this.#free.push(memory);
+      if (this.#heldBytes === 0) this.#letGo();
       this.#wake();
     };
     return { memory, release };
@@ -54,6 +57,15 @@ export class MemoryBudget {
     if (memory?.length === sizeBytes) return memory;
     this.#free = [];
     return Buffer.allocUnsafeSlow(sizeBytes);
+  }
+
+  /** A burst of uploads does not keep its memory for as long as the process lives. */
+  #letGo(): void {
+    let keptBytes = 0;
+    this.#free = this.#free.filter(({ length }) => {
+      keptBytes += length;
+      return keptBytes <= idleBytes;
+    });
   }
 
   #fits(sizeBytes: number, limitBytes: number): boolean {

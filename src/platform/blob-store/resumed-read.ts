@@ -6,12 +6,20 @@ import { type Blocks, blockBytes } from './file-reader.ts';
 const maxBreaks = 4;
 const firstPauseMs = 100;
 
+/** An answer of the store. */
+export type StoreAnswer = {
+  /** Nobody else has its chunks: the memory of one is freed once it is read. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Where the store says how many come. */
+  readonly lengthBytes: number | undefined;
+};
+
 export type ResumedRead = {
   readonly range: ByteRange | undefined;
   readonly clock: Clock;
   readonly blocks: Blocks;
   /** Opens the object from `start`, to `end` where it is given. Its own faults, after its own retries, pass through. */
-  readonly open: (start: number, end: number | undefined) => Promise<AsyncIterable<Uint8Array>>;
+  readonly open: (start: number, end: number | undefined) => Promise<StoreAnswer>;
 };
 
 /** A block that is being filled: `length` bytes belong into it. */
@@ -29,12 +37,14 @@ export async function* resumedRead({ range, clock, blocks, open }: ResumedRead):
   let breaks = 0;
   try {
     while (end === undefined || position < end) {
-      const bytes = await open(position, end);
+      const { bytes, lengthBytes } = await open(position, end);
       const from = position;
+      const last = lengthBytes === undefined ? undefined : from + lengthBytes;
+      const until = last === undefined ? end : Math.min(last, end ?? last);
       try {
         for await (const chunk of bytes) {
-          for (let at = 0; at < chunk.length && position !== end; ) {
-            filling ??= begun(blocks, position, end);
+          for (let at = 0; at < chunk.length && position !== until; ) {
+            filling ??= begun(blocks, position, until);
             const taken = filled(filling, chunk.subarray(at));
             at += taken;
             position += taken;
@@ -43,8 +53,10 @@ export async function* resumedRead({ range, clock, blocks, open }: ResumedRead):
             blocks.give(filling.memory);
             filling = undefined;
           }
-          // A store that knows of no ranges would go on to the end of the object.
-          if (position === end) return;
+          free(chunk);
+          // A store that knows of no ranges would go on to the end of the object. Where the answer ends here too it is read to its
+          // end: its connection can be used again.
+          if (position === end && last !== end) return;
         }
         if (filling !== undefined) yield filling.memory.subarray(0, filling.used);
         return;
@@ -59,11 +71,23 @@ export async function* resumedRead({ range, clock, blocks, open }: ResumedRead):
   }
 }
 
-/** Up to the next block boundary or `end`. */
+/** Of a store that has nothing in the range. */
+export function emptyAnswer(): StoreAnswer {
+  return { bytes: noBytes(), lengthBytes: 0 };
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
+
+/** Up to the next block boundary or `end`, so that a small object takes no more memory than it has bytes. */
 function begun(blocks: Blocks, position: number, end: number | undefined): Filling {
   const boundary = (Math.floor(position / blockBytes) + 1) * blockBytes;
   const length = Math.min(end ?? boundary, boundary) - position;
   return { memory: blocks.take(length), length, used: 0 };
+}
+
+/** At once: until a collection, what many readers have read would be far more than what they hold. */
+function free({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** How much of the chunk went in. */

@@ -43,6 +43,21 @@ test('a fault of one piece comes through once the others have ended, and gives a
   }
 });
 
+test('when nobody sends any more, memory for one client is kept, and that of a burst is not', async () => {
+  const budget = new MemoryBudget(systemClock);
+  const burst = async () => await Promise.all(Array.from({ length: 10 }, () => budget.take(5 * mebibyte)));
+  const first = await burst();
+  for (const piece of first) piece.release(true);
+  const again = await burst();
+  const known = new Set(first.map(({ memory }) => memory));
+  assert.equal(again.filter(({ memory }) => known.has(memory)).length, 3);
+  // While somebody sends, all of it is used again.
+  for (const piece of again.slice(1)) piece.release(true);
+  const others = new Set(again.map(({ memory }) => memory));
+  const third = await Promise.all(again.slice(1).map(() => budget.take(5 * mebibyte)));
+  assert.ok(third.every(({ memory }) => others.has(memory)));
+});
+
 test('who asks past the budget waits for others in turn, but not for ever', async () => {
   const clock = new HeldClock();
   const budget = new MemoryBudget(clock);

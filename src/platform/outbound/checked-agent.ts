@@ -24,6 +24,8 @@ export type AgentOptions = {
 
 const connectTimeoutMs = 10_000;
 const defaultConnections = 64;
+/** What a connection holds of an answer that nobody reads before it stops taking more: one read of the socket, not two. */
+const readAheadBytes = 16 * 1024;
 
 /** The system's resolver, which knows the hosts file. */
 const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: true, verbatim: true });
@@ -32,7 +34,7 @@ const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: tru
 export function createCheckedAgent(options: AgentOptions): Agent {
   const { isAllowed, hosts, ca, resolve = resolveBySystem, connections = defaultConnections } = options;
   const trust = ca.length === 0 ? {} : { ca: [...getCACertificates(), ...ca] };
-  const connecting = { timeout: connectTimeoutMs, allowH2: false, ...trust };
+  const connecting = { timeout: connectTimeoutMs, allowH2: false, highWaterMark: readAheadBytes, ...trust };
   const toChosen = buildConnector(connecting);
   const toChecked = buildConnector({ ...connecting, lookup: checkedLookup(isAllowed, resolve) });
   return new Agent({

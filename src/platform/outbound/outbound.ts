@@ -134,6 +134,8 @@ function send({ call, url: first, dispatcher, deadlines }: Exchange, url: URL): 
     // Ours runs over redirects too.
     headersTimeout: 0,
     bodyTimeout: call.idleTimeoutMs ?? defaultTimeoutMs,
+    // The connection reads ahead already; a reader that stalls would hold another piece, and its copy beside the one before.
+    highWaterMark: 0,
   });
 }
 

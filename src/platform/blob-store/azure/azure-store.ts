@@ -17,7 +17,7 @@ import {
 import { createReusedBlocks, freshBlocks } from '../file-reader.ts';
 import { isStorageKey } from '../folder-layout.ts';
 import { MemoryBudget } from '../memory-budget.ts';
-import { resumedRead } from '../resumed-read.ts';
+import { emptyAnswer, resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
 import { markOf, type StoreMark } from '../store-mark.ts';
 import type { StoreNotes } from '../store-notes.ts';
@@ -136,10 +136,11 @@ export class AzureStore implements BlobStore {
     const open = async (start: number, end: number | undefined) => {
       try {
         const count = end === undefined ? undefined : end - start;
-        const { readableStreamBody } = await blob.download(start, count);
-        return readableStreamBody === undefined ? nothing() : bytesOf(readableStreamBody);
+        const { readableStreamBody, contentLength } = await blob.download(start, count);
+        if (readableStreamBody === undefined) return emptyAnswer();
+        return { bytes: bytesOf(readableStreamBody), lengthBytes: contentLength };
       } catch (cause) {
-        if (isStatus(cause, 416)) return nothing();
+        if (isStatus(cause, 416)) return emptyAnswer();
         throw orMissing(cause);
       }
     };
@@ -275,8 +276,6 @@ async function* bytesOf(stream: AsyncIterable<unknown>): AsyncGenerator<Uint8Arr
     yield chunk;
   }
 }
-
-async function* nothing(): AsyncGenerator<Uint8Array> {}
 
 async function translated<T>(work: () => Promise<T>): Promise<T> {
   try {

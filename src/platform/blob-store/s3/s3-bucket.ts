@@ -16,6 +16,7 @@ import {
   UploadPartCommand,
   UploadPartCopyCommand,
 } from '@aws-sdk/client-s3';
+import { emptyAnswer, type StoreAnswer } from '../resumed-read.ts';
 import { isBareMissing, isMissing, orMissing } from './s3-fault.ts';
 
 /** How the store encrypts what it keeps. */
@@ -63,16 +64,16 @@ export class S3Bucket {
   }
 
   /** The bytes from `start` to before `end`; none where the object ends before `start`. Throws BlobMissing. */
-  async get(name: string, start: number, end: number | undefined): Promise<AsyncIterable<Uint8Array>> {
+  async get(name: string, start: number, end: number | undefined): Promise<StoreAnswer> {
     // An empty object has no range at all.
     const isWhole = start === 0 && end === undefined;
     const range = isWhole ? {} : { Range: `bytes=${start}-${end === undefined ? '' : end - 1}` };
     try {
-      const { Body } = await this.#client.send(new GetObjectCommand({ ...this.#at(name), ...range }));
+      const { Body, ContentLength } = await this.#client.send(new GetObjectCommand({ ...this.#at(name), ...range }));
       if (!(Body instanceof Readable)) throw new Error('the answer of the store has no body');
-      return Body;
+      return { bytes: Body, lengthBytes: ContentLength };
     } catch (cause) {
-      if (isFault(cause, 'InvalidRange')) return noBytes();
+      if (isFault(cause, 'InvalidRange')) return emptyAnswer();
       throw orMissing(cause);
     }
   }
@@ -240,5 +241,3 @@ async function missing<T>(answer: Promise<T>): Promise<T> {
 function isFault(cause: unknown, name: string): boolean {
   return cause instanceof Error && cause.name === name;
 }
-
-async function* noBytes(): AsyncGenerator<Uint8Array> {}

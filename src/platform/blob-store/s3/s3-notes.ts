@@ -20,7 +20,8 @@ export function s3Notes(bucket: S3Bucket, layout: S3Layout): StoreNotes {
 async function read(bucket: S3Bucket, name: string): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = [];
   try {
-    for await (const chunk of await bucket.get(name, 0, undefined)) chunks.push(chunk);
+    const { bytes } = await bucket.get(name, 0, undefined);
+    for await (const chunk of bytes) chunks.push(chunk);
   } catch (cause) {
     if (s3Fault(cause) instanceof BlobMissing) return undefined;
     throw cause;
