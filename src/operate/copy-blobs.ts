@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { algorithmOf, type Digest, digestOf, parseDigest } from '../core/digest.ts';
 import { BlobMissing, type BlobStore, type StorageKey } from '../platform/blob-store/blob-store.ts';
 import type { RowSource, Value } from './rows.ts';
+import { sideBySide } from './side-by-side.ts';
 
 /** A blob that a database names. */
 export type NamedBlob = { readonly key: StorageKey; readonly digest: Digest; readonly sizeBytes: number };
@@ -17,12 +18,13 @@ export type BlobAccount = {
   readonly damaged: readonly NamedBlob[];
 };
 
-/** Told now and then while blobs are copied. */
+/** Told now and then while blobs are copied; `bytes` counts those of blobs under way too. */
 export type Progress = (done: { readonly blobs: number; readonly of: number; readonly bytes: number }) => void;
 
 /** Copies under way at once. */
 const width = 4;
-const progressEvery = 100;
+/** Told after so many, or so many bytes, whichever comes first: a blob can be larger than all others together. */
+const progressEvery = { blobs: 100, bytes: 1024 ** 3 };
 
 /** Every ready blob that the database names, and what else is kept in the store. */
 export async function namedBlobs(source: RowSource): Promise<NamedBlob[]> {
@@ -63,24 +65,32 @@ export async function copyBlobs(
   const damaged: NamedBlob[] = [];
   let copied = 0;
   let copiedBytes = 0;
-  const queue = waiting.values();
-  const work = async () => {
-    for (const blob of queue) {
-      const outcome = await copyBlob(blob, from, to);
-      if (outcome === 'missing') missing.push(blob);
-      else if (outcome === 'damaged') damaged.push(blob);
-      else {
-        copied += 1;
-        copiedBytes += blob.sizeBytes;
-        if (copied % progressEvery === 0) progress({ blobs: copied, of: waiting.length, bytes: copiedBytes });
-      }
-    }
+  let readBytes = 0;
+  const tell = () => progress({ blobs: copied, of: waiting.length, bytes: readBytes });
+  const onRead = (bytes: number) => {
+    readBytes += bytes;
+    if (readBytes % progressEvery.bytes < bytes) tell();
   };
-  await Promise.all(Array.from({ length: width }, work));
+  await sideBySide(waiting, width, async (blob) => {
+    const outcome = await copyBlob(blob, { from, to, onRead });
+    if (outcome === 'missing') missing.push(blob);
+    else if (outcome === 'damaged') damaged.push(blob);
+    else {
+      copied += 1;
+      copiedBytes += blob.sizeBytes;
+      if (copied % progressEvery.blobs === 0) tell();
+    }
+  });
   return { named: blobs.length, copied, copiedBytes, present: blobs.length - waiting.length, missing, damaged };
 }
 
-async function copyBlob(blob: NamedBlob, from: BlobStore, to: BlobStore): Promise<'copied' | 'missing' | 'damaged'> {
+type Copying = {
+  readonly from: BlobStore;
+  readonly to: BlobStore;
+  readonly onRead: (bytes: number) => void;
+};
+
+async function copyBlob(blob: NamedBlob, { from, to, onRead }: Copying): Promise<'copied' | 'missing' | 'damaged'> {
   if (to.keyOf(blob.key) !== blob.key) throw new Error('the target store chooses its keys otherwise');
   const hash = createHash(algorithmOf(blob.digest));
   let sizeBytes = 0;
@@ -88,6 +98,7 @@ async function copyBlob(blob: NamedBlob, from: BlobStore, to: BlobStore): Promis
     for await (const chunk of from.read(blob.key)) {
       hash.update(chunk);
       sizeBytes += chunk.length;
+      onRead(chunk.length);
       yield chunk;
     }
   }

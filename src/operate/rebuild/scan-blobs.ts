@@ -3,6 +3,7 @@ import { type Digest, type DigestAlgorithm, digestOf } from '../../core/digest.t
 import { BlockChecksums } from '../../features/content/block-checksums.ts';
 import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
 import { errorCode } from '../../platform/blob-store/storage-error.ts';
+import { sideBySide } from '../side-by-side.ts';
 import type { FoundBlob, FoundContent } from './found-content.ts';
 
 /** Told now and then while blobs are read. */
@@ -32,27 +33,22 @@ export async function scanBlobs(
   progress: ScanProgress,
 ): Promise<ScanAccount> {
   const algorithms: DigestAlgorithm[] = found.wants('sha512') ? ['sha256', 'sha512'] : ['sha256'];
-  const entries = store.list('')[Symbol.asyncIterator]();
   const unreadable: string[] = [];
   let [blobs, bytes, unfinished] = [0, 0, 0];
-  const work = async () => {
-    for (let next = await entries.next(); next.done !== true; next = await entries.next()) {
-      const { key, handle } = next.value;
-      if (handle !== undefined) {
-        unfinished += 1;
-        continue;
-      }
-      const outcome = await read(store, key, algorithms);
-      if (outcome === 'unreadable') unreadable.push(key);
-      if (typeof outcome === 'string') continue;
-      const { blob, digests } = outcome;
-      found.addBlob(blob, digests);
-      blobs += 1;
-      bytes += blob.sizeBytes;
-      if (blobs % progressEvery === 0) progress({ blobs, bytes });
+  await sideBySide(store.list(''), width, async ({ key, handle }) => {
+    if (handle !== undefined) {
+      unfinished += 1;
+      return;
     }
-  };
-  await Promise.all(Array.from({ length: width }, work));
+    const outcome = await read(store, key, algorithms);
+    if (outcome === 'unreadable') unreadable.push(key);
+    if (typeof outcome === 'string') return;
+    const { blob, digests } = outcome;
+    found.addBlob(blob, digests);
+    blobs += 1;
+    bytes += blob.sizeBytes;
+    if (blobs % progressEvery === 0) progress({ blobs, bytes });
+  });
   return { blobs, bytes, unfinished, unreadable };
 }
 
