@@ -19,6 +19,9 @@ const hits: readonly [filter: string, repository: string, tag: string, expected:
   ['app:[]:]v', 'app', ':v', true],
   ['app:[^]:]v', 'app', ':v', false],
   ['app:\\[v', 'app', '[v', true],
+  ['app:\\Q[\\E', 'app', 'a[b', true],
+  ['app:\\Qa:b\\E', 'app', 'a:b', true],
+  ['app:\\Q.\\E', 'app', 'x', false],
   ['app(?i:x):(?:a|b)', 'appX', 'b', true],
   ['app:(?P<name>v)', 'app', 'v', true],
   ['app:V1', 'app', 'v1', false],
@@ -31,7 +34,7 @@ for (const [filter, repository, tag, expected] of hits) {
   });
 }
 
-for (const filter of ['app', 'a:b:c', ':v1', 'app:', 'app:(', 'app:(?=x)', '']) {
+for (const filter of ['app', 'a:b:c', '\\Qa:b', 'a\\Q:\\E', ':v1', 'app:', 'app:(', 'app:(?=x)', '']) {
   test(`'${filter}' is refused as a filter`, () => {
     assert.throws(() => parsePurgeFilter(filter), { error: 'purgeInvalid' });
   });

@@ -57,7 +57,8 @@ function separators(text: string): number[] {
   let isInClass = false;
   for (let index = 0; index < text.length; index += 1) {
     const letter = text[index];
-    if (letter === '\\') index += 1;
+    if (!isInClass && text.startsWith('\\Q', index)) index = endOfQuote(text, index);
+    else if (letter === '\\') index += 1;
     else if (isInClass) isInClass = letter !== ']' || isNamedClassEnd(text, index);
     else if (letter === '[') {
       isInClass = true;
@@ -67,6 +68,12 @@ function separators(text: string): number[] {
     } else if (letter === ':' && !/\(\?[a-zA-Z-]*$/.test(text.slice(0, index))) found.push(index);
   }
   return found;
+}
+
+/** Of `\Q…\E`, in which every letter means itself. */
+function endOfQuote(text: string, start: number): number {
+  const end = text.indexOf('\\E', start + 2);
+  return end < 0 ? text.length : end + 1;
 }
 
 /** The bracket in `[:alpha:]` ends a named class, not the class around it. */
