@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Hono } from 'hono';
+import { sql } from 'kysely';
 import { z } from 'zod';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleAccess, sampleProcess } from '../../../test/support/sample-access.ts';
 import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { BerthError } from '../../core/errors.ts';
+import { gateKey } from '../../features/content/repository-gate.ts';
 import type { Principal } from '../../features/identity/principal.ts';
 import { createAccessLog } from '../../platform/access-log/create-access-log.ts';
 import { createFolderStore } from '../../platform/blob-store/folder-store.ts';
@@ -210,6 +213,37 @@ forEachDatabase((_, open) => {
     );
     assert.equal(again.status, 200);
     assert.equal(resourceSchema.parse(await again.json()).id, registry('casing1'));
+  });
+
+  test('a change of a registry is answered when what read its policies of before has ended, there and not elsewhere', async () => {
+    // SQLite has one writer at a time.
+    if (database.kind === 'sqlite') return;
+    await create('gated');
+    await create('ungated');
+    const { uid } = await database.read
+      .selectFrom('registries')
+      .select('uid')
+      .where('name_key', '=', 'gated')
+      .executeTakeFirstOrThrow();
+    const begun = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    const push = database.transaction(async (tx) => {
+      const key = gateKey(sql`cast(${uid} as text)`, sql`''`);
+      await sql`select pg_advisory_xact_lock_shared(${key})`.execute(tx);
+      begun.resolve();
+      await goOn.promise;
+    });
+    await begun.promise;
+    await made('PATCH', registry('ungated'), { tags: { a: '1' } });
+    let isAnswered = false;
+    const held = made('PATCH', registry('gated'), { tags: { a: '1' } }).then(() => {
+      isAnswered = true;
+    });
+    await sleep(200);
+    assert.equal(isAnswered, false);
+    goOn.resolve();
+    await push;
+    await held;
   });
 
   test('a PUT that says the same changes nothing; a PATCH merges; tags are replaced', async () => {
