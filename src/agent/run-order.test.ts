@@ -62,6 +62,7 @@ async function done(
     readonly hasNetwork?: boolean;
     readonly more?: Partial<RunOrderParts>;
     readonly credentials?: RunOrder['credentials'];
+    readonly order?: Partial<RunOrder>;
   } = {},
 ): Promise<{ readonly result: RunResult; readonly text: string }> {
   const {
@@ -70,6 +71,7 @@ async function done(
     hasNetwork = true,
     more = {},
     credentials = [],
+    order = {},
   } = options;
   const lines: Uint8Array[] = [];
   const sink = async (bytes: Uint8Array) => {
@@ -78,7 +80,7 @@ async function done(
   const log = new RunLog({ sink, clock: systemClock, maxBytes: 1_000_000, masked: [secret] });
   const result = await runOrder(
     { ...parts, ...more },
-    { ...orderOf(content, secret, hasNetwork), credentials },
+    { ...orderOf(content, secret, hasNetwork), credentials, ...order },
     log,
     signal,
   );
@@ -110,6 +112,23 @@ test('a program that heeds no end ends with its room, and so does its run', asyn
     more: { openCell: async () => stuck, clock },
   });
   assert.equal(result.status, 'Canceled');
+});
+test('a run begins as soon with 200 registries as with one', async () => {
+  const programs = async (publicServers: readonly string[]) => {
+    let count = 0;
+    const cell: Cell = {
+      ...room,
+      read: async () => {
+        count += 1;
+        return '';
+      },
+    };
+    const order = { caCertificate: 'certificate', publicServers: [...publicServers] };
+    await done('steps:\n  - cmd: docker nosuch\n', { order, more: { openCell: async () => cell } });
+    return count;
+  };
+  const names = Array.from({ length: 199 }, (_, number) => `public${number}.example`);
+  assert.equal(await programs(names), await programs([]));
 });
 const secret = "Sup3r'SecretPart2";
 for (const [label, task] of [
@@ -231,10 +250,32 @@ for (const [label, verb, step] of [
   });
 }
 
-test('docker run joins networks of its run alone', async () => {
-  const { result } = await done('steps:\n  - cmd: docker run --network host img\n');
+for (const option of ['--network host', '--net=host']) {
+  test(`docker run joins networks of its run alone: ${option}`, async () => {
+    const { result } = await done(`steps:\n  - cmd: docker run ${option} img\n`);
+    assert.match(
+      result.message ?? '',
+      /docker run has --network host, and the networks of this run are acb_default_network/,
+    );
+  });
+}
+test('docker network makes networks for later steps', async () => {
+  const message = async (...lines: readonly string[]) => {
+    const { result, text } = await done(`steps:\n${lines.map((line) => `  - cmd: docker ${line}\n`).join('')}`);
+    return `${text}${result.message}`;
+  };
+  const create = 'network create -d bridge own';
+  assert.match(await message(create, 'run --net own img'), /cannot run the image img/);
   assert.match(
-    result.message ?? '',
-    /docker run has --network host, and the networks of this run are acb_default_network/,
+    await message(create, 'network ls', 'network inspect own', 'nosuch'),
+    /own {2}bridge[\s\S]*"Name": "own"/,
   );
+  assert.match(await message(create, create), /the run has a network own already/);
+  assert.match(await message(create, 'network rm own', 'run --network own img'), /has --network own, and the networks/);
+  assert.match(await message('network rm acb_default_network'), /no step of the run has made a network acb_default/);
+  assert.match(await message('network inspect other'), /the run has no network other/);
+  assert.match(await message('network create --internal own'), /the option --internal, which is not known here/);
+  assert.match(await message('network create --driver overlay own'), /the option --driver, which is not known here/);
+  assert.match(await message('network create own other'), /needs one name/);
+  assert.match(await message('network prune'), /docker network prune is not done in steps; these are: create, rm,/);
 });

@@ -13,6 +13,7 @@ import { type BuildKitSettings, withBuildKit } from './executors/buildkit.ts';
 import type { Cell } from './executors/cell.ts';
 import type { ContainerIsolation } from './executors/container-isolation.ts';
 import { containerAddresses } from './executors/container-network.ts';
+import { directList } from './executors/direct-list.ts';
 import type { Executor } from './executors/executor.ts';
 import { createOutboundProxy } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
@@ -27,6 +28,8 @@ import type { RunLog } from './run-log.ts';
 import type { MadeImages, RunRoom } from './run-room.ts';
 import { requireDoable } from './steps/doable.ts';
 import { runSteps, type StepTimes } from './steps/run-steps.ts';
+import { serviceNames } from './steps/service-names.ts';
+import { writeFiles } from './write-files.ts';
 
 export type RunOrderParts = {
   readonly client: AgentClient;
@@ -65,7 +68,7 @@ export async function runOrder(
   signal: AbortSignal,
 ): Promise<RunResult> {
   const began = parts.clock.monotonicMs();
-  const made: MadeImages = { containers: new Map(), pushed: new Map(), built: [] };
+  const made: MadeImages = { containers: new Map(), networks: new Set(), pushed: new Map(), built: [] };
   const seconds = () => Math.round((parts.clock.monotonicMs() - began) / 1000);
   const ended = new AbortController();
   let cell: Cell | undefined;
@@ -151,11 +154,10 @@ async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Pro
   await cell.listen(portOf(order.variables.Registry), createRelay(registryTarget(order)));
   if (order.hasNetwork) await cell.listen(proxyPort, createOutboundProxy(parts.proxyRules));
   if (order.caCertificate === undefined) return;
-  for (const server of ownServers(order)) {
-    const folder = join(cell.folder, 'etc/containers/certs.d', server);
-    await cell.read(['mkdir', '-p', '--', folder]);
-    await cell.read(['tee', '--', join(folder, 'ca.crt')], { input: new TextEncoder().encode(order.caCertificate) });
-  }
+  const bytes = new TextEncoder().encode(order.caCertificate);
+  const folder = join(cell.folder, 'etc/containers/certs.d');
+  const certificates = ownServers(order).map((server) => ({ path: join(folder, server, 'ca.crt'), bytes }));
+  await writeFiles(cell, certificates);
 }
 
 function portOf(server: string): number {
@@ -197,8 +199,7 @@ function executorOf(
   order: RunOrder,
   { cell, task }: { readonly cell: Cell; readonly task: Task },
 ): Executor {
-  const services = task.steps.filter(({ isDetached }) => isDetached).map(({ id }) => id);
-  const env = proxyEnvironment(order, cell, services);
+  const env = proxyEnvironment(order, cell, serviceNames(task.steps));
   const base = createBuildah({ cell, env, isolation });
   if (buildKit === undefined) return base;
   const { hasNetwork, masked, variables } = order;
@@ -210,8 +211,8 @@ function executorOf(
 /** Its bytes exactly, not as text. */
 async function makeVolume(cell: Cell, { name, files }: SecretVolume): Promise<string> {
   const folder = join(cell.folder, 'secrets', name);
-  await cell.read(['mkdir', '-p', '--', folder]);
-  for (const [file, bytes] of files) await cell.read(['tee', '--', join(folder, file)], { input: bytes });
+  const written = [...files].map(([file, bytes]) => ({ path: join(folder, file), bytes }));
+  await writeFiles(cell, written);
   return folder;
 }
 
@@ -224,7 +225,7 @@ function proxyEnvironment(
   if (!hasNetwork) return {};
   const proxy = `http://${address}:${proxyPort}`;
   const registry = variables.Registry.replace(/:\d+$/, '');
-  const direct = ['localhost', '127.0.0.1', containerAddresses, registry, ...services].join(',');
+  const direct = directList(['localhost', '127.0.0.1', containerAddresses, registry, ...services]);
   return {
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,

@@ -16,7 +16,7 @@ export type RunRoom = {
   readonly workspace: string;
   /** Folders of secret volumes in the cell, by name. */
   readonly volumes: ReadonlyMap<string, string>;
-  /** Names of those that its containers may be on. */
+  /** Names of those that the task has. */
   readonly networks: readonly string[];
   /** What first words of a `cmd` stand for. */
   readonly aliases: ReadonlyMap<string, string>;
@@ -29,6 +29,8 @@ export type RunRoom = {
 /** What the steps of a run have made so far. */
 export type MadeImages = {
   readonly containers: Map<string, RunningContainer>;
+  /** Beside those of the task. */
+  readonly networks: Set<string>;
   /** By full name. */
   readonly pushed: Map<string, OutputImage>;
   readonly built: BuiltImage[];

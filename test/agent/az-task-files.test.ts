@@ -121,11 +121,17 @@ steps:
     network: apart
   - cmd: docker run --network apart {{.Run.Registry}}/debian:12 bash -c 'getent hosts service || echo "nor does this"'
   - cmd: docker stop service
+  - cmd: docker run -d --name db {{.Run.Registry}}/debian:12 sleep 600
+  - cmd: bash -c 'getent hosts db'
+  - id: beside
+    cmd: bash -c true
+    when: ["-"]
 `,
   });
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /from a file of the context, 10\.88\.\d+\.\d+\s+service/);
-  assert.match(output, /past the proxy \S+,service\s+knows no service\s[\s\S]*nor does this/);
+  assert.match(output, /past the proxy \S+,service,db,beside\S*\s+knows no service\s[\s\S]*nor does this/);
+  assert.match(output, /10\.88\.\d+\.\d+\s+db\s/);
   const refused = await az.refused(`az acr run -r local --cmd 'bash echo' --set x=y /dev/null`);
   assert.match(refused, /the alias stands for that image: put it there/);
 });

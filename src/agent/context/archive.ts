@@ -94,7 +94,8 @@ async function feed(source: AsyncIterable<unknown>, sink: Sink | undefined): Pro
   sink?.end(undefined);
 }
 
-async function* bytesOf(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
+/** What an archive is made of as a stream tells it: each piece that is bytes. */
+export async function* bytesOf(source: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) if (chunk instanceof Uint8Array) yield chunk;
 }
 

@@ -7,6 +7,7 @@ import { RunFailure } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { buildStep } from './build-step.ts';
 import { containerOf, runContainer } from './cmd-step.ts';
+import { dockerNetwork, networksOf } from './docker-network.ts';
 import { parseDockerRun } from './docker-run.ts';
 import { pushStep } from './push-step.ts';
 
@@ -146,7 +147,8 @@ const run: Command = async (room, step, words, signal) => {
 };
 
 /** A network of the machine, or of another container alone, is not one that a run has. */
-function networkOf({ networks }: RunRoom, asked: string | undefined): string | undefined {
+function networkOf(room: RunRoom, asked: string | undefined): string | undefined {
+  const networks = networksOf(room);
   if (asked === undefined || networks.includes(asked)) return asked;
   throw new TaskError(
     `docker run has --network ${asked}, and the networks of this run are ${networks.join(', ')}: name one of them, or none`,
@@ -166,6 +168,7 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['kill', stop],
   ['rm', stop],
   ['logs', logs],
+  ['network', async (room, _, words) => dockerNetwork(room, words)],
 ]);
 
 /** Its builders are made as they are needed. */

@@ -19,6 +19,7 @@ const names = new Map([
   ['-u', '--user'],
   ['-d', '--detach'],
   ['-p', '--publish'],
+  ['--net', '--network'],
 ]);
 const withValue = new Set(['--name', '--env', '--entrypoint', '--workdir', '--user', '--publish', '--network']);
 const alone = new Set(['--detach', '--rm', '-i', '-t', '-it', '--init']);
