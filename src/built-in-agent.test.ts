@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
@@ -40,6 +40,7 @@ async function waitsAfter(lives: readonly number[]): Promise<readonly number[]> 
   await using _ = startBuiltInAgent({
     ...{ clock, log },
     isNeeded: async () => startCount() < lives.length,
+    folder: join(folder.path, 'none'),
     onQueued: () => () => undefined,
     words: ['sh', '-c', `printf x >> ${starts}`],
     env: { PATH: process.env.PATH ?? '' },
@@ -48,6 +49,25 @@ async function waitsAfter(lives: readonly number[]): Promise<readonly number[]> 
   return waits;
 }
 
+test('what a killed agent left of a run is removed though no run waits', async () => {
+  const runs = join(folder.path, 'runs');
+  const starts = join(folder.path, 'sweeps');
+  mkdirSync(runs);
+  await using _ = startBuiltInAgent({
+    ...{ clock: { ...systemClock, sleep: (_ms, signal) => systemClock.sleep(1, signal) }, log },
+    isNeeded: async () => false,
+    folder: runs,
+    onQueued: () => () => undefined,
+    words: ['sh', '-c', `printf x >> ${starts}; rm -r ${runs}/*`],
+    env: { PATH: process.env.PATH ?? '' },
+  });
+  await systemClock.sleep(50);
+  assert.equal(existsSync(starts), false);
+  mkdirSync(join(runs, 'ca1-left'));
+  await waitFor('it is gone', 20_000, () => !existsSync(join(runs, 'ca1-left')));
+  await systemClock.sleep(50);
+  assert.equal(readFileSync(starts, 'utf8'), 'x');
+});
 test('an agent that ended is started again at once, and waits only where it ends again within seconds', async () => {
   assert.deepEqual(await waitsAfter([60_000, 60_000, 60_000]), []);
   assert.deepEqual(await waitsAfter([100, 100, 100, 60_000, 100, 100]), [5_000, 10_000, 5_000]);

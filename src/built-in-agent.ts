@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import type { Clock } from './platform/clock.ts';
 import type { Log } from './platform/log.ts';
 import { restUntil } from './platform/rest-until.ts';
@@ -8,6 +9,8 @@ export type BuiltInAgentParts = {
   readonly log: Log;
   /** Whether a run waits that this agent could take. */
   readonly isNeeded: () => Promise<boolean>;
+  /** Of its runs. What is in it while no agent lives was left by one that was killed: the next removes it. */
+  readonly folder: string;
   /** Calls when one may have begun to wait; returns how to stop. */
   readonly onQueued: (wake: () => void) => () => void;
   /** Program and arguments of the agent. */
@@ -27,9 +30,9 @@ const beginMs = 10_000;
 const stopGraceMs = 15_000;
 
 /**
- * The build agent of a server: a process of its own, started when the first run waits, so that a server that builds nothing
- * pays nothing for it, and started again when it ends. It ends with the server, also with one that is killed: the kernel tells
- * it. It is never waited for. Disposing stops it.
+ * The build agent of a server: a process of its own, started when the first run waits or something is left of one, so that a
+ * server that builds nothing pays nothing for it, and started again when it ends. It ends with the server, also with one that is
+ * killed: the kernel tells it. It is never waited for. Disposing stops it.
  */
 export function startBuiltInAgent(parts: BuiltInAgentParts): AsyncDisposable {
   const stopping = new AbortController();
@@ -68,7 +71,7 @@ export function restartWaitMs(quickEnds: number): number {
 
 /** False when the server stops first. */
 async function untilNeeded(
-  { clock, log, isNeeded, onQueued }: BuiltInAgentParts,
+  { clock, log, isNeeded, folder, onQueued }: BuiltInAgentParts,
   signal: AbortSignal,
 ): Promise<boolean> {
   while (!signal.aborted) {
@@ -76,16 +79,26 @@ async function untilNeeded(
     const woken = new AbortController();
     const stopListening = onQueued(() => woken.abort());
     try {
-      if (await isNeeded()) return true;
+      if ((await isNeeded()) || (await hasLeftovers(folder))) return true;
       await clock.sleep(lookEveryMs, AbortSignal.any([signal, woken.signal]));
     } catch (error) {
-      if (!signal.aborted && !woken.signal.aborted) log.warn('the queue of runs could not be read', { error });
+      if (!signal.aborted && !woken.signal.aborted) log.warn('it is not known whether an agent is needed', { error });
     } finally {
       stopListening();
     }
     await restUntil(clock, beganMs + gatherMs, signal);
   }
   return false;
+}
+
+async function hasLeftovers(folder: string): Promise<boolean> {
+  try {
+    return (await readdir(folder)).length > 0;
+  } catch (error) {
+    // Made by the first agent.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 type Ended = { readonly code: number | undefined; readonly error?: unknown };

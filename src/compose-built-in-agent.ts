@@ -1,4 +1,5 @@
 import { hkdfSync } from 'node:crypto';
+import { join } from 'node:path';
 import { reachable } from './addresses.ts';
 import { startBuiltInAgent } from './built-in-agent.ts';
 import { AgentTokens } from './features/builds/agent-tokens.ts';
@@ -28,6 +29,7 @@ export async function composeBuiltInAgent(
   return startBuiltInAgent({
     ...data,
     isNeeded: () => isSharedRunQueued(data.database.read),
+    folder: join(settings.data, 'agent'),
     onQueued: (wake) => data.journal.onAppend(wake),
     words: [...program, 'agent', ...agentFlags(settings, origin)],
     env: {
