@@ -27,3 +27,15 @@ test('our own lines are kept beyond the limit, but not without end', async () =>
   for (let count = 0; count < 300; count += 1) log.say('y'.repeat(10_000));
   assert.ok((await text()).length < 1024 * 1024 + 1000);
 });
+
+test('a password that a step signs in with is hidden in what others print that run already', async () => {
+  const { log, text } = logOf(10_000, ['of-the-run']);
+  const running = log.output();
+  const ended = log.output();
+  await ended.end();
+  await running.add(new TextEncoder().encode('before, pass'));
+  log.hide('password-of-a-step');
+  await running.add(new TextEncoder().encode('word, password-of-a-step, of-the-run'));
+  await running.end();
+  assert.equal(await text(), 'before, password, ***, ***');
+});

@@ -23,6 +23,8 @@ export class RunLog {
   readonly #clock: Clock;
   readonly #maxBytes: number;
   readonly #secrets: string[];
+  /** Of programs whose output goes on. */
+  readonly #masks = new Set<SecretMask>();
   #finder: SecretFinder | undefined;
   #bytes = 0;
   #isFull = false;
@@ -36,11 +38,12 @@ export class RunLog {
     this.#secrets = [...parts.masked];
   }
 
-  /** One more text that must not be seen from now on. */
+  /** One more text that must not be seen from now on, also in what programs print that run already. */
   hide(secret: string): void {
     if (this.#secrets.includes(secret)) return;
     this.#secrets.push(secret);
     this.#finder = undefined;
+    for (const mask of this.#masks) mask.learn(this.#finderOfAll());
   }
 
   /** A text that is shown elsewhere, without secrets. */
@@ -70,6 +73,7 @@ export class RunLog {
   output(): ProgramOutput {
     const decoder = new TextDecoder();
     const mask = this.#mask();
+    this.#masks.add(mask);
     const show = (text: string) => {
       if (text !== '') this.#isAtLineStart = text.endsWith('\n');
       this.#write(text, false);
@@ -81,7 +85,10 @@ export class RunLog {
         if (this.#isFull) return this.#writing;
         return show(mask.add(decoder.decode(chunk, { stream: true })));
       },
-      end: () => show(`${mask.add(decoder.decode())}${mask.end()}`),
+      end: () => {
+        this.#masks.delete(mask);
+        return show(`${mask.add(decoder.decode())}${mask.end()}`);
+      },
     };
   }
 
@@ -91,8 +98,12 @@ export class RunLog {
   }
 
   #mask(): SecretMask {
+    return new SecretMask(this.#finderOfAll());
+  }
+
+  #finderOfAll(): SecretFinder {
     this.#finder ??= new SecretFinder(this.#secrets);
-    return new SecretMask(this.#finder);
+    return this.#finder;
   }
 
   #write(text: string, isOurs: boolean): void {

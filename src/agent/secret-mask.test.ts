@@ -88,6 +88,37 @@ test('many secrets that all begin with another letter take no longer than others
   const tookMs = cpuMsOf(() => new SecretMask(new SecretFinder(secrets)).add(secrets.join('')));
   assert.ok(tookMs < 1_000, `${tookMs} ms`);
 });
+test('a secret that is learned later is hidden from then on, also where it has begun', () => {
+  const known = ['first', 'abcd', 'abcdefgh'];
+  for (const [before, after, shown] of [
+    ['a fir', 'mly b', 'a *** b'],
+    ['a fir', 'st b', 'a *** b'],
+    ['a ', 'firmly, first', 'a ***, ***'],
+    ['a ', 'firm', 'a firm'],
+    ['-abcd', 'efgh-', '-***-'],
+    ['-firm', 'ly', '-firmly'],
+  ] as const) {
+    const mask = new SecretMask(new SecretFinder(known));
+    const first = mask.add(before);
+    mask.learn(new SecretFinder([...known, 'firmly']));
+    assert.equal(`${first}${mask.add(after)}${mask.end()}`, shown, `${before}|${after}`);
+  }
+});
+test('learning nothing new changes nothing', () => {
+  const random = lettersOf(11);
+  for (let round = 0; round < 300; round += 1) {
+    const secrets = [4, 5, 6, 9].map((length) => random(length));
+    const text = random(40);
+    const cuts = [text.slice(0, 13), text.slice(13, 14), text.slice(14, 27), text.slice(27)];
+    const mask = new SecretMask(new SecretFinder(secrets));
+    const shown = cuts.map((piece) => {
+      const part = mask.add(piece);
+      mask.learn(new SecretFinder(secrets));
+      return part;
+    });
+    assert.equal(`${shown.join('')}${mask.end()}`, masked(secrets, ...cuts), `${secrets} in ${text}`);
+  }
+});
 
 /** Letters whose states share one part in a thousand of a table, by factors that were once those of the finder. */
 function crowdedLetters(length: number): string {

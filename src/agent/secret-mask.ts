@@ -11,8 +11,10 @@ type Span = { readonly start: number; readonly end: number };
  * for the next piece. Secrets that overlap are hidden as one. Takes time that grows with the text alone.
  */
 export class SecretMask {
-  readonly #finder: SecretFinder;
+  #finder: SecretFinder;
   #state = 0;
+  /** The last letters, as many as may become a secret: what waits, and before that what was told. */
+  #begun = '';
   #waiting = '';
   /** In order; the first may be before the text that waits. */
   #spans: readonly Span[] = [];
@@ -21,12 +23,22 @@ export class SecretMask {
     this.#finder = finder;
   }
 
+  /** From now on hides what this finder finds, which knows all that the one before knew; also where it has begun in what waits. */
+  learn(finder: SecretFinder): void {
+    this.#finder = finder;
+    this.#state = 0;
+    // What waits is among the letters that are looked at again.
+    this.#spans = this.#spans.filter(({ end }) => end <= 0);
+    this.#spans = this.#search(this.#begun, 0, this.#begun.length - this.#waiting.length);
+  }
+
   /** What may be shown now. */
   add(text: string): string {
     const all = `${this.#waiting}${text}`;
-    const spans = this.#search(all, this.#waiting.length);
-    // What is found to its end is told at once: going on with it only hides more.
+    const spans = this.#search(all, this.#waiting.length, 0);
     const begun = this.#finder.begunLength(this.#state);
+    this.#begun = begun === 0 ? '' : `${this.#begun}${text}`.slice(-begun);
+    // What is found to its end is told at once: going on with it only hides more.
     const isFound = this.#finder.foundLength(this.#state) === begun;
     return this.#show(all, spans, all.length - (isFound ? 0 : begun));
   }
@@ -35,21 +47,23 @@ export class SecretMask {
   end(): string {
     const rest = this.#show(this.#waiting, this.#spans, this.#waiting.length);
     this.#state = 0;
+    this.#begun = '';
     this.#spans = [];
     return rest;
   }
 
-  /** Secrets of the text, whose letters before `from` were looked at before. */
-  #search(all: string, from: number): readonly Span[] {
+  /** Secrets with those of these letters, of which the ones before `from` were looked at before; `told` of them do not wait. */
+  #search(letters: string, from: number, told: number): readonly Span[] {
     const spans = [...this.#spans];
-    for (let at = from; at < all.length; at += 1) {
-      this.#state = this.#finder.next(this.#state, all.charCodeAt(at));
+    for (let at = from; at < letters.length; at += 1) {
+      this.#state = this.#finder.next(this.#state, letters.charCodeAt(at));
       const length = this.#finder.foundLength(this.#state);
       if (length === 0) continue;
-      const end = at + 1;
+      let end = at + 1 - told;
       let start = end - length;
       for (let last = spans.at(-1); last !== undefined && last.end > start; last = spans.at(-1)) {
         start = Math.min(start, last.start);
+        end = Math.max(end, last.end);
         spans.pop();
       }
       spans.push({ start, end });
