@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
@@ -7,6 +7,7 @@ import type { DockerBuild, RunPlatform } from '../wire/builds/run-work.ts';
 import { TaskError } from '../wire/tasks/task-error.ts';
 import { parseApart } from './parse-apart.ts';
 import { RunFailure } from './run-failure.ts';
+import { Turns } from './turns.ts';
 
 const folder = temporaryFolder('parse-apart');
 after(() => folder.remove());
@@ -69,6 +70,59 @@ describe('texts of strangers are parsed by a program of its own', () => {
     const input = { text, valuesText: undefined, values: [], run: {}, secrets: {}, now: new Date(0) };
     const parsed = parseApart('task', { ...input, aliasSources: new Map() }, { cell: {}, signal });
     await assert.rejects(parsed, (error: Error) => error instanceof TaskError && /8 MiB/.test(error.message));
+  });
+  const ofTask = (text: string, valuesText?: string) => ({
+    ...{ text, valuesText, values: [], run: {}, secrets: {}, now: new Date(0), aliasSources: new Map() },
+  });
+  for (const [label, text, valuesText] of [
+    ['values that hold themselves', 'steps:\n  - cmd: x {{.ValuesJSON}}\n', 'a: &a {b: *a}\n'],
+    ['half a character', 'steps:\n  - cmd: x {{ substr 0 1 "\u{1F600}" | urlquery }}\n', undefined],
+  ] as const) {
+    test(`a text that leads nowhere is the doing of whoever wrote it: ${label}`, async () => {
+      await assert.rejects(parseApart('task', ofTask(text, valuesText), { cell: {}, signal }), (error: Error) => {
+        assert.ok(error instanceof TaskError, error.message);
+        assert.doesNotMatch(error.message, /\n| at /);
+        return true;
+      });
+    });
+  }
+  test('one that the run leaves little of a processor has more time', async () => {
+    const program = join(folder.path, 'slow.mjs');
+    const source = 'setTimeout(() => { process.stderr.write("done"); process.exitCode = 65; }, 1_500);';
+    writeFileSync(program, source);
+    const parsed = parseApart('aliasSources', '', {
+      ...{ cell: {}, signal, program },
+      limits: { seconds: 1, memoryMiB: 64 },
+    });
+    await assert.rejects(parsed, (error: Error) => error instanceof TaskError && error.message === 'done');
+  });
+  test('a run has few of them at a time', async () => {
+    const program = join(folder.path, 'counted.mjs');
+    const places = join(folder.path, 'places');
+    mkdirSync(places);
+    writeFileSync(
+      program,
+      `import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+      const own = ${JSON.stringify(`${places}/`)} + process.pid;
+      writeFileSync(own, '');
+      setTimeout(() => {
+        const count = readdirSync(${JSON.stringify(places)}).length;
+        rmSync(own);
+        process.stderr.write(String(count));
+        process.exitCode = 65;
+      }, 100);`,
+    );
+    const cell = { besideTurns: new Turns(2) };
+    const counts = await Promise.all(
+      Array.from({ length: 5 }, async () => {
+        const parsed = parseApart('aliasSources', '', { cell, signal, program });
+        return Number(await parsed.then(String, (error: Error) => error.message));
+      }),
+    );
+    assert.ok(
+      counts.every((count) => count === 1 || count === 2),
+      counts.join(),
+    );
   });
 
   const programs = {

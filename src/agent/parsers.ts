@@ -20,24 +20,48 @@ export type ParserRequest = {
   readonly [Name in ParserName]: { readonly name: Name; readonly input: Parsers[Name]['input'] };
 }[ParserName];
 
-/** Each loads what it needs alone: one text is all that its program reads. Throws TaskError. */
-export async function parse(request: ParserRequest): Promise<Parsers[ParserName]['result']> {
+/** What each text is to whoever wrote it. */
+export const parsedTexts: Readonly<Record<ParserName, string>> = {
+  dockerfile: 'the Dockerfile',
+  aliasSources: 'the task file',
+  task: 'the task file',
+  quickBuild: 'the request for the build',
+  builderMetadata: 'the label of the builder',
+  packReport: 'the report of the builder',
+};
+
+type Parse = () => Parsers[ParserName]['result'];
+
+/** Loads what it needs alone: one text is all that a program reads. What it hands out throws TaskError. */
+export async function loadParser(request: ParserRequest): Promise<Parse> {
   switch (request.name) {
-    case 'dockerfile':
-      return (await import('../wire/tasks/dockerfile-images.ts')).imagesOfDockerfile(request.input);
-    case 'aliasSources':
-      return (await import('../wire/tasks/task-text.ts')).aliasSourcesOf(request.input);
-    case 'quickBuild':
-      return (await import('./quick-build.ts')).taskOfBuild(request.input);
-    case 'builderMetadata':
-      return (await import('./steps/builder-metadata.ts')).runImagesOf(request.input);
-    case 'packReport':
-      return (await import('./steps/pack-report.ts')).packReportOf(request.input);
+    case 'dockerfile': {
+      const { imagesOfDockerfile } = await import('../wire/tasks/dockerfile-images.ts');
+      return () => imagesOfDockerfile(request.input);
+    }
+    case 'aliasSources': {
+      const { aliasSourcesOf } = await import('../wire/tasks/task-text.ts');
+      return () => aliasSourcesOf(request.input);
+    }
+    case 'quickBuild': {
+      const { taskOfBuild } = await import('./quick-build.ts');
+      return () => taskOfBuild(request.input);
+    }
+    case 'builderMetadata': {
+      const { runImagesOf } = await import('./steps/builder-metadata.ts');
+      return () => runImagesOf(request.input);
+    }
+    case 'packReport': {
+      const { packReportOf } = await import('./steps/pack-report.ts');
+      return () => packReportOf(request.input);
+    }
     case 'task': {
       const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
       const { parseTaskFile } = await import('../wire/tasks/task-file.ts');
-      const { yaml, aliases } = prepareTaskText(request.input);
-      return { task: parseTaskFile(yaml), aliases };
+      return () => {
+        const { yaml, aliases } = prepareTaskText(request.input);
+        return { task: parseTaskFile(yaml), aliases };
+      };
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ProgramOptions } from '../program.ts';
+import type { Turns } from '../turns.ts';
 
 /** What a run may use at most. */
 export type CellLimits = {
@@ -46,6 +47,8 @@ export type Cell = {
   readonly read: (words: readonly string[], program?: CellProgram) => Promise<string>;
   /** Words that run a program of ours outside, on the machine, within the limits of the cell; undefined for a room without. */
   readonly beside?: (words: readonly string[]) => readonly string[];
+  /** Of those programs: each takes memory that its steps have less. */
+  readonly besideTurns?: Turns;
   /** Throws when the port is taken. */
   readonly listen: (port: number, answer: (connection: Socket) => void) => Promise<CellDoor>;
   /** What its limits have cost its programs so far; undefined for a room that counts nothing. */

@@ -26,6 +26,8 @@ const programs: readonly (readonly [string, string])[] = [
   ['unshare', 'apt install util-linux'],
   ['nsenter', 'apt install util-linux'],
   ['setpriv', 'apt install util-linux'],
+  ['prlimit', 'apt install util-linux'],
+  ['getent', 'apt install libc-bin'],
   ['mkfs.ext4', 'apt install e2fsprogs'],
   ['ip', 'apt install iproute2'],
   ['tar', 'apt install tar'],
@@ -44,10 +46,7 @@ const advice =
 /** What this machine can do for runs. Security rule 20: versions are looked at and told. */
 export async function checkHost(isolation: ContainerIsolation): Promise<HostFacts> {
   const isOci = isolation === 'oci';
-  const missing: string[] = [];
-  for (const [program, help] of isOci ? [...programs, runc] : programs) {
-    if (!(await isThere(program))) missing.push(`${program} is missing: ${help}`);
-  }
+  const missing = await missingPrograms(isolation, programPath.split(':'));
   if (process.getuid?.() !== 0)
     missing.push('the agent needs root to make user namespaces and disks of runs: run it as root');
   if (!(await hasLoopDevices()))
@@ -84,17 +83,21 @@ export async function unreadableFiles(paths: readonly string[]): Promise<readonl
   return said.split('\n').filter((path) => path !== '');
 }
 
-async function isThere(program: string): Promise<boolean> {
-  const paths = programPath.split(':').map((folder) => join(folder, program));
-  const found = await Promise.all(
-    paths.map((path) =>
-      access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      ),
-    ),
+/** Of those that agents start, the ones that are in none of these folders, each with what would help. */
+export async function missingPrograms(isolation: ContainerIsolation, folders: readonly string[]): Promise<string[]> {
+  const missing: string[] = [];
+  for (const [program, help] of isolation === 'oci' ? [...programs, runc] : programs) {
+    const found = await Promise.all(folders.map((folder) => isThere(join(folder, program))));
+    if (!found.includes(true)) missing.push(`${program} is missing: ${help}`);
+  }
+  return missing;
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path, constants.X_OK).then(
+    () => true,
+    () => false,
   );
-  return found.includes(true);
 }
 
 async function hasLoopDevices(): Promise<boolean> {

@@ -1,9 +1,12 @@
 import { isIP } from 'node:net';
-import { Capture, runProgram } from '../program.ts';
+import { Capture, ProgramError, runProgram } from '../program.ts';
+import { Turns } from '../turns.ts';
 import { programPath } from './user-cell.ts';
 
 export type NameLookup = (name: string) => Promise<readonly string[]>;
 
+/** Nobody knows the name, or no name server answers: getent does not tell these apart. */
+const notFound = 2;
 const usual = { program: ['getent', 'ahosts'], maxAtOnce: 8, timeoutMs: 10_000 };
 
 /**
@@ -12,20 +15,9 @@ const usual = { program: ['getent', 'ahosts'], maxAtOnce: 8, timeoutMs: 10_000 }
  * text for the person who asked. Source: getent(1).
  */
 export function createNameLookup({ program, maxAtOnce, timeoutMs } = usual): NameLookup {
-  const waiting: (() => void)[] = [];
-  let free = maxAtOnce;
-  return async (name) => {
-    if (isIP(name) !== 0) return [name];
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await looked([...program, name], name, timeoutMs);
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free += 1;
-      else next();
-    }
-  };
+  const turns = new Turns(maxAtOnce);
+  return async (name) =>
+    isIP(name) === 0 ? await turns.take(() => looked([...program, name], name, timeoutMs)) : [name];
 }
 
 async function looked(words: readonly string[], name: string, timeoutMs: number): Promise<readonly string[]> {
@@ -34,10 +26,11 @@ async function looked(words: readonly string[], name: string, timeoutMs: number)
   try {
     // No name of a host begins so; it would be an option.
     if (name.startsWith('-')) return [];
-    await runProgram(words, {
+    const code = await runProgram(words, {
       ...{ env: { PATH: programPath }, graceMs: 0, signal: late },
       onStdout: (chunk) => output.add(chunk),
     });
+    if (code !== 0 && code !== notFound) throw new ProgramError(words[0] ?? '', code, '');
   } catch (cause) {
     if (late.aborted) throw new Error(`${name} was not found within ${timeoutMs / 1000} seconds`);
     throw cause;

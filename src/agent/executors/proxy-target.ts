@@ -23,7 +23,7 @@ export async function resolveTarget(
   if (port < firstFreePort && port !== 80 && port !== 443) throw new Error(`port ${port} is not open to builds`);
   const addresses = await find(name);
   const [first] = addresses;
-  if (first === undefined) throw new Error(`${name} has no address`);
+  if (first === undefined) throw new Error(`${name} has no address, or no name server answers`);
   if (!addresses.every((address) => rules.isAllowed(address))) {
     throw new Error(
       `${name} is no public address, or one of this machine: open it with --outbound-allow where the agent runs`,

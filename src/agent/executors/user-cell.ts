@@ -5,6 +5,7 @@ import { type FileHandle, mkdir, open, rm, truncate, writeFile } from 'node:fs/p
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { ProgramError, type ProgramOptions, readProgram, runProgram } from '../program.ts';
+import { Turns } from '../turns.ts';
 import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
 import { disown, ownerFile, ownMark } from './sweep.ts';
@@ -30,6 +31,8 @@ const mebibyte = 1024 * 1024;
 const startTimeoutMs = 20_000;
 /** Of one door at a time: each takes descriptors of ours, which the cell's limits do not count. */
 const maxConnections = 256;
+/** Programs of ours at a time that count within the limits of a cell. */
+const maxBeside = 2;
 /** Where script/build-tools puts newer ones than the distribution's; below /usr, which cells see. */
 const toolsFolder = '/usr/local/lib/berth/bin';
 export const programPath = `${toolsFolder}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
@@ -251,6 +254,7 @@ function cellOf(first: number, cgroup: Cgroup, { home, limits, firstUserId, door
       ...withoutRights(firstUserId + userCount - 1),
       ...words,
     ],
+    besideTurns: new Turns(maxBeside),
     listen: async (port, answer) => {
       const door = doorOf(await listenInside(first, port), answer);
       doors.add(door);
