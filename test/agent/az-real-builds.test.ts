@@ -1,39 +1,26 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
 import { armCaller } from '../support/arm-caller.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 // az, a server, and the agent that it starts: images are really built, by buildah, on Debian. Nothing is stood in for.
 
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 
 before(async () => {
-  bench = await openWorkbench();
-  const [release] = azReleases;
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  ({ bench, az, folderOf } = await openBuildBench());
 });
 after(async () => {
   await bench[Symbol.asyncDispose]();
 });
-
-/** A folder with these files. */
-function folderOf(name: string, files: Readonly<Record<string, string>>): string {
-  const folder = join(bench.folder, name);
-  mkdirSync(folder, { recursive: true });
-  for (const [file, text] of Object.entries(files)) {
-    writeFileSync(join(folder, file), text.replaceAll('REGISTRY', bench.named.host));
-  }
-  return folder;
-}
 
 const run = (files: Readonly<Record<string, string>>, more = '') =>
   az.type(`az acr run -r local -f acb.yaml ${more} ${folderOf('run', files)}`);

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
 import { leftOf, scheduleLongBuild } from '../faults/running-build.ts';
 import { armCaller } from '../support/arm-caller.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { Daemon } from '../support/daemon.ts';
 import { run } from '../support/run.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -19,15 +20,11 @@ import { waitFor } from '../support/wait-for.ts';
 const berth = join(import.meta.dirname, '../../bin/berth');
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 let token: string;
 
 before(async () => {
-  bench = await openWorkbench({ settings: { builds: 'off' } });
-  const [release] = azReleases;
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  ({ bench, az, folderOf } = await openBuildBench({ settings: { builds: 'off' } }));
   const made = await run(berth, ['agent-token', 'create', '--pool', 'default', '--data', bench.server.dataFolder]);
   token = made.stdout.trim();
 });
@@ -93,14 +90,12 @@ test('without a token, or where it is wrong, an agent says so', async () => {
 
 test('an agent that is killed leaves nothing, and another does its run', async () => {
   const first = startAgent('first');
-  const folder = join(bench.folder, 'steps');
-  mkdirSync(folder);
   const once = 'if [ "$(date +%s)" -lt "$END" ]; then echo waiting; sleep 3456; fi; echo done by another';
   // The first has until then to begin, and the second begins after it.
   const endMs = Date.now() + 60_000;
   const end = Math.floor(endMs / 1000);
-  const image = `${bench.named.host}/debian:12`;
-  writeFileSync(join(folder, 'acb.yaml'), `steps:\n  - cmd: ${image} bash -c '${once}'\n    env: [END=${end}]\n`);
+  const steps = `steps:\n  - cmd: REGISTRY/debian:12 bash -c '${once}'\n    env: [END=${end}]\n`;
+  const folder = folderOf('steps', { 'acb.yaml': steps });
   const typed = az.type(`az acr run -r local -f acb.yaml ${folder}`);
   await waitFor('it is at work', 60_000, () => isRunning('sleep\x003456\0'));
   // Lines are on their way for a moment.
@@ -121,11 +116,9 @@ test('an agent that is killed leaves nothing, and another does its run', async (
 
 test('steps of an agent without the network reach the registry and nothing else', async () => {
   const agent = startAgent('closed', { BERTH_BUILD_NETWORK: 'off' });
-  const image = `${bench.named.host}/debian:12`;
   const look = 'env | grep -i _proxy; (exec 3<>/dev/tcp/10.88.0.1/3128) 2>/dev/null && echo a proxy; echo looked';
-  const folder = join(bench.folder, 'closed-steps');
-  mkdirSync(folder);
-  writeFileSync(join(folder, 'acb.yaml'), `steps:\n  - cmd: ${image} bash -c '${look}'\n`);
+  const steps = `steps:\n  - cmd: REGISTRY/debian:12 bash -c '${look}'\n`;
+  const folder = folderOf('closed-steps', { 'acb.yaml': steps });
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /^looked\r?$/m);
   assert.doesNotMatch(output, /a proxy|_proxy=/i);
@@ -186,15 +179,9 @@ test('a run that takes longer than its time limit is ended and told so, and noth
 
 test('where containers are kept apart by chroot, images are built and steps reach each other as ever', async () => {
   const agent = startAgent('chroot', { BERTH_BUILD_ISOLATION: 'chroot' });
-  const folder = join(bench.folder, 'chroot-steps');
-  mkdirSync(folder);
-  writeFileSync(
-    join(folder, 'Dockerfile'),
-    `FROM ${bench.named.host}/debian:12\nRUN echo "built as $(id -u)" > /made\n`,
-  );
-  writeFileSync(
-    join(folder, 'acb.yaml'),
-    `networks:
+  const folder = folderOf('chroot-steps', {
+    Dockerfile: 'FROM REGISTRY/debian:12\nRUN echo "built as $(id -u)" > /made\n',
+    'acb.yaml': `networks:
   - name: apart
 steps:
   - build: -t {{.Run.Registry}}/chroot:v1 .
@@ -209,7 +196,7 @@ steps:
     network: apart
   - cmd: docker stop service
 `,
-  );
+  });
   const output = await az.type(`az acr run -r local -f acb.yaml ${folder}`);
   assert.match(output, /built as 0\s+from its environment\s+10\.88\.\d+\.\d+\s+service\s+looks\s/);
   assert.match(output, /knows no service/);

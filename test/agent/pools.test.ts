@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
-import { AzMachine, azReleases } from '../support/az-machine.ts';
+import type { Workbench } from '../end-to-end/workbench.ts';
+import type { AzMachine } from '../support/az-machine.ts';
+import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
 import { Daemon } from '../support/daemon.ts';
 import { GitServer } from '../support/git-server.ts';
 import { run } from '../support/run.ts';
@@ -17,14 +17,13 @@ const berth = join(import.meta.dirname, '../../bin/berth');
 const runsSchema = z.array(z.looseObject({ runId: z.string(), status: z.string() }));
 let bench: Workbench;
 let az: AzMachine;
+let folderOf: BuildBench['folderOf'];
 let git: GitServer;
 let agent: Daemon | undefined;
 
 before(async () => {
-  bench = await openWorkbench({ settings: { builds: 'off', 'outbound-allow': '127.0.0.0/8' } });
-  const [release] = azReleases;
-  assert.ok(release !== undefined);
-  az = await AzMachine.setUp(bench.server, release, join(bench.folder, 'az'));
+  const settings = { builds: 'off', 'outbound-allow': '127.0.0.0/8' };
+  ({ bench, az, folderOf } = await openBuildBench({ settings }));
   git = await GitServer.start(join(bench.folder, 'git'));
   await git.commit('team/app.git', 'main', { Dockerfile: 'FROM scratch\nCOPY note /note\n', note: 'a' });
 });
@@ -45,12 +44,8 @@ const statusOf = async (runId: string) => (await runs()).find((each) => each.run
 
 /** Of the pool, by a property that az acr agentpool does not know and leaves alone. */
 async function shutsItsNetwork() {
-  const credential = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
-  await bench.run('skopeo', ['copy', ...credential, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
-  const folder = join(bench.folder, 'networked');
-  mkdirSync(folder);
   const look = 'test -n "$http_proxy" || { echo nothing is reached; exit 9; }';
-  writeFileSync(join(folder, 'Dockerfile'), `FROM ${bench.named.host}/debian:12\nRUN ${look}\n`);
+  const folder = folderOf('networked', { Dockerfile: `FROM REGISTRY/debian:12\nRUN ${look}\n` });
   const build = `az acr build -r local -t networked:v1 --agent-pool fast ${folder}`;
   await az.type(build);
   const pool = 'az resource update --api-version 2019-06-01-preview --ids';
