@@ -7,7 +7,8 @@ import { RunFailure } from '../run-failure.ts';
 import { type Cell, givenFile } from './cell.ts';
 import type { ContainerIsolation } from './container-isolation.ts';
 import { createContainerNetworks, type JoinedNetwork } from './container-network.ts';
-import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, RunningContainer } from './executor.ts';
+import { directList } from './direct-list.ts';
+import type { ContainerRun, Executor, ExecutorOptions, ImageBuild, ImageConfig, RunningContainer } from './executor.ts';
 import { canHide, hideValues, type NamedValue } from './hidden-values.ts';
 import { watchLimits } from './reached-limits.ts';
 import { TailFilter } from './tail-filter.ts';
@@ -103,8 +104,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
       const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'), signal)));
       return listed.data?.find(({ names }) => names?.includes(name))?.digest;
     },
-    labelOf: async (image, label, signal) =>
-      configOf(await read(words('inspect', '--type', 'image', '--', image), signal)).labels[label],
+    configOf: async (image, signal) => configIn(await read(words('inspect', '--type', 'image', '--', image), signal)),
     start: async (container, options) => {
       containers += 1;
       const name = `run-${containers}`;
@@ -117,7 +117,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
         const line = [...hidden.before, ...words('config', ...hidden.words, '--', name)];
         await cell.read(line, { env: { ...programEnv, ...hidden.env }, signal: options.starting });
       }
-      const image = configOf(await read(words('inspect', '--type', 'container', '--', name), options.starting));
+      const image = configIn(await read(words('inspect', '--type', 'container', '--', name), options.starting));
       const line = [...(container.entryPoint === undefined ? image.entryPoint : [container.entryPoint])];
       line.push(
         ...(container.arguments.length > 0 || container.entryPoint !== undefined ? container.arguments : image.command),
@@ -237,7 +237,7 @@ function platformName({ os, architecture, variant }: RunPlatform): string {
 function pastProxy(env: Readonly<Record<string, string>>, direct: readonly string[]): Readonly<Record<string, string>> {
   const known = env.NO_PROXY;
   if (known === undefined) return env;
-  const all = [...new Set([...direct, ...known.split(',')])].join(',');
+  const all = directList([...known.split(','), ...direct]);
   return { ...env, NO_PROXY: all, no_proxy: all };
 }
 
@@ -278,19 +278,15 @@ const inspectSchema = z.object({
       .object({
         Entrypoint: z.array(z.string()).nullish(),
         Cmd: z.array(z.string()).nullish(),
+        Env: z.array(z.string()).nullish(),
         Labels: z.record(z.string(), z.string()).nullish(),
       })
       .nullish(),
   }),
 });
 
-type ImageConfig = {
-  readonly entryPoint: readonly string[];
-  readonly command: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-};
-
-function configOf(text: string): ImageConfig {
+function configIn(text: string): ImageConfig {
   const { config } = inspectSchema.parse(JSON.parse(text)).OCIv1;
-  return { entryPoint: config?.Entrypoint ?? [], command: config?.Cmd ?? [], labels: config?.Labels ?? {} };
+  const { Entrypoint, Cmd, Env, Labels } = config ?? {};
+  return { entryPoint: Entrypoint ?? [], command: Cmd ?? [], env: Env ?? [], labels: Labels ?? {} };
 }

@@ -45,6 +45,15 @@ export type ContainerRun = {
   readonly pulls: boolean;
 };
 
+/** What an image says to those who run it. */
+export type ImageConfig = {
+  readonly entryPoint: readonly string[];
+  readonly command: readonly string[];
+  /** `NAME=value`. */
+  readonly env: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+};
+
 /** Ends a container; resolves when it is gone. */
 export type RunningContainer = { readonly exited: Promise<number>; readonly stop: () => Promise<void> };
 
@@ -67,6 +76,6 @@ export type Executor = {
   /** The digest of an image that was pulled; undefined for one that has none here. */
   readonly digestOf: (image: string, signal: AbortSignal) => Promise<string | undefined>;
   /** Of an image that was pulled. */
-  readonly labelOf: (image: string, label: string, signal: AbortSignal) => Promise<string | undefined>;
+  readonly configOf: (image: string, signal: AbortSignal) => Promise<ImageConfig>;
   readonly createIndex: (name: string, images: readonly string[], options: ExecutorOptions) => Promise<void>;
 };

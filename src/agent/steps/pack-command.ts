@@ -2,12 +2,23 @@ import { join } from 'node:path/posix';
 import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts';
 import { isImageName, parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
+import type { ContainerRun } from '../executors/executor.ts';
 import { parseApart } from '../parse-apart.ts';
-import { ProgramError } from '../program.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
 import { type PackAuth, packAuth } from './pack-auth.ts';
+import type { PackImages } from './pack-credentials.ts';
+import { lendAuth, type PackFolders, packFolders, prepareFolders } from './pack-folders.ts';
+import {
+  isOldLifecycle,
+  noUser,
+  type PackPhase,
+  phaseFailure,
+  phases,
+  scriptOf,
+  wholeLifecycle,
+} from './pack-phases.ts';
 import type { PackReport } from './pack-report.ts';
 import { type PackBuild, parsePackBuild } from './pack-words.ts';
 
@@ -37,31 +48,6 @@ export class PackedImage implements OutputImage {
 }
 
 const maxReportBytes = 1024 * 1024;
-const missingLifecycle = 97;
-const missingUser = 98;
-const unknownApi = 99;
-
-/**
- * In the builder, as its root: gives the files to the builder's user, finds an interface that the lifecycle speaks, newest
- * first, and becomes the lifecycle, which gives up root before it runs a buildpack. The credentials are a file that is gone
- * by then. Source: buildpacks platform specification, "creator" and "Platform API Compatibility"; ACR tasks, 6.
- */
-const script = `
-creator=/cnb/lifecycle/creator
-[ -x "$creator" ] || exit ${missingLifecycle}
-[ -n "\${CNB_USER_ID:-}" ] && [ -n "\${CNB_GROUP_ID:-}" ] || exit ${missingUser}
-chown -R "$CNB_USER_ID:$CNB_GROUP_ID" /workspace /layers
-found=
-for api in \${CNB_PLATFORM_API:-0.15 0.14 0.13 0.12 0.11 0.10 0.9 0.8 0.7 0.6 0.5 0.4 0.3}; do
-  export CNB_PLATFORM_API="$api"
-  "$creator" -version > /dev/null 2>&1 && found=yes && break
-done
-[ -n "$found" ] || exit ${unknownApi}
-CNB_REGISTRY_AUTH=$(cat /berth/auth/registries)
-rm -f /berth/auth/registries
-export CNB_REGISTRY_AUTH
-exec "$creator" "$@"
-`;
 
 /**
  * `pack build` without its program and without an engine: the builder's own lifecycle builds the image and pushes it.
@@ -77,52 +63,92 @@ export async function packCommand(
   const own = room.order.variables.Registry;
   const image = withRegistry(asked.image, own, room.registries);
   const tags = [image, ...asked.tags.map((tag) => withRegistry(tag, own, room.registries))];
-  const folder = join(room.cell.folder, 'pack', step.id);
-  const builder = withTag(asked.builder);
-  const read = await runImages(room, asked, signal);
-  const auth = await packAuth(room, { pushed: tags, read }, signal);
-  const mounts = await prepare(room, step, asked, { auth, folder, signal });
-  const flags = [
-    ...['-app=/workspace', '-layers=/layers', '-platform=/platform', '-report=/layers/report.toml'],
-    ...(asked.runImage === undefined ? [] : [`-run-image=${asked.runImage}`]),
-    ...(asked.process === undefined ? [] : [`-process-type=${asked.process}`]),
-    ...tags.slice(1).map((tag) => `-tag=${tag}`),
-  ];
-  const began = room.clock.monotonicMs();
-  try {
-    await runContainer(
-      room,
-      { ...step, isDetached: false },
-      {
-        name: step.id,
-        image: builder,
-        entryPoint: '/bin/sh',
-        arguments: ['-ec', script, 'sh', ...flags, image],
-        env: ['SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:/berth/certificates'],
-        workingDirectory: undefined,
-        user: '0:0',
-        isPrivileged: false,
-        network: step.network,
-        mounts,
-        // It is there.
-        pulls: false,
-      },
-      signal,
-    );
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw explained(cause, asked.builder, isOver(auth, room.clock.monotonicMs() - began));
-  }
-  await note(room, step, { asked, tags, folder, signal });
-  await room.cell.read(['rm', '-rf', '--', folder], { signal });
+  const folders = packFolders(room, step);
+  const { read, user } = await lookAtBuilder(room, asked, signal);
+  const lifecycle: Lifecycle = { room, step, asked, tags, folders, images: { pushed: tags, read }, user, signal };
+  await prepareFolders(room, step, asked, folders, signal);
+  await runPhases(lifecycle);
+  await note(lifecycle);
+  await room.cell.read(['rm', '-rf', '--', folders.root], { signal });
 }
 
-/** What the image may stand on: what was asked for, or what the builder tells, which is brought for that. */
-async function runImages(
+type Lifecycle = {
+  readonly room: RunRoom;
+  readonly step: TaskStep;
+  readonly asked: PackBuild;
+  /** Full names of the image. */
+  readonly tags: readonly string[];
+  readonly folders: PackFolders;
+  readonly images: PackImages;
+  /** `1000:1000`: as whom buildpacks run. */
+  readonly user: string | undefined;
+  readonly signal: AbortSignal;
+};
+
+async function runPhases(lifecycle: Lifecycle): Promise<void> {
+  for (const phase of phases) {
+    try {
+      await runPhase(lifecycle, phase);
+    } catch (cause) {
+      if (!isOldLifecycle(cause)) throw cause;
+      return await runPhase(lifecycle, wholeLifecycle);
+    }
+  }
+}
+
+/** Each in a container of its own. One that signs in gets tokens that are new: those of the phase before may have ended meanwhile. */
+async function runPhase(lifecycle: Lifecycle, phase: PackPhase): Promise<void> {
+  const { room, step, asked, tags, folders, images, signal } = lifecycle;
+  const auth = phase.isConnected ? await packAuth(room, images, signal) : undefined;
+  if (auth !== undefined) await lendAuth(room, folders, auth.text, signal);
+  room.log.plain(`===> ${phase.title}\n`);
+  const began = room.clock.monotonicMs();
+  const words = ['-ec', scriptOf(phase), 'sh', phase.program, ...phase.words(asked, tags)];
+  const container = containerOf(lifecycle, phase, words);
+  try {
+    await runContainer(room, { ...step, isDetached: false }, container, signal);
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (isOldLifecycle(cause)) throw cause;
+    throw phaseFailure(cause, asked.builder, auth !== undefined && isOver(auth, room.clock.monotonicMs() - began));
+  }
+}
+
+function containerOf(
+  { step, asked, folders, user }: Lifecycle,
+  { isConnected }: PackPhase,
+  words: readonly string[],
+): ContainerRun {
+  if (!isConnected && user === undefined) throw noUser(asked.builder);
+  const { app, layers, platform, auth, certificates } = folders;
+  return {
+    name: step.id,
+    image: withTag(asked.builder),
+    entryPoint: '/bin/sh',
+    arguments: words,
+    env: ['SSL_CERT_DIR=/etc/ssl/certs:/etc/pki/tls/certs:/berth/certificates'],
+    workingDirectory: undefined,
+    user: isConnected ? '0:0' : user,
+    isPrivileged: false,
+    network: step.network,
+    mounts: new Map([
+      ['/workspace', app],
+      ['/layers', layers],
+      ['/platform', platform],
+      ['/berth/certificates', certificates],
+      ...(isConnected ? [['/berth/auth', auth] as const] : []),
+    ]),
+    // It is there.
+    pulls: false,
+  };
+}
+
+/** What the image may stand on: what was asked for, or what the builder tells, which is brought for that. And its user. */
+async function lookAtBuilder(
   { cell, executor, log }: RunRoom,
   { builder, runImage, pulls }: PackBuild,
   signal: AbortSignal,
-): Promise<readonly string[]> {
+): Promise<{ readonly read: readonly string[]; readonly user: string | undefined }> {
   const image = withTag(builder);
   if (pulls || (await executor.digestOf(image, signal)) === undefined) {
     try {
@@ -132,87 +158,31 @@ async function runImages(
       throw new RunFailure(`cannot run the image ${image}: ${reasonOf(cause)}`, { cause });
     }
   }
-  if (runImage !== undefined) return [runImage];
-  const label = await executor.labelOf(image, 'io.buildpacks.builder.metadata', signal);
+  const { labels, env } = await executor.configOf(image, signal);
+  const user = userIn(env);
+  if (runImage !== undefined) return { read: [runImage], user };
+  const label = labels['io.buildpacks.builder.metadata'];
   const told = label === undefined ? [] : await parseApart('builderMetadata', label, { cell, signal });
-  return told.length === 0 ? [builder] : told;
+  return { read: told.length === 0 ? [builder] : told, user };
 }
 
-type Surroundings = { readonly folder: string; readonly signal: AbortSignal };
-
-/** The folders that the lifecycle has, by their place in the container: it works on a copy of the run's files. */
-async function prepare(
-  { cell, workspace, order }: RunRoom,
-  step: TaskStep,
-  { path, env }: PackBuild,
-  { auth, folder, signal }: Surroundings & { readonly auth: PackAuth },
-): Promise<ReadonlyMap<string, string>> {
-  const written = path.startsWith('/') ? path : join(step.workingDirectory ?? '/workspace', path);
-  const below = /^\/workspace(\/.*)?$/.exec(written)?.[1] ?? (written === '/workspace' ? '' : undefined);
-  const found =
-    below === undefined
-      ? ''
-      : await cell.read(['realpath', '-e', '--', `${workspace}${below}`], { signal }).catch(() => '');
-  signal.throwIfAborted();
-  const source = found.trim();
-  if (source !== workspace && !source.startsWith(`${workspace}/`))
-    throw new RunFailure(`pack build: "${path}" is not among the files of the run`);
-  const at = (name: string) => join(folder, name);
-  await cell.read(['rm', '-rf', '--', folder], { signal });
-  await cell.read(['mkdir', '-p', '--', ...['layers', 'platform/env', 'auth', 'certificates'].map(at)], { signal });
-  await cell.read(['cp', '-a', '--', source, at('app')], { signal });
-  const write = (name: string, text: string, umask = '022') =>
-    cell.read(['sh', '-ec', 'umask "$1"; cat > "$2"', 'sh', umask, at(name)], {
-      input: new TextEncoder().encode(text),
-      signal,
-    });
-  for (const [name, value] of env) await write(`platform/env/${name}`, value);
-  await write('auth/registries', auth.text, '077');
-  if (order.caCertificate !== undefined) await write('certificates/registry.crt', order.caCertificate);
-  return new Map([
-    ['/workspace', at('app')],
-    ['/layers', at('layers')],
-    ['/platform', at('platform')],
-    ['/berth/auth', at('auth')],
-    ['/berth/certificates', at('certificates')],
-  ]);
+/** Source: buildpacks platform specification, "Build Image". */
+function userIn(env: readonly string[]): string | undefined {
+  const idOf = (name: string) => env.findLast((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+  const user = `${idOf('CNB_USER_ID')}:${idOf('CNB_GROUP_ID')}`;
+  return /^\d{1,9}:\d{1,9}$/.test(user) ? user : undefined;
 }
 
 function isOver({ lifetimeSeconds }: PackAuth, tookMs: number): boolean {
   return lifetimeSeconds !== undefined && tookMs > lifetimeSeconds * 1_000;
 }
 
-function explained(cause: unknown, builder: string, isOver: boolean): unknown {
-  if (!(cause instanceof ProgramError)) return cause;
-  switch (cause.exitCode) {
-    case missingLifecycle:
-      return new RunFailure(
-        `the builder ${builder} has no lifecycle at /cnb/lifecycle/creator: name a builder of Cloud Native Buildpacks`,
-      );
-    case missingUser:
-      return new RunFailure(`the builder ${builder} names no user for its buildpacks (CNB_USER_ID and CNB_GROUP_ID)`);
-    case unknownApi:
-      return new RunFailure(
-        `the lifecycle of the builder ${builder} speaks none of the platform interfaces 0.3 to 0.15`,
-      );
-    default:
-      if (!isOver) return cause;
-      return new RunFailure(
-        `${cause.message}; it took longer than the token that it was to push with is good for: let tokens live longer where the server runs (--token-lifetime)`,
-        { cause },
-      );
-  }
-}
-
 /** What was made, for the result of the run and the push step. */
-async function note(
-  { cell, made, executor, order }: RunRoom,
-  { id: stepId }: TaskStep,
-  of: { readonly asked: PackBuild; readonly tags: readonly string[] } & Surroundings,
-): Promise<void> {
-  const { asked, tags, folder, signal } = of;
+async function note({ room, step, asked, tags, folders, signal }: Lifecycle): Promise<void> {
+  const { cell, made, executor, order } = room;
+  const stepId = step.id;
   const read = (name: string) =>
-    cell.read(['head', '-c', String(maxReportBytes), '--', join(folder, 'layers', name)], { signal }).catch(() => '');
+    cell.read(['head', '-c', String(maxReportBytes), '--', join(folders.layers, name)], { signal }).catch(() => '');
   const texts = { report: await read('report.toml'), analyzed: await read('analyzed.toml') };
   signal.throwIfAborted();
   const { digest, runImage } = await parseApart('packReport', texts, { cell, signal });
