@@ -5,13 +5,17 @@ import { Hono } from 'hono';
 import { z } from 'zod';
 import { quietLog as log } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { freePort } from '../../../test/support/free-port.ts';
+import { openSocket } from '../../../test/support/raw-http.ts';
 import { sampleCircumstances } from '../../../test/support/sample-access.ts';
 import { type SampleRoles, sampleRoles } from '../../../test/support/sample-roles.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { builtInRoles } from '../../features/access/role-built-ins.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
 import { systemClock as clock } from '../../platform/system-clock.ts';
+import { answerWith } from '../middleware/answer.ts';
 import type { Env } from '../middleware/env.ts';
+import { startHttpServers } from '../middleware/http-servers.ts';
 import { renderFailure } from '../middleware/render-failure.ts';
 import { liveRoutes } from './live-routes.ts';
 
@@ -168,5 +172,31 @@ forEachDatabase((_, open) => {
     const condition = `(${name} StringNotEquals 'app')`;
     await sample.assign(narrowed, reader.key, sample.contoso, { condition, conditionVersion: '2.0' });
     await assertShown(narrowed.header, ['team/app:v1']);
+  });
+
+  test('a server that stops waits for no follower who reads nothing', async () => {
+    const port = await freePort();
+    const listeners = [{ host: '127.0.0.1', port }];
+    const servers = await startHttpServers({ listeners, answer: answerWith(app), clock });
+    // More than the buffers of both ends hold.
+    const request = { id: 'c1', address: '192.0.2.7', name: 'Olivia', userAgent: 'x'.repeat(10_000) };
+    for (let round = 0; round < 15; round += 1)
+      await sample.here.journal.transaction(async (_tx, append) => {
+        for (let each = 0; each < 100; each += 1)
+          append({
+            ...{ stream: streamOf(sample.registryUid, 'here'), type: 'manifest.pushed', version: 1, actor: 'uid' },
+            data: { repository: 'app', digest: 'sha256:00', tags: ['v1'], request },
+          });
+      });
+    const follower = await openSocket(port);
+    const head = ['GET /events?after=start HTTP/1.1', 'Host: contoso.test', `Authorization: ${sample.owner.header}`];
+    follower.write([...head, '', ''].join('\r\n'));
+    await sleep(1_500);
+    isStopping = true;
+    const beganMs = clock.monotonicMs();
+    await servers.stop(30_000);
+    const tookMs = clock.monotonicMs() - beganMs;
+    follower.destroy();
+    assert.ok(tookMs < 15_000, `${tookMs} ms`);
   });
 });

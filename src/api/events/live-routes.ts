@@ -18,6 +18,8 @@ export type LiveRouteParts = LiveParts & {
 export const eventsRoute = { method: 'GET', resource: 'events', action: 'catalogList' } as const;
 
 const stopLookMs = 500;
+/** A follower that reads has then read what it was sent. */
+const lastReadMs = 2_000;
 
 /**
  * `GET /events`: what happens in the registry of the host, as server-sent events. The browser's EventSource goes on by
@@ -43,16 +45,17 @@ export function liveRoutes(parts: LiveRouteParts): Hono<Env> {
     if (c.req.method === 'HEAD') return c.body(null);
     const leave = followers.enter(authority.principal, address);
     return stream(c, async (out) => {
-      const gone = new AbortController();
+      const [gone, ended] = [new AbortController(), new AbortController()];
       out.onAbort(() => gone.abort());
       c.env?.outgoing?.once('close', () => out.abort());
-      const stopping = watchStop(parts, gone);
+      const stopping = watchStop(parts, { gone, ended: ended.signal, cut: () => c.env?.outgoing?.destroy() });
       try {
         await follow(parts, { registryUid: registry.uid, authority, from, signal: gone.signal }, async (text) => {
           await out.write(text);
         });
       } finally {
         gone.abort();
+        ended.abort();
         leave();
         await stopping;
       }
@@ -75,13 +78,25 @@ async function follow(
   }
 }
 
-/** A server that stops does not wait for those who follow it. */
-async function watchStop({ clock, isStopping }: LiveRouteParts, gone: AbortController): Promise<void> {
+type Following = {
+  /** Aborted: nothing more is told. */
+  readonly gone: AbortController;
+  /** Aborted when all was taken that was told. */
+  readonly ended: AbortSignal;
+  readonly cut: () => void;
+};
+
+/** A server that stops does not wait for those who follow it, and cuts those who do not read what they were sent. */
+async function watchStop({ clock, isStopping }: LiveRouteParts, { gone, ended, cut }: Following): Promise<void> {
   while (!gone.signal.aborted && !isStopping())
     await clock.sleep(stopLookMs, gone.signal).catch(() => {
       // Gone: the loop sees it.
     });
+  if (gone.signal.aborted) return;
   gone.abort();
+  await clock.sleep(lastReadMs, ended).then(cut, () => {
+    // All was read.
+  });
 }
 
 /** All but the last of what one change says have no id: whoever reconnects between them gets all of them again. */
