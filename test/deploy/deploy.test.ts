@@ -157,7 +157,14 @@ type Rendered = {
 test('the compose file sets known settings, on three read-only servers', () => {
   const compose = z
     .object({
-      services: z.record(z.string(), z.looseObject({ environment: z.record(z.string(), z.unknown()).optional() })),
+      services: z.record(
+        z.string(),
+        z.looseObject({
+          environment: z.record(z.string(), z.unknown()).optional(),
+          depends_on: z.unknown().optional(),
+          healthcheck: z.object({ test: z.array(z.string()) }).optional(),
+        }),
+      ),
     })
     .parse(parse(readFileSync(join(deploy, 'compose.yaml'), 'utf8'), { merge: true }));
   const servers = Object.entries(compose.services).filter(([name]) => /^berth\d$/.test(name));
@@ -166,6 +173,10 @@ test('the compose file sets known settings, on three read-only servers', () => {
     assert.equal(server.read_only, true);
     for (const name of Object.keys(server.environment ?? {})) assert.ok(variables.has(name), `${name} is a setting`);
   }
+  // One makes the installation: it is known whose volume keeps the owner's secrets.
+  const [first, ...others] = servers.map(([, server]) => server);
+  assert.ok(first?.healthcheck?.test.join(' ').includes('/readyz'));
+  for (const { depends_on } of others) assert.deepEqual(depends_on, { berth1: { condition: 'service_healthy' } });
 });
 
 test('HAProxy takes its file, and systemd the units', async () => {
