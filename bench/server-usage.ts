@@ -5,6 +5,8 @@ export type Usage = {
   readonly cpuSeconds: number;
   /** Sum over all processes, highest of the samples, in bytes. */
   readonly peakRssBytes: number;
+  /** Of the one process that held most, in bytes. */
+  readonly peakProcessRssBytes: number;
   /** Peak minus the value at the start of the run, in bytes. */
   readonly rssGrowthBytes: number;
 };
@@ -21,11 +23,12 @@ export class UsageWatch {
   readonly #rssAtStart: number;
   readonly #timer: NodeJS.Timeout;
   #peakRss: number;
+  #peakProcessRss = 0;
 
   constructor(pid: number, { hasChildren = true }: { readonly hasChildren?: boolean } = {}) {
     this.#pids = hasChildren ? withChildren(pid) : [pid];
     this.#cpuAtStart = cpuSecondsOf(this.#pids);
-    this.#rssAtStart = rssBytesOf(this.#pids);
+    this.#rssAtStart = sum(rssBytesOf(this.#pids));
     this.#peakRss = this.#rssAtStart;
     this.#timer = setInterval(() => this.#sample(), sampleMs);
   }
@@ -36,12 +39,15 @@ export class UsageWatch {
     return {
       cpuSeconds: cpuSecondsOf(this.#pids) - this.#cpuAtStart,
       peakRssBytes: this.#peakRss,
+      peakProcessRssBytes: this.#peakProcessRss,
       rssGrowthBytes: this.#peakRss - this.#rssAtStart,
     };
   }
 
   #sample(): void {
-    this.#peakRss = Math.max(this.#peakRss, rssBytesOf(this.#pids));
+    const ofEach = rssBytesOf(this.#pids);
+    this.#peakRss = Math.max(this.#peakRss, sum(ofEach));
+    this.#peakProcessRss = Math.max(this.#peakProcessRss, ...ofEach);
   }
 }
 
@@ -67,8 +73,8 @@ function cpuSecondsOf(pids: readonly number[]): number {
   return sum(ticks) / ticksPerSecond;
 }
 
-function rssBytesOf(pids: readonly number[]): number {
-  return sum(pids.map((pid) => (numbersIn(`/proc/${pid}/statm`)[1] ?? 0) * pageBytes));
+function rssBytesOf(pids: readonly number[]): number[] {
+  return pids.map((pid) => (numbersIn(`/proc/${pid}/statm`)[1] ?? 0) * pageBytes);
 }
 
 function numbersIn(path: string): number[] {
