@@ -45,7 +45,13 @@ export const testGroups: readonly TestGroup[] = [
   program('format', 'format and lint', 2, ['biome', 'ci', '--colors=off', '--error-on-warnings', '.']),
   program('types', 'TypeScript', 2, ['tsc']),
   program('documents', 'generated documents are up to date', 1, ['node', 'script/generate-reference.ts', '--check']),
-  files('unit', 'everything beside the code, on SQLite and PostgreSQL', 12, ['src/**/*.test.ts', 'bench/**/*.test.ts'], 2),
+  files(
+    'unit',
+    'everything beside the code, on SQLite and PostgreSQL',
+    12,
+    ['src/**/*.test.ts', 'bench/**/*.test.ts'],
+    2,
+  ),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   withOwnMounts(
     files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/!(backup*).test.ts'], 1),
