@@ -169,7 +169,14 @@ forEachDatabase((_, open) => {
     ];
     for (const [code, body] of refusals)
       assert.equal((await errorOf('contributor', 'POST', 'scheduleRun', body)).code, code, JSON.stringify(body));
-    for (const body of [{}, { type: 'Other' }, { ...request, timeout: 299 }, { ...request, timeout: 28_801 }])
+    const many = Object.fromEntries(
+      Array.from({ length: 101 }, (_each, at) => [`r${at}.test`, { identity: '[caller]' }]),
+    );
+    const unreal = [
+      { ...request, timeout: 299 },
+      { ...request, timeout: 28_801 },
+    ];
+    for (const body of [{}, { type: 'Other' }, ...unreal, { ...request, credentials: { customRegistries: many } }])
       assert.equal((await errorOf('contributor', 'POST', 'scheduleRun', body)).status, 400, JSON.stringify(body));
     assert.equal((await send('contributor', 'DELETE', `runs/${await schedule()}`)).status, 405);
   });

@@ -27,12 +27,19 @@ export type Hide = (bytes: Uint8Array) => Uint8Array;
 /** Half-open. */
 type Range = { readonly start: number; readonly end: number };
 
+/** Of all secrets of a run. To learn more of them would keep others waiting, and take memory for each run at work. */
+const maxLearnedLetters = 128 * 1024;
+/** Of each, where they are more. */
+const maxHeadLetters = 256;
+
 /**
  * Hides secrets that stand whole in bytes, their lines, and of long ones what begins as they do. Agents hide them too, and
- * those across two pieces. To learn them takes longer than to look for them.
+ * those across two pieces: where the secrets of a run are very long together, here only the beginning of each is hidden.
  */
 export function hiding(secrets: readonly string[]): Hide {
-  const finder = new SecretFinder(secrets, (secret) => Buffer.from(secret).toString('latin1'));
+  const letters = secrets.reduce((sum, { length }) => sum + length, 0);
+  const learned = letters > maxLearnedLetters ? secrets.map(headOf) : secrets;
+  const finder = new SecretFinder(learned, (secret) => Buffer.from(secret).toString('latin1'));
   return (bytes) => {
     const found = rangesOf(finder, bytes);
     const pieces: Uint8Array[] = [];
@@ -43,6 +50,13 @@ export function hiding(secrets: readonly string[]): Hide {
     }
     return found.length === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(shown)]);
   };
+}
+
+/** Whole lines, where it has some: a piece of one may be a word of any log. */
+function headOf(secret: string): string {
+  const head = secret.slice(0, maxHeadLetters);
+  const end = secret.length > maxHeadLetters ? head.lastIndexOf('\n') : -1;
+  return end > 0 ? head.slice(0, end) : head;
 }
 
 /** In order; those that overlap are one. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { fewRegistries, isOfFew } from '../builds/run-request.ts';
 import { platformSchema } from '../builds/run-work.ts';
 
 /** Words that clients spell in any case; stored as listed here. */
@@ -122,6 +123,7 @@ export const taskCredentialsSchema = z.object({
         identity: z.string().max(200).nullish(),
       }),
     )
+    .refine(isOfFew, fewRegistries)
     .nullish(),
 });
 export type TaskCredentials = z.infer<typeof taskCredentialsSchema>;

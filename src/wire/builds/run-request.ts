@@ -25,6 +25,14 @@ const namedValuesSchema = z
   .max(200)
   .default([]);
 
+/** A run signs in to each of them before its first step. */
+const maxRegistries = 100;
+export const fewRegistries = `credentials are taken for at most ${maxRegistries} registries`;
+
+export function isOfFew(registries: object): boolean {
+  return Object.keys(registries).length <= maxRegistries;
+}
+
 const secretSchema = z.object({ value: z.string().max(8_000).optional(), type: text.optional() });
 
 const credentialsSchema = z.object({
@@ -35,6 +43,7 @@ const credentialsSchema = z.object({
       z.string().min(1).max(300),
       z.object({ userName: secretSchema.optional(), password: secretSchema.optional(), identity: text.optional() }),
     )
+    .refine(isOfFew, fewRegistries)
     .optional(),
 });
 
