@@ -116,7 +116,7 @@ export class RepositoryModel {
 
   retain(digest: string, sinceMs: number, nowMs: number): void {
     if (this.marks.get(digest) !== sinceMs) return;
-    if (this.isTagged(digest) || this.#isChild(digest)) this.marks.delete(digest);
+    if (this.isTagged(digest) || this.#isChild(digest) || this.#hasSubject(digest)) this.marks.delete(digest);
     else if (this.locked.has(digest)) this.marks.set(digest, nowMs - 7 * dayMs + hourMs);
     else this.remove(digest, nowMs);
   }
@@ -214,7 +214,11 @@ export class RepositoryModel {
   }
 
   #mark(digest: string, nowMs: number): void {
-    if (this.live.has(digest) && this.known.get(digest)?.subject === undefined) this.marks.set(digest, nowMs);
+    if (this.live.has(digest) && !this.#hasSubject(digest)) this.marks.set(digest, nowMs);
+  }
+
+  #hasSubject(digest: string): boolean {
+    return this.live.has(this.known.get(digest)?.subject ?? '');
   }
 
   #bytesInUse(): number {

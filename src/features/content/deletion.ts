@@ -11,7 +11,7 @@ import { RepositoryRows } from './repository-rows.ts';
 
 export type DeletionParts = RemovalParts & DeletionGuardParts;
 
-/** `stays`: it has a tag or is part of an index; `changed`: it is gone, or not what was seen any more. */
+/** `stays`: it has a tag, is part of an index, or was marked and refers to what is here; `changed`: it is gone, or not what was seen any more. */
 export type UntaggedOutcome = 'deleted' | 'stays' | 'changed';
 
 /**
@@ -62,12 +62,17 @@ export class Deletion {
     return (await isTagAsSeen(this.#parts, seen)) && (await this.tag(parseTag(seen.name)));
   }
 
-  /** Removes a manifest that has no tag, is part of no index, and still is what somebody saw. Throws `contentLocked`. */
+  /**
+   * Removes a manifest that has no tag, is part of no index, and still is what somebody saw; one that the policy has marked only
+   * if it refers to nothing that is here. Throws `contentLocked`.
+   */
   async untaggedManifest(seen: SeenManifest): Promise<UntaggedOutcome> {
     const { digest } = seen;
     if (!(await isManifestAsSeen(this.#parts, seen))) return 'changed';
     const tag = await this.#rows.tags().where('digest', '=', digest).select('name').limit(1).executeTakeFirst();
     if (tag !== undefined || (await this.#indexOf(digest)) !== undefined) return 'stays';
+    // Purges and rules decide for themselves what goes before its subject.
+    if (seen.markedSince !== undefined && (await this.#hasSubject(digest))) return 'stays';
     return (await this.manifest(digest)) ? 'deleted' : 'changed';
   }
 
@@ -140,6 +145,13 @@ export class Deletion {
       .limit(1)
       .executeTakeFirst();
     return row?.manifest_digest;
+  }
+
+  /** Whether it refers to a manifest that is here: it leaves with that one. */
+  async #hasSubject(digest: Digest): Promise<boolean> {
+    const own = this.#rows.manifests().where('digest', '=', digest).select('subject_digest');
+    const subject = await this.#rows.manifests().where('digest', 'in', own).select('digest').executeTakeFirst();
+    return subject !== undefined;
   }
 
   async #keepLeft(root: Digest, subjects: readonly Digest[], startedMicros: number): Promise<boolean> {

@@ -5,7 +5,7 @@ const digestsPerStatement = 500;
 
 /**
  * Notes that manifests may be without a tag from now on, for the policy that deletes such ones after a while. What refers to
- * another manifest is left out: it leaves with that one.
+ * a manifest that is here is left out: it leaves with that one.
  */
 export async function markUntagged(
   tx: Transaction,
@@ -18,7 +18,17 @@ export async function markUntagged(
       .selectFrom('manifests as m')
       .where('m.repository_uid', '=', at.repositoryUid)
       .where('m.digest', 'in', digests.slice(start, start + digestsPerStatement))
-      .where('m.subject_digest', 'is', null)
+      .where((where) =>
+        where.not(
+          where.exists(
+            where
+              .selectFrom('manifests as s')
+              .whereRef('s.repository_uid', '=', 'm.repository_uid')
+              .whereRef('s.digest', '=', 'm.subject_digest')
+              .select('s.digest'),
+          ),
+        ),
+      )
       .select((select) => [
         'm.repository_uid',
         'm.digest',

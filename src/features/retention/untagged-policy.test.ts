@@ -157,6 +157,25 @@ forEachDatabase((_, open) => {
     assert.deepEqual([await isThere(at, signed), await isThere(at, signature)], [false, false]);
   });
 
+  test('a signature whose image is gone leaves as others do when it loses its tag, unless the image comes back', async () => {
+    for (const comesBack of [false, true]) {
+      const at = place();
+      const signed = image();
+      const signature = image({ subject: descriptorOf(signed, signed.mediaType) });
+      await push(at, signed, 'v1');
+      await push(at, signature, 'signature');
+      await deletions().manifest(at, me, signed.digest);
+      assert(await isThere(at, signature), 'it has a tag');
+      await deletions().tag(at, me, parseTag('signature'));
+      clock.advance(6 * dayMs);
+      assert.equal(await run(), 0);
+      if (comesBack) await push(at, signed, 'v1');
+      clock.advance(dayMs);
+      assert.equal(await run(), comesBack ? 0 : 1);
+      assert.equal(await isThere(at, signature), comesBack);
+    }
+  });
+
   test('a locked manifest stays until the lock is off', async () => {
     const at = place();
     const one = image();
