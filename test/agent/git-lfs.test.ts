@@ -127,4 +127,11 @@ test('a tag is told as a tag, a branch as a branch', async () => {
   assert.match(commit ?? '', /^[0-9a-f]{40}$/);
   const main = await fetched('plain.git', 'main');
   assert.deepEqual([main.tag, main.branch], [undefined, 'main']);
+  const heads = async (ref: string) => {
+    const head = await fetched('plain.git', ref);
+    return [head.tag, head.branch];
+  };
+  assert.deepEqual(await heads('refs/tags/v1.0'), ['v1.0', undefined]);
+  assert.deepEqual(await heads('refs/heads/main'), [undefined, 'main']);
+  assert.deepEqual(await heads(main.commit ?? ''), [undefined, undefined], 'a commit is no branch');
 });

@@ -56,10 +56,9 @@ export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead
     throw new RunFailure(`cannot fetch ${withoutSecrets(url.href)}: ${shown(cause, credential)}`, { cause });
   }
   const tag = await tagOf(cell, clone, context);
-  const isBranch = tag === undefined && context.ref?.startsWith('pull/') !== true;
   const head = {
     commit: await git('rev-parse', 'HEAD').catch(() => undefined),
-    branch: isBranch ? context.ref : undefined,
+    branch: tag === undefined ? branchOf(context.ref) : undefined,
     tag,
     repository: url.href,
   };
@@ -87,6 +86,12 @@ async function fetchCommit(git: Git, url: string, ref: string | undefined): Prom
     await git('fetch', '--quiet', '--tags', '--', url, '+refs/heads/*:refs/remotes/origin/*');
     await git('checkout', '--quiet', '--detach', ref);
   }
+}
+
+/** Undefined for a commit by its id, and for a pull request. */
+function branchOf(ref: string | undefined): string | undefined {
+  const name = ref?.replace(/^refs\/heads\//, '');
+  return name === undefined || /^(?:refs\/|pull\/|[0-9a-f]{40,64}$)/i.test(name) ? undefined : name;
 }
 
 /** The tag that was fetched: git notes of what kind each was. Source: git-fetch(1), FETCH_HEAD. */
