@@ -12,6 +12,7 @@ import { systemIds as ids } from '../../platform/system-ids.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { verifyAudit } from './audit-verification.ts';
 import { thinCheckpoints } from './checkpoint-thinning.ts';
+import { verifyCheckpoints } from './checkpoint-verification.ts';
 
 const dayMs = 86_400_000;
 const job = { signal: new AbortController().signal, renew: async () => {} };
@@ -178,6 +179,20 @@ forEachDatabase((_, open) => {
     await here.thin();
     assert.deepEqual(await here.verify(), whole);
     assert.equal((await here.rows())[0], '445 from 1');
+  });
+
+  test('what leaves while verify reads is nothing that it names', async () => {
+    const here = await installation({ streams: ['a', 'b', 'c', 'd', 'e'], rounds: 42 });
+    let pages = 0;
+    const read = here.database.read.withPlugin({
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => {
+        if (result.rows.length === 200 && pages++ === 0) await here.thin();
+        return result;
+      },
+    });
+    const verdict = await verifyCheckpoints({ database: { ...here.database, read }, sealer });
+    assert.deepEqual([verdict.kind, 'count' in verdict && verdict.count, pages], ['whole', 5, 1]);
   });
 
   test('two processes at once leave a whole chain', async () => {
