@@ -100,13 +100,25 @@ export function reasonOf(error: unknown): string {
 /** Texts that its log must not show. */
 function maskedOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
   const values = secretValuesOf(work);
-  const token = source.kind === 'remote' && source.accessToken !== undefined ? [source.accessToken] : [];
+  const tokens = source.kind === 'remote' ? [source.accessToken ?? '', ...secretsOfAddress(source.location)] : [];
   // Builders keep them in the second form, and what they say may quote it.
   const passwords = credentials.flatMap(({ username, password }) => [
     password,
     Buffer.from(`${username}:${password}`).toString('base64'),
   ]);
-  return [...new Set([...values, ...token, ...passwords])].filter((text) => text !== '');
+  return [...new Set([...values, ...tokens, ...passwords])].filter((text) => text !== '');
+}
+
+/** What stands before the host of an address: a password, or an access token in place of the name. As written, and as meant. */
+function secretsOfAddress(location: string): string[] {
+  const url = URL.parse(location);
+  const written = url?.password || url?.username || '';
+  try {
+    return [written, decodeURIComponent(written)];
+  } catch {
+    // It means what is written.
+    return [written];
+  }
 }
 
 function secretValuesOf(work: RunWork): string[] {

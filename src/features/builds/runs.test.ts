@@ -247,6 +247,21 @@ forEachDatabase((_, open) => {
     await assert.rejects(sample.leases.renew(lease), { error: 'leaseLost' });
   });
 
+  test('a token in the address of the files is hidden as it is written and as it is meant', async () => {
+    for (const [address, hidden] of [
+      ['https://s3cret%21@git.example/app.git#main', ['s3cret%21', 's3cret!']],
+      ['https://bob:pass%zzword@files.example/app.tar.gz', ['pass%zzword']],
+      ['https://git.example/app.git', []],
+    ] as const) {
+      await schedule({ source: { kind: 'remote', location: address } });
+      const { lease, masked, credentials } = await take();
+      const [{ username, password } = assert.fail()] = credentials;
+      const own = [password, Buffer.from(`${username}:${password}`).toString('base64')];
+      assert.deepEqual(masked, [...hidden, ...own]);
+      await sample.leases.finish(lease, done);
+    }
+  });
+
   test('a log has CRLF, hides secrets, takes each byte once, and ends at its limit', async () => {
     const secret = { name: 'KEY', value: 'hunter2-hunter2', isSecret: true };
     const { runId } = await schedule({

@@ -1,5 +1,6 @@
 import type { RunWork } from '../../../wire/builds/run-work.ts';
 import type { NewRun } from '../run.ts';
+import { withoutCredentials } from './repository-path.ts';
 
 /**
  * The run of a pull request from a fork: a stranger wrote what it does, so nothing is lent to it. It has no rights in any
@@ -17,8 +18,13 @@ export function ofStranger(run: NewRun): NewRun {
   };
 }
 
-function withoutToken({ accessToken: _accessToken, ...source }: Extract<NewRun['source'], { kind: 'remote' }>) {
-  return source;
+/** Also without one that is written into the address. */
+function withoutToken({
+  accessToken: _accessToken,
+  location,
+  ...source
+}: Extract<NewRun['source'], { kind: 'remote' }>): NewRun['source'] {
+  return { ...source, location: withoutCredentials(location) };
 }
 
 /** What would be pushed is built, to see whether it can be. */

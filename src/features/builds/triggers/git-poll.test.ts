@@ -158,6 +158,25 @@ forEachDatabase((_, open) => {
     assert.equal(await countRuns('full-task'), 1);
   });
 
+  test('an access token in the address of a repository is told of no run', async () => {
+    const { trigger: _trigger, ...task } = withSources('token-task', 1);
+    const repositoryUrl = 'https://bob:s3cret@git.example/token.git';
+    const source = {
+      name: 'source',
+      sourceTriggerEvents: ['commit'],
+      sourceRepository: { repositoryUrl, branch: 'main' },
+    };
+    await tasks.put('token-task', { ...task, trigger: { sourceTriggers: [source] } });
+    await look();
+    await look();
+    commit = '1'.repeat(40);
+    await look();
+    await look();
+    const run = (await tasks.list()).find(({ taskName }) => taskName === 'token-task');
+    assert(run?.trigger.kind === 'source');
+    assert.equal(run.trigger.repositoryUrl, 'https://git.example/token.git');
+  });
+
   test('a commit that comes while too many runs wait starts its task when there is room', async () => {
     others = [];
     const { uid } = await tasks.put('late-task', withSources('late-task', 1));

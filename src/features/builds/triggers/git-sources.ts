@@ -16,7 +16,7 @@ import { findSourceOfHook, noteHead, repositoryKey, type TaskSource } from '../t
 import { ofStranger } from './fork-run.ts';
 import { type GitEvent, gitEventsOf, providerOf } from './git-events.ts';
 import { isSigned } from './git-signature.ts';
-import { decodedPath } from './repository-path.ts';
+import { decodedPath, withoutCredentials } from './repository-path.ts';
 import { headOf, lockHeads } from './source-heads.ts';
 
 export type GitSourcesParts = TaskSecretParts & {
@@ -93,7 +93,7 @@ export class GitSources {
         eventType: event.eventType,
         commitId: event.commit,
         ...(event.pullRequestId === undefined ? {} : { pullRequestId: event.pullRequestId }),
-        repositoryUrl,
+        repositoryUrl: withoutCredentials(repositoryUrl),
         branchName: event.branch,
         providerType,
       },

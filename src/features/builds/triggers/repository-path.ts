@@ -6,3 +6,12 @@ export function decodedPath(pathname: string): string | undefined {
     return undefined;
   }
 }
+
+/** An address as it may be shown: people write access tokens into them. */
+export function withoutCredentials(address: string): string {
+  const url = URL.parse(address);
+  if (url === null || (url.username === '' && url.password === '')) return address;
+  url.username = '';
+  url.password = '';
+  return url.href;
+}
