@@ -84,6 +84,22 @@ forEachDatabase((_, open) => {
     assert.equal(second.headers.get('link'), null);
   });
 
+  test('an instant is as fine as events are: what happened at it is there', async () => {
+    const shown = z.tuple([z.looseObject({ occurred_at: z.number() })]);
+    const events = await database.read
+      .selectFrom('journal_events')
+      .select('occurred_at')
+      .where('type', '=', 'tag.set')
+      .orderBy('seq')
+      .limit(1)
+      .execute();
+    const [{ occurred_at: micros }] = shown.parse(events);
+    const at = (each: number) =>
+      `${new Date(Math.floor(each / 1_000)).toISOString().slice(0, -1)}${String(each % 1_000).padStart(3, '0')}Z`;
+    assert.deepEqual(await tagsOf(await ask(`/v2/app/tags/list?asOf=${at(micros)}`)), ['v1']);
+    assert.deepEqual(await tagsOf(await ask(`/v2/app/tags/list?asOf=${at(micros - 1)}`)), []);
+  });
+
   test('a tag that lists do not show is not shown, and one that may not be read is not answered', async () => {
     await lock('v2', lockBits.listEnabled);
     await lock('v3', lockBits.readEnabled);

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseInstant } from '../../core/instant.ts';
 
 /** A line of the audit, in the columns of Azure's log tables; those that do not fit are empty. Source: ACR semantics, "Logs". */
 export const auditRowSchema = z.object({
@@ -38,7 +39,12 @@ export type AuditRow = z.infer<typeof auditRowSchema>;
 export const auditPageSchema = z.object({ value: z.array(auditRowSchema), next: z.string().nullable() });
 export type AuditPageView = z.infer<typeof auditPageSchema>;
 
-const instant = z.iso.datetime({ offset: true }).transform((text) => Date.parse(text) * 1_000);
+const instant = z.string().transform((text, context) => {
+  const micros = parseInstant(text);
+  if (micros !== undefined) return micros;
+  context.addIssue('an instant is needed: 2030-01-31T12:00:00Z');
+  return z.NEVER;
+});
 
 /** Their query. */
 export const auditQuerySchema = z.strictObject({
