@@ -139,7 +139,7 @@ async function show(
 /** Builds the Go clients beside the groups that come before those that need them: some take minutes on a bare machine. */
 function buildGoClientsAhead(groups: readonly TestGroup[]): { kill(): void } | undefined {
   const needsNone = groups.every(
-    ({ work }) => work.kind === 'program' || work.patterns.every((path) => path.startsWith('src/')),
+    ({ work }) => work.kind === 'program' || work.patterns.every((path) => /^(?:src|bench)\//.test(path)),
   );
   if (needsNone) return undefined;
   return spawn('nice', [process.execPath, join(support, 'go-tools.ts')], { stdio: 'ignore' });

@@ -187,7 +187,7 @@ steps:
   - build: -t {{.Run.Registry}}/chroot:v1 .
   - push: ["{{.Run.Registry}}/chroot:v1"]
   - id: service
-    cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'sleep 4567'"
+    cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'sleep 4568'"
     detach: true
   - cmd: "{{.Run.Registry}}/chroot:v1 bash -c 'cat /made; echo $WORD; getent hosts service; hostname; head -3 /proc/net/fib_trie'"
     env: ["WORD=from its environment"]
@@ -202,6 +202,6 @@ steps:
   assert.match(output, /knows no service/);
   assert.match(output, /was successful/);
   assert.match(agent.log(), /buildah \S+, chroot/);
-  await waitFor('the service is gone', 20_000, () => !isRunning('sleep\x004567\0'));
+  await waitFor('the service is gone', 60_000, () => !isRunning('sleep\x004568\0'));
   assert.equal(await agent.stop(), 0);
 });

@@ -128,7 +128,7 @@ forEachDatabase((kind, open) => {
   });
 
   test('a restore ends where tags of cosign lead in a circle to what cannot come back', {
-    timeout: 20_000,
+    timeout: 120_000,
   }, async () => {
     const at = bench.place('circle');
     await bench.push(at, layer);
