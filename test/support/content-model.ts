@@ -62,8 +62,8 @@ export class RepositoryModel {
     this.known.set(digest, entry);
     this.live.add(digest);
     // Its tag or its index may be under way: the period begins a grace later.
-    if (tag === undefined) this.#mark(digest, nowMs + dayMs);
-    else this.#point(tag, digest, nowMs);
+    if (tag !== undefined) this.#point(tag, digest, nowMs);
+    else if (!this.#hasSubject(digest)) this.#mark(digest, nowMs + dayMs);
   }
 
   /** False where a lock keeps it. */
@@ -214,7 +214,7 @@ export class RepositoryModel {
   }
 
   #mark(digest: string, nowMs: number): void {
-    if (this.live.has(digest) && !this.#hasSubject(digest)) this.marks.set(digest, nowMs);
+    if (this.live.has(digest)) this.marks.set(digest, nowMs);
   }
 
   #hasSubject(digest: string): boolean {

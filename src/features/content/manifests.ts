@@ -21,6 +21,7 @@ import {
 } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
+import { RepositoryRows } from './repository-rows.ts';
 import { ensureRepository } from './repository-store.ts';
 import { repositoryBeginning } from './repository-templates.ts';
 import { addUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
@@ -130,7 +131,8 @@ export class Manifests {
       if (registry.retentionDays !== null) await markUntagged(tx, at, untagged, nowMicros);
       if (tags.length === 0) {
         if (!isNew) await touchManifest(tx, uid, digest, nowMicros);
-        if (registry.retentionDays !== null) await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
+        if (registry.retentionDays !== null && !(await refersToOneOf(new RepositoryRows(tx, uid), manifest)))
+          await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
       }
       if (usedBytes === undefined) return;
       const addedBytes = (await usedBytes()) + push.body.byteLength;
@@ -172,6 +174,14 @@ export class Manifests {
       );
     };
   }
+}
+
+/** It leaves with that one. */
+async function refersToOneOf(rows: RepositoryRows, { subject }: Manifest): Promise<boolean> {
+  if (subject === undefined) return false;
+  return (
+    (await rows.manifests().where('digest', '=', subject.digest).select('digest').executeTakeFirst()) !== undefined
+  );
 }
 
 const shownMissing = 20;

@@ -4,8 +4,8 @@ import type { Transaction } from '../../platform/database/database.ts';
 const digestsPerStatement = 500;
 
 /**
- * Notes that manifests may be without a tag from now on, for the policy that deletes such ones after a while. What refers to
- * a manifest that is here is left out: it leaves with that one.
+ * Notes that manifests may be without a tag from now on, for the policy that deletes such ones after a while. The policy
+ * looks again when they are due: what has a tag, is part of an index, or refers to a manifest that is here, stays.
  */
 export async function markUntagged(
   tx: Transaction,
@@ -18,17 +18,6 @@ export async function markUntagged(
       .selectFrom('manifests as m')
       .where('m.repository_uid', '=', at.repositoryUid)
       .where('m.digest', 'in', digests.slice(start, start + digestsPerStatement))
-      .where((where) =>
-        where.not(
-          where.exists(
-            where
-              .selectFrom('manifests as s')
-              .whereRef('s.repository_uid', '=', 'm.repository_uid')
-              .whereRef('s.digest', '=', 'm.subject_digest')
-              .select('s.digest'),
-          ),
-        ),
-      )
       .select((select) => [
         'm.repository_uid',
         'm.digest',
