@@ -97,14 +97,12 @@ export type AccessIndexParts = Pick<AuditIndexParts, 'database' | 'clock' | 'ten
 
 const passes = new SharedPasses<Database>();
 
-/** Notes every batch of accesses that was not noted yet; many queries at once share the work. `renew` says that it goes on. */
-export async function indexAccesses(
-  parts: AccessIndexParts,
-  renew: () => Promise<void> = async () => {},
-): Promise<void> {
-  await passes.run(parts.database, async () => {
-    for (const stream of await accessStreams(parts)) while (await indexSome(parts, stream)) await renew();
-  });
+/** Notes every batch of accesses that was not noted yet; all who ask at once share the work. `renew` says that it goes on. */
+export async function indexAccesses(parts: AccessIndexParts, renew?: () => Promise<void>): Promise<void> {
+  const noteAll = async (step: () => Promise<void>) => {
+    for (const stream of await accessStreams(parts)) while (await indexSome(parts, stream)) await step();
+  };
+  await passes.run(parts.database, noteAll, renew);
 }
 
 /** Streams of processes whose last batch is not noted. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { SharedPasses } from './shared-passes.ts';
+import { SharedPasses, type SharedWork } from './shared-passes.ts';
 
 function heldWork() {
   const began: PromiseWithResolvers<void>[] = [];
@@ -61,4 +61,52 @@ test('passes over different things do not wait for each other', async () => {
   assert.equal(began.length, 2);
   for (const { resolve } of began) resolve();
   await Promise.all(both);
+});
+
+test('who waits for a pass hears that it goes on, whoever began it', async () => {
+  const passes = new SharedPasses();
+  const key = {};
+  const steps = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+  const work: SharedWork = async (step) => {
+    for (const { promise } of steps) {
+      await promise;
+      await step();
+    }
+  };
+  let heard = 0;
+  const watch = async () => {
+    heard += 1;
+  };
+  const query = passes.run(key, work);
+  const job = passes.run(key, work, watch);
+  steps[0]?.resolve();
+  await turn();
+  assert.equal(heard, 1);
+  for (const { resolve } of steps) resolve();
+  await Promise.all([query, job]);
+  assert.equal(heard, 8);
+  await passes.run(key, work);
+  assert.equal(heard, 8);
+});
+
+test('who has lost the right to wait hears of it alone: the work goes on for the others', async () => {
+  const passes = new SharedPasses();
+  const key = {};
+  let done = 0;
+  const work: SharedWork = async (step) => {
+    for (let count = 0; count < 3; count += 1) {
+      await turn();
+      await step();
+    }
+    done += 1;
+  };
+  const lost = async () => {
+    throw new Error('the lease is lost');
+  };
+  const results = await Promise.allSettled([passes.run(key, work, lost), passes.run(key, work), passes.run(key, work)]);
+  assert.deepEqual(
+    results.map((result) => (result.status === 'rejected' ? result.reason.message : 'done')),
+    ['the lease is lost', 'done', 'done'],
+  );
+  assert.equal(done, 2);
 });
