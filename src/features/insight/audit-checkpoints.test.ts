@@ -6,6 +6,7 @@ import { createSealer } from '../../platform/keys/sealer.ts';
 import { systemClock as clock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
+import { verifyCheckpoints } from './checkpoint-verification.ts';
 
 const job = { signal: new AbortController().signal };
 
@@ -32,5 +33,30 @@ forEachDatabase((_, open) => {
       rows.map(({ stream, seq }) => `${stream} ${seq}`),
       ['registry/a/here 1', 'registry/a/here 2', 'registry/a/here 3', 'registry/b/here 1', 'registry/b/here 2'],
     );
+  });
+
+  test('what a failover lost of the statements is signed again by processes that ran on', async () => {
+    const database = await open();
+    const journal = createJournal({ database, clock, ids });
+    const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer });
+    const streams = ['registry/a/here', 'registry/b/here', 'registry/c/here'];
+    for (const stream of streams)
+      await journal.transaction(async (_tx, append) =>
+        append({ stream, type: 'tag.set', version: 1, actor: 'olivia', data: { repository: 'app', tag: 'v1' } }),
+      );
+    const signed = async () => {
+      const rows = await database.read.selectFrom('audit_checkpoints').select('stream').orderBy('stream').execute();
+      return rows.map(({ stream }) => stream);
+    };
+    await checkpoints.write(job);
+    assert.deepEqual(await signed(), streams);
+    await checkpoints.write(job);
+    await database.transaction(async (tx) => {
+      await tx.deleteFrom('audit_checkpoints').where('number', '>', 1).execute();
+    });
+    await checkpoints.write(job);
+    assert.deepEqual(await signed(), streams);
+    assert.equal((await verifyCheckpoints({ database, sealer })).kind, 'whole');
   });
 });

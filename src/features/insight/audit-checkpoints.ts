@@ -46,12 +46,30 @@ export class Checkpoints {
       ...heads.map((head) => ({ source: 'journal' as const, ...head })),
       ...(await accessHeads(read)),
     ];
+    this.#forgetAllBut(new Set(all.map(streamKeyOf)));
     return all.filter((head) => head.seq > (this.#signed.get(streamKeyOf(head)) ?? 0));
+  }
+
+  /** Each process that ends leaves a stream that is gone some day. */
+  #forgetAllBut(streams: ReadonlySet<string>): void {
+    for (const stream of this.#signed.keys()) if (!streams.has(stream)) this.#signed.delete(stream);
   }
 
   /** What was signed since this process last looked, by whichever process. */
   async #readSigned(): Promise<void> {
-    const rows = await this.#parts.database.read
+    const { read } = this.#parts.database;
+    const last = await read
+      .selectFrom('audit_checkpoints')
+      .select('number')
+      .orderBy('number', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    // The database was put back while we ran: what is lost is signed again.
+    if ((last?.number ?? 0) < this.#lastNumber) {
+      this.#signed.clear();
+      this.#lastNumber = 0;
+    }
+    const rows = await read
       .selectFrom('audit_checkpoints')
       .where('number', '>', this.#lastNumber)
       .select((at) => ['source', 'stream', 'incarnation', at.fn.max('seq').as('seq'), at.fn.max('number').as('number')])
