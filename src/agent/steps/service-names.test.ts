@@ -6,8 +6,12 @@ import { serviceNames } from './service-names.ts';
 test('what serves other steps is known by its name before it begins', () => {
   const { steps } = parseTaskFile(`
 steps:
-  - id: asks
-    cmd: bash -c 'curl http://db http://cache http://web'
+  - id: dev
+    cmd: bash -c 'curl http://db http://cache https://pkg.go.dev'
+    when: ["-"]
+  - id: beside
+    cmd: bash -c 'sleep 600'
+    detach: true
     when: ["-"]
   - id: detached
     cmd: bash -c 'sleep 600'
@@ -23,5 +27,5 @@ steps:
   - id: wrong
     cmd: docker run --nosuch "
 `);
-  assert.deepEqual(serviceNames(steps), ['asks', 'detached', 'db', 'cache']);
+  assert.deepEqual(serviceNames(steps), ['beside', 'detached', 'db', 'cache']);
 });

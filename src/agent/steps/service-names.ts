@@ -3,16 +3,17 @@ import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import { splitWords } from '../../wire/tasks/words.ts';
 import { parseDockerRun } from './docker-run.ts';
 
-type Service = Pick<TaskStep, 'id' | 'when' | 'isDetached' | 'work'>;
+type Service = Pick<TaskStep, 'id' | 'isDetached' | 'work'>;
 
-/** Names of containers that serve others of their run: those may have begun before them, and ask for them later. */
+/**
+ * Names of containers that serve others of their run: those may have begun before them, and ask for them later. Steps that only
+ * run beside others serve nobody as a rule, and a name here ends others: `dev` takes all of `*.dev` past the proxy.
+ */
 export function serviceNames(steps: readonly Service[]): readonly string[] {
-  return steps.flatMap(({ id, when, isDetached, work }) => {
+  return steps.flatMap(({ id, isDetached, work }) => {
     if (work.kind !== 'cmd') return [];
     const run = dockerRunOf(work.text);
-    // One that waits for no other runs beside them all.
-    const serves = isDetached || run?.isDetached === true || when?.length === 0;
-    return serves ? [run?.name ?? id] : [];
+    return isDetached || run?.isDetached === true ? [run?.name ?? id] : [];
   });
 }
 
