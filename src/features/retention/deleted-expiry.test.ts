@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import {
   type ContentBench,
   contentBench,
@@ -13,6 +14,7 @@ import { parseReference } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
 import type { AuthorizedChange } from '../content/authorized-change.ts';
+import { keepTags } from '../content/deleted-content.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
 import { dropDeleted, expireDeleted } from './deleted-expiry.ts';
@@ -23,7 +25,7 @@ const me = fullAuthority();
 const dayMs = 86_400_000;
 const layer = sampleBlob('layer', 100);
 
-forEachDatabase((_, open) => {
+forEachDatabase((kind, open) => {
   let bench: ContentBench;
   let clock: HeldClock;
   before(async () => {
@@ -108,4 +110,36 @@ forEachDatabase((_, open) => {
     const tags = await new DeletedListings(bench.database).tags(at, me, { limit: 10 });
     assert.deepEqual([await kept(at), tags.map(({ tag }) => tag)], [1, ['v1']]);
   });
+
+  // SQLite has one writer at a time.
+  if (kind === 'postgres')
+    test('a tag that is deleted anew while the expiry waits for it is kept', async () => {
+      const at = bench.place('anew');
+      const image = sampleImage([layer], { annotations: { n: 'anew' } });
+      await bench.push(at, layer);
+      const push = { body: image.bytes, contentType: image.mediaType, reference: parseReference('v1'), tags: [] };
+      await bench.here.manifests.push(at, me, push);
+      const { uid } = await bench.database.read
+        .selectFrom('repositories')
+        .where('name', '=', at.repository)
+        .select('uid')
+        .executeTakeFirstOrThrow();
+      const tags = ['v1', 'v2'].map((name) => ({ name, digest: image.digest }));
+      await bench.database.transaction(async (tx) => await keepTags(tx, uid, tags, clock.nowMicros()));
+      clock.advance(7 * dayMs);
+      const job = { signal: new AbortController().signal, renew: async () => {} };
+      const { under } = await bench.database.transaction(async (tx) => {
+        await keepTags(tx, uid, tags.slice(0, 1), clock.nowMicros());
+        const expired = expireDeleted({ ...bench.here, ...expiry }, job);
+        // Long enough to come to the lock.
+        await setTimeout(300);
+        return { under: expired };
+      });
+      await under;
+      const left = await new DeletedListings(bench.database).tags(at, me, { limit: 10 });
+      assert.deepEqual(
+        left.map(({ tag }) => tag),
+        ['v1'],
+      );
+    });
 });

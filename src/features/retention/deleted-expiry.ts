@@ -61,13 +61,13 @@ export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun,
   return count;
 }
 
-/** Some of them; answers how many. */
+/** Some of them, but for what is deleted anew while this waits for it; answers how many. */
 async function expireTags(tx: Transaction, nowMicros: number): Promise<number> {
   const rows = await tx
     .deleteFrom('deleted_tags')
     .where(
-      sql<boolean>`(repository_uid, name, digest) in (
-        select t.repository_uid, t.name, t.digest from deleted_tags t
+      sql<boolean>`(repository_uid, name, digest, deleted_at) in (
+        select t.repository_uid, t.name, t.digest, t.deleted_at from deleted_tags t
         join repositories r on r.uid = t.repository_uid
         join registries g on g.uid = r.registry_uid
         where t.deleted_at <= ${nowMicros} - g.deleted_days * ${sql.lit(dayMicros)}
