@@ -48,7 +48,7 @@ forEachDatabase((_, open) => {
     const accessLog = createAccessLog({ database, clock, ids, log });
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer });
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
     const parts = { database, journal, clock, tenantUid };
     const archive = hasArchive ? folderNotes(folder.path, clock) : undefined;
     const workWith = (notes: StoreNotes | undefined) =>

@@ -3,11 +3,18 @@ import { test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { createJournal } from '../../platform/journal/create-journal.ts';
 import { createSealer } from '../../platform/keys/sealer.ts';
+import { createLog } from '../../platform/log.ts';
 import { systemClock as clock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { verifyCheckpoints } from './checkpoint-verification.ts';
 
+const told: string[] = [];
+const log = createLog({
+  sink: { write: (line) => void told.push(line), dropped: () => 0 },
+  format: 'json',
+  level: 'error',
+});
 const job = { signal: new AbortController().signal };
 
 forEachDatabase((_, open) => {
@@ -15,7 +22,7 @@ forEachDatabase((_, open) => {
     const database = await open();
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const processes = [0, 1].map(() => new Checkpoints({ database, clock, ids, sealer }));
+    const processes = [0, 1].map(() => new Checkpoints({ database, clock, ids, sealer, log }));
     for (let round = 1; round <= 3; round += 1) {
       for (const stream of round === 2 ? ['registry/a/here'] : ['registry/a/here', 'registry/b/here'])
         await journal.transaction(async (_tx, append) =>
@@ -35,11 +42,11 @@ forEachDatabase((_, open) => {
     );
   });
 
-  test('what a failover lost of the statements is signed again by processes that ran on', async () => {
+  test('what a failover lost of the statements is told, and signed again by processes that ran on', async () => {
     const database = await open();
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer });
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
     const streams = ['registry/a/here', 'registry/b/here', 'registry/c/here'];
     for (const stream of streams)
       await journal.transaction(async (_tx, append) =>
@@ -52,10 +59,12 @@ forEachDatabase((_, open) => {
     await checkpoints.write(job);
     assert.deepEqual(await signed(), streams);
     await checkpoints.write(job);
+    assert.deepEqual(told, []);
     await database.transaction(async (tx) => {
       await tx.deleteFrom('audit_checkpoints').where('number', '>', 1).execute();
     });
     await checkpoints.write(job);
+    assert.match(told.splice(0).join('\n'), /"lastSigned":3,"lastFound":1,"msg":"signed checkpoints are gone/);
     assert.deepEqual(await signed(), streams);
     assert.equal((await verifyCheckpoints({ database, sealer })).kind, 'whole');
   });

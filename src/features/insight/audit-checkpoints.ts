@@ -1,5 +1,6 @@
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
+import type { Log } from '../../platform/log.ts';
 import { listAccessStreams } from './access-streams.ts';
 import { type AuditKeyParts, signed } from './audit-keys.ts';
 import { firstPrevious, hashOfStatement, type Statement } from './audit-statement.ts';
@@ -16,12 +17,12 @@ const everyMs = 600_000;
  * not write its history anew: the signed hashes would not fit. What retention removes is signed too, by who removes it.
  */
 export class Checkpoints {
-  readonly #parts: CheckpointParts;
+  readonly #parts: CheckpointParts & { readonly log: Log };
   /** How far each stream was signed, by the statements up to a number: only those leave that newer ones made needless. */
   readonly #signed = new Map<string, number>();
   #lastNumber = 0;
 
-  constructor(parts: CheckpointParts) {
+  constructor(parts: CheckpointParts & { readonly log: Log }) {
     this.#parts = parts;
   }
 
@@ -64,8 +65,12 @@ export class Checkpoints {
       .orderBy('number', 'desc')
       .limit(1)
       .executeTakeFirst();
-    // The database was put back while we ran: what is lost is signed again.
     if ((last?.number ?? 0) < this.#lastNumber) {
+      this.#parts.log.error('signed checkpoints are gone: the database was put back, or somebody cut them off', {
+        lastSigned: this.#lastNumber,
+        lastFound: last?.number ?? 0,
+      });
+      // What is lost is signed again.
       this.#signed.clear();
       this.#lastNumber = 0;
     }

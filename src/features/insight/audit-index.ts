@@ -37,7 +37,7 @@ const gatherMs = 1_000;
 /** Written in one transaction, which keeps others from writing: a batch may hold thousands of terms. */
 const notesAtOnce = 100;
 /** Batches of accesses that are noted together: what they share is written side by side, a small part of the pages that it is by itself. */
-const batchesAtOnce = 16;
+const batchesAtOnce = 64;
 /** Noted together at most, as they are put in order in one go. */
 const mostNotes = 20_000;
 /** Removed in one transaction. */

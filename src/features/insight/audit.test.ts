@@ -39,7 +39,7 @@ forEachDatabase((_, open) => {
     return {
       database,
       journal,
-      checkpoints: new Checkpoints({ database, clock, ids, sealer }),
+      checkpoints: new Checkpoints({ database, clock, ids, sealer, log }),
       push: async (repository: string, tag: string, name: string, registryUid = 'contoso') =>
         await journal.transaction(async (_tx, append) => {
           const request = { id: 'c1', address: '192.0.2.7', name, kind: 'user', userAgent: 'docker' };

@@ -24,13 +24,13 @@ forEachDatabase((_, open) => {
     const database = await open();
     const clock = new HeldClock();
     const journal = createJournal({ database, clock, ids });
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer });
     const lines: string[] = [];
     const log = createLog({
       sink: { write: (line) => void lines.push(line), dropped: () => 0 },
       format: 'json',
       level: 'error',
     });
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
     const round = async (names = streams) => {
       await journal.transaction(async (_tx, append) => {
         for (const name of names)
