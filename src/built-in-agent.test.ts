@@ -68,6 +68,36 @@ test('what a killed agent left of a run is removed though no run waits', async (
   await systemClock.sleep(50);
   assert.equal(readFileSync(starts, 'utf8'), 'x');
 });
+test('a folder that cannot be read is told once, and is looked at as seldom as any', async () => {
+  const file = join(folder.path, 'file');
+  appendFileSync(file, '');
+  const told: string[] = [];
+  let [asked, rested] = [0, 0];
+  const sleep: Clock['sleep'] = async (ms, signal) => {
+    if (ms > 1_000) rested += 1;
+    await systemClock.sleep(1, signal);
+  };
+  await using _ = startBuiltInAgent({
+    clock: { ...systemClock, sleep },
+    log: createLog({
+      sink: { write: (line) => void told.push(line), dropped: () => 0 },
+      format: 'json',
+      level: 'warn',
+    }),
+    isNeeded: async () => {
+      asked += 1;
+      return false;
+    },
+    folder: file,
+    onQueued: () => () => undefined,
+    words: ['false'],
+    env: {},
+  });
+  await waitFor('it is looked at five times', 120_000, () => asked >= 5);
+  assert(rested >= asked - 1, `${rested} rests, ${asked} looks`);
+  assert.equal(told.length, 1);
+  assert.match(told.join(), /ENOTDIR/);
+});
 test('an agent that ended is started again at once, and waits only where it ends again within seconds', async () => {
   assert.deepEqual(await waitsAfter([60_000, 60_000, 60_000]), []);
   assert.deepEqual(await waitsAfter([100, 100, 100, 60_000, 100, 100]), [5_000, 10_000, 5_000]);

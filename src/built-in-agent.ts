@@ -74,15 +74,26 @@ async function untilNeeded(
   { clock, log, isNeeded, folder, onQueued }: BuiltInAgentParts,
   signal: AbortSignal,
 ): Promise<boolean> {
+  let told = '';
+  const look = async () => {
+    try {
+      const isThere = (await isNeeded()) || (await hasLeftovers(folder));
+      told = '';
+      return isThere;
+    } catch (error) {
+      // Once while the reason stays the same.
+      if (!signal.aborted && told !== String(error)) log.warn('it is not known whether an agent is needed', { error });
+      told = String(error);
+      return false;
+    }
+  };
   while (!signal.aborted) {
     const beganMs = clock.monotonicMs();
     const woken = new AbortController();
     const stopListening = onQueued(() => woken.abort());
     try {
-      if ((await isNeeded()) || (await hasLeftovers(folder))) return true;
-      await clock.sleep(lookEveryMs, AbortSignal.any([signal, woken.signal]));
-    } catch (error) {
-      if (!signal.aborted && !woken.signal.aborted) log.warn('it is not known whether an agent is needed', { error });
+      if (await look()) return true;
+      await restUntil(clock, clock.monotonicMs() + lookEveryMs, AbortSignal.any([signal, woken.signal]));
     } finally {
       stopListening();
     }
