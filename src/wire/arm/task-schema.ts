@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { fewRegistries, isOfFew } from '../builds/run-request.ts';
 import { platformSchema } from '../builds/run-work.ts';
 
 /** Words that clients spell in any case; stored as listed here. */
@@ -123,7 +122,6 @@ export const taskCredentialsSchema = z.object({
         identity: z.string().max(200).nullish(),
       }),
     )
-    .refine(isOfFew, fewRegistries)
     .nullish(),
 });
 export type TaskCredentials = z.infer<typeof taskCredentialsSchema>;

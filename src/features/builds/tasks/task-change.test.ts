@@ -341,6 +341,22 @@ forEachDatabase((_, open) => {
     await refused('bad', sampleTask('app'), /5 to 50/);
   });
 
+  test('a task that was stored with more registries than are taken now is read, and may have fewer', async () => {
+    const named = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_each, at) => [`r${at}.test`, { identity: '[caller]' }]));
+    const credentials = (count: number) => ({ credentials: { customRegistries: named(count) } });
+    await refused('many-task', sampleTask('many', credentials(101)), /at most 100 registries/);
+    const { uid, properties } = await tasks.put('many-task', sampleTask('many', credentials(100)));
+    await database.transaction(async (tx) => {
+      const stored = JSON.stringify({ ...properties, ...credentials(103) });
+      await tx.updateTable('resources').set({ properties: stored }).where('uid', '=', uid).execute();
+    });
+    const count = (resource: Resource) => Object.keys(details(resource).credentials?.customRegistries ?? {}).length;
+    assert.equal(count(await merge('many-task', { status: 'Disabled' })), 103);
+    assert.equal(count(await merge('many-task', { credentials: { customRegistries: { 'r0.test': null } } })), 102);
+    await assert.rejects(merge('many-task', credentials(103)), { error: 'resourceInvalid' });
+  });
+
   test('names of kinds and states are read in any case', async () => {
     const resource = await tasks.put(
       'case-task',

@@ -1,10 +1,11 @@
 import { isJsonObject, type Json, type JsonObject, mergeJson } from '../../../wire/arm/json.ts';
+import { fewRegistries, isOfFew } from '../../../wire/builds/run-request.ts';
 import { parseProperties } from '../../resources/parse-properties.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Validation } from '../../resources/resource-type.ts';
 import { patchedIdentity } from './patched-identity.ts';
-import { contextOf, type StoredTask, storedTaskSchema, tidy } from './task.ts';
+import { contextOf, type StoredTask, storedTaskOf, storedTaskSchema, tidy } from './task.ts';
 import { nextOccurrence, parseTimerSchedule, ScheduleError } from './timer-schedule.ts';
 
 /** Lists whose members are told apart, and merged, by their names. Source: az wire document, 2.21. */
@@ -37,6 +38,7 @@ export function validateTask({ desired, existing }: Validation): Desired {
   refuseTimers(task);
   refuseSources(task);
   refuseVaults(task);
+  refuseRegistries(task, existing);
   refuseLogTemplate(task);
   const { sealed = null } = isMerge ? wanted : {};
   const identity = isMerge ? patchedIdentity(desired.identity, existing?.identity) : desired.identity;
@@ -124,6 +126,18 @@ function refuseVaults({ credentials }: StoredTask): void {
         'properties.credentials.customRegistries',
         `The credential of '${server}' names a secret of a key vault, and this installation reads none: give user name and password themselves, of type Opaque (az acr task credential add -u … -p …). They are kept sealed, and no list shows them.`,
       );
+}
+
+/** A task that was stored with more, before there was a limit, may keep them, or some of them. */
+function refuseRegistries(task: StoredTask, existing: Resource | undefined): void {
+  const registries = registriesOf(task);
+  const before = existing === undefined ? {} : registriesOf(storedTaskOf(existing));
+  if (isOfFew(registries) || Object.keys(registries).length <= Object.keys(before).length) return;
+  throw invalid('properties.credentials.customRegistries', `There are too many: ${fewRegistries}.`);
+}
+
+function registriesOf({ credentials }: StoredTask): object {
+  return credentials?.customRegistries ?? {};
 }
 
 function refuseLogTemplate({ logTemplate }: StoredTask): void {
