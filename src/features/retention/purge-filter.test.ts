@@ -45,6 +45,7 @@ test('an expression that takes exponential time elsewhere is answered at once', 
   assert.equal(parsed.matchesTag(`${'a'.repeat(100)}!`), false);
 });
 
+const manyLetters = `.*:(?:(?:(?:${'[a-z0-9]?'.repeat(25)}){10}){10}){10}`;
 const nested = 'app:(((a{10}){10}){10})';
 for (const [what, filters, message] of [
   ['too many filters', Array<string>(101).fill('a:b'), /^101 filters are given; up to 100/],
@@ -52,6 +53,15 @@ for (const [what, filters, message] of [
   ['a filter that is too long', [`a:${':'.repeat(400_000)}`], /^the filters have 400002 letters/],
   ['too many repeats', Array<string>(2).fill('a:b{1,1000}'), /2000 times together; up to 1000/],
   ['repeats in repeats', Array<string>(34).fill(nested), /1020 times together/],
+  ['one filter that repeats repeats of many letters', [manyLetters], /with each repeat written out; up to 20000/],
+  ['repeats after brackets in a class', ['app:(?:(?:[)](?:a[(]{10}){10}){10}){10}'], /with each repeat written out/],
+  ['repeats after a quote', ['app:(?:(?:\\Q)[\\E(?:bbb){10}){10}){100}'], /with each repeat written out/],
+  [
+    'repeats of repeats after flags',
+    [`app:${'a'.repeat(9)}a{10}(?i){10}(?i){10}(?-i){100}`],
+    /with each repeat written out/,
+  ],
+  ['repeats of repeats after a quote of nothing', ['app:a{10}\\Q\\E{10}\\Q\\E{300}'], /with each repeat written out/],
 ] as const) {
   test(`a purge is refused with ${what}`, () => {
     assert.throws(
@@ -62,9 +72,20 @@ for (const [what, filters, message] of [
 }
 
 test('as many filters as a purge may have are read in no time', () => {
-  const most = [...Array<string>(33).fill(nested), ...Array<string>(67).fill(`app:${'\\pL'.repeat(40)}`)];
+  const most = [...Array<string>(9).fill(nested), ...Array<string>(91).fill(`app:${'\\pL'.repeat(31)}`)];
   const tookMs = cpuMsOf(() => assert.equal(parsePurgeFilters(most).length, 100));
   assert.ok(tookMs < 1_000, `${tookMs} ms`);
+});
+
+test('the heaviest filter that is taken looks at a tag in little time', () => {
+  const [filter] = parsePurgeFilters([`.*:(?:(?:(?:${'a?'.repeat(10)}){10}){9}){8}-$`]);
+  const tookMs = cpuMsOf(() => assert.equal(filter?.matchesTag(`${'a'.repeat(127)}-`), true));
+  assert.ok(tookMs < 1_000, `${tookMs} ms`);
+});
+
+test('the names of builds, by date and commit, are taken with their repeats', () => {
+  const build = 'team/[a-z]{2,20}:^[0-9]{4}(?:-[0-9]{2}){2}-[0-9a-f]{40}$';
+  assert.equal(parsePurgeFilters(Array<string>(10).fill(build)).length, 10);
 });
 
 const ages: readonly [string, number][] = [

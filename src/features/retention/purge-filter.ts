@@ -13,6 +13,8 @@ export type PurgeFilter = {
 const maxLength = 1_000;
 /** Of all filters of a purge: how many, their letters, and what their `{n}` add up to. All of them are compiled in one go. */
 const [maxFilters, maxLetters, maxRepeats] = [100, 10_000, 1_000];
+/** Of all filters of a purge, by `weightOf`: what they are compiled to takes that much memory, and time for each name. */
+const maxWeight = 20_000;
 
 /** As `parsePurgeFilter`, of all filters of a purge. */
 export function parsePurgeFilters(texts: readonly string[]): readonly PurgeFilter[] {
@@ -23,6 +25,9 @@ export function parsePurgeFilters(texts: readonly string[]): readonly PurgeFilte
   const times = repeats.reduce((sum, [, least = '', most]) => sum + Number(most || least), 0);
   if (times > maxRepeats)
     throw refuse(`the filters repeat parts of themselves ${times} times together; up to ${maxRepeats} are taken`);
+  const weight = texts.reduce((sum, text) => sum + weightOf(text), 0);
+  if (weight > maxWeight)
+    throw refuse(`the filters have ${weight} letters with each repeat written out; up to ${maxWeight} are taken`);
   return texts.map(parsePurgeFilter);
 }
 
@@ -50,6 +55,34 @@ export function parsePurgeFilter(text: string): PurgeFilter {
     matchesRepository: (name) => ofRepository.matcher(name).find(),
     matchesTag: (name) => ofTag.matcher(name).find(),
   };
+}
+
+/** An expression, piece by piece: a quote, flags, a letter or class that may be escaped, and how often the piece before is repeated. */
+const pieces =
+  /(?<bare>\\Q.*?(?:\\E|$)|\(\?[a-zA-Z-]*\))|\\[xpP]\{[^}]*\}|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\{(?<least>\d+)(?:,(?<most>\d*))?\}|./gsu;
+
+/** At least the letters of a filter with each repeat written out: RE2 compiles every one by itself, those in others too. */
+function weightOf(text: string): number {
+  const outer: number[] = [];
+  let [weight, last] = [0, 0];
+  for (const { 0: piece, groups } of text.matchAll(pieces)) {
+    if (groups?.least !== undefined) {
+      const times = Math.max(Number(groups.most || groups.least), 1);
+      weight += last * (times - 1);
+      last *= times;
+    } else if (piece === '(') {
+      outer.push(weight);
+      [weight, last] = [0, 0];
+    } else if (piece === ')') {
+      last = weight + 2;
+      weight = last + (outer.pop() ?? 0);
+    } else {
+      weight += piece.length;
+      // After flags and an empty quote, a repeat is one of what comes before them.
+      last = piece.length + (groups?.bare === undefined ? 0 : last);
+    }
+  }
+  return outer.reduce((sum, before) => sum + before, weight);
 }
 
 function separators(text: string): number[] {
