@@ -64,30 +64,14 @@ export class Runs {
 
   /** The same as part of a change. */
   async scheduleWithRoom(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
-    const queued = await this.scheduleIn(tx, append, run);
-    await this.#refuseTooMany(tx, run.registryUid);
-    return queued;
+    const { row, isNew } = await this.#add(tx, append, run);
+    if (isNew) await this.#refuseTooMany(tx, run.registryUid);
+    return row;
   }
 
-  /** The same for what starts a task of which no run waits: it is not refused for its number. */
+  /** The same for what nobody tells again, or starts a task of which no run waits: it is not refused for its number. */
   async scheduleIn(tx: Transaction, append: Append, run: NewRun): Promise<RunRow> {
-    if (run.logTemplate !== undefined)
-      throw refuse('runRequestInvalid', {
-        message: 'Logs are kept with their runs here, not as artifacts of a repository: leave the log template out.',
-        target: 'logTemplate',
-      });
-    const known = run.key === undefined ? undefined : await findRunOfKey(tx, run.registryUid, run.key);
-    if (known !== undefined) return known;
-    const row = this.#newRow(run, await nextRunNumber(tx, run.registryUid));
-    if (run.contextPath !== undefined) await takeContext(tx, run.registryUid, run.contextPath, row.created_at);
-    if (!(await insertRun(tx, row))) {
-      const other = await findRunOfKey(tx, run.registryUid, run.key ?? '');
-      if (other !== undefined) return other;
-      throw new BerthError('busy');
-    }
-    const actor = run.authority.kind === 'principal' ? run.authority.principalId : 'builds';
-    appendRunEvent(append, 'run.queued', row, { region: this.#parts.region, actor });
-    return row;
+    return (await this.#add(tx, append, run)).row;
   }
 
   async find(registryUid: string, runId: string): Promise<Run | undefined> {
@@ -157,6 +141,26 @@ export class Runs {
       .where('status', '=', 'Queued')
       .executeTakeFirstOrThrow();
     return Number(count);
+  }
+
+  async #add(tx: Transaction, append: Append, run: NewRun): Promise<{ readonly row: RunRow; readonly isNew: boolean }> {
+    if (run.logTemplate !== undefined)
+      throw refuse('runRequestInvalid', {
+        message: 'Logs are kept with their runs here, not as artifacts of a repository: leave the log template out.',
+        target: 'logTemplate',
+      });
+    const known = run.key === undefined ? undefined : await findRunOfKey(tx, run.registryUid, run.key);
+    if (known !== undefined) return { row: known, isNew: false };
+    const row = this.#newRow(run, await nextRunNumber(tx, run.registryUid));
+    if (run.contextPath !== undefined) await takeContext(tx, run.registryUid, run.contextPath, row.created_at);
+    if (!(await insertRun(tx, row))) {
+      const other = await findRunOfKey(tx, run.registryUid, run.key ?? '');
+      if (other !== undefined) return { row: other, isNew: false };
+      throw new BerthError('busy');
+    }
+    const actor = run.authority.kind === 'principal' ? run.authority.principalId : 'builds';
+    appendRunEvent(append, 'run.queued', row, { region: this.#parts.region, actor });
+    return { row, isNew: true };
   }
 
   /** After a run was added: its number was taken first, so that nobody else adds one before the transaction ends. */

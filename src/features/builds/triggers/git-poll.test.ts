@@ -9,6 +9,7 @@ import { createLog } from '../../../platform/log.ts';
 import { systemIds as ids } from '../../../platform/system-ids.ts';
 import { Runs } from '../runs.ts';
 import { listSources } from '../tasks/task-sources.ts';
+import type { GitEvent } from './git-events.ts';
 import { lookAtRepositories } from './git-poll.ts';
 import { GitSources } from './git-sources.ts';
 
@@ -28,6 +29,7 @@ forEachDatabase((_, open) => {
   let here: SampleProcess;
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
   let look: () => Promise<void>;
+  let sources: () => GitSources;
 
   before(async () => {
     database = await open();
@@ -46,8 +48,9 @@ forEachDatabase((_, open) => {
       })(),
       discard: async () => {},
     });
+    sources = () => new GitSources({ ...parts, runs: new Runs({ ...tasks.engine, maxQueued: room }) });
     look = async () => {
-      const gitSources = new GitSources({ ...parts, runs: new Runs({ ...tasks.engine, maxQueued: room }) });
+      const gitSources = sources();
       clock.advance(301_000);
       await lookAtRepositories({ ...parts, outbound: { call }, gitSources, gitPollMs: 300_000 });
       // The rest of a look that was more than one page.
@@ -193,5 +196,24 @@ forEachDatabase((_, open) => {
     await look();
     await look();
     assert.equal(await countRuns('late-task'), 1);
+  });
+
+  test('what nobody tells again is taken while too many runs wait: pull requests, and a commit that is told twice', async () => {
+    const sourceTriggerEvents = ['commit', 'pullrequest'];
+    const sourceRepository = { repositoryUrl: 'https://git.example/told.git', branch: 'main' };
+    const sourceTriggers = [{ name: 'source', sourceTriggerEvents, sourceRepository }];
+    const { uid } = await tasks.put('told-task', sampleTask('told', { trigger: { sourceTriggers } }));
+    const [source = assert.fail()] = await listSources(here.account, database.read, uid);
+    const push: GitEvent = {
+      ...{ eventType: 'commit', branch: 'main', commit: '1'.repeat(40), before: undefined, pullRequestId: undefined },
+      ...{ isFromFork: false, defaultBranch: 'main', addresses: [] },
+    };
+    await sources().happened(source, push);
+    room = 0;
+    assert(await sources().happened(source, push));
+    assert(await sources().happened(source, { ...push, eventType: 'pullrequest', pullRequestId: '7' }));
+    await assert.rejects(sources().happened(source, { ...push, commit: '2'.repeat(40) }), { error: 'queueFull' });
+    room = 1_000;
+    assert.equal(await countRuns('told-task'), 2);
   });
 });

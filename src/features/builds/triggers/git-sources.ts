@@ -25,7 +25,7 @@ export type GitSourcesParts = TaskSecretParts & {
   readonly clock: Clock;
   readonly ids: Ids;
   readonly log: Log;
-  readonly runs: Pick<Runs, 'scheduleWithRoom'>;
+  readonly runs: Pick<Runs, 'scheduleIn' | 'scheduleWithRoom'>;
 };
 
 /** A message of a git host, as it came. Header names in lower case. */
@@ -100,7 +100,12 @@ export class GitSources {
       key: await this.#keyOf(tx, source, event, headOf(heads, event.branch)),
     });
     if (run === undefined) return false;
-    const { run_id: runId } = await runs.scheduleWithRoom(tx, append, event.isFromFork ? ofStranger(run) : run);
+    const asked = event.isFromFork ? ofStranger(run) : run;
+    // A look at the repository finds a commit again, and no pull request.
+    const { run_id: runId } =
+      event.eventType === 'commit'
+        ? await runs.scheduleWithRoom(tx, append, asked)
+        : await runs.scheduleIn(tx, append, asked);
     log.info('task started by its git repository', {
       task: waiting.name,
       event: event.eventType,
