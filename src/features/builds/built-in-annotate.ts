@@ -3,6 +3,7 @@ import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Attributes } from '../content/attributes.ts';
 import type { ManifestMetadata, TagMetadata } from '../content/metadata.ts';
+import { filtered } from '../retention/sliced.ts';
 import { type AnnotateWords, parseAnnotateWords } from './annotate-words.ts';
 import { type Annotating, attachAnnotations, isAnnotated } from './attach-annotations.ts';
 import type { BuiltInCall, BuiltInParts } from './built-in-call.ts';
@@ -57,8 +58,8 @@ async function* repositoriesOf(
   let last: string | undefined = '';
   while (last !== undefined) {
     const { entries, next } = await listings.catalog(registry.uid, authority, { limit: pageLength, last });
-    for (const name of entries)
-      if (filters.some((filter) => filter.matchesRepository(name))) yield parseRepositoryName(name);
+    const takes = (name: string) => filters.some((filter) => filter.matchesRepository(name));
+    for await (const name of filtered(entries, takes)) yield parseRepositoryName(name);
     last = next;
   }
 }
@@ -120,7 +121,7 @@ async function* tagsOf(
   for (let isFirst = true; isFirst || last !== undefined; isFirst = false) {
     const page = { limit: pageLength, order: 'name', last } as const;
     const { entries, next } = await metadata.tags(place, authority, { page, digest: undefined });
-    for (const tag of entries) if (filters.some((filter) => filter.matchesTag(tag.name))) yield tag;
+    yield* filtered(entries, ({ name }) => filters.some((filter) => filter.matchesTag(name)));
     last = next === undefined ? undefined : { name: next, changedAt: undefined };
   }
 }

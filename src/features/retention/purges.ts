@@ -10,7 +10,7 @@ import type { Kept } from './lifecycle-selection.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
 import type { PurgeFilter } from './purge-filter.ts';
 import { type PurgeRule, type PurgeSelection, type RepositoryFacts, selectPurge } from './purge-selection.ts';
-import { breathing, type Sliced } from './sliced.ts';
+import { breathing, filtered, type Sliced } from './sliced.ts';
 import { type PurgeItem, previewSelection, type Taking, takeSelection } from './take-selection.ts';
 
 export type PurgeParts = {
@@ -98,9 +98,9 @@ export async function* sweepRepositories(
   const problems: unknown[] = [];
   const { failed = (_, error) => problems.push(error) } = sweep;
   const freed = new FreedBytes(read, registryUid);
-  for (const repository of await repositoriesOf(read, registryUid, sweep.after ?? '')) {
+  const repositories = await repositoriesOf(read, registryUid, sweep.after ?? '');
+  for await (const repository of filtered(repositories, ({ name }) => signal.aborted || sweep.takesRepository(name))) {
     if (signal.aborted) return;
-    if (!sweep.takesRepository(repository.name)) continue;
     try {
       yield* sweepRepository(parts, authority, { sweep, repository, freed });
     } catch (error) {

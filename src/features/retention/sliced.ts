@@ -3,17 +3,20 @@ import { setImmediate as breathe } from 'node:timers/promises';
 /** A computation over many items that stops between slices, so that a server goes on meanwhile. */
 export type Sliced<T> = Generator<void, T>;
 
-/** Few enough for a few milliseconds, whatever is done with each. */
+/** Few enough for a few milliseconds, where little is done with each. */
 const slice = 250;
 /** Whatever else waits gets its turn after so long. */
 const turnMs = 5;
 
 export function* forEach<T>(items: Iterable<T>, work: (item: T) => void): Sliced<void> {
   let count = 0;
+  let sinceMs = performance.now();
   for (const item of items) {
     work(item);
     count += 1;
-    if (count % slice === 0) yield;
+    if (count % slice !== 0 && performance.now() <= sinceMs + turnMs) continue;
+    yield;
+    sinceMs = performance.now();
   }
 }
 
@@ -54,6 +57,18 @@ function* merged<T>(a: readonly T[], b: readonly T[], compare: (a: T, b: T) => n
   });
   yield* forEach(b.slice(next), (right) => result.push(right));
   return result;
+}
+
+/** As `filter`; lets others go on between items. */
+export async function* filtered<T>(items: Iterable<T>, takes: (item: T) => boolean): AsyncGenerator<T> {
+  let sinceMs = performance.now();
+  for (const item of items) {
+    if (performance.now() > sinceMs + turnMs) {
+      await breathe();
+      sinceMs = performance.now();
+    }
+    if (takes(item)) yield item;
+  }
 }
 
 /** Does it all in one go. */
