@@ -109,15 +109,22 @@ function maskedOf({ work, source }: SealedOrder, credentials: readonly RegistryC
   return [...new Set([...values, ...tokens, ...passwords])].filter((text) => text !== '');
 }
 
-/** What stands before the host of an address: a password, or an access token in place of the name. As written, and as meant. */
+/** Access tokens are longer than names of users. */
+const minTokenLetters = 20;
+
+/** What stands before the host of an address: a password, or an access token as the name. As written, and as meant. */
 function secretsOfAddress(location: string): string[] {
-  const url = URL.parse(location);
-  const written = url?.password || url?.username || '';
+  const { username = '', password = '' } = URL.parse(location) ?? {};
+  const isNameSecret = password === '' || username.length >= minTokenLetters;
+  return [...(isNameSecret ? [username] : []), password].flatMap((written) => [written, meantBy(written)]);
+}
+
+function meantBy(written: string): string {
   try {
-    return [written, decodeURIComponent(written)];
+    return decodeURIComponent(written);
   } catch {
     // It means what is written.
-    return [written];
+    return written;
   }
 }
 

@@ -251,6 +251,7 @@ forEachDatabase((_, open) => {
     for (const [address, hidden] of [
       ['https://s3cret%21@git.example/app.git#main', ['s3cret%21', 's3cret!']],
       ['https://bob:pass%zzword@files.example/app.tar.gz', ['pass%zzword']],
+      ['https://ghp_0123456789abcdefghij:x-oauth-basic@github.com/a/b', ['ghp_0123456789abcdefghij', 'x-oauth-basic']],
       ['https://git.example/app.git', []],
     ] as const) {
       await schedule({ source: { kind: 'remote', location: address } });
