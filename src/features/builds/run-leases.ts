@@ -11,10 +11,11 @@ import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/b
 import type { AgentPool } from './agent-tokens.ts';
 import { planWatch } from './overdue-runs.ts';
 import { poolTerms } from './pool-capacity.ts';
+import { RecentHides } from './recent-hides.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendLogBytes } from './run-log-store.ts';
-import { type Hide, hiding, withCrlf } from './run-log-text.ts';
+import { type Hide, hiding, learnable, lettersOf, withCrlf } from './run-log-text.ts';
 import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
@@ -46,8 +47,8 @@ export type LogAnswer =
   /** Others are next. */
   | { readonly kind: 'elsewhere'; readonly offset: number };
 
-/** Learned secrets may take some MiB each. */
-const mostHides = 16;
+/** Those of most runs are short; of the longest, which take some MiB each and long to learn, so many as 16 runs have. */
+const mostLearned = { letters: 16 * 128 * 1024, count: 1_024 };
 
 /**
  * Runs in the hands of agents. A lease is a secret that stands for one run and one attempt; every call with it renews it, and
@@ -55,8 +56,8 @@ const mostHides = 16;
  */
 export class RunLeases {
   readonly #parts: RunLeasesParts;
-  /** Of leases whose logs come, the one that came last at the end: secrets are learned once, not for each piece of a log. */
-  readonly #hides = new Map<string, Hide>();
+  /** Of leases whose logs come: secrets are learned once, not for each piece of a log. */
+  readonly #hides = new RecentHides(mostLearned);
 
   constructor(parts: RunLeasesParts) {
     this.#parts = parts;
@@ -170,17 +171,16 @@ export class RunLeases {
   }
 
   async #withoutSecrets(lease: string, bytes: Uint8Array): Promise<Uint8Array> {
-    const hide = this.#hides.get(lease) ?? (await this.#hideOf(lease));
-    this.#hides.delete(lease);
-    this.#hides.set(lease, hide);
-    const [oldest] = this.#hides.keys();
-    if (this.#hides.size > mostHides && oldest !== undefined) this.#hides.delete(oldest);
+    const hide = this.#hides.get(lease) ?? (await this.#learn(lease));
     return hide(bytes);
   }
 
-  async #hideOf(lease: string): Promise<Hide> {
+  async #learn(lease: string): Promise<Hide> {
     const { uid, sealed_masks: masks } = await this.held(lease);
-    return hiding(masks === null ? [] : openMasks(this.#parts.sealer, uid, masks));
+    const secrets = learnable(masks === null ? [] : openMasks(this.#parts.sealer, uid, masks));
+    const hide = hiding(secrets);
+    this.#hides.keep(lease, { hide, letters: lettersOf(secrets) });
+    return hide;
   }
 
   async #keepLog(tx: Transaction, row: RunRow, bytes: Uint8Array) {

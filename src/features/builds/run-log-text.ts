@@ -32,14 +32,21 @@ const maxLearnedLetters = 128 * 1024;
 /** Of each, where they are more. */
 const maxHeadLetters = 256;
 
+/** Of the secrets of a run what `hiding` learns: where they are very long together, the beginning of each. */
+export function learnable(secrets: readonly string[]): readonly string[] {
+  return lettersOf(secrets) > maxLearnedLetters ? secrets.map(headOf) : secrets;
+}
+
+export function lettersOf(secrets: readonly string[]): number {
+  return secrets.reduce((sum, { length }) => sum + length, 0);
+}
+
 /**
  * Hides secrets that stand whole in bytes, their lines, and of long ones what begins as they do. Agents hide them too, and
  * those across two pieces: where the secrets of a run are very long together, here only the beginning of each is hidden.
  */
 export function hiding(secrets: readonly string[]): Hide {
-  const letters = secrets.reduce((sum, { length }) => sum + length, 0);
-  const learned = letters > maxLearnedLetters ? secrets.map(headOf) : secrets;
-  const finder = new SecretFinder(learned, (secret) => Buffer.from(secret).toString('latin1'));
+  const finder = new SecretFinder(learnable(secrets), (secret) => Buffer.from(secret).toString('latin1'));
   return (bytes) => {
     const found = rangesOf(finder, bytes);
     const pieces: Uint8Array[] = [];
