@@ -107,6 +107,33 @@ export async function partToCome(
   return row?.digest;
 }
 
+/** Blobs of kept manifests that have been found damaged. Without a link are layers that were never pushed. */
+export async function damagedBlobsOf(
+  queries: Queries,
+  { registryUid, repositoryUid }: { readonly registryUid: string; readonly repositoryUid: string },
+  manifests: readonly Digest[],
+): Promise<readonly string[]> {
+  const found = new Set<string>();
+  for (const some of slices(manifests)) {
+    const rows = await queries
+      .selectFrom('deleted_references as x')
+      .innerJoin('blob_links as l', (join) =>
+        join.onRef('l.repository_uid', '=', 'x.repository_uid').onRef('l.digest', '=', 'x.digest'),
+      )
+      .innerJoin('blobs as b', 'b.digest', 'x.digest')
+      .where('x.repository_uid', '=', repositoryUid)
+      .where('x.manifest_digest', 'in', some)
+      .where('x.kind', '=', 'blob')
+      .where('b.registry_uid', '=', registryUid)
+      .where('b.state', '<>', 'ready')
+      .orderBy('x.digest')
+      .select('x.digest')
+      .execute();
+    for (const { digest } of rows) found.add(digest);
+  }
+  return [...found];
+}
+
 export type KeptReferrer = { readonly digest: Digest; readonly isIndex: boolean };
 
 /** What is kept, not served, and refers to one of these. */

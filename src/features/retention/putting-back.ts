@@ -12,7 +12,7 @@ import { missingBlobs, touchManifest } from '../content/manifest-store.ts';
 import type { Place } from '../content/place.ts';
 import { pointTag, tagState } from '../content/point-tag.ts';
 import { markUntagged } from '../content/untagged-marks.ts';
-import { partToCome } from './kept-families.ts';
+import { damagedBlobsOf, partToCome } from './kept-families.ts';
 
 export type Restore = {
   readonly digest: Digest;
@@ -35,6 +35,9 @@ export type PuttingBackParts = {
   /** Whether indexes may list what is not here, as `ManifestParts` has it. */
   readonly isSparseAllowed: boolean;
 };
+
+/** A restore of many parts is done by then. */
+const partsGraceMicros = 3_600_000_000;
 
 /** Restores in one repository within one transaction: kept manifests are served again, and tags point at them. */
 export class PuttingBack {
@@ -96,13 +99,14 @@ export class PuttingBack {
     const { change, repositoryUid, nowMicros } = this.#parts;
     if (tag !== undefined) return await this.#setTag(tag, digest, isForced);
     await touchManifest(change.tx, repositoryUid, digest, nowMicros);
-    await this.#markUntagged(digest);
+    await this.#markUntagged([digest]);
   }
 
   async #setTag(tag: Tag, digest: Digest, isForced: boolean): Promise<void> {
     const { change, place, repositoryUid, event, region, nowMicros } = this.#parts;
     const { tx, append, registry } = change;
-    await this.#makeRoom(tag, digest, isForced);
+    const other = await this.requireTag({ digest, tag, isForced });
+    if (other !== undefined) await keepTags(tx, repositoryUid, [{ name: tag, digest: other }], nowMicros);
     const immutable = immutableTagsOf(registry, place.repository);
     const written = await pointTag(tx, { place, repositoryUid, immutable }, { tag, digest, region, nowMicros });
     await tx
@@ -113,27 +117,50 @@ export class PuttingBack {
       .execute();
     if (written === undefined) return;
     append(event('tag.set', { tag, digest, region, ...tagState(written) }));
-    if (written.previous !== undefined) await this.#markUntagged(written.previous);
+    if (written.previous !== undefined) await this.#markUntagged([written.previous]);
   }
 
-  /** Where the tag points elsewhere. */
-  async #makeRoom(tag: Tag, digest: Digest, isForced: boolean): Promise<void> {
-    const { change, place, repositoryUid, nowMicros } = this.#parts;
+  /** Throws what `settle` throws; resolves to the manifest that the tag points at now, where that is another. */
+  async requireTag({ digest, tag, isForced }: Restore): Promise<string | undefined> {
+    const { change, place, repositoryUid } = this.#parts;
+    const { repository } = place;
+    if (tag === undefined) return undefined;
     const held = await change.tx
       .selectFrom('tags')
       .where('repository_uid', '=', repositoryUid)
       .where('name', '=', tag)
-      .select('digest')
+      .select(['digest', 'locks'])
       .executeTakeFirst();
-    if (held === undefined || held.digest === digest) return;
-    if (!isForced) throw new BerthError('tagTaken', { repository: place.repository, tag, digest: held.digest });
-    await keepTags(change.tx, repositoryUid, [{ name: tag, digest: held.digest }], nowMicros);
+    if (held === undefined) return undefined;
+    const other = held.digest === digest ? undefined : held.digest;
+    if (other !== undefined && !isForced) throw new BerthError('tagTaken', { repository, tag, digest: other });
+    if (!immutableTagsOf(change.registry, repository).holds(tag))
+      requireOn({ repository, tag }, held.locks, 'writeEnabled');
+    else if (other !== undefined) throw new BerthError('tagImmutable', { repository, tag });
+    return other;
   }
 
-  async #markUntagged(digest: string): Promise<void> {
-    const { change, place, repositoryUid, nowMicros } = this.#parts;
+  /** Throws `manifestBlobUnknown`; locks nothing, however many they are. */
+  async requireUndamaged(digests: readonly Digest[]): Promise<void> {
+    const { change, place, repositoryUid } = this.#parts;
+    const at = { registryUid: place.registryUid, repositoryUid };
+    const damaged = await damagedBlobsOf(change.tx, at, digests);
+    if (damaged.length > 0)
+      throw new BerthError(
+        'manifestBlobUnknown',
+        damaged.map((digest) => ({ digest })),
+      );
+  }
+
+  /** Parts that an index follows in another transaction: the policy looks at them when that is done, or was cut off. */
+  async markParts(digests: readonly Digest[]): Promise<void> {
+    await this.#markUntagged(digests, this.#parts.nowMicros + partsGraceMicros);
+  }
+
+  async #markUntagged(digests: readonly string[], since = this.#parts.nowMicros): Promise<void> {
+    const { change, place, repositoryUid } = this.#parts;
     if (change.registry.retentionDays === null) return;
-    await markUntagged(change.tx, { registryUid: place.registryUid, repositoryUid }, [digest], nowMicros);
+    await markUntagged(change.tx, { registryUid: place.registryUid, repositoryUid }, digests, since);
   }
 
   /** A blob may have been found damaged meanwhile. */

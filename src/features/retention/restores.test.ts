@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { type ContentBench, contentBench, fullAuthority, testRegion } from '../../../test/support/content-process.ts';
+import {
+  type ContentBench,
+  contentBench,
+  fullAuthority,
+  quietLog,
+  testRegion,
+} from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import {
   descriptorOf,
@@ -12,13 +18,16 @@ import {
 } from '../../../test/support/oci-samples.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
+import { lockBits } from '../content/attributes.ts';
 import type { AuthorizedChange } from '../content/authorized-change.ts';
 import { cosignTags } from '../content/cosign-tags.ts';
 import { Deletions } from '../content/deletions.ts';
 import type { Place } from '../content/place.ts';
+import { ownAuthority } from './own-authority.ts';
 import { parsePurgeFilter } from './purge-filter.ts';
 import { purge } from './purges.ts';
 import { Restores } from './restores.ts';
+import { deleteUntagged } from './untagged-policy.ts';
 
 const me = fullAuthority();
 const dayMs = 86_400_000;
@@ -42,11 +51,11 @@ forEachDatabase((kind, open) => {
     const reference = parseReference(manifest.digest);
     await bench.here.manifests.push(at, me, { ...common, reference, tags: tags.map(parseTag) });
   };
-  const restore = async (at: Place, { digest }: SampleManifest, tag?: string) =>
+  const restore = async (at: Place, { digest }: SampleManifest, tag?: string, isForced = false) =>
     await new Restores({ ...bench.here, region: testRegion }).restore(at, me, {
       digest,
       tag: tag === undefined ? undefined : parseTag(tag),
-      isForced: false,
+      isForced,
     });
   const served = async (at: Place) => {
     const rows = await bench.database.read
@@ -72,6 +81,70 @@ forEachDatabase((kind, open) => {
     assert.deepEqual(await served(at), new Set([other.digest]));
     await restore(at, index, 'v2');
     assert.deepEqual(await served(at), new Set([other.digest, index.digest, part.digest]));
+  });
+
+  test('nor does it of an index with more parts than come back at once', async () => {
+    const at = bench.place('large');
+    const broken = sampleBlob('of the last part', 50);
+    for (const blob of [layer, broken]) await bench.push(at, blob);
+    const other = image('other');
+    const parts = [
+      ...Array.from({ length: 201 }, (_, n) => image(`part ${n}`)),
+      sampleImage([broken], { annotations: { n: 'last' } }),
+    ].toSorted((a, b) => (a.digest < b.digest ? -1 : 1));
+    const index = sampleIndex(parts);
+    for (const part of parts) await push(at, part);
+    await push(at, index, 'v1');
+    await deletions().repository(at, me);
+    await push(at, other, 'v1');
+    const set = async (state: 'damaged' | 'ready', locks: number) => {
+      await bench.database.transaction(async (tx) => {
+        await tx.updateTable('blobs').set({ state }).where('digest', '=', broken.digest).execute();
+        await tx.updateTable('tags').set({ locks }).where('name', '=', 'v1').execute();
+      });
+    };
+    await assert.rejects(restore(at, index, 'v1'), { error: 'tagTaken' });
+    await set('ready', lockBits.writeEnabled);
+    await assert.rejects(restore(at, index, 'v1', true), { error: 'contentLocked' });
+    await set('damaged', 0);
+    await assert.rejects(restore(at, index, 'v2'), { error: 'manifestBlobUnknown' });
+    assert.deepEqual(await served(at), new Set([other.digest]));
+    await set('ready', 0);
+    await restore(at, index, 'v2');
+    assert.deepEqual(await served(at), new Set([other, index, ...parts].map(({ digest }) => digest)));
+  });
+
+  test('parts that come back without their index leave with the policy', async () => {
+    const at = bench.place('cut-off');
+    await bench.push(at, layer);
+    const parts = Array.from({ length: 202 }, (_, n) => image(`part ${n} of what is cut off`));
+    const index = sampleIndex(parts);
+    for (const part of parts) await push(at, part);
+    await push(at, index, 'v1');
+    await deletions().repository(at, me);
+    let changes = 0;
+    const change: AuthorizedChange = async (...given) => {
+      changes += 1;
+      // After the question and the first parts.
+      if (changes === 3) throw new Error('cut off');
+      return await bench.here.change(...given);
+    };
+    const restores = new Restores({ ...bench.here, change, region: testRegion });
+    const whole = { digest: index.digest, tag: undefined, isForced: false };
+    await assert.rejects(restores.restore(at, me, whole), /cut off/);
+    assert.equal((await served(at)).size, 200);
+    const policy = { ...bench.here, log: quietLog, deletions: deletions(), authority: ownAuthority('retention') };
+    const job = { signal: new AbortController().signal, renew: async () => {} };
+    clock.advance(7 * dayMs);
+    await deleteUntagged(policy, job);
+    assert.equal((await served(at)).size, 200, 'an index may still come');
+    clock.advance(dayMs);
+    await deleteUntagged(policy, job);
+    assert.equal((await served(at)).size, 0);
+    await restore(at, index, 'v1');
+    clock.advance(9 * dayMs);
+    await deleteUntagged(policy, job);
+    assert.equal((await served(at)).size, 203);
   });
 
   test('a signature whose blob is damaged keeps no other from coming back, and comes back itself once that is whole', async () => {

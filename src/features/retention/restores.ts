@@ -23,6 +23,14 @@ export type RestoreParts = {
 /** What hinders one referrer alone: it was dropped for good, a blob of it is damaged, or its tag has gone to another. */
 const passed: ReadonlySet<string> = new Set(['manifestUnknown', 'manifestBlobUnknown', 'tagTaken']);
 
+type Batch = {
+  readonly digests: readonly Digest[];
+  /** What one of them gets. */
+  readonly tagged?: Restore | undefined;
+  /** Whether the index that lists them comes in another batch. */
+  readonly areParts?: boolean;
+};
+
 /**
  * Brings back what was deleted, while it is kept: a manifest with what it lists, and with what refers to it, which ACR leaves
  * behind. Source: ACR semantics, 8.2.
@@ -36,7 +44,8 @@ export class Restores {
 
   /**
    * Parts of an index come before it, with it in one transaction as far as they are few, and what refers to a manifest last: cut
-   * off anywhere, nothing that is served misses a part. What refers to it and cannot come back hinders nothing else.
+   * off anywhere, nothing that is served misses a part. Of many parts, what would hinder the last is asked before the first. What
+   * refers to it and cannot come back hinders nothing else.
    * Throws `nameUnknown`, `manifestUnknown` for what is neither kept nor there, also for a part, `manifestBlobUnknown`,
    * `tagTaken`, `contentLocked`, `tagImmutable`.
    */
@@ -48,9 +57,20 @@ export class Restores {
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: gone[0] });
     if (family.length === 0 && !(await isServed(read, uid, restore.digest)))
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: restore.digest });
-    const parts = family.slice(0, -1);
-    for (const some of slices([...parts, restore.digest]))
-      await this.#putBack(place, authority, some, some.includes(restore.digest) ? restore : undefined);
+    const batches = [...slices([...family.slice(0, -1), restore.digest])];
+    // None comes back where the last could not.
+    if (batches.length > 1)
+      await this.#within(place, authority, async (putting) => {
+        putting.requireWritable();
+        await putting.requireTag(restore);
+        await putting.requireUndamaged(family);
+      });
+    for (const digests of batches)
+      await this.#putBack(
+        place,
+        authority,
+        digests.includes(restore.digest) ? { digests, tagged: restore } : { digests, areParts: true },
+      );
     await this.#putBackReferrers(place, authority, uid, restore.digest);
   }
 
@@ -63,7 +83,7 @@ export class Restores {
       for (const subject of subjects) seen.add(subject);
       const referrers = await keptReferrersOf(read, repositoryUid, subjects);
       const others = digestsOf(referrers.filter(({ isIndex }) => !isIndex));
-      for (const some of slices(others)) await this.#putBackWhatIsLeft(place, authority, some);
+      for (const digests of slices(others)) await this.#putBackWhatIsLeft(place, authority, { digests });
       for (const index of referrers.filter(({ isIndex }) => isIndex))
         await this.#putBackWhole(place, authority, repositoryUid, index);
       const signatures = await keptCosignTagsOf(read, repositoryUid, subjects);
@@ -81,29 +101,36 @@ export class Restores {
   ): Promise<void> {
     const { parts, gone } = await keptPartsOf(this.#parts.database.read, repositoryUid, digest);
     if (this.#isMissed(gone)) return;
-    for (const some of slices(parts.slice(0, -1))) await this.#putBackWhatIsLeft(place, authority, some);
+    for (const digests of slices(parts.slice(0, -1)))
+      await this.#putBackWhatIsLeft(place, authority, { digests, areParts: true });
     const tagged = tag && { digest, tag, isForced: false };
-    await this.#putBackWhatIsLeft(place, authority, [digest], tagged);
+    await this.#putBackWhatIsLeft(place, authority, { digests: [digest], tagged });
   }
 
   /** What belongs to a restored manifest, but for what cannot come back by itself. */
-  async #putBackWhatIsLeft(
-    place: Place,
-    authority: Authority,
-    digests: readonly Digest[],
-    tagged?: Restore,
-  ): Promise<void> {
+  async #putBackWhatIsLeft(place: Place, authority: Authority, batch: Batch): Promise<void> {
     try {
-      await this.#putBack(place, authority, digests, tagged);
+      await this.#putBack(place, authority, batch);
     } catch (error) {
       if (!(error instanceof BerthError && passed.has(error.error))) throw error;
-      if (digests.length > 1)
-        for (const digest of digests) await this.#putBackWhatIsLeft(place, authority, [digest], tagged);
+      if (batch.digests.length > 1)
+        for (const digest of batch.digests)
+          await this.#putBackWhatIsLeft(place, authority, { ...batch, digests: [digest] });
     }
   }
 
   /** Those of them that are still kept and not served, in one transaction. */
-  async #putBack(place: Place, authority: Authority, digests: readonly Digest[], tagged?: Restore): Promise<void> {
+  async #putBack(place: Place, authority: Authority, { digests, tagged, areParts = false }: Batch): Promise<void> {
+    await this.#within(place, authority, async (putting) => {
+      putting.requireWritable();
+      if (digests.length > 1) await putting.lockBlobs(digests);
+      for (const digest of digests) await putting.manifest(digest, digest === tagged?.digest ? tagged.tag : undefined);
+      if (areParts) await putting.markParts(digests);
+      if (tagged !== undefined) await putting.settle(tagged);
+    });
+  }
+
+  async #within(place: Place, authority: Authority, work: (putting: PuttingBack) => Promise<void>): Promise<void> {
     const { change, clock, database, region, isSparseAllowed = false } = this.#parts;
     await change(
       place,
@@ -121,11 +148,7 @@ export class Restores {
           nowMicros: clock.nowMicros(),
           isSparseAllowed,
         });
-        putting.requireWritable();
-        if (digests.length > 1) await putting.lockBlobs(digests);
-        for (const digest of digests)
-          await putting.manifest(digest, digest === tagged?.digest ? tagged.tag : undefined);
-        if (tagged !== undefined) await putting.settle(tagged);
+        await work(putting);
       },
       { isExclusive: true },
     );
