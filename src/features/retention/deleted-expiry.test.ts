@@ -111,6 +111,21 @@ forEachDatabase((kind, open) => {
     assert.deepEqual([await kept(at), tags.map(({ tag }) => tag)], [1, ['v1']]);
   });
 
+  test('a repository that fails holds no other up, however much of it is due', async () => {
+    const [broken, whole] = [bench.place('broken'), bench.place('whole')];
+    await deleteMany(broken, 201);
+    clock.advance(dayMs);
+    await deleteMany(whole, 1);
+    clock.advance(8 * dayMs);
+    const change: AuthorizedChange = async (at, ...given) => {
+      if (at.repository === broken.repository) throw new Error('broken');
+      return await bench.here.change(at, ...given);
+    };
+    const job = { signal: new AbortController().signal, renew: async () => {} };
+    await assert.rejects(expireDeleted({ ...bench.here, ...expiry, change }, job), AggregateError);
+    assert.deepEqual([await kept(broken), await kept(whole)], [201, 0]);
+  });
+
   // SQLite has one writer at a time.
   if (kind === 'postgres')
     test('a tag that is deleted anew while the expiry waits for it is kept', async () => {

@@ -44,13 +44,18 @@ export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun,
   const { database, clock, log } = parts;
   const nowMicros = clock.nowMicros();
   let count = 0;
+  // One repository that fails holds no other up.
+  const failed = new Map<string, unknown>();
   while (!job.signal.aborted) {
-    const due = await dueManifests(database.read, nowMicros);
-    let dropped = 0;
-    for (const some of Map.groupBy(due, (each) => each.repositoryUid).values())
-      dropped += await drop(parts, some, { authority: parts.authority, dueBefore: byPolicy(nowMicros) });
-    count += dropped;
-    if (dropped === 0) break;
+    const due = await dueManifests(database.read, nowMicros, [...failed.keys()]);
+    const before = { count, failed: failed.size };
+    for (const [uid, some] of Map.groupBy(due, (each) => each.repositoryUid))
+      try {
+        count += await drop(parts, some, { authority: parts.authority, dueBefore: byPolicy(nowMicros) });
+      } catch (error) {
+        failed.set(uid, error);
+      }
+    if (count === before.count && failed.size === before.failed) break;
     await job.renew();
   }
   for (let hasMore = true; hasMore && !job.signal.aborted; ) {
@@ -58,6 +63,9 @@ export async function expireDeleted(parts: DeletedExpiryParts, job: Pick<JobRun,
     await job.renew();
   }
   if (count > 0) log.info('deleted manifests dropped for good', { count });
+  const problems = [...failed.values()];
+  if (problems.length > 0)
+    throw new AggregateError(problems, 'deleted manifests could not be dropped', { cause: problems[0] });
   return count;
 }
 
@@ -149,8 +157,9 @@ const isMissedByNone = sql<boolean>`(
   or not exists (select 1 from deleted_references x
     where x.repository_uid = d.repository_uid and x.digest = d.digest and x.kind = 'manifest'))`;
 
-async function dueManifests(queries: Queries, nowMicros: number): Promise<Due[]> {
+async function dueManifests(queries: Queries, nowMicros: number, without: readonly string[]): Promise<Due[]> {
   return await kept(queries)
+    .$if(without.length > 0, (some) => some.where('d.repository_uid', 'not in', without))
     .where(sql<boolean>`d.deleted_at <= ${nowMicros} - g.deleted_days * ${sql.lit(dayMicros)}`)
     .where(isMissedByNone)
     .orderBy('d.deleted_at')
