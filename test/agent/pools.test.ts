@@ -94,7 +94,7 @@ test('a pool of its own: an agent with its token takes its runs, a count of 0 be
   await az.type('az acr agentpool update -r local -n fast -c 0 -o none');
   const second = await queue();
   await az.type('az acr agentpool delete -r local -n fast -y --no-wait');
-  await waitFor('its end', 120_000, async () => (await statusOf(second)) === 'Canceled');
+  await waitFor('its end', 30_000, async () => (await statusOf(second)) === 'Canceled');
   await waitFor(
     'its token opens nothing',
     60_000,
