@@ -49,7 +49,7 @@ test('a fault of a store ends the run once nothing is under way any more, and no
       try {
         // The others are in the middle of theirs when the fault comes.
         if (key === broken?.key) {
-          await new Promise((resolve) => setImmediate(resolve));
+          while (begun.length < 4) await new Promise((resolve) => setImmediate(resolve));
           faulted.resolve();
           throw new Error('the disk is broken');
         }
