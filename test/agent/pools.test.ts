@@ -87,7 +87,7 @@ test('a pool of its own: an agent with its token takes its runs, a count of 0 be
   assert.equal(await statusOf(first), 'Queued');
   assert.deepEqual(await az.json('az acr agentpool show -r local -n fast --queue-count'), { count: 1 });
   await az.type('az acr agentpool update -r local -n fast -c 1 -o none');
-  await waitFor('its end', 240_000, async () => (await statusOf(first)) === 'Succeeded');
+  await waitFor('its end', 90_000, async () => (await statusOf(first)) === 'Succeeded');
   assert.notEqual(await bench.manifest('pooled', first), undefined);
   assert.deepEqual(await az.json('az acr agentpool show -r local -n fast --queue-count'), { count: 0 });
   await shutsItsNetwork();
