@@ -61,6 +61,11 @@ for (const [what, filters, message] of [
     [`app:${'a'.repeat(9)}a{10}(?i){10}(?i){10}(?-i){100}`],
     /with each repeat written out/,
   ],
+  [
+    'classes far beyond ASCII',
+    Array<string>(10).fill(`a:(?i)${'[a-\\x{10ffff}]'.repeat(60)}`),
+    /with each repeat written out/,
+  ],
   ['repeats of repeats after a quote of nothing', ['app:a{10}\\Q\\E{10}\\Q\\E{300}'], /with each repeat written out/],
 ] as const) {
   test(`a purge is refused with ${what}`, () => {

@@ -61,6 +61,13 @@ export function parsePurgeFilter(text: string): PurgeFilter {
 const pieces =
   /(?<bare>\\Q.*?(?:\\E|$)|\(\?[a-zA-Z-]*\))|\\[xpP]\{[^}]*\}|\\.|\[\^?\]?(?:\[:\^?[a-z]+:\]|\\.|[^\]\\])*\]|\{(?<least>\d+)(?:,(?<most>\d*))?\}|./gsu;
 
+/** What letters beyond ASCII weigh in a class: without regard to case, RE2 goes through all between its ends. */
+const wideWeight = 1_000;
+
+function isWide(piece: string): boolean {
+  return piece.startsWith('[') && /\\x|[^\x20-\x7e]/.test(piece);
+}
+
 /** At least the letters of a filter with each repeat written out: RE2 compiles every one by itself, those in others too. */
 function weightOf(text: string): number {
   const outer: number[] = [];
@@ -77,9 +84,10 @@ function weightOf(text: string): number {
       last = weight + 2;
       weight = last + (outer.pop() ?? 0);
     } else {
-      weight += piece.length;
+      const letters = isWide(piece) ? wideWeight : piece.length;
+      weight += letters;
       // After flags and an empty quote, a repeat is one of what comes before them.
-      last = piece.length + (groups?.bare === undefined ? 0 : last);
+      last = letters + (groups?.bare === undefined ? 0 : last);
     }
   }
   return outer.reduce((sum, before) => sum + before, weight);
