@@ -5,11 +5,11 @@ import { isManifestAsSeen, isTagAsSeen, type SeenManifest, type SeenTag } from '
 import { DeletionGuard, type DeletionGuardParts } from './deletion-guard.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
 import { ReferrerCascade } from './referrer-cascade.ts';
-import { type Gone, Removal, type RemovalParts } from './removal.ts';
+import { type Gone, Removal, type RepositoryChangeParts } from './removal.ts';
 import { RepositoryDeletion } from './repository-deletion.ts';
 import { RepositoryRows } from './repository-rows.ts';
 
-export type DeletionParts = RemovalParts & DeletionGuardParts;
+export type DeletionParts = RepositoryChangeParts & DeletionGuardParts;
 
 /** `stays`: it has a tag, is part of an index, or was marked and refers to what is here; `changed`: it is gone, or not what was seen any more. */
 export type UntaggedOutcome = 'deleted' | 'stays' | 'changed';

@@ -11,7 +11,8 @@ import { repositoryBeginning } from './repository-templates.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
-export type RemovalParts = {
+/** What a change of one repository works with, within its transaction. */
+export type RepositoryChangeParts = {
   readonly kind: Database['kind'];
   readonly place: Place;
   /** An exclusive one. */
@@ -46,7 +47,7 @@ type TagRow = { readonly name: string; readonly digest: string };
  * `finish`, which locks it in their order.
  */
 export class Removal {
-  readonly #parts: RemovalParts;
+  readonly #parts: RepositoryChangeParts;
   readonly #tx: Transaction;
   readonly #rows: RepositoryRows;
   /** Of deletions before the one that goes on. */
@@ -54,7 +55,7 @@ export class Removal {
   #gone = noneGone();
   #removedManifests = 0;
 
-  constructor(parts: RemovalParts) {
+  constructor(parts: RepositoryChangeParts) {
     this.#parts = parts;
     this.#tx = parts.change.tx;
     this.#rows = new RepositoryRows(this.#tx, parts.repositoryUid);

@@ -1,16 +1,14 @@
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Tag } from '../../core/reference.ts';
-import type { Database, Queries } from '../../platform/database/database.ts';
+import type { Queries } from '../../platform/database/database.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import { requireOn } from '../content/attributes.ts';
-import type { Change } from '../content/authorized-change.ts';
-import type { EventOf } from '../content/content-events.ts';
 import { keepTags, putBackManifest } from '../content/deleted-content.ts';
 import { immutableTagsOf } from '../content/immutable-tags.ts';
 import { missingBlobs, touchManifest } from '../content/manifest-store.ts';
-import type { Place } from '../content/place.ts';
 import { pointTag, tagState } from '../content/point-tag.ts';
+import type { RepositoryChangeParts } from '../content/removal.ts';
 import { markUntagged } from '../content/untagged-marks.ts';
 import { damagedBlobsOf, partToCome } from './kept-families.ts';
 
@@ -22,16 +20,8 @@ export type Restore = {
   readonly isForced: boolean;
 };
 
-export type PuttingBackParts = {
-  readonly kind: Database['kind'];
-  readonly place: Place;
-  /** An exclusive one. */
-  readonly change: Change;
-  /** Of the repository, which exists. */
-  readonly repositoryUid: string;
-  readonly event: EventOf;
+export type PuttingBackParts = RepositoryChangeParts & {
   readonly region: string;
-  readonly nowMicros: number;
   /** Whether indexes may list what is not here, as `ManifestParts` has it. */
   readonly isSparseAllowed: boolean;
 };
