@@ -61,10 +61,13 @@ test('those who only wait are counted by themselves: they shut out neither work 
   const waiting = [
     ...(await bench.hold(8, '/events?from=1')),
     ...(await bench.hold(8, '/agent/v1/lease', { method: 'POST' })),
+    ...(await bench.hold(8, '/build-files/logs/a/ca1.log?scid=1', { method: 'HEAD' })),
   ];
   assert.equal((await bench.ask('/events')).status, 503);
   assert.equal((await bench.ask('/agent/v1/lease', { method: 'POST' })).status, 503);
-  for (const path of ['/v2/', '/agent/v1/leases/a/heartbeat']) assert.equal((await bench.ask(path)).status, 200);
+  assert.equal((await bench.ask('/build-files/logs/a/ca2.log', { method: 'HEAD' })).status, 503);
+  for (const path of ['/v2/', '/agent/v1/leases/a/heartbeat', '/build-files/logs/a/ca1.log'])
+    assert.equal((await bench.ask(path)).status, 200);
   bench.endAll();
   await Promise.all(waiting);
 });

@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { totalmem } from 'node:os';
 import { refuseRest } from './api/middleware/refuse-rest.ts';
 import { errorCatalogue } from './core/errors.ts';
+import { blobContainer } from './features/builds/blob-addresses.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Settings } from './settings.ts';
 
@@ -15,8 +16,9 @@ const retryAfterSeconds = 5;
 const primaryBytes = 80 * 1024 * 1024;
 /** Asked by those who watch the server. */
 const ownPaths = new Set(['/healthz', '/readyz', '/metrics']);
-/** Followers of events, and agents that ask for work: they wait for minutes or hours. */
+/** Followers of events and of logs, and agents that ask for work: they wait for seconds, minutes or hours. */
 const waitingPaths = new Set(['/events', '/agent/v1/lease']);
+const logsStart = `/${blobContainer}/logs/`;
 
 export type MemoryGuard = {
   /** Whether the process is close to its limit. */
@@ -79,7 +81,7 @@ export function sheddingLoad(answer: RequestListener, guard: MemoryGuard, clock:
       answer(incoming, outgoing);
       return;
     }
-    const kind = waitingPaths.has(path) ? path : 'work';
+    const kind = kindOf(incoming.method, path);
     if ((atOnce.get(kind) ?? 0) >= alwaysAtOnce) {
       void refuse(incoming, outgoing, clock);
       return;
@@ -88,6 +90,12 @@ export function sheddingLoad(answer: RequestListener, guard: MemoryGuard, clock:
     outgoing.once('close', () => add(kind, -1));
     answer(incoming, outgoing);
   };
+}
+
+/** What a request counts with. */
+function kindOf(method: string | undefined, path: string): string {
+  if (method === 'HEAD' && path.startsWith(logsStart)) return logsStart;
+  return waitingPaths.has(path) ? path : 'work';
 }
 
 async function refuse(...[incoming, outgoing, clock]: [...Parameters<RequestListener>, Clock]): Promise<void> {

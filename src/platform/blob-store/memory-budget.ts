@@ -10,8 +10,10 @@ const longWaitMs = 10_000;
 /** An upload for which there is no room then either fails. */
 const lastWaitMs = 10_000;
 const retryAfterSeconds = 5;
-/** Bytes that are kept for later when nobody sends any more: what one client takes that pushes one blob after the other. */
+/** Bytes that are kept for a while when nobody sends any more: what one client takes that pushes one blob after the other. */
 const idleBytes = 16 * 1024 * 1024;
+/** Then none is kept: pulls may need it. */
+const idleMs = 1_000;
 
 /** Memory for one piece. */
 export type Piece = {
@@ -29,6 +31,8 @@ export class MemoryBudget {
   #waiting: Waiting[] = [];
   #heldBytes = 0;
   #free: Buffer[] = [];
+  /** Of the time since nobody sends. */
+  #idle = new AbortController();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -36,6 +40,7 @@ export class MemoryBudget {
 
   /** Throws `storeAway` when there is no room for too long. */
   async take(sizeBytes: number): Promise<Piece> {
+    this.#idle.abort();
     if (this.#waiting.length > 0 || !this.#fits(sizeBytes, budgetBytes)) await this.#wait(sizeBytes);
     else this.#heldBytes += sizeBytes;
     const memory = this.#memoryOf(sizeBytes);
@@ -45,7 +50,7 @@ export class MemoryBudget {
       isHeld = false;
       this.#heldBytes -= sizeBytes;
       if (isFree && this.#heldBytes <= budgetBytes) this.#free.push(memory);
-      if (this.#heldBytes === 0) this.#letGo();
+      if (this.#heldBytes === 0) void this.#letGo();
       this.#wake();
     };
     return { memory, release };
@@ -60,12 +65,23 @@ export class MemoryBudget {
   }
 
   /** A burst of uploads does not keep its memory for as long as the process lives. */
-  #letGo(): void {
+  async #letGo(): Promise<void> {
     let keptBytes = 0;
     this.#free = this.#free.filter(({ length }) => {
       keptBytes += length;
       return keptBytes <= idleBytes;
     });
+    this.#idle.abort();
+    this.#idle = new AbortController();
+    const { signal } = this.#idle;
+    await this.#clock.sleep(idleMs, signal).then(
+      () => {
+        this.#free = [];
+      },
+      () => {
+        // Somebody sends again.
+      },
+    );
   }
 
   #fits(sizeBytes: number, limitBytes: number): boolean {

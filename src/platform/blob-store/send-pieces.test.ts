@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BerthError } from '../../core/errors.ts';
 import { HeldClock } from '../held-clock.ts';
 import { systemClock } from '../system-clock.ts';
@@ -56,6 +57,23 @@ test('when nobody sends any more, memory for one client is kept, and that of a b
   const others = new Set(again.map(({ memory }) => memory));
   const third = await Promise.all(again.slice(1).map(() => budget.take(5 * mebibyte)));
   assert.ok(third.every(({ memory }) => others.has(memory)));
+});
+
+test('a second after the last piece no memory is kept, unless somebody sends again', async () => {
+  const clock = new HeldClock();
+  const budget = new MemoryBudget(clock);
+  const first = await budget.take(5 * mebibyte);
+  first.release(true);
+  clock.advance(900);
+  await nextTurn();
+  const second = await budget.take(5 * mebibyte);
+  assert.equal(second.memory, first.memory);
+  clock.advance(2_000);
+  await nextTurn();
+  second.release(true);
+  clock.advance(1_001);
+  await nextTurn();
+  assert.notEqual((await budget.take(5 * mebibyte)).memory, first.memory);
 });
 
 test('who asks past the budget waits for others in turn, but not for ever', async () => {

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CompiledQuery, Kysely, Migrator, sql } from 'kysely';
-import { Client, Pool } from 'pg';
+import { Pool } from 'pg';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { systemClock } from '../system-clock.ts';
-import type { Database } from './database.ts';
+import type { Database, Transaction } from './database.ts';
 import { migrations } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import type { Schema } from './schema.ts';
@@ -22,6 +23,11 @@ function insertTenant(uid: string): CompiledQuery {
   ]);
 }
 
+function insertReturning(uid: string): CompiledQuery {
+  const { sql: text, parameters } = insertTenant(uid);
+  return CompiledQuery.raw(`${text} returning uid`, [...parameters]);
+}
+
 /** No program runs its own event loop meanwhile: this process has heard nothing when it goes on. */
 function terminateAll(url: string): void {
   const statement =
@@ -30,16 +36,87 @@ function terminateAll(url: string): void {
   assert.equal(status, 0, stderr);
 }
 
-/** A server that fails to begin a transaction, and nothing else. */
-class NoBegin extends Client {
-  override query = new Proxy(super.query, {
-    apply: (query, self, [statement, ...others]) =>
-      Reflect.apply(query, self, [/^begin/.test(statement.text) ? 'select no_such_column' : statement, ...others]),
+/** To a server that gets what `change` makes of each message. */
+function tapped(change: (message: Buffer) => Buffer): Socket {
+  const socket = new Socket();
+  // A socket takes its own `write` back when it connects.
+  socket.once('connect', () => {
+    socket.write = new Proxy(socket.write, {
+      apply: (write, self, [bytes, ...others]) => Reflect.apply(write, self, [change(Buffer.from(bytes)), ...others]),
+    });
   });
+  return socket;
 }
+
+const begin = 'begin isolation level read committed';
+
+/** The server fails to begin a transaction, and nothing else. */
+function withoutBegin(message: Buffer): Buffer {
+  const text = message.toString('latin1').replace(begin, 'select no_such_column'.padEnd(begin.length));
+  return Buffer.from(text, 'latin1');
+}
+
+/** Asks the server to answer. Source: https://www.postgresql.org/docs/15/protocol-message-formats.html */
+const sync = Buffer.from([...Buffer.from('S'), 0, 0, 0, 4]);
 
 forEachDatabase((name, open, placeOf) => {
   if (name !== 'postgres') return;
+
+  test('statements of a transaction go to the server with the next one that is waited for', async () => {
+    const database = await open();
+    let journeys = 0;
+    const stream = () =>
+      tapped((message) => {
+        if (message.equals(sync)) journeys += 1;
+        return message;
+      });
+    const pool = new Pool({ connectionString: placeOf(database).location, stream, max: 1, pipeline: true });
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock) });
+    const journeysOf = async (work: (tx: Transaction) => Promise<unknown>) => {
+      const before = journeys;
+      await queries.transaction().execute(work);
+      return journeys - before;
+    };
+    assert.equal(await journeysOf(async () => {}), 1);
+    const whole = async (tx: Transaction, uid: string) => {
+      await sendAhead(tx, insertTenant(`${uid}1`));
+      await sendAhead(tx, insertTenant(`${uid}2`));
+    };
+    assert.equal(await journeysOf((tx) => whole(tx, 'a')), 1);
+    const withAnswer = async (tx: Transaction) => {
+      await whole(tx, 'b');
+      await tx.selectFrom('tenants').select('uid').execute();
+      await sendAhead(tx, insertTenant('c'));
+    };
+    assert.equal(await journeysOf(withAnswer), 2);
+    const givenUp = async (tx: Transaction) => {
+      await whole(tx, 'd');
+      throw new Error('given up');
+    };
+    const before = journeys;
+    await assert.rejects(queries.transaction().execute(givenUp), /given up/);
+    assert.equal(journeys, before, 'what never began has nothing to undo');
+    await pool.end();
+  });
+
+  test('a statement that failed when it was first sent runs later on the same connection', async () => {
+    const database = await open();
+    const pool = new Pool({ connectionString: placeOf(database).location, max: 1, pipeline: true });
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock) });
+    await database.transaction(async (tx) => void (await sendAhead(tx, insertTenant('a'))));
+    const insertBoth = async (...uids: readonly string[]) =>
+      await queries.transaction().execute(async (tx) => {
+        const answers = [];
+        for (const uid of uids) answers.push(await sendAhead<{ uid: string }>(tx, insertReturning(uid)));
+        const rows = [];
+        for (const answer of answers) rows.push(...(await answer()));
+        return rows.map((row) => row.uid);
+      });
+    await assert.rejects(insertBoth('a', 'b'), /duplicate key/);
+    assert.deepEqual(await insertBoth('b', 'c'), ['b', 'c']);
+    assert.deepEqual(await insertBoth('d', 'e'), ['d', 'e']);
+    await pool.end();
+  });
 
   test('a transaction sent whole over a connection that was lost while it stood idle runs again', async () => {
     let passedMs = 0;
@@ -57,7 +134,11 @@ forEachDatabase((name, open, placeOf) => {
 
   test('once a transaction could not be begun, nothing more of it is sent, and its connection is not used again', async () => {
     const database = await open();
-    const pool = new Pool({ connectionString: placeOf(database).location, Client: NoBegin, pipeline: true });
+    const pool = new Pool({
+      connectionString: placeOf(database).location,
+      stream: () => tapped(withoutBegin),
+      pipeline: true,
+    });
     const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock) });
     const failed = queries.transaction().execute(async (tx) => {
       await sql`select 1`.execute(tx).catch(() => {});

@@ -3,7 +3,6 @@ import { type CustomTypesConfig, Pool, type PoolConfig, types as standardTypes }
 import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Database, Transaction, TransactionOptions } from './database.ts';
-import { GatheringSocket } from './gathering-socket.ts';
 import { migrate } from './migrate.ts';
 import { PostgresDialect } from './postgres-dialect.ts';
 import { isLockTimeout, isLostRace, isTransient } from './postgres-fault.ts';
@@ -25,7 +24,7 @@ const maxWaitMs = 5_000;
 const maxMigrationWaitMs = 60_000;
 const lockTimeoutMs = 5_000;
 const statementTimeoutMs = 30_000;
-/** Ends the wait for a server that vanished without a word; above the server's own limit. */
+/** Ends the wait for a server that vanished without a word; above the server's own limit of a statement. For all that was sent together. */
 const answerTimeoutMs = 35_000;
 const idleTransactionTimeoutMs = 30_000;
 const oldestVersion = 150_000;
@@ -147,7 +146,6 @@ function openPool(config: PoolConfig): Pool {
     connectionTimeoutMillis: maxWaitMs,
     keepAlive: true,
     pipeline: true,
-    stream: () => new GatheringSocket(),
     types: numericTypes,
   });
   // A connection that breaks is replaced by the pool; the query that used it gets the error.

@@ -9,10 +9,11 @@ import {
   PostgresQueryCompiler,
   type QueryResult,
 } from 'kysely';
-import type { Pool, PoolClient, QueryResultRow } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Clock } from '../clock.ts';
 import { isLostRace, isStalePlan, postgresFault } from './postgres-fault.ts';
 import { fillsOn, isSentAhead } from './send-ahead.ts';
+import { PreparedStatements, rowsOf, type Statement, StatementBatch, type StatementResult } from './statement-batch.ts';
 
 /** Kysely over a pool of pipelining clients, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
 export class PostgresDialect implements Dialect {
@@ -45,6 +46,7 @@ class PostgresDriver implements Driver {
   readonly #pool: Pool;
   readonly #clock: Clock;
   readonly #names = new StatementNames();
+  readonly #prepared = new WeakMap<PoolClient, PreparedStatements>();
   /** When each connection came back, by the monotonic clock. */
   readonly #idleSinceMs = new WeakMap<PoolClient, number>();
 
@@ -59,10 +61,19 @@ class PostgresDriver implements Driver {
     try {
       const client = await this.#pool.connect();
       const idleMs = this.#clock.monotonicMs() - (this.#idleSinceMs.get(client) ?? Number.POSITIVE_INFINITY);
-      return new PostgresConnection(client, { names: this.#names, mayBeGone: idleMs > longestTrustMs });
+      const parts = { client, names: this.#names, prepared: this.#preparedOf(client) };
+      return new PostgresConnection({ ...parts, mayBeGone: idleMs > longestTrustMs });
     } catch (error) {
       throw postgresFault(error);
     }
+  }
+
+  #preparedOf(client: PoolClient): PreparedStatements {
+    const known = this.#prepared.get(client);
+    if (known !== undefined) return known;
+    const prepared = new PreparedStatements((type) => client.getTypeParser(type, 'text'));
+    this.#prepared.set(client, prepared);
+    return prepared;
   }
 
   async beginTransaction(connection: PostgresConnection): Promise<void> {
@@ -84,90 +95,108 @@ class PostgresDriver implements Driver {
   async destroy(): Promise<void> {}
 }
 
+type ConnectionParts = {
+  readonly client: PoolClient;
+  readonly names: StatementNames;
+  readonly prepared: PreparedStatements;
+  readonly mayBeGone: boolean;
+};
+
 class PostgresConnection implements DatabaseConnection {
-  readonly #client: PoolClient;
-  readonly #names: StatementNames;
-  readonly #mayBeGone: boolean;
+  readonly #parts: ConnectionParts;
   #isBroken = false;
   #isTransaction = false;
-  /** Why there is no transaction, where it could not be begun. */
-  #beginFault: unknown;
-  /** When all is answered that was sent ahead in this transaction. */
-  #answered: Promise<unknown> = Promise.resolve();
+  /** Goes with the next statement whose answer somebody waits for. */
+  #next = new Journey();
+  /** Why nothing more of the transaction is sent. */
+  #fault: { readonly error: unknown } | undefined;
 
-  constructor(
-    client: PoolClient,
-    { names, mayBeGone }: { readonly names: StatementNames; readonly mayBeGone: boolean },
-  ) {
-    this.#client = client;
-    this.#names = names;
-    this.#mayBeGone = mayBeGone;
+  constructor(parts: ConnectionParts) {
+    this.#parts = parts;
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    // What is not sent yet would commit by itself.
-    if (this.#beginFault !== undefined) throw this.#beginFault;
-    if (this.#isTransaction)
-      return isSentAhead(query) ? this.#sendAhead<R>(query) : await this.#inOrder(this.#send<R>(query));
+    if (this.#isTransaction) return isSentAhead(query) ? this.#sendAhead<R>(query) : await this.#query<R>(query);
     for (let tries = 1; ; tries += 1) {
       try {
-        return await this.#send<R>(query);
+        return await this.#query<R>(query);
       } catch (error) {
         // A statement of its own that lost a race, perhaps with a migration of all tables, was undone whole.
-        if (!isLostRace(error) || tries === mostTries) throw postgresFault(error);
+        if (!(error instanceof Error && isLostRace(error.cause)) || tries === mostTries) throw error;
       }
     }
   }
 
-  async #send<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    try {
-      return await this.#query<R>(query, this.#isBroken ? undefined : this.#names.nameOf(query.sql));
-    } catch (error) {
-      // The next one to come gets a connection that prepares anew.
-      if (isStalePlan(error)) this.#isBroken = true;
-      throw error;
-    }
+  async #query<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    const result = await this.#put(this.#statement(query))();
+    return { rows: typed<R>(rowsOf(result)), numAffectedRows: BigInt(result.count) };
   }
 
   #sendAhead<R>(query: CompiledQuery): QueryResult<R> {
     const rows: R[] = [];
-    const arrival = this.#inOrder(this.#send<R>(query)).then((result) => void rows.push(...result.rows));
-    this.#answered = arrival;
-    arrival.catch(toldLater);
-    fillsOn(arrival, rows);
+    const answer = this.#put(this.#statement(query));
+    let filled: Promise<void> | undefined;
+    const fill = async () => {
+      for (const row of typed<R>(rowsOf(await answer()))) rows.push(row);
+    };
+    fillsOn(rows, async () => {
+      filled ??= fill();
+      await filled;
+    });
     return { rows };
   }
 
-  /** The server refuses all that follows a failed statement: the first error is the one that matters. */
-  async #inOrder<T>(answer: Promise<T>): Promise<T> {
-    answer.catch(toldLater);
+  #statement({ sql, parameters }: CompiledQuery): Statement {
+    return { text: sql, values: parameters, name: this.#isBroken ? undefined : this.#parts.names.nameOf(sql) };
+  }
+
+  /** Resolves, when it is called, to the answer; what was put here before goes along. */
+  #put(statement: Statement): () => Promise<StatementResult> {
+    const journey = this.#next;
+    const index = journey.statements.push(statement) - 1;
+    return async () => {
+      journey.results ??= this.#send(journey);
+      const result = (await journey.results)[index];
+      if (result === undefined) throw new Error('a statement was answered by nothing');
+      return result;
+    };
+  }
+
+  async #send(journey: Journey): Promise<readonly StatementResult[]> {
+    if (this.#next === journey) this.#next = new Journey();
+    // What is sent after a failure could commit by itself.
+    if (this.#fault !== undefined) throw this.#fault.error;
     try {
-      await this.#answered;
-      return await answer;
+      return await this.#run(journey.statements);
     } catch (error) {
-      throw postgresFault(error);
+      const fault = postgresFault(error);
+      if (this.#isTransaction) this.#fault ??= { error: fault };
+      throw fault;
     }
   }
 
-  async #query<R>({ sql, parameters }: CompiledQuery, name: string | undefined): Promise<QueryResult<R>> {
-    const query = { text: sql, values: [...parameters], ...(name && { name }) };
-    const { rows, rowCount } = await this.#client.query(query);
-    return { rows: rowsOf<R>(rows), numAffectedRows: BigInt(rowCount ?? 0) };
+  async #run(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const batch = new StatementBatch(statements, this.#parts.prepared, (error) => (error ? reject(error) : resolve()));
+    try {
+      this.#parts.client.query(batch);
+      await promise;
+      return batch.results;
+    } catch (error) {
+      // The next one to come gets a connection that prepares anew; and one that can begin.
+      if (isStalePlan(error) || statements[batch.results.length] === begin) this.#isBroken = true;
+      throw error;
+    }
   }
 
   /**
-   * Sent ahead of the first statement. A connection that may be gone is heard first: nobody knows of a commit that was sent to it
+   * Goes with the first statement. A connection that may be gone is heard first: nobody knows of a commit that was sent to it
    * whether it happened, and so the work could not run again.
    */
   async begin(): Promise<void> {
     this.#isTransaction = true;
-    this.#answered = this.#client.query(begin).catch((error: unknown) => {
-      this.#isBroken = true;
-      this.#beginFault = postgresFault(error);
-      throw error;
-    });
-    this.#answered.catch(toldLater);
-    if (this.#mayBeGone) await this.#inOrder(this.#answered);
+    const begun = this.#put(begin);
+    if (this.#parts.mayBeGone) await begun();
   }
 
   /** As on SQLite: read in pages. */
@@ -177,14 +206,19 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   async commit(): Promise<void> {
-    const { command } = await this.#inOrder(this.#client.query(commit));
-    // The server answers a commit after a failed statement with a rollback, not with an error.
-    if (command !== 'COMMIT') throw new Error('a statement of the transaction failed and its error was swallowed');
+    if (this.#fault !== undefined) {
+      const { error: cause } = this.#fault;
+      throw new Error(`a statement of the transaction failed and its error was swallowed: ${cause}`, { cause });
+    }
+    await this.#put(commit)();
   }
 
   async rollback(): Promise<void> {
+    const wasBegun = this.#next.statements[0] !== begin;
+    this.#fault ??= { error: new Error('the transaction was rolled back') };
+    if (this.#isBroken || !wasBegun) return;
     try {
-      await this.#client.query('rollback');
+      await this.#run([rollback]);
     } catch {
       // The error that led here matters, not this one; without its connection the server rolls back by itself.
       this.#isBroken = true;
@@ -192,23 +226,26 @@ class PostgresConnection implements DatabaseConnection {
   }
 
   release(): PoolClient {
-    this.#client.release(this.#isBroken);
-    return this.#client;
+    this.#parts.client.release(this.#isBroken);
+    return this.#parts.client;
   }
 }
 
-/** Prepared as all statements are, so that what is sent in one turn goes together. */
-const begin = { text: 'begin isolation level read committed', name: 'begin' };
-const commit = { text: 'commit', name: 'commit' };
+/** Statements that are sent together, and their results from then on. */
+class Journey {
+  readonly statements: Statement[] = [];
+  results: Promise<readonly StatementResult[]> | undefined;
+}
+
+const begin: Statement = { text: 'begin isolation level read committed', values: [], name: 'begin' };
+const commit: Statement = { text: 'commit', values: [], name: 'commit' };
+const rollback: Statement = { text: 'rollback', values: [], name: 'rollback' };
 
 /** A connection that was used so shortly ago is there still, as a rule: a failover, or a firewall that forgot it, goes unnoticed until it is used. */
 const longestTrustMs = 1_000;
 
 /** Each lost race took the server's `deadlock_timeout`, a second, to find. */
 const mostTries = 5;
-
-/** The error of what was sent ahead is thrown by whoever waits next. */
-function toldLater(): void {}
 
 /** Statements beyond these are parsed by the server each time, so that it does not keep them without bound. */
 const maxNames = 1_000;
@@ -229,6 +266,6 @@ class StatementNames {
 }
 
 /** Cast: Kysely derives the row type from the query. */
-function rowsOf<R>(rows: readonly QueryResultRow[]): R[] {
+function typed<R>(rows: readonly unknown[]): R[] {
   return rows as R[];
 }

@@ -72,6 +72,30 @@ forEachDatabase((_name, open) => {
     assert.deepEqual(await uids(database), []);
   });
 
+  test('an answer that two wait for at once is the same for both', async () => {
+    const database = await open();
+    const rows = await database.transaction(async (tx) => {
+      const answer = await insertTenants.ahead(tx, { epoch: 1 }, [{ uid: 'a' }]);
+      return await Promise.all([answer(), answer()]);
+    });
+    assert.deepEqual(
+      rows.map((each) => each.map((row) => row.uid)),
+      [['a'], ['a']],
+    );
+  });
+
+  test('an answer that is waited for when its transaction was given up changes nothing', async () => {
+    const database = await open();
+    const late: (() => Promise<unknown>)[] = [];
+    const given = database.transaction(async (tx) => {
+      late.push(await insertTenants.ahead(tx, { epoch: 1 }, [{ uid: 'a' }]));
+      throw new Error('given up');
+    });
+    await assert.rejects(given, /given up/);
+    await Promise.allSettled(late.map((answer) => answer()));
+    assert.deepEqual(await uids(database), []);
+  });
+
   test('a transaction that gives up while an answer is outstanding leaves nothing, and the next one is right', async () => {
     const database = await open();
     const given = database.transaction(async (tx) => {

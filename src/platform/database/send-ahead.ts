@@ -5,18 +5,18 @@ import type { Queries } from './database.ts';
 export type Answer<Row> = () => Promise<Row[]>;
 
 const sentAhead = new WeakSet<CompiledQuery>();
-const arrivals = new WeakMap<object, Promise<void>>();
+const fillings = new WeakMap<object, () => Promise<void>>();
 
 /**
- * Sends a statement of a transaction without waiting for its answer: the next one is sent right behind it, and both cost one
- * journey to the database. Statements run in the order in which they were sent. When one fails, the next that is waited for throws
+ * Adds a statement to a transaction without waiting for its answer: it is sent with the next one that is waited for, and both cost one
+ * journey to the database. Statements run in the order in which they were added. When one fails, the next that is waited for throws
  * its error, at the latest the commit. SQLite has answered already when this resolves.
  */
 export async function sendAhead<Row>(on: Queries, query: CompiledQuery): Promise<Answer<Row>> {
   sentAhead.add(query);
   const { rows } = await on.executeQuery<Row>(query);
   return async () => {
-    await arrivals.get(rows);
+    await fillings.get(rows)?.();
     return rows;
   };
 }
@@ -26,7 +26,7 @@ export function isSentAhead(query: CompiledQuery): boolean {
   return sentAhead.has(query);
 }
 
-/** For drivers: `rows`, which were handed back empty, are filled when `arrival` resolves. */
-export function fillsOn(arrival: Promise<void>, rows: readonly unknown[]): void {
-  arrivals.set(rows, arrival);
+/** For drivers: `rows`, which were handed back empty, are filled by `fill`, for whoever wants them. */
+export function fillsOn(rows: readonly unknown[], fill: () => Promise<void>): void {
+  fillings.set(rows, fill);
 }

@@ -3,7 +3,7 @@ import type { Database } from '../database/database.ts';
 import type { Ids } from '../ids.ts';
 import { appendEvents } from './append-events.ts';
 import { eventOf } from './event-bytes.ts';
-import type { Cursor, Journal, JournalEvent, NewEvent } from './journal.ts';
+import type { Append, AtLast, Cursor, Journal, JournalEvent, NewEvent } from './journal.ts';
 import type { JournalWakes } from './journal-wakes.ts';
 
 const maxEvents = 500;
@@ -28,10 +28,14 @@ export function createJournal({ database, clock, ids, wakes }: JournalOptions): 
       let streams: string[] = [];
       const value = await database.transaction(async (tx) => {
         const events: NewEvent[] = [];
-        const result = await work(tx, (event) => events.push(event));
+        const checks: (() => Promise<void>)[] = [];
+        const append: Append = (event) => void events.push(event);
+        const atLast: AtLast = (check) => void checks.push(check);
+        const result = await work(tx, append, atLast);
         if (events.length > maxEvents)
           throw new Error(`${events.length} events in one transaction; bulk work commits in slices of ${maxEvents}`);
         await appendEvents(tx, events, { kind: database.kind, clock, ids });
+        for (const check of checks) await check();
         streams = [...new Set(events.map((event) => event.stream))];
         return result;
       });

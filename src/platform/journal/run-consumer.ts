@@ -22,7 +22,7 @@ export type ConsumerOptions = {
 
 const batchSize = 100;
 /** Events of a busy time are gathered so long: each look costs several queries and a commit, for one event as for many. */
-const gatherMs = 50;
+const gatherMs = 200;
 /** Looks at all streams this often although nobody woke it: another process may have appended. */
 const scanEveryMs = 5_000;
 /** More streams than this are not looked at by name. */
