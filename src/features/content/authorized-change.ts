@@ -1,7 +1,7 @@
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
-import type { Append, Journal } from '../../platform/journal/journal.ts';
+import type { Append, AtLast, Journal } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
@@ -13,6 +13,7 @@ import { fromRepository } from './repository-store.ts';
 export type Change = {
   readonly tx: Transaction;
   readonly append: Append;
+  readonly atLast: AtLast;
   readonly repositoryUid: string | undefined;
   /** Of the repository; they stay as they are until the commit. */
   readonly repositoryLocks: Locks;
@@ -77,7 +78,8 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
     await untilCurrent(
       async () =>
         await journal.transaction(
-          async (tx, append) => await work(await begin({ tx, append }, { place, authority }, isExclusive)),
+          async (tx, append, atLast) =>
+            await work(await begin({ tx, append, atLast }, { place, authority }, isExclusive)),
         ),
     );
 }
@@ -89,10 +91,10 @@ export function createAuthorizedChanges(database: Database, journal: Journal): A
     const inOrder = [...targets].sort((a, b) => (a.place.repository < b.place.repository ? -1 : 1));
     return await untilCurrent(
       async () =>
-        await journal.transaction(async (tx, append) => {
+        await journal.transaction(async (tx, append, atLast) => {
           const changes: (ChangeTarget & { readonly change: Change })[] = [];
           for (const target of inOrder)
-            changes.push({ ...target, change: await begin({ tx, append }, target, isExclusive) });
+            changes.push({ ...target, change: await begin({ tx, append, atLast }, target, isExclusive) });
           return await work(changes);
         }),
     );
@@ -111,7 +113,7 @@ async function untilCurrent<T>(work: () => Promise<T>): Promise<T> {
 }
 
 type Begin = (
-  transaction: Pick<Change, 'tx' | 'append'>,
+  transaction: Pick<Change, 'tx' | 'append' | 'atLast'>,
   target: ChangeTarget,
   isExclusive: boolean,
 ) => Promise<Change>;
@@ -119,7 +121,7 @@ type Begin = (
 function createBegin(database: Database): Begin {
   const pass = createRepositoryGate(database);
   const read = createRead(database);
-  return async ({ tx, append }, { place, authority }, isExclusive) => {
+  return async ({ tx, append, atLast }, { place, authority }, isExclusive) => {
     const at = { registry: place.registryUid, repository: place.repository };
     await pass(tx, at, isExclusive);
     const row = await read(tx, at);
@@ -140,6 +142,7 @@ function createBegin(database: Database): Begin {
     return {
       tx,
       append,
+      atLast,
       repositoryUid: repositoryUid ?? undefined,
       repositoryLocks: locks ?? 0,
       registry: {

@@ -15,21 +15,25 @@ export function isBlobHeld(repositoryUid: Expression<string>, digest: Expression
     or exists (select 1 from deleted_references d where d.repository_uid = ${repositoryUid} and d.digest = ${digest} and d.kind = 'blob'))`;
 }
 
-/** Keeps a copy of a manifest that is about to be deleted. False when one was there already, from an earlier deletion. */
-export async function keepManifest(
+/** Manifests of one repository, as few as one transaction deletes or brings back. */
+type SomeManifests = { readonly repositoryUid: string; readonly digests: readonly string[] };
+
+/** Keeps copies of manifests that are about to be deleted. Answers those of which none was there, from an earlier deletion. */
+export async function keepManifests(
   tx: Transaction,
-  manifest: { readonly repositoryUid: string; readonly digest: string },
+  { repositoryUid, digests }: SomeManifests,
   nowMicros: number,
-): Promise<boolean> {
-  const { repositoryUid, digest } = manifest;
-  const known = await tx
+): Promise<ReadonlySet<string>> {
+  const rows = await tx
     .updateTable('deleted_manifests')
     .set({ deleted_at: nowMicros })
     .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
+    .where('digest', 'in', digests)
     .returning('digest')
-    .executeTakeFirst();
-  if (known !== undefined) return false;
+    .execute();
+  const known = new Set(rows.map((row) => row.digest));
+  const kept = digests.filter((digest) => !known.has(digest));
+  if (kept.length === 0) return new Set();
   await tx
     .insertInto('deleted_manifests')
     .columns([...copied, 'deleted_at'])
@@ -37,7 +41,7 @@ export async function keepManifest(
       tx
         .selectFrom('manifests')
         .where('repository_uid', '=', repositoryUid)
-        .where('digest', '=', digest)
+        .where('digest', 'in', kept)
         .select([...copied])
         .select((select) => select.cast<number>(select.val(nowMicros), 'bigint').as('deleted_at')),
     )
@@ -49,11 +53,11 @@ export async function keepManifest(
       tx
         .selectFrom('manifest_references')
         .where('repository_uid', '=', repositoryUid)
-        .where('manifest_digest', '=', digest)
+        .where('manifest_digest', 'in', kept)
         .select([...referenceColumns]),
     )
     .execute();
-  return true;
+  return new Set(kept);
 }
 
 /** Remembers tags that are about to be deleted, or moved away by a restore. */
@@ -74,11 +78,8 @@ export async function keepTags(
       .execute();
 }
 
-/** Puts a kept manifest back among those that are served; it must not be there. */
-export async function putBackManifest(
-  tx: Transaction,
-  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: string },
-): Promise<void> {
+/** Puts kept manifests back among those that are served; none of them may be there. */
+export async function putBackManifests(tx: Transaction, { repositoryUid, digests }: SomeManifests): Promise<void> {
   await tx
     .insertInto('manifests')
     .columns([...copied])
@@ -86,7 +87,7 @@ export async function putBackManifest(
       tx
         .selectFrom('deleted_manifests')
         .where('repository_uid', '=', repositoryUid)
-        .where('digest', '=', digest)
+        .where('digest', 'in', digests)
         .select([...copied]),
     )
     .execute();
@@ -97,31 +98,31 @@ export async function putBackManifest(
       tx
         .selectFrom('deleted_references')
         .where('repository_uid', '=', repositoryUid)
-        .where('manifest_digest', '=', digest)
+        .where('manifest_digest', 'in', digests)
         .select([...referenceColumns]),
     )
     .execute();
-  await forgetManifest(tx, { repositoryUid, digest });
+  await forgetManifests(tx, { repositoryUid, digests });
 }
 
-/** Drops a kept manifest for good; answers the blobs that it referenced. */
-export async function forgetManifest(
+/** Drops kept manifests for good; answers the blobs that they referenced, each once. */
+export async function forgetManifests(
   tx: Transaction,
-  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: string },
-): Promise<string[]> {
+  { repositoryUid, digests }: SomeManifests,
+): Promise<readonly string[]> {
   const references = await tx
     .deleteFrom('deleted_references')
     .where('repository_uid', '=', repositoryUid)
-    .where('manifest_digest', '=', digest)
+    .where('manifest_digest', 'in', digests)
     .returning(['digest', 'kind'])
     .execute();
   await tx
     .deleteFrom('deleted_manifests')
     .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
+    .where('digest', 'in', digests)
     .execute();
-  await forgetPassed(tx, repositoryUid, digest);
-  return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
+  await forgetPassed(tx, repositoryUid, digests);
+  return [...new Set(references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest))];
 }
 
 const copied = [

@@ -4,6 +4,7 @@ import { parseTag, type Tag } from '../../core/reference.ts';
 import { isManifestAsSeen, isTagAsSeen, type SeenManifest, type SeenTag } from './as-seen.ts';
 import { DeletionGuard, type DeletionGuardParts } from './deletion-guard.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
+import { referredIn } from './referred-subjects.ts';
 import { ReferrerCascade } from './referrer-cascade.ts';
 import { type Gone, Removal, type RepositoryChangeParts } from './removal.ts';
 import { RepositoryDeletion } from './repository-deletion.ts';
@@ -40,9 +41,10 @@ export class Deletion {
     this.#removal = removal;
     this.#cascade = new ReferrerCascade({
       rows,
+      referred: referredIn(tx, parts.kind, repositoryUid),
       mayRemove: (tag) => guard.mayRemoveTag(tag),
       removeTags: (tags) => removal.tags(tags),
-      removeManifest: (digest) => removal.manifest(digest),
+      removeManifests: (digests) => removal.manifests(digests),
     });
     this.repository = new RepositoryDeletion({ tx, repositoryUid, guard, removal });
   }
@@ -88,7 +90,7 @@ export class Deletion {
     const index = await this.#indexOf(digest);
     if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index });
     await this.#guard.requireTags(digest);
-    await this.#removal.manifest(digest);
+    await this.#removal.manifests([digest]);
     return true;
   }
 

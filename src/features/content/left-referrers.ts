@@ -83,6 +83,20 @@ export async function forgetLeftReferrers(
   await tx.deleteFrom('walks').where('name', '=', nameOf(repositoryUid, root)).execute();
 }
 
+/** Lets others that are idle go first. */
+export async function putOffLeftReferrers(
+  tx: Transaction,
+  { repositoryUid, root }: Pick<LeftReferrers, 'repositoryUid' | 'root'>,
+  nowMicros: number,
+): Promise<void> {
+  await tx
+    .updateTable('walks')
+    .set({ changed_at: nowMicros })
+    .where('name', '=', nameOf(repositoryUid, root))
+    .where('changed_at', '<', nowMicros)
+    .execute();
+}
+
 function nameOf(repositoryUid: string, root: Digest): string {
   return `${prefix}${repositoryUid} ${root}`;
 }

@@ -4,7 +4,7 @@ import type { Manifest } from '../../core/manifest.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-query.ts';
-import { forEachKind, lockedForKeyShare, lockedForUpdate } from '../../platform/database/locks.ts';
+import { forEachKind, lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Answer } from '../../platform/database/send-ahead.ts';
 import { lockBits } from './attributes.ts';
 import { forgetPassed } from './quarantine-state.ts';
@@ -137,20 +137,12 @@ export type ManifestInsert = {
 };
 
 /**
- * Stores a manifest and what it references. A second push of the same bytes repairs the stored ones where they were damaged,
- * and keeps the manifest from being deleted before this transaction has tagged it. Answers whether it is new.
+ * Stores a manifest and what it references; a second push of the same bytes changes nothing. Nobody deletes it meanwhile: deletions of
+ * a repository wait for its pushes. Answers whether it is new, as `sendAhead`.
  */
-export async function insertManifest(
-  tx: Transaction,
-  kind: Database['kind'],
-  insert: ManifestInsert,
-): Promise<boolean> {
+export async function insertManifest(tx: Transaction, insert: ManifestInsert): Promise<() => Promise<boolean>> {
   const { repositoryUid, stored, manifest } = insert;
-  while (!(await insertRow(tx, insert))) {
-    if (!(await lockManifest(tx, kind, repositoryUid, stored.digest))) continue;
-    await repairRow(tx, repositoryUid, stored);
-    return false;
-  }
+  const made = await insertRow(tx, insert);
   const references = new Map<Digest, 'blob' | 'manifest'>();
   for (const blob of [...manifest.blobs, ...manifest.nonDistributable]) references.set(blob.digest, 'blob');
   for (const child of manifest.children) references.set(child.digest, 'manifest');
@@ -159,54 +151,48 @@ export async function insertManifest(
   for (let start = 0; start < rows.length; start += referencesPerInsert) {
     await insertReferences.ahead(tx, of, rows.slice(start, start + referencesPerInsert));
   }
-  return true;
+  return async () => (await made()).length > 0;
 }
 
 const insertReferences = hotRows(['repository', 'manifest'], ['digest', 'kind'], (on, parameter, items) =>
-  on.insertInto('manifest_references').values(
-    items.map((item) => ({
-      repository_uid: parameter<string>('repository'),
-      manifest_digest: parameter<string>('manifest'),
-      digest: item<string>('digest'),
-      kind: item<'blob' | 'manifest'>('kind'),
-    })),
-  ),
+  on
+    .insertInto('manifest_references')
+    .values(
+      items.map((item) => ({
+        repository_uid: parameter<string>('repository'),
+        manifest_digest: parameter<string>('manifest'),
+        digest: item<string>('digest'),
+        kind: item<'blob' | 'manifest'>('kind'),
+      })),
+    )
+    .onConflict((conflict) => conflict.doNothing()),
 );
 
-/** Locks a manifest's row for the rest of the transaction; false when there is none. */
-export async function lockManifest(
+/** Removes manifests and their references; their tags must be gone. Answers the blobs that each referenced. */
+export async function deleteManifests(
   tx: Transaction,
-  kind: Database['kind'],
   repositoryUid: string,
-  digest: Digest,
-): Promise<boolean> {
-  const query = tx
-    .selectFrom('manifests')
-    .select('digest')
-    .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest);
-  return (await lockedForUpdate(kind, query).executeTakeFirst()) !== undefined;
-}
-
-/** Removes a manifest and its references; its tags must be gone. Answers the blobs that it referenced. */
-export async function deleteManifest(tx: Transaction, repositoryUid: string, digest: Digest): Promise<string[]> {
+  digests: readonly Digest[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
   const references = await tx
     .deleteFrom('manifest_references')
     .where('repository_uid', '=', repositoryUid)
-    .where('manifest_digest', '=', digest)
-    .returning(['digest', 'kind'])
+    .where('manifest_digest', 'in', digests)
+    .returning(['manifest_digest as manifest', 'digest', 'kind'])
     .execute();
-  await tx.deleteFrom('manifests').where('repository_uid', '=', repositoryUid).where('digest', '=', digest).execute();
-  await forgetPassed(tx, repositoryUid, digest);
-  return references.filter(({ kind }) => kind === 'blob').map((reference) => reference.digest);
+  await tx.deleteFrom('manifests').where('repository_uid', '=', repositoryUid).where('digest', 'in', digests).execute();
+  await forgetPassed(tx, repositoryUid, digests);
+  const blobs = references.filter(({ kind }) => kind === 'blob');
+  const byManifest = Map.groupBy(blobs, ({ manifest }) => manifest);
+  return new Map([...byManifest].map(([manifest, some]) => [manifest, some.map(({ digest }) => digest)]));
 }
 
 async function insertRow(
   tx: Transaction,
   { repositoryUid, stored, manifest, nowMicros }: ManifestInsert,
-): Promise<boolean> {
+): Promise<Answer<{ readonly digest: string }>> {
   const isReferrer = manifest.subject !== undefined && manifest.annotations !== undefined;
-  const row = await insertManifestRow(tx, {
+  return await insertManifestRow.ahead(tx, {
     repository: repositoryUid,
     digest: stored.digest,
     mediaType: stored.mediaType,
@@ -217,7 +203,6 @@ async function insertRow(
     now: nowMicros,
     body: stored.body,
   });
-  return row !== undefined;
 }
 
 const insertManifestRow = hotStatement(
@@ -256,8 +241,12 @@ export async function touchManifest(
     .execute();
 }
 
-/** `stored` was just checked against its digest. */
-async function repairRow(tx: Transaction, repositoryUid: string, { digest, body }: StoredManifest): Promise<void> {
+/** Replaces the stored bytes where they were damaged. `stored` was just checked against its digest. */
+export async function repairManifest(
+  tx: Transaction,
+  repositoryUid: string,
+  { digest, body }: StoredManifest,
+): Promise<void> {
   await tx
     .updateTable('manifests')
     .set({ body, size: body.byteLength })

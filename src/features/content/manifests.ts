@@ -16,6 +16,7 @@ import {
   askForMissingManifests,
   createManifestQueries,
   insertManifest,
+  repairManifest,
   type StoredManifest,
   touchManifest,
 } from './manifest-store.ts';
@@ -24,7 +25,7 @@ import { pointTag, tagState } from './point-tag.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { ensureRepository } from './repository-store.ts';
 import { repositoryBeginning } from './repository-templates.ts';
-import { addUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
+import { askForUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
@@ -96,23 +97,22 @@ export class Manifests {
    * digests, `contentLocked`, `tagImmutable`, `storageLimitReached`.
    */
   async push(place: Place, authority: Authority, push: ManifestPush): Promise<PushedManifest> {
-    const { change, clock, database, failpoint, graceMs, ids, region, storageLimits } = this.#parts;
+    const { change, clock, failpoint, graceMs, ids, region, storageLimits } = this.#parts;
     const manifest = parseManifest(push.body, push.contentType);
     const digest = digestOfPush(push);
     // One order for all pushes: two that set the same tags must not wait for each other.
     const tags = push.reference.kind === 'tag' ? [push.reference.tag] : [...new Set(push.tags)].sort();
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
-    await change(place, authority, async ({ tx, append, repositoryUid, repositoryLocks, registry }) => {
+    await change(place, authority, async ({ tx, append, atLast, repositoryUid, repositoryLocks, registry }) => {
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const requireReferences = await this.#askForReferences(tx, place, uid, manifest);
       if (push.body.byteLength > fewBytes) await requireReferences();
-      const isNew = await insertManifest(tx, database.kind, { repositoryUid: uid, stored, manifest, nowMicros });
-      await requireReferences();
+      const wasInserted = await insertManifest(tx, { repositoryUid: uid, stored, manifest, nowMicros });
       const at = { registryUid: place.registryUid, repositoryUid: uid };
-      const usedBytes = isNew ? await useBlobsOf(tx, at, digest) : undefined;
+      const usedBytes = await useBlobsOf(tx, at, digest);
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       // A repository that this push made has rules that were not read with the registry.
@@ -128,15 +128,17 @@ export class Manifests {
         append(event('tag.set', { tag, digest, region, ...tagState(written) }));
         if (previous !== undefined) untagged.push(previous);
       }
+      await requireReferences();
+      const isNew = await wasInserted();
+      if (!isNew) await repairManifest(tx, uid, stored);
       if (registry.retentionDays !== null) await markUntagged(tx, at, untagged, nowMicros);
       if (tags.length === 0) {
         if (!isNew) await touchManifest(tx, uid, digest, nowMicros);
         if (registry.retentionDays !== null && !(await refersToOneOf(new RepositoryRows(tx, uid), manifest)))
           await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
       }
-      if (usedBytes === undefined) return;
-      const addedBytes = (await usedBytes()) + push.body.byteLength;
-      await addUsage(tx, place.registryUid, addedBytes, storageLimitOf(registry, storageLimits));
+      const addedBytes = (await usedBytes()) + (isNew ? push.body.byteLength : 0);
+      atLast(await askForUsage(tx, place.registryUid, addedBytes, storageLimitOf(registry, storageLimits)));
     });
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };

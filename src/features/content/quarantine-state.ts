@@ -1,6 +1,7 @@
+import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { hotStatement } from '../../platform/database/hot-query.ts';
+import { hotRows } from '../../platform/database/hot-query.ts';
 import type { QuarantineState } from '../../wire/acr/attributes-schema.ts';
 
 /** What a scanner says of a manifest; details are JSON, as it wrote it. */
@@ -41,27 +42,33 @@ export async function changeQuarantine(
 }
 
 /**
- * To be called when a manifest or the copy that is kept of it has left. Of one that is neither served nor kept, only what says
- * that it did not pass stays, as long as its repository: the same bytes may be pushed again.
+ * To be called when manifests or the copies that are kept of them have left. Of one that is neither served nor kept, only what
+ * says that it did not pass stays, as long as its repository: the same bytes may be pushed again.
  */
-export async function forgetPassed(tx: Transaction, repositoryUid: string, digest: string): Promise<void> {
-  await deletePassed.ahead(tx, { repository: repositoryUid, digest });
+export async function forgetPassed(tx: Transaction, repositoryUid: string, digests: readonly string[]): Promise<void> {
+  const items = digests.map((digest) => ({ digest }));
+  await deletePassed.ahead(tx, { repository: repositoryUid }, items);
 }
 
-const deletePassed = hotStatement(['repository', 'digest'], (on, parameter) => {
-  const left = (table: 'manifests' | 'deleted_manifests') =>
-    on
-      .selectFrom(table)
-      .where('repository_uid', '=', parameter<string>('repository'))
-      .where('digest', '=', parameter<string>('digest'))
-      .select('digest');
-  return on
+const isGone = sql<boolean>`not exists (
+    select 1 from manifests m
+    where m.repository_uid = quarantine_states.repository_uid and m.digest = quarantine_states.digest)
+  and not exists (
+    select 1 from deleted_manifests k
+    where k.repository_uid = quarantine_states.repository_uid and k.digest = quarantine_states.digest)`;
+
+const deletePassed = hotRows(['repository'], ['digest'], (on, parameter, items) =>
+  on
     .deleteFrom('quarantine_states')
     .where('repository_uid', '=', parameter<string>('repository'))
-    .where('digest', '=', parameter<string>('digest'))
+    .where(
+      'digest',
+      'in',
+      items.map((item) => item<string>('digest')),
+    )
     .where('state', '=', 'Passed')
-    .where((where) => where.not(where.or([where.exists(left('manifests')), where.exists(left('deleted_manifests'))])));
-});
+    .where(isGone),
+);
 
 export function quarantineOf(
   row: { readonly state: QuarantineState | null; readonly details: string | null } | undefined,

@@ -1,10 +1,11 @@
 import type { Digest } from '../../core/digest.ts';
 import { parseTag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
+import { isKept } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
-import { keepManifest, keepTags } from './deleted-content.ts';
-import { deleteManifest } from './manifest-store.ts';
+import { keepManifests, keepTags } from './deleted-content.ts';
+import { deleteManifests } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { repositoryBeginning } from './repository-templates.ts';
@@ -91,39 +92,40 @@ export class Removal {
     await this.#markUntagged(rows.map((row) => row.digest));
   }
 
-  /** With every tag on it. It must be there. */
-  async manifest(digest: Digest): Promise<void> {
+  /** With every tag on them. Each is there, and given once; an index and what it lists may be among them. */
+  async manifests(digests: readonly Digest[]): Promise<void> {
+    if (digests.length === 0) return;
     const { repositoryUid, change, nowMicros } = this.#parts;
-    const { artifactType, ...last } = await this.#rows
+    const rows = await this.#rows
       .manifests()
-      .where('digest', '=', digest)
-      .select(['media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType'])
-      .executeTakeFirstOrThrow();
+      .where('digest', 'in', digests)
+      .select(['digest', 'media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType'])
+      .execute();
     const tags = await this.#tx
       .deleteFrom('tags')
       .where('repository_uid', '=', repositoryUid)
-      .where('digest', '=', digest)
-      .returning('name')
+      .where('digest', 'in', digests)
+      .returning(['name', 'digest'])
       .execute();
-    const children = await this.#rows
-      .references()
-      .where('manifest_digest', '=', digest)
-      .where('kind', '=', 'manifest')
-      .select('digest')
-      .execute();
-    await this.#markUntagged(children.map((child) => child.digest));
-    this.#removedManifests += 1;
-    await this.#keepTags(tags.map(({ name }) => ({ name, digest })));
-    // A copy that is kept uses what the manifest used; a second copy is none.
-    const isKept = change.registry.keepsDeleted && (await keepManifest(this.#tx, { repositoryUid, digest }, nowMicros));
-    const blobs = await deleteManifest(this.#tx, repositoryUid, digest);
-    if (!isKept) {
-      this.#gone.manifestBytes += last.sizeBytes;
-      for (const blob of blobs) this.#gone.unreferenced.add(blob);
+    if (change.registry.retentionDays !== null) await this.#markUntagged(await this.#leftBehind(digests));
+    this.#removedManifests += digests.length;
+    await this.#keepTags(tags);
+    const some = { repositoryUid, digests };
+    const kept = change.registry.keepsDeleted ? await keepManifests(this.#tx, some, nowMicros) : none;
+    const blobs = await deleteManifests(this.#tx, repositoryUid, digests);
+    const found = new Map(rows.map((row) => [row.digest, row]));
+    const tagsOf = Map.groupBy(tags, (tag) => tag.digest);
+    for (const digest of digests) {
+      const row = found.get(digest);
+      if (row === undefined) throw new Error(`a manifest to delete is not there: ${digest}`);
+      const { mediaType, sizeBytes, artifactType } = row;
+      // A copy that is kept uses what the manifest used; a second copy is none.
+      if (!kept.has(digest)) this.#release(sizeBytes, blobs.get(digest) ?? []);
+      this.#gone.manifests.push(digest);
+      const type = artifactType === null ? {} : { artifactType };
+      const names = (tagsOf.get(digest) ?? []).map(({ name }) => name);
+      this.#append('manifest.deleted', { digest, mediaType, sizeBytes, ...type, tags: names });
     }
-    this.#gone.manifests.push(digest);
-    const type = artifactType === null ? {} : { artifactType };
-    this.#append('manifest.deleted', { digest, ...last, ...type, tags: tags.map((tag) => tag.name) });
   }
 
   /** Counts what each deletion freed, and lets a repository go that holds nothing any more. Goes last. */
@@ -142,6 +144,28 @@ export class Removal {
       gone.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
     );
     return gone;
+  }
+
+  /** What may be there for nothing once these are gone: what they list, and what refers to them and stays because it is locked. */
+  async #leftBehind(digests: readonly Digest[]): Promise<readonly string[]> {
+    const parts = await this.#rows
+      .references()
+      .where('manifest_digest', 'in', digests)
+      .where('kind', '=', 'manifest')
+      .select('digest')
+      .execute();
+    const locked = await this.#rows
+      .manifests()
+      .where('subject_digest', 'in', digests)
+      .where(isKept('locks'))
+      .select('digest')
+      .execute();
+    return [...parts, ...locked].map(({ digest }) => digest);
+  }
+
+  #release(manifestBytes: number, blobs: readonly string[]): void {
+    this.#gone.manifestBytes += manifestBytes;
+    for (const blob of blobs) this.#gone.unreferenced.add(blob);
   }
 
   #all(): readonly Leaving[] {
@@ -176,6 +200,8 @@ export class Removal {
     change.append(event(type, data));
   }
 }
+
+const none: ReadonlySet<string> = new Set();
 
 function noneGone(): Leaving {
   return { tags: [], manifests: [], unreferenced: new Set(), manifestBytes: 0 };

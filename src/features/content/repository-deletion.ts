@@ -83,10 +83,8 @@ export class RepositoryDeletion {
       .limit(limit)
       .select(['digest', 'locks'])
       .execute();
-    for (const { digest, locks } of rows) {
-      guard.requireManifest(digest, locks);
-      await removal.manifest(parseDigest(digest));
-    }
+    for (const { digest, locks } of rows) guard.requireManifest(digest, locks);
+    await removal.manifests(rows.map(({ digest }) => parseDigest(digest)));
     return rows.map((row) => row.digest);
   }
 

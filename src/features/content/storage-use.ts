@@ -114,20 +114,31 @@ export async function disuseBlobs(
   return bytes;
 }
 
+/** As `askForUsage`, waited for. */
+export async function addUsage(...usage: Parameters<typeof askForUsage>): Promise<void> {
+  const requireRoom = await askForUsage(...usage);
+  await requireRoom();
+}
+
 /**
- * Counts bytes that come into use. The row is every push's last before the journal. Throws `storageLimitReached` for the
- * write that would pass the limit, whoever came before it.
+ * Counts bytes that come into use, as `sendAhead`. The row is every push's last before the journal. The answer throws
+ * `storageLimitReached` for the write that would pass the limit, whoever came before it.
  */
-export async function addUsage(
+export async function askForUsage(
   tx: Transaction,
   registryUid: string,
   bytes: number,
   limitBytes: number = Number.MAX_SAFE_INTEGER,
-): Promise<void> {
-  if (bytes === 0) return;
-  const row =
-    bytes > limitBytes ? undefined : await insertUsage(tx, { registry: registryUid, bytes, limit: limitBytes });
-  if (row === undefined) throw new BerthError('storageLimitReached', { addedBytes: bytes, limitBytes });
+): Promise<() => Promise<void>> {
+  const isWithin = bytes <= limitBytes;
+  const used =
+    bytes > 0 && isWithin
+      ? await insertUsage.ahead(tx, { registry: registryUid, bytes, limit: limitBytes })
+      : undefined;
+  return async () => {
+    if (bytes === 0 || (used !== undefined && (await used()).length > 0)) return;
+    throw new BerthError('storageLimitReached', { addedBytes: bytes, limitBytes });
+  };
 }
 
 const insertUsage = hotStatement(['registry', 'bytes', 'limit'], (on, parameter) =>

@@ -10,7 +10,7 @@ import {
 } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
-import { parseReference } from '../../core/reference.ts';
+import { parseReference, parseTag } from '../../core/reference.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { AttributeChanges } from '../content/attribute-changes.ts';
 import type { AuthorizedChange } from '../content/authorized-change.ts';
@@ -109,6 +109,31 @@ forEachDatabase((kind, open) => {
     await dropDeleted({ ...bench.here, ...expiry, change: interrupted(3, remove) }, at, me);
     const tags = await new DeletedListings(bench.database).tags(at, me, { limit: 10 });
     assert.deepEqual([await kept(at), tags.map(({ tag }) => tag)], [1, ['v1']]);
+  });
+
+  test('what is deleted while a drop by hand goes on is kept, tags of what is still served too', async () => {
+    const at = bench.place('meanwhile');
+    await deleteMany(at, 230);
+    await bench.push(at, layer);
+    const [late, served] = ['deleted meanwhile', 'served'].map((n) => sampleImage([layer], { annotations: { n } }));
+    assert(late !== undefined && served !== undefined);
+    for (const [tag, { bytes, mediaType }] of [
+      ['v1', late],
+      ['w1', served],
+    ] as const) {
+      const push = { body: bytes, contentType: mediaType, reference: parseReference(tag), tags: [] };
+      await bench.here.manifests.push(at, me, push);
+    }
+    const remove = async () => {
+      clock.advance(1);
+      const deletions = new Deletions({ ...bench.here, region: testRegion });
+      await deletions.manifest(at, me, late.digest);
+      await deletions.tag(at, me, parseTag('w1'));
+    };
+    // After the look at the locks, before the first of two slices.
+    const count = await dropDeleted({ ...bench.here, ...expiry, change: interrupted(2, remove) }, at, me);
+    const tags = await new DeletedListings(bench.database).tags(at, me, { limit: 10 });
+    assert.deepEqual([count, await kept(at), tags.map(({ tag }) => tag)], [230, 1, ['v1', 'w1']]);
   });
 
   test('a repository that fails holds no other up, however much of it is due', async () => {

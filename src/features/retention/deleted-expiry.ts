@@ -8,7 +8,7 @@ import type { Authority } from '../access/authority.ts';
 import { requireOn } from '../content/attributes.ts';
 import type { AuthorizedChange, Change } from '../content/authorized-change.ts';
 import { eventsOf } from '../content/content-events.ts';
-import { forgetManifest } from '../content/deleted-content.ts';
+import { forgetManifests } from '../content/deleted-content.ts';
 import type { Place } from '../content/place.ts';
 import { disuseBlobs, subtractUsage } from '../content/storage-use.ts';
 
@@ -99,8 +99,8 @@ function byPolicy(nowMicros: number): Dropping['dueBefore'] {
 }
 
 /**
- * Drops everything deleted of a repository at once; a lock that is set meanwhile ends it where it stands. Answers how many
- * manifests that were. Throws `contentLocked`.
+ * Drops everything deleted of a repository at once, but for what is deleted while this goes on; a lock that is set meanwhile
+ * ends it where it stands. Answers how many manifests that were. Throws `contentLocked`.
  */
 export async function dropDeleted(
   parts: Omit<DeletedExpiryParts, 'authority'>,
@@ -109,14 +109,22 @@ export async function dropDeleted(
 ): Promise<number> {
   const requireUnlocked = ({ repositoryLocks }: Change) =>
     requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled', 'deleteEnabled');
-  await parts.change(place, authority, async (change) => requireUnlocked(change));
+  const lastMicros = await parts.change(
+    place,
+    authority,
+    async (change) => {
+      requireUnlocked(change);
+      return await lastDeletionMicros(change);
+    },
+    { isExclusive: true },
+  );
   const dueBefore: Dropping['dueBefore'] = async (change) => {
     requireUnlocked(change);
-    return Number.MAX_SAFE_INTEGER;
+    return lastMicros;
   };
   let count = 0;
   while (true) {
-    const due = await keptIn(parts.database.read, place);
+    const due = await keptIn(parts.database.read, place, lastMicros);
     if (due.length === 0) break;
     count += await drop(parts, due, { authority, dueBefore });
   }
@@ -125,18 +133,33 @@ export async function dropDeleted(
     authority,
     async (change) => {
       requireUnlocked(change);
-      await forgetTags(change);
+      await forgetTags(change, lastMicros);
     },
     { isExclusive: true },
   );
   return count;
 }
 
+/** When the last of what is kept was deleted, by the clock of whoever deleted it. */
+async function lastDeletionMicros({ tx, repositoryUid = '' }: Change): Promise<number> {
+  let last = 0;
+  for (const table of ['deleted_manifests', 'deleted_tags'] as const) {
+    const row = await tx
+      .selectFrom(table)
+      .where('repository_uid', '=', repositoryUid)
+      .select((on) => on.fn.max<number | null>('deleted_at').as('at'))
+      .executeTakeFirst();
+    last = Math.max(last, row?.at ?? 0);
+  }
+  return last;
+}
+
 /** All but those of what was deleted a moment ago. */
-async function forgetTags({ tx, repositoryUid = '' }: Change): Promise<void> {
+async function forgetTags({ tx, repositoryUid = '' }: Change, lastMicros: number): Promise<void> {
   await tx
     .deleteFrom('deleted_tags')
     .where('repository_uid', '=', repositoryUid)
+    .where('deleted_at', '<=', lastMicros)
     .where((where) =>
       where.not(
         where.exists(
@@ -167,10 +190,11 @@ async function dueManifests(queries: Queries, nowMicros: number, without: readon
     .execute();
 }
 
-async function keptIn(queries: Queries, { registryUid, repository }: Place): Promise<Due[]> {
+async function keptIn(queries: Queries, { registryUid, repository }: Place, lastMicros: number): Promise<Due[]> {
   return await kept(queries)
     .where('r.registry_uid', '=', registryUid)
     .where('r.name', '=', repository)
+    .where('d.deleted_at', '<=', lastMicros)
     .where(isMissedByNone)
     .orderBy('d.digest')
     .limit(slice)
@@ -214,31 +238,38 @@ async function drop(
     authority,
     async (change) => {
       const { tx, append } = change;
-      const beforeMicros = await dueBefore(change, place);
-      const blobs = new Set<string>();
-      let bytes = 0;
-      let count = 0;
-      for (const { digest, deletedAt } of due) {
-        const row = await tx
-          .selectFrom('deleted_manifests')
-          .where('repository_uid', '=', repositoryUid)
-          .where('digest', '=', digest)
-          .where('deleted_at', '=', deletedAt)
-          .where('deleted_at', '<=', beforeMicros)
-          .select('size')
-          .executeTakeFirst();
-        if (row === undefined) continue;
-        for (const blob of await forgetManifest(tx, { repositoryUid, digest })) blobs.add(blob);
-        bytes += row.size;
-        count += 1;
-        append(event('manifest.purged', { digest, sizeBytes: row.size }));
-      }
+      const leaving = await stillDue(tx, due, await dueBefore(change, place));
+      if (leaving.length === 0) return 0;
+      const blobs = await forgetManifests(tx, { repositoryUid, digests: leaving.map(({ digest }) => digest) });
+      for (const { digest, size } of leaving) append(event('manifest.purged', { digest, sizeBytes: size }));
       const nowMicros = parts.clock.nowMicros();
-      const freed = await disuseBlobs(tx, parts.database.kind, { registryUid, digests: [...blobs], nowMicros });
-      for (const size of freed.values()) bytes += size;
-      await subtractUsage(tx, registryUid, bytes);
-      return count;
+      const freed = await disuseBlobs(tx, parts.database.kind, { registryUid, digests: blobs, nowMicros });
+      const sizes = [...leaving.map(({ size }) => size), ...freed.values()];
+      await subtractUsage(
+        tx,
+        registryUid,
+        sizes.reduce((sum, size) => sum + size, 0),
+      );
+      return leaving.length;
     },
     { isExclusive: true },
   );
+}
+
+/** Of manifests of one repository those that are kept as they were seen, with their bytes. */
+async function stillDue(
+  tx: Transaction,
+  due: readonly Due[],
+  beforeMicros: number,
+): Promise<readonly { readonly digest: string; readonly size: number }[]> {
+  const seen = new Map(due.map(({ digest, deletedAt }) => [digest, deletedAt]));
+  const rows = await tx
+    .selectFrom('deleted_manifests')
+    .where('repository_uid', '=', due[0]?.repositoryUid ?? '')
+    .where('digest', 'in', [...seen.keys()])
+    .where('deleted_at', '<=', beforeMicros)
+    .orderBy('digest')
+    .select(['digest', 'size', 'deleted_at as deletedAt'])
+    .execute();
+  return rows.filter(({ digest, deletedAt }) => seen.get(digest) === deletedAt);
 }

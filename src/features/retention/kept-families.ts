@@ -89,16 +89,17 @@ function partsFirst(root: Digest, listed: ReadonlyMap<string, readonly Digest[]>
   return [...ordered];
 }
 
-/** The first part of a kept manifest that is not served. */
+/** The first part of kept manifests that is not served, and none of them. */
 export async function partToCome(
   queries: Queries,
-  { repositoryUid, digest }: { readonly repositoryUid: string; readonly digest: Digest },
+  { repositoryUid, digests }: { readonly repositoryUid: string; readonly digests: readonly Digest[] },
 ): Promise<string | undefined> {
   const row = await queries
     .selectFrom('deleted_references as x')
     .where('x.repository_uid', '=', repositoryUid)
-    .where('x.manifest_digest', '=', digest)
+    .where('x.manifest_digest', 'in', digests)
     .where('x.kind', '=', 'manifest')
+    .where('x.digest', 'not in', digests)
     .where(sql<boolean>`not ${isServedPart}`)
     .orderBy('x.digest')
     .limit(1)

@@ -25,6 +25,8 @@ const count = isLong ? 33_000 : 700;
 const tagCount = 17_000;
 /** Of a statement, whatever the count: PostgreSQL takes 65,535, SQLite 32,766. */
 const mostParameters = 650;
+/** To delete a signature twice, restore it and drop it for good; with what each transaction begins with. */
+const mostStatementsEach = 1.25;
 /** Of a transaction. */
 const mostDeleted = 50;
 const mostRestored = 200;
@@ -45,13 +47,13 @@ forEachDatabase((_, open) => {
   });
   after(() => bench.folder.remove());
 
-  test(`an image with ${count} signatures is deleted, restored and dropped in slices`, async () => {
+  test(`an image with ${count} signatures is deleted, restored and dropped in slices`, async (t) => {
     const at = bench.place('signed');
     const image = await pushImage(bench, at, 'v1');
     const repositoryUid = await uidOf(bench.database, at);
     await fillSignatures(bench, repositoryUid, image);
     const before = await usage(bench.database);
-    const { parts, transactions, parameters } = watched(bench, clock);
+    const { parts, transactions, parameters, statements } = watched(bench, clock);
     const deletions = new Deletions(parts);
 
     await deletions.manifest(at, me, image.digest);
@@ -70,6 +72,8 @@ forEachDatabase((_, open) => {
     assert.deepEqual(await counts(bench.database, repositoryUid), { served: 0, kept: 0 });
     assert.equal(await usage(bench.database), 0);
     assert(parameters() <= mostParameters, `a statement with ${parameters()} parameters`);
+    assert(statements() <= mostStatementsEach * count, `${statements()} statements for ${count} signatures`);
+    t.diagnostic(`${(statements() / count).toFixed(2)} statements a signature`);
   });
 
   test(`an image with ${tagCount} tags is deleted, and comes back under one of them`, async () => {
@@ -90,13 +94,13 @@ forEachDatabase((_, open) => {
   });
 });
 
-/** The process of the bench, whose transactions and largest statement are counted. */
+/** The process of the bench, whose transactions and statements are counted, and the largest of these. */
 function watched(bench: ContentBench, clock: HeldClock) {
-  let most = 0;
-  let begun = 0;
+  let [most, begun, sent] = [0, 0, 0];
   const plugin: Parameters<Database['read']['withPlugin']>[0] = {
     transformQuery: ({ node, queryId }) => {
       const { sql, parameters } = bench.database.read.getExecutor().compileQuery(node, queryId);
+      sent += 1;
       // The journal has a limit of its own.
       if (!sql.includes('journal_events')) most = Math.max(most, parameters.length);
       return node;
@@ -117,6 +121,7 @@ function watched(bench: ContentBench, clock: HeldClock) {
     parts: { ...process, change, region: testRegion },
     transactions: () => begun,
     parameters: () => most,
+    statements: () => sent,
   };
 }
 

@@ -82,6 +82,21 @@ test('as many filters as a purge may have are read in no time', () => {
   assert.ok(tookMs < 1_000, `${tookMs} ms`);
 });
 
+for (const [what, filter] of [
+  ['of Unicode classes', `a:${'\\pL'.repeat(332)}`],
+  ['of Unicode classes whatever the case', `a:(?i)${'\\pL'.repeat(330)}`],
+  ['of a class of many Unicode classes', `a:(?i)[${'\\pL'.repeat(330)}]`],
+  ['of a class of what many Unicode classes leave', `a:(?i)[^${'\\PL'.repeat(329)}]`],
+  ['of negated classes', `a:(?i)${'[^a]'.repeat(247)}`],
+  ['of groups in groups', `a:${'('.repeat(490)}a${')'.repeat(490)}`],
+  ['of repeats in repeats of classes', 'a:(?i)(?:(?:[\\pL]{10}){5}){2}'],
+] as const) {
+  test(`as many filters ${what} as a purge may have are read in little time`, () => {
+    const tookMs = cpuMsOf(() => assert.equal(parsePurgeFilters(Array<string>(10).fill(filter)).length, 10));
+    assert.ok(tookMs < 1_000, `${tookMs} ms`);
+  });
+}
+
 test('the heaviest filter that is taken looks at a tag in little time', () => {
   const [filter] = parsePurgeFilters([`.*:(?:(?:(?:${'a?'.repeat(10)}){10}){9}){8}-$`]);
   const tookMs = cpuMsOf(() => assert.equal(filter?.matchesTag(`${'a'.repeat(127)}-`), true));

@@ -6,6 +6,7 @@ import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Deletions } from '../content/deletions.ts';
 import { FreedBytes } from './freed-bytes.ts';
+import { isGeneral } from './general-faults.ts';
 import type { Kept } from './lifecycle-selection.ts';
 import { readRepositoryFacts } from './purge-facts.ts';
 import type { PurgeFilter } from './purge-filter.ts';
@@ -77,17 +78,6 @@ export type Sweep = {
 /** Of what is told without asking the database. */
 const itemsPerTurn = 500;
 
-/** What is wrong with more than the repository that is looked at. */
-const general: ReadonlySet<string> = new Set([
-  'unauthorized',
-  'denied',
-  'registryUnknown',
-  'busy',
-  'storageFull',
-  'storageReadOnly',
-  'internal',
-]);
-
 export async function* sweepRepositories(
   parts: PurgeParts,
   authority: Authority,
@@ -104,7 +94,7 @@ export async function* sweepRepositories(
     try {
       yield* sweepRepository(parts, authority, { sweep, repository, freed });
     } catch (error) {
-      if (signal.aborted || (error instanceof BerthError && general.has(error.error))) throw error;
+      if (signal.aborted || isGeneral(error)) throw error;
       failed(repository.name, error);
     }
     if (!signal.aborted) sweep.done?.(repository.name);

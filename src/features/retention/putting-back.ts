@@ -4,13 +4,13 @@ import type { Tag } from '../../core/reference.ts';
 import type { Queries } from '../../platform/database/database.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import { requireOn } from '../content/attributes.ts';
-import { keepTags, putBackManifest } from '../content/deleted-content.ts';
+import { keepTags, putBackManifests } from '../content/deleted-content.ts';
 import { immutableTagsOf } from '../content/immutable-tags.ts';
 import { missingBlobs, touchManifest } from '../content/manifest-store.ts';
 import { pointTag, tagState } from '../content/point-tag.ts';
 import type { RepositoryChangeParts } from '../content/removal.ts';
 import { markUntagged } from '../content/untagged-marks.ts';
-import { damagedBlobsOf, partToCome } from './kept-families.ts';
+import { damagedBlobsOf, partToCome, slices } from './kept-families.ts';
 
 export type Restore = {
   readonly digest: Digest;
@@ -59,29 +59,29 @@ export class PuttingBack {
   }
 
   /**
-   * Nothing happens to one that is served. `tag` is what it gets with it.
+   * Nothing happens to those that are served. `tagged` is what one of them gets.
    * Throws `manifestUnknown` for what is not kept, also for a part; `manifestBlobUnknown`.
    */
-  async manifest(digest: Digest, tag: Tag | undefined): Promise<void> {
+  async manifests(digests: readonly Digest[], tagged: Restore | undefined): Promise<void> {
     const { change, place, repositoryUid, event, isSparseAllowed } = this.#parts;
     const { tx, append } = change;
-    const at = { repositoryUid, digest };
-    if (await isServed(tx, repositoryUid, digest)) return;
-    const kept = await tx
-      .selectFrom('deleted_manifests')
-      .where('repository_uid', '=', repositoryUid)
-      .where('digest', '=', digest)
-      .select(['media_type as mediaType', 'size as sizeBytes', 'subject_digest as subject'])
-      .executeTakeFirst();
-    if (kept === undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest });
-    await this.#requireBlobs(digest);
+    const served = await servedOf(tx, repositoryUid, digests);
+    const coming = digests.filter((digest) => !served.has(digest));
+    if (coming.length === 0) return;
+    const some = { repositoryUid, digests: coming };
+    const kept = await keptOf(tx, some);
+    const unknown = coming.find((digest) => !kept.has(digest));
+    if (unknown !== undefined)
+      throw new BerthError('manifestUnknown', { repository: place.repository, digest: unknown });
+    await this.#requireBlobs(coming);
     // An index comes back whole: a part may have been dropped for good, or deleted while nothing was kept.
-    const part = isSparseAllowed ? undefined : await partToCome(tx, at);
+    const part = isSparseAllowed ? undefined : await partToCome(tx, some);
     if (part !== undefined) throw new BerthError('manifestUnknown', { repository: place.repository, digest: part });
-    await putBackManifest(tx, at);
-    const { subject, ...described } = kept;
-    const tags = tag === undefined ? [] : [tag];
-    append(event('manifest.restored', { digest, ...described, ...(subject === null ? {} : { subject }), tags }));
+    await putBackManifests(tx, some);
+    for (const digest of coming) {
+      const tags = tagged?.tag !== undefined && tagged.digest === digest ? [tagged.tag] : [];
+      append(event('manifest.restored', { digest, ...kept.get(digest), tags }));
+    }
   }
 
   /** Sets the tag, or notes that there is none: whoever goes by the age of such a manifest begins anew. Throws `tagTaken`, `contentLocked`, `tagImmutable`. */
@@ -154,7 +154,7 @@ export class PuttingBack {
   }
 
   /** A blob may have been found damaged meanwhile. */
-  async #requireBlobs(digest: Digest): Promise<void> {
+  async #requireBlobs(digests: readonly Digest[]): Promise<void> {
     const { kind, change, place, repositoryUid } = this.#parts;
     const { tx } = change;
     const rows = await tx
@@ -163,15 +163,17 @@ export class PuttingBack {
         join.onRef('l.repository_uid', '=', 'x.repository_uid').onRef('l.digest', '=', 'x.digest'),
       )
       .where('x.repository_uid', '=', repositoryUid)
-      .where('x.manifest_digest', '=', digest)
+      .where('x.manifest_digest', 'in', digests)
       .where('x.kind', '=', 'blob')
       .orderBy('x.digest')
       .select('x.digest')
+      .distinct()
       .execute();
     // Without a link are layers that were never pushed, because they may not be distributed.
     const wanted = rows.map((row) => parseDigest(row.digest));
     const at = { registryUid: place.registryUid, repositoryUid };
-    const missing = await missingBlobs(tx, kind, at, wanted);
+    const missing: Digest[] = [];
+    for (const some of slices(wanted)) missing.push(...(await missingBlobs(tx, kind, at, some)));
     if (missing.length > 0)
       throw new BerthError(
         'manifestBlobUnknown',
@@ -180,12 +182,34 @@ export class PuttingBack {
   }
 }
 
-export async function isServed(queries: Queries, repositoryUid: string, digest: Digest): Promise<boolean> {
-  const row = await queries
+export async function servedOf(
+  queries: Queries,
+  repositoryUid: string,
+  digests: readonly Digest[],
+): Promise<ReadonlySet<string>> {
+  const rows = await queries
     .selectFrom('manifests')
     .where('repository_uid', '=', repositoryUid)
-    .where('digest', '=', digest)
+    .where('digest', 'in', digests)
     .select('digest')
-    .executeTakeFirst();
-  return row !== undefined;
+    .execute();
+  return new Set(rows.map(({ digest }) => digest));
+}
+
+/** As events tell of it. */
+type Kept = { readonly mediaType: string; readonly sizeBytes: number; readonly subject?: string };
+
+async function keptOf(
+  queries: Queries,
+  { repositoryUid, digests }: { readonly repositoryUid: string; readonly digests: readonly Digest[] },
+): Promise<ReadonlyMap<string, Kept>> {
+  const rows = await queries
+    .selectFrom('deleted_manifests')
+    .where('repository_uid', '=', repositoryUid)
+    .where('digest', 'in', digests)
+    .select(['digest', 'media_type as mediaType', 'size as sizeBytes', 'subject_digest as subject'])
+    .execute();
+  return new Map(
+    rows.map(({ digest, subject, ...kept }) => [digest, { ...kept, ...(subject === null ? {} : { subject }) }]),
+  );
 }

@@ -8,7 +8,7 @@ import { eventsOf } from '../content/content-events.ts';
 import type { Place } from '../content/place.ts';
 import { locateKept } from './kept-content.ts';
 import { digestsOf, keptCosignTagsOf, keptPartsOf, keptReferrersOf, slices } from './kept-families.ts';
-import { isServed, PuttingBack, type Restore } from './putting-back.ts';
+import { PuttingBack, type Restore, servedOf } from './putting-back.ts';
 
 export type RestoreParts = {
   readonly database: Database;
@@ -55,7 +55,7 @@ export class Restores {
     const { parts: family, gone } = await keptPartsOf(read, uid, restore.digest);
     if (this.#isMissed(gone))
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: gone[0] });
-    if (family.length === 0 && !(await isServed(read, uid, restore.digest)))
+    if (family.length === 0 && (await servedOf(read, uid, [restore.digest])).size === 0)
       throw new BerthError('manifestUnknown', { repository: place.repository, digest: restore.digest });
     const batches = [...slices([...family.slice(0, -1), restore.digest])];
     // None comes back where the last could not.
@@ -124,7 +124,7 @@ export class Restores {
     await this.#within(place, authority, async (putting) => {
       putting.requireWritable();
       if (digests.length > 1) await putting.lockBlobs(digests);
-      for (const digest of digests) await putting.manifest(digest, digest === tagged?.digest ? tagged.tag : undefined);
+      await putting.manifests(digests, tagged);
       if (areParts) await putting.markParts(digests);
       if (tagged !== undefined) await putting.settle(tagged);
     });

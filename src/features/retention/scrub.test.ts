@@ -5,6 +5,7 @@ import { after, before, test } from 'node:test';
 import { type ContentBench, contentBench, testRegion } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob } from '../../../test/support/oci-samples.ts';
+import type { BlobStore } from '../../platform/blob-store/blob-store.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
 import { restartScrub, scrub, scrubProgress } from './scrub.ts';
@@ -113,6 +114,30 @@ forEachDatabase((_, open) => {
       .select('digest')
       .execute();
     assert.deepEqual(damaged, []);
+  });
+
+  test('a blob that alone cannot be read holds up no other, wherever it stands', async () => {
+    const rows = await bench.database.read
+      .selectFrom('blobs')
+      .orderBy('registry_uid')
+      .orderBy('digest')
+      .select('storage_key as key')
+      .execute();
+    assert.equal(rows.length, 3);
+    for (const { key } of rows) {
+      clock.advance(1);
+      await restartScrub(bench.here);
+      const store: BlobStore = {
+        ...bench.here.store,
+        read: (asked, ...more) => {
+          if (asked === key) throw new Error('a sector is bad');
+          return bench.here.store.read(asked, ...more);
+        },
+      };
+      await assert.rejects(scrub({ ...parts(), store }, job), AggregateError);
+      const progress = await scrubProgress(bench.database.read);
+      assert.deepEqual([progress?.blobs, progress?.damaged, progress?.endedAtMicros], [2, 0, clock.nowMicros()]);
+    }
   });
 
   test('what was set aside is served again once its bytes are back', async () => {

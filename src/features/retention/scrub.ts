@@ -58,33 +58,83 @@ type Row = {
  * Reads every stored blob again and compares it with its digest, at the rate that is set; goes on after a restart where it
  * was. A blob whose bytes are wrong or missing is set aside, never served, and told as `blob.damaged`; the next push of its
  * digest replaces it. One that was set aside and is right again is served again. A store that cannot be reached proves nothing:
- * the walk stops there and tries again later.
+ * the walk stops there and tries again later. A few blobs that alone cannot be read are passed over, stay as they are, and are
+ * thrown at the end of the run.
  */
 export async function scrub(parts: ScrubParts, job: Pick<JobRun, 'signal' | 'renew'>): Promise<ScrubProgress> {
   const { database, clock } = parts;
   const endMs = clock.monotonicMs() + parts.runMs;
   const mayGoOn = () => !job.signal.aborted && clock.monotonicMs() < endMs;
+  const problems: unknown[] = [];
   let progress = await startOf(parts);
   while (progress.endedAtMicros === undefined && mayGoOn()) {
     const rows = await nextBlobs(database.read, progress);
+    const unread = new Unread();
     for (const row of rows) {
       if (!mayGoOn()) break;
-      const isGood = await check(parts, row, job);
-      progress = {
-        ...progress,
-        registryUid: row.registryUid,
-        digest: row.digest,
-        blobs: progress.blobs + 1,
-        bytes: progress.bytes + row.size,
-        damaged: progress.damaged + (isGood ? 0 : 1),
-      };
+      const bytes = await unread.unlessFails(row, async () => ({ digest: await digestOfBytes(parts, row, job) }));
+      if (bytes !== undefined) {
+        problems.push(...unread.passed(parts.log));
+        progress = past(progress, row, await settle(parts, row, bytes.digest, job));
+      }
       await job.renew();
     }
     if (rows.length === 0) progress = { ...progress, endedAtMicros: clock.nowMicros() };
+    const last = rows.at(-1);
+    if (last !== undefined && unread.count === rows.length && !job.signal.aborted) {
+      // Nothing comes after them that could be read. The store has answered before, and does now.
+      if (progress.blobs === 0) throw unread.first;
+      await parts.store.check();
+      problems.push(...unread.passed(parts.log));
+      progress = { ...progress, registryUid: last.registryUid, digest: last.digest };
+    }
     // Begun anew by somebody meanwhile: this run goes on there.
     if (!(await saveStep(parts, progress))) progress = await startOf(parts);
   }
+  if (problems.length > 0) throw new AggregateError(problems, 'stored blobs could not be read', { cause: problems[0] });
   return progress;
+}
+
+function past(progress: ScrubProgress, { registryUid, digest, size }: Row, isGood: boolean): ScrubProgress {
+  const { blobs, bytes, damaged } = progress;
+  const counts = { blobs: blobs + 1, bytes: bytes + size, damaged: damaged + (isGood ? 0 : 1) };
+  return { ...progress, registryUid, digest, ...counts };
+}
+
+/** Of so many one after the other it is the store that fails. */
+const mostUnread = 10;
+
+/** Blobs in a row that could not be read, until one can. */
+class Unread {
+  #all: { readonly row: Row; readonly error: unknown }[] = [];
+
+  get count(): number {
+    return this.#all.length;
+  }
+
+  get first(): unknown {
+    return this.#all[0]?.error;
+  }
+
+  /** Undefined where it fails, as long as few do. */
+  async unlessFails<T>(row: Row, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#all.push({ row, error });
+      if (this.#all.length >= mostUnread) throw error;
+      return undefined;
+    }
+  }
+
+  /** The store can be read: these alone cannot. Answers why. */
+  passed(log: Log): readonly unknown[] {
+    const all = this.#all;
+    this.#all = [];
+    for (const { row, error } of all)
+      log.error('stored blob cannot be read', { digest: row.digest, registryUid: row.registryUid, error });
+    return all.map(({ error }) => error);
+  }
 }
 
 /** Undefined before the first walk. */
@@ -134,10 +184,14 @@ async function nextBlobs(queries: Queries, after: ScrubProgress): Promise<Row[]>
     .execute();
 }
 
-/** False for one that was served until now and is set aside. */
-async function check(parts: ScrubParts, row: Row, job: Pick<JobRun, 'signal' | 'renew'>): Promise<boolean> {
+/** `found` is the digest of its bytes, where it has any. False for one that was served until now and is set aside. */
+async function settle(
+  parts: ScrubParts,
+  row: Row,
+  found: Digest | undefined,
+  job: Pick<JobRun, 'signal'>,
+): Promise<boolean> {
   const digest = parseDigest(row.digest);
-  const found = await digestOfBytes(parts, row, job);
   if (found === digest) {
     if (row.state === 'damaged') await takeBack(parts, row, digest);
     return true;

@@ -5,7 +5,12 @@ import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Deletions } from '../content/deletions.ts';
-import { forgetLeftReferrers, idleLeftReferrers, type LeftReferrers } from '../content/left-referrers.ts';
+import {
+  forgetLeftReferrers,
+  idleLeftReferrers,
+  type LeftReferrers,
+  putOffLeftReferrers,
+} from '../content/left-referrers.ts';
 import { ownAuthority } from './own-authority.ts';
 
 export type UnfinishedDeletionsParts = {
@@ -33,19 +38,32 @@ export function unfinishedDeletionsJob(parts: Omit<UnfinishedDeletionsParts, 'au
   };
 }
 
-/** Goes on with deletions of manifests whose process ended, or failed, before what refers to the manifest was gone too. */
+/**
+ * Goes on with deletions of manifests whose process ended, or failed, before what refers to the manifest was gone too. One that
+ * fails holds no other up, and is tried again when it was idle once more.
+ */
 export async function finishDeletions(
   parts: UnfinishedDeletionsParts,
   job: Pick<JobRun, 'signal' | 'renew'>,
 ): Promise<void> {
   const { database, clock, log } = parts;
   const unfinished = await idleLeftReferrers(database.read, clock.nowMicros() - idleMicros, slice);
+  const problems: unknown[] = [];
   for (const left of unfinished) {
     if (job.signal.aborted) return;
-    await finish(parts, left);
+    try {
+      await finish(parts, left);
+    } catch (error) {
+      problems.push(error);
+      const nowMicros = clock.nowMicros();
+      await database.transaction(async (tx) => await putOffLeftReferrers(tx, left, nowMicros));
+    }
     await job.renew();
   }
-  if (unfinished.length > 0) log.info('deletions that were cut off are finished', { count: unfinished.length });
+  const count = unfinished.length - problems.length;
+  if (count > 0) log.info('deletions that were cut off are finished', { count });
+  if (problems.length > 0)
+    throw new AggregateError(problems, 'deletions that were cut off could not be finished', { cause: problems[0] });
 }
 
 async function finish({ database, deletions, authority }: UnfinishedDeletionsParts, left: LeftReferrers) {

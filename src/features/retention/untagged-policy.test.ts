@@ -190,6 +190,24 @@ forEachDatabase((_, open) => {
     assert.equal(await run(), 1);
   });
 
+  test('a signature that was locked when its image left leaves after its days, once the lock is off', async () => {
+    const at = place();
+    const signed = image();
+    const signature = image({ subject: descriptorOf(signed, signed.mediaType) });
+    const attributes = new AttributeChanges({ ...bench.here, region: testRegion });
+    await push(at, signed, 'v1');
+    await push(at, signature);
+    await attributes.manifest(at, me, signature.digest, { deleteEnabled: false });
+    await deletions().manifest(at, me, signed.digest);
+    clock.advance(9 * dayMs);
+    assert.equal(await run(), 0);
+    assert(await isThere(at, signature));
+    await attributes.manifest(at, me, signature.digest, { deleteEnabled: true });
+    clock.advance(2 * 3_600_000);
+    assert.equal(await run(), 1);
+    assert(!(await isThere(at, signature)));
+  });
+
   test('days of 0 delete at the next look, and only what lost its tag under the policy', async () => {
     const at = place();
     const [before, after] = [image(), image()];
@@ -239,6 +257,40 @@ forEachDatabase((_, open) => {
       await setDays(7);
       assert.equal(await run(), 3);
     }
+  });
+
+  test('manifests that fail hold no other of their registry up, however many they are', async () => {
+    const at = place();
+    const images = Array.from({ length: 103 }, () => image());
+    for (const each of images) {
+      await push(at, each);
+      clock.advance(1);
+    }
+    clock.advance(9 * dayMs);
+    const failing = new Set<string>(images.slice(0, 101).map(({ digest }) => digest));
+    const broken = deletions();
+    const remove = broken.untaggedManifest.bind(broken);
+    broken.untaggedManifest = async (...given) => {
+      if (failing.has(given[2].digest)) throw new Error('broken');
+      return await remove(...given);
+    };
+    const parts = { ...bench.here, log: quietLog, deletions: broken, authority: ownAuthority('retention') };
+    const left = async () => {
+      const there = await Promise.all(
+        images.map(async (each) => ((await isThere(at, each)) ? each.digest : undefined)),
+      );
+      return new Set(there.filter((digest) => digest !== undefined));
+    };
+    await assert.rejects(deleteUntagged(parts, job), (error) => {
+      assert(error instanceof AggregateError);
+      assert.match(error.message, /failed 101 times$/);
+      // No more are kept, so that a registry where all fail takes no memory.
+      assert.deepEqual([error.errors.length, error.cause], [10, error.errors[0]]);
+      return true;
+    });
+    assert.deepEqual(await left(), failing);
+    await run();
+    assert.deepEqual(await left(), new Set());
   });
 
   test('what fails in one registry holds no other up', async () => {

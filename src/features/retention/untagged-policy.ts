@@ -7,6 +7,7 @@ import type { JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Deletions } from '../content/deletions.ts';
+import { isGeneral } from './general-faults.ts';
 
 export type UntaggedPolicyParts = {
   readonly database: Database;
@@ -18,6 +19,7 @@ export type UntaggedPolicyParts = {
 };
 
 const slice = 100;
+const mostKept = 10;
 const dayMicros = 86_400_000_000;
 /** A locked manifest is looked at again after so long: the lock may be off by then. */
 const lockedMicros = 3_600_000_000;
@@ -41,14 +43,33 @@ export async function deleteUntagged(
 ): Promise<number> {
   const nowMicros = parts.clock.nowMicros();
   const count: Count = { deleted: 0 };
-  const problems: unknown[] = [];
-  // One that fails holds no other up.
+  const problems = new Problems();
+  // Neither a registry that fails holds others up, nor a manifest.
   for (const uid of await withPolicy(parts.database.read))
-    await deleteUntaggedOf(parts, uid, { job, nowMicros, count }).catch((error: unknown) => problems.push(error));
+    await deleteUntaggedOf(parts, uid, { job, nowMicros, count, problems }).catch((error: unknown) =>
+      problems.note(error),
+    );
   if (count.deleted > 0) parts.log.info('manifests without a tag deleted', { count: count.deleted });
-  if (problems.length > 0)
-    throw new AggregateError(problems, 'the policy for manifests without a tag failed', { cause: problems[0] });
+  problems.throwIfAny();
   return count.deleted;
+}
+
+/** The first of them, and how many there were: where every manifest fails, memory does not grow with them. */
+class Problems {
+  readonly #first: unknown[] = [];
+  #count = 0;
+
+  note(problem: unknown): void {
+    this.#count += 1;
+    if (this.#first.length < mostKept) this.#first.push(problem);
+  }
+
+  /** Throws AggregateError. */
+  throwIfAny(): void {
+    if (this.#count === 0) return;
+    const message = `the policy for manifests without a tag failed ${this.#count} ${this.#count === 1 ? 'time' : 'times'}`;
+    throw new AggregateError(this.#first, message, { cause: this.#first[0] });
+  }
 }
 
 type Count = { deleted: number };
@@ -57,19 +78,29 @@ type Turn = {
   readonly job: Pick<JobRun, 'signal' | 'renew'>;
   readonly nowMicros: number;
   readonly count: Count;
+  /** What was thrown for single manifests; the next run tries those again. */
+  readonly problems: Problems;
 };
 
 /** Of one registry. */
 async function deleteUntaggedOf(
   parts: UntaggedPolicyParts,
   registryUid: string,
-  { job, nowMicros, count }: Turn,
+  { job, nowMicros, count, problems }: Turn,
 ): Promise<void> {
+  const failed = new Set<string>();
   while (!job.signal.aborted) {
     // Read again for each slice: who lengthens the policy in the middle of a long run means it.
     const before = await dueBefore(parts.database.read, registryUid, nowMicros);
-    const marks = before === undefined ? [] : await dueMarks(parts.database.read, registryUid, before);
-    for (const mark of marks) if (await settle(parts, mark, nowMicros)) count.deleted += 1;
+    const marks = before === undefined ? [] : await dueMarks(parts.database.read, { registryUid, before, failed });
+    for (const mark of marks)
+      try {
+        if (await settle(parts, mark, nowMicros)) count.deleted += 1;
+      } catch (error) {
+        if (isGeneral(error)) throw error;
+        failed.add(keyOf(mark));
+        problems.note(error);
+      }
     if (marks.length < slice) return;
     await job.renew();
   }
@@ -91,17 +122,29 @@ async function dueBefore(queries: Queries, registryUid: string, nowMicros: numbe
   return row === undefined || row.days === null ? undefined : nowMicros - row.days * dayMicros;
 }
 
-async function dueMarks(queries: Queries, registryUid: string, before: number): Promise<Mark[]> {
+type Due = {
+  readonly registryUid: string;
+  readonly before: number;
+  /** Keys of those that were tried already. */
+  readonly failed: ReadonlySet<string>;
+};
+
+async function dueMarks(queries: Queries, { registryUid, before, failed }: Due): Promise<readonly Mark[]> {
   const rows = await queries
     .selectFrom('untagged_manifests as u')
     .innerJoin('repositories as r', 'r.uid', 'u.repository_uid')
     .where('u.registry_uid', '=', registryUid)
     .where('u.since', '<=', before)
     .orderBy('u.since')
-    .limit(slice)
+    .limit(slice + failed.size)
     .select(['u.repository_uid as repositoryUid', 'r.name as repository', 'u.digest', 'u.since'])
     .execute();
-  return rows.map((row) => ({ ...row, registryUid }));
+  const marks = rows.map((row) => ({ ...row, registryUid }));
+  return marks.filter((mark) => !failed.has(keyOf(mark))).slice(0, slice);
+}
+
+function keyOf({ repositoryUid, digest }: Mark): string {
+  return `${repositoryUid} ${digest}`;
 }
 
 /** Whether it was deleted. Either way it is not due any more, or the policy has changed and the next look says. */
