@@ -58,7 +58,7 @@ export const auditCommands: readonly Command[] = [
         if (finding.kind === 'broken') broken += 1;
         const name = [finding.source, finding.stream].filter((each) => each !== '').join(' ');
         if (given.isSet('json')) context.print(JSON.stringify(finding));
-        else if (finding.kind === 'whole') context.print(`whole   ${name}: ${finding.count}${removedText(finding)}`);
+        else if (finding.kind === 'whole') context.print(`whole   ${name}: ${finding.count}${moreText(finding)}`);
         else context.print(`BROKEN  ${name} at ${finding.at}: ${finding.reason}`);
       }
       if (!given.isSet('json'))
@@ -66,10 +66,25 @@ export const auditCommands: readonly Command[] = [
       return broken === 0 ? exitCodes.done : exitCodes.failed;
     },
   },
+  {
+    words: ['audit', 'accept'],
+    purpose: 'after a restore of an older backup: no longer expect what was signed after it',
+    options: [],
+    run: async (context) => {
+      const { missing } = await (await context.connect()).auditAccept();
+      context.print(
+        missing === null
+          ? 'nothing to accept: the database has every checkpoint that the blob store was told of'
+          : `checkpoints ${missing.first} to ${missing.last} are not expected any longer; the audit says so`,
+      );
+      return exitCodes.done;
+    },
+  },
 ];
 
-function removedText({ removed }: AuditFinding): string {
-  return removed === 0 ? '' : `, and ${removed} that --audit-retention removed`;
+function moreText({ removed, reason }: AuditFinding): string {
+  const removedText = removed === 0 ? '' : `, and ${removed} that --audit-retention removed`;
+  return reason === null ? removedText : `${removedText}; ${reason}`;
 }
 
 /** Page after page. */

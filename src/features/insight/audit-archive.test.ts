@@ -18,8 +18,8 @@ import { createSealer } from '../../platform/keys/sealer.ts';
 import { createLog } from '../../platform/log.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
-import { AuditArchive } from './audit-archive.ts';
-import { Checkpoints } from './audit-checkpoints.ts';
+import { AuditArchive, type SegmentRow } from './audit-archive.ts';
+import { appendStatement, Checkpoints } from './audit-checkpoints.ts';
 import { indexAccesses } from './audit-index.ts';
 import { type AuditCursor, auditPage } from './audit-query.ts';
 import { parseStatement } from './audit-statement.ts';
@@ -48,11 +48,13 @@ forEachDatabase((_, open) => {
     const accessLog = createAccessLog({ database, clock, ids, log });
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
+    // Where the blobs would be.
+    const storeNotes = folderNotes(join(folder.path, 'store'), clock);
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log, notes: storeNotes });
     const parts = { database, journal, clock, tenantUid };
     const archive = hasArchive ? folderNotes(folder.path, clock) : undefined;
     const workWith = (notes: StoreNotes | undefined) =>
-      new AuditArchive({ ...parts, ids, sealer, log, retentionMs: 2 * dayMs, archive: notes });
+      new AuditArchive({ ...parts, ids, sealer, log, notes: storeNotes, retentionMs: 2 * dayMs, archive: notes });
     const common = {
       kind: 'pull',
       registryUid: 'contoso',
@@ -78,7 +80,7 @@ forEachDatabase((_, open) => {
       watch,
       held,
       pull,
-      thin: async () => await thinCheckpoints({ database, clock, ids, sealer, log }, job),
+      thin: async () => await thinCheckpoints({ database, clock, ids, sealer, log, notes: storeNotes }, job),
       /** What is signed: `first-last` for what left. */
       signed: async () => {
         const rows = await database.read
@@ -90,6 +92,18 @@ forEachDatabase((_, open) => {
           .map(({ statement }) => parseStatement(statement))
           .filter((each) => each !== undefined)
           .map(({ seq, segment }) => (segment === undefined ? `${seq}` : `${segment.firstSeq}-${seq}`));
+      },
+      signRemoval: async ({
+        stream,
+        first_seq: firstSeq,
+        last_seq: seq,
+        last_hash: hash,
+        name,
+        sha256,
+      }: SegmentRow) => {
+        const head = { source: 'access', stream, incarnation: '', seq, hash } as const;
+        const removal = { ...head, segment: { firstSeq, name, sha256 } };
+        await database.transaction((tx) => appendStatement(tx, { clock, ids, sealer }, removal));
       },
       /** Of as many repositories, by as many identities, in one batch. */
       pullMany: async (count: number) => {
@@ -111,7 +125,8 @@ forEachDatabase((_, open) => {
         } while (after !== undefined);
         return tags;
       },
-      verify: async (auditArchive = archive) => await Array.fromAsync(verifyAudit({ database, sealer, auditArchive })),
+      verify: async (auditArchive = archive) =>
+        await Array.fromAsync(verifyAudit({ database, sealer, notes: storeNotes, auditArchive })),
       close: async () => {
         await accessLog.close();
         folder.remove();
@@ -210,6 +225,41 @@ forEachDatabase((_, open) => {
     const segments = await here.database.read.selectFrom('audit_segments').select(['first_seq', 'last_seq']).execute();
     assert.deepEqual(segments, [{ first_seq: 1, last_seq: 4 }]);
     assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 2, 0 removed', 'whole access 2, 4 removed']);
+    await here.close();
+  });
+
+  test('what older programs removed for good piece by piece is joined, also of a log that has ended; what nobody signed is not', async () => {
+    const here = await installation({ hasArchive: false });
+    const [, second] = await here.database.read.selectFrom('access_batches').select('hash').orderBy('seq').execute();
+    await here.work.run(job);
+    here.held.advance(5 * dayMs);
+    await here.work.run(job);
+    // As they wrote it: a row and a statement for each.
+    const segments = () => here.database.read.selectFrom('audit_segments').selectAll().execute();
+    const [joined = assert.fail()] = await segments();
+    assert.deepEqual([joined.first_seq, joined.last_seq], [1, 3]);
+    const hash = second?.hash ?? '';
+    const pieces = [
+      { ...joined, number: 8, last_seq: 2, last_hash: hash },
+      { ...joined, number: 9, first_seq: 3, previous_hash: hash },
+    ];
+    await here.database.transaction(async (tx) => {
+      await tx.deleteFrom('audit_segments').execute();
+      await tx.insertInto('audit_segments').values(pieces).execute();
+    });
+    await here.work.run(job);
+    assert.equal((await segments()).length, 2);
+    for (const piece of pieces) await here.signRemoval(piece);
+    assert.deepEqual(await here.signed(), ['1', '2', '3', '1-2', '1-3', '1-2', '3-3']);
+    assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 7, 0 removed', 'whole access 0, 3 removed']);
+    await here.work.run(job);
+    assert.deepEqual(
+      (await segments()).map(({ first_seq, last_seq }) => [first_seq, last_seq]),
+      [[1, 3]],
+    );
+    assert.deepEqual(countsOf(await here.verify()), ['whole checkpoints 8, 0 removed', 'whole access 0, 3 removed']);
+    await here.work.run(job);
+    assert.equal((await here.signed()).length, 8);
     await here.close();
   });
 

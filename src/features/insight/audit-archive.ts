@@ -11,7 +11,7 @@ import { appendStatement, type CheckpointParts } from './audit-checkpoints.ts';
 import { forgetBatch, indexedSeq } from './audit-index.ts';
 import { readBatches, type SegmentCheckpoint, segmentBytes } from './audit-segment.ts';
 import { parseStatement } from './audit-statement.ts';
-import { withForgotten } from './forgotten-segment.ts';
+import { forgottenInPieces, takeOut, withForgotten } from './forgotten-segment.ts';
 
 export type AuditArchiveParts = CheckpointParts & {
   readonly log: Log;
@@ -56,6 +56,28 @@ export class AuditArchive {
     for (const { stream } of await listAccessStreams(database.read))
       while (await this.#archiveNext(stream, job)) job.signal.throwIfAborted();
     await this.#removeArchived(job);
+    await this.#joinForgotten(job);
+  }
+
+  /** What older programs removed for good has a row and a statement for each piece: one says as much. */
+  async #joinForgotten({ signal, renew }: ArchiveRun): Promise<void> {
+    const { database, sealer } = this.#parts;
+    for (const stream of await streamsInPieces(database.read)) {
+      signal.throwIfAborted();
+      await database.transaction(async (tx) => {
+        const pieces = await forgottenInPieces(tx, sealer, await listSegments(tx, stream));
+        if (pieces !== undefined) await this.#join(tx, pieces);
+      });
+      await renew();
+    }
+  }
+
+  async #join(tx: Transaction, pieces: readonly [SegmentRow, ...SegmentRow[]]): Promise<void> {
+    const [{ first_seq, first_at, previous_hash }] = pieces;
+    const joined = { ...(pieces.at(-1) ?? pieces[0]), first_seq, first_at, previous_hash };
+    await takeOut(tx, pieces);
+    await tx.insertInto('audit_segments').values(joined).execute();
+    await this.#sign(tx, joined);
   }
 
   /** Writes one segment of a stream; false when there is none to write yet. */
@@ -101,7 +123,7 @@ export class AuditArchive {
 
   /** Notes a segment, signed, unless another run went on behind `afterSeq` while this one stood still: what that wrote holds. */
   async #note(tx: Transaction, afterSeq: number | undefined, segment: NewSegment): Promise<void> {
-    const { stream, last_seq: seq, last_hash: hash, name, sha256 } = segment;
+    const { stream } = segment;
     // The number first: who else comes to the same one fails by its key, and who comes later sees this segment as the last.
     const { number } = await tx
       .selectFrom('audit_segments')
@@ -114,7 +136,11 @@ export class AuditArchive {
       .insertInto('audit_segments')
       .values({ number: (number ?? 0) + 1, ...whole, is_removed: 0, created_at: this.#parts.clock.nowMicros() })
       .execute();
-    const firstSeq = whole.first_seq;
+    await this.#sign(tx, whole);
+  }
+
+  async #sign(tx: Transaction, removed: NewSegment): Promise<void> {
+    const { stream, first_seq: firstSeq, last_seq: seq, last_hash: hash, name, sha256 } = removed;
     const head = { source: 'access', stream, incarnation: '', seq, hash, segment: { firstSeq, name, sha256 } } as const;
     while (!(await appendStatement(tx, this.#parts, head)));
   }
@@ -193,6 +219,19 @@ async function lastSegment(queries: Queries, stream: string): Promise<SegmentRow
     .executeTakeFirst();
 }
 
+/** Of which more than one segment left for good. */
+async function streamsInPieces(queries: Queries): Promise<string[]> {
+  const rows = await queries
+    .selectFrom('audit_segments')
+    .select('stream')
+    .where('name', '=', '')
+    .where('is_removed', '=', 1)
+    .groupBy('stream')
+    .having((at) => at(at.fn.countAll<number>(), '>', 1))
+    .execute();
+  return rows.map(({ stream }) => stream);
+}
+
 async function nextBatch(queries: Queries, stream: string, after: number): Promise<number | undefined> {
   const row = await queries
     .selectFrom('access_batches')
@@ -205,14 +244,16 @@ async function nextBatch(queries: Queries, stream: string, after: number): Promi
   return row?.seq;
 }
 
-/** How far each stream was moved. */
-export async function segmentEnds(queries: Queries): Promise<ReadonlyMap<string, number>> {
+/** How far a stream was moved, in how many segments. */
+export type SegmentsEnd = { readonly seq: number; readonly count: number };
+
+export async function segmentEnds(queries: Queries): Promise<ReadonlyMap<string, SegmentsEnd>> {
   const rows = await queries
     .selectFrom('audit_segments')
-    .select((at) => ['stream', at.fn.max('last_seq').as('seq')])
+    .select((at) => ['stream', at.fn.max('last_seq').as('seq'), at.fn.countAll<number>().as('count')])
     .groupBy('stream')
     .execute();
-  return new Map(rows.map(({ stream, seq }) => [stream, seq]));
+  return new Map(rows.map(({ stream, seq, count }) => [stream, { seq, count: Number(count) }]));
 }
 
 /** Segments of a stream, in order. */

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
 import { createJournal } from '../../platform/journal/create-journal.ts';
 import { createSealer } from '../../platform/keys/sealer.ts';
 import { createLog } from '../../platform/log.ts';
 import { systemClock as clock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
-import { Checkpoints } from './audit-checkpoints.ts';
+import { appendStatement, Checkpoints } from './audit-checkpoints.ts';
 import { verifyCheckpoints } from './checkpoint-verification.ts';
 
 const told: string[] = [];
@@ -16,13 +19,17 @@ const log = createLog({
   level: 'error',
 });
 const job = { signal: new AbortController().signal };
+const folder = temporaryFolder('checkpoints');
+after(() => folder.remove());
+const newNotes = () => folderNotes(join(folder.path, ids.uid()), clock);
 
 forEachDatabase((_, open) => {
   test('two processes that sign in turn sign everything once, also what the other came to', async () => {
     const database = await open();
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const processes = [0, 1].map(() => new Checkpoints({ database, clock, ids, sealer, log }));
+    const notes = newNotes();
+    const processes = [0, 1].map(() => new Checkpoints({ database, clock, ids, sealer, log, notes }));
     for (let round = 1; round <= 3; round += 1) {
       for (const stream of round === 2 ? ['registry/a/here'] : ['registry/a/here', 'registry/b/here'])
         await journal.transaction(async (_tx, append) =>
@@ -46,7 +53,7 @@ forEachDatabase((_, open) => {
     const database = await open();
     const journal = createJournal({ database, clock, ids });
     const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log, notes: newNotes() });
     const streams = ['registry/a/here', 'registry/b/here', 'registry/c/here'];
     for (const stream of streams)
       await journal.transaction(async (_tx, append) =>
@@ -67,5 +74,30 @@ forEachDatabase((_, open) => {
     assert.match(told.splice(0).join('\n'), /"lastSigned":3,"lastFound":1,"msg":"signed checkpoints are gone/);
     assert.deepEqual(await signed(), streams);
     assert.equal((await verifyCheckpoints({ database, sealer })).kind, 'whole');
+  });
+
+  test('what a failover lost is signed again also where more was signed meanwhile than was lost', async () => {
+    const database = await open();
+    const journal = createJournal({ database, clock, ids });
+    const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
+    const parts = { database, clock, ids, sealer, log, notes: newNotes() };
+    const checkpoints = new Checkpoints(parts);
+    await journal.transaction(async (_tx, append) =>
+      append({ stream: 'registry/a/here', type: 'tag.set', version: 1, actor: 'olivia', data: {} }),
+    );
+    await checkpoints.write(job);
+    await checkpoints.write(job);
+    await database.transaction(async (tx) => {
+      await tx.deleteFrom('audit_checkpoints').execute();
+      const head = { source: 'access', stream: 's', incarnation: '', hash: 'h' } as const;
+      for (const seq of [1, 2]) await appendStatement(tx, parts, { ...head, seq });
+    });
+    await checkpoints.write(job);
+    assert.match(told.splice(0).join('\n'), /"lastSigned":1,"lastFound":2,"msg":"signed checkpoints are gone/);
+    const rows = await database.read.selectFrom('audit_checkpoints').select('stream').orderBy('number').execute();
+    assert.deepEqual(
+      rows.map(({ stream }) => stream),
+      ['s', 's', 'registry/a/here'],
+    );
   });
 });

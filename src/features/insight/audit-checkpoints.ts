@@ -1,11 +1,13 @@
-import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
 import { listAccessStreams } from './access-streams.ts';
-import { type AuditKeyParts, signed } from './audit-keys.ts';
-import { firstPrevious, hashOfStatement, type Statement } from './audit-statement.ts';
+import type { ChainPlace } from './anchor-notes.ts';
+import { type AnchorParts, anchorNewest, lookAtAnchors, standingsOf, tellStrays } from './anchors.ts';
+import { type AuditKeyParts, openAuditKeys, signed } from './audit-keys.ts';
+import { type CheckpointRow, firstPrevious, hashOfStatement, linkOf, type Statement } from './audit-statement.ts';
 
-export type CheckpointParts = AuditKeyParts & { readonly database: Database };
+export type CheckpointParts = AuditKeyParts & AnchorParts;
 
 /** How far a stream of journal or access log is, and its hash there. */
 export type StreamHead = Pick<Statement, 'source' | 'stream' | 'incarnation' | 'seq' | 'hash'>;
@@ -13,14 +15,15 @@ export type StreamHead = Pick<Statement, 'source' | 'stream' | 'incarnation' | '
 const everyMs = 600_000;
 
 /**
- * Signs how far every stream is and what its hash is there. Who can write to the database but has no master key can then
- * not write its history anew: the signed hashes would not fit. What retention removes is signed too, by who removes it.
+ * Signs how far every stream is and what its hash is there, and tells the blob store of it. Who can write to the database but has no
+ * master key can then not write its history anew: the signed hashes would not fit, and the store knows what was signed last. What
+ * retention removes is signed too, by who removes it.
  */
 export class Checkpoints {
   readonly #parts: CheckpointParts & { readonly log: Log };
-  /** How far each stream was signed, by the statements up to a number: only those leave that newer ones made needless. */
+  /** How far each stream was signed, by the statements up to a place: only those leave that newer ones made needless. */
   readonly #signed = new Map<string, number>();
-  #lastNumber = 0;
+  #last: ChainPlace | undefined;
 
   constructor(parts: CheckpointParts & { readonly log: Log }) {
     this.#parts = parts;
@@ -30,13 +33,16 @@ export class Checkpoints {
     return { kind: 'audit.checkpoint', run: (job) => this.write(job), leaseMs: 60_000, maxAttempts: 10, everyMs };
   }
 
-  /** One statement for each stream that went on since its last one. */
+  /** One statement for each stream that went on since its last one; then the store is told: if that fails, all is signed nevertheless. */
   async write({ signal }: Pick<JobRun, 'signal'>): Promise<void> {
     for (const head of await this.#headsAhead()) {
       signal.throwIfAborted();
       // Another process that wrote the same number was faster: the next run signs.
       await this.#parts.database.transaction((tx) => appendStatement(tx, this.#parts, head));
     }
+    const standings = await lookAtAnchors(this.#parts);
+    tellStrays(this.#parts.log, standings);
+    await anchorNewest(this.#parts, standings);
   }
 
   async #headsAhead(): Promise<StreamHead[]> {
@@ -59,33 +65,51 @@ export class Checkpoints {
   /** What was signed since this process last looked, by whichever process. */
   async #readSigned(): Promise<void> {
     const { read } = this.#parts.database;
-    const last = await read
-      .selectFrom('audit_checkpoints')
-      .select('number')
-      .orderBy('number', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    if ((last?.number ?? 0) < this.#lastNumber) {
-      this.#parts.log.error('signed checkpoints are gone: the database was put back, or somebody cut them off', {
-        lastSigned: this.#lastNumber,
-        lastFound: last?.number ?? 0,
-      });
-      // What is lost is signed again.
-      this.#signed.clear();
-      this.#lastNumber = 0;
-    }
+    const last = await lastPlace(read);
+    await this.#forgetWhatIsGone(last);
     const rows = await read
       .selectFrom('audit_checkpoints')
-      .where('number', '>', this.#lastNumber)
-      .select((at) => ['source', 'stream', 'incarnation', at.fn.max('seq').as('seq'), at.fn.max('number').as('number')])
+      .where('number', '>', this.#last?.number ?? 0)
+      .select((at) => ['source', 'stream', 'incarnation', at.fn.max('seq').as('seq')])
       .groupBy(['source', 'stream', 'incarnation'])
       .execute();
-    for (const { number, seq, ...stream } of rows) {
+    for (const { seq, ...stream } of rows) {
       const key = streamKeyOf(stream);
       this.#signed.set(key, Math.max(seq, this.#signed.get(key) ?? 0));
-      this.#lastNumber = Math.max(number, this.#lastNumber);
     }
+    this.#last = last;
   }
+
+  /** What a database that failed over lost is signed again, also where others have signed further meanwhile. */
+  async #forgetWhatIsGone(lastFound: ChainPlace | undefined): Promise<void> {
+    const { database, sealer, log } = this.#parts;
+    const known = this.#last;
+    if (known === undefined) return;
+    const [standing] = await standingsOf(database.read, await openAuditKeys(database.read, sealer), [known]);
+    if (standing?.isStanding === true) return;
+    log.error('signed checkpoints are gone: the database was put back, or somebody cut them off', {
+      lastSigned: known.number,
+      lastFound: lastFound?.number ?? 0,
+    });
+    this.#signed.clear();
+    this.#last = undefined;
+  }
+}
+
+/** Undefined before the first checkpoint, and where the last one is malformed. */
+async function lastPlace(queries: Queries): Promise<ChainPlace | undefined> {
+  const row = await lastRow(queries);
+  const link = row && linkOf(row);
+  return link && { number: link.number, hash: link.hash };
+}
+
+async function lastRow(queries: Queries): Promise<Pick<CheckpointRow, 'number' | 'statement'> | undefined> {
+  return await queries
+    .selectFrom('audit_checkpoints')
+    .select(['number', 'statement'])
+    .orderBy('number', 'desc')
+    .limit(1)
+    .executeTakeFirst();
 }
 
 export function streamKeyOf({
@@ -102,18 +126,14 @@ export async function appendStatement(
   parts: AuditKeyParts,
   head: StreamHead & Pick<Statement, 'segment'>,
 ): Promise<boolean> {
-  const last = await tx
-    .selectFrom('audit_checkpoints')
-    .select(['number', 'statement'])
-    .orderBy('number', 'desc')
-    .limit(1)
-    .executeTakeFirst();
+  const last = await lastRow(tx);
   const number = (last?.number ?? 0) + 1;
   const statement = JSON.stringify({
     number,
     atMicros: parts.clock.nowMicros(),
     ...head,
-    previous: last === undefined ? firstPrevious : hashOfStatement(last.statement),
+    // Of a gap it is not the hash of its own text.
+    previous: last === undefined ? firstPrevious : (linkOf(last)?.hash ?? hashOfStatement(last.statement)),
   } satisfies Statement);
   const { source, stream, incarnation, seq } = head;
   const { numInsertedOrUpdatedRows } = await tx

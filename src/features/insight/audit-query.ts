@@ -146,9 +146,10 @@ async function piecesOf(
     .where('t.first_at', '<=', start.atMicros);
   if (filter.source !== undefined) query = query.where('t.source', '=', filter.source);
   if (filter.fromMicros !== undefined) query = query.where('t.last_at', '>=', filter.fromMicros);
+  // Looked up piece by piece until the page is full: PostgreSQL would join all pieces of both terms where it is asked whether one exists.
   for (const term of others)
     query = query.where((at) =>
-      at.exists(
+      at(
         at
           .selectFrom('audit_terms as u')
           .select('u.term')
@@ -157,7 +158,10 @@ async function piecesOf(
           .whereRef('u.source', '=', 't.source')
           .whereRef('u.stream', '=', 't.stream')
           .whereRef('u.incarnation', '=', 't.incarnation')
-          .whereRef('u.first_seq', '=', 't.first_seq'),
+          .whereRef('u.first_seq', '=', 't.first_seq')
+          .limit(1),
+        'is not',
+        null,
       ),
     );
   if (below !== undefined)

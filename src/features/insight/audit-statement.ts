@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import type { SignedText } from './audit-keys.ts';
 
 /** `previous` of the first statement. */
 export const firstPrevious = '0'.repeat(64);
@@ -32,6 +33,9 @@ const gapSchema = z.strictObject({
 /** What is signed in the place of statements, from `gap.firstNumber` to `number`, that newer ones made needless. */
 export type Gap = z.infer<typeof gapSchema>;
 
+/** A row of `audit_checkpoints`: a statement or a gap, as it was signed. */
+export type CheckpointRow = SignedText & { readonly number: number };
+
 /** A row of `audit_checkpoints` with its place among the statements: `hash` is what the next one has as `previous`. */
 export type ChainLink = {
   readonly number: number;
@@ -45,7 +49,7 @@ export type ChainLink = {
 };
 
 /** Undefined for a text that is neither a statement nor a gap of the row's number. */
-export function linkOf(row: { readonly number: number; readonly statement: string }): ChainLink | undefined {
+export function linkOf(row: Pick<CheckpointRow, 'number' | 'statement'>): ChainLink | undefined {
   const statement = parseStatement(row.statement);
   if (statement?.number === row.number) {
     const { number, previous, atMicros } = statement;

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { chainStart } from '../../platform/journal/event-bytes.ts';
-import { listSegments, type SegmentRow, segmentEnds } from './audit-archive.ts';
+import { listAccepted } from './anchor-notes.ts';
+import { listSegments, type SegmentRow, type SegmentsEnd, segmentEnds } from './audit-archive.ts';
 import { accessHeads, type CheckpointParts } from './audit-checkpoints.ts';
 import { faultOfSegment, type SegmentFault } from './audit-segment.ts';
 import type { Statement } from './audit-statement.ts';
 import { type CheckpointVerdict, verifyCheckpoints } from './checkpoint-verification.ts';
 import { isRemovalOf } from './forgotten-segment.ts';
+import { findStrayAnchors, type StrayAnchors } from './stray-anchors.ts';
 import { highest, verifyEvents } from './verify-events.ts';
 
 /** What was found of one stream, or of the checkpoints. */
@@ -22,6 +25,7 @@ export type Finding = {
   readonly removed: number;
   /** Sequence number of the first that is changed, missing or inserted. */
   readonly at: number | undefined;
+  /** Of one that is whole: what is to be known all the same. */
   readonly reason: string | undefined;
 };
 
@@ -29,10 +33,12 @@ type Stream = { readonly stream: string; readonly incarnation: string };
 
 const pageSize = 100;
 
-type VerifyParts = Pick<CheckpointParts, 'database' | 'sealer'> & { readonly auditArchive?: StoreNotes | undefined };
+type VerifyParts = Pick<CheckpointParts, 'database' | 'sealer' | 'notes'> & {
+  readonly auditArchive?: StoreNotes | undefined;
+};
 
 /** What was signed, and how far each stream had been moved into the archive just before that was read. */
-type Look = { readonly checkpoints: CheckpointVerdict; readonly ends: ReadonlyMap<string, number> };
+type Look = { readonly checkpoints: CheckpointVerdict; readonly ends: ReadonlyMap<string, SegmentsEnd> };
 
 /** Reads everything that the audit rests on and checks it: checkpoints, then stream by stream. Runs beside a working server. */
 export async function* verifyAudit(parts: VerifyParts): AsyncGenerator<Finding, void, undefined> {
@@ -43,20 +49,43 @@ export async function* verifyAudit(parts: VerifyParts): AsyncGenerator<Finding, 
   if (checkpoints.kind === 'broken') {
     const { number, reason } = checkpoints;
     yield { ...common, kind: 'broken', count: number - 1, at: number, reason };
-  } else yield { ...common, kind: 'whole', count: checkpoints.count, at: undefined, reason: undefined };
-  const statements = statementsOf(look);
+  } else {
+    const reason = await acceptedIn(parts);
+    yield { ...common, kind: 'whole', count: checkpoints.count, at: undefined, reason };
+  }
+  const { statements } = checkpoints;
   for (const stream of await journalStreams(database, statements))
     yield await verifyJournal(database, stream, statements);
   for (const stream of await accessStreams(database, statements)) yield await verifyAccesses(parts, stream, look);
 }
 
-async function lookNow(parts: VerifyParts): Promise<Look> {
-  const ends = await segmentEnds(parts.database.read);
-  return { ends, checkpoints: await verifyCheckpoints(parts) };
+/** Whoever can write to the database can make an owner too, who accepts what that did: the store remembers. */
+async function acceptedIn({ notes }: VerifyParts): Promise<string | undefined> {
+  const accepted = await listAccepted(notes);
+  const [first, last] = [accepted[0], accepted.at(-1)];
+  if (first === undefined || last === undefined) return undefined;
+  return `an owner accepted that some from ${first.number} to ${last.number} are gone`;
 }
 
-function statementsOf({ checkpoints }: Look): readonly Statement[] {
-  return checkpoints.kind === 'whole' ? checkpoints.statements : [];
+async function lookNow(parts: VerifyParts): Promise<Look> {
+  const ends = await segmentEnds(parts.database.read);
+  const chain = await verifyCheckpoints(parts);
+  const strays = await findStrayAnchors(parts);
+  return { ends, checkpoints: strays === undefined ? chain : withStrays(chain, strays) };
+}
+
+/** What the store was told counts for more than what the database has: that may have been written anew, and signed since. */
+function withStrays(
+  chain: CheckpointVerdict,
+  { first, last, firstAtMicros, ...strays }: StrayAnchors,
+): CheckpointVerdict {
+  const statements = [...chain.statements, ...strays.statements];
+  if (chain.kind === 'broken' && chain.number <= first) return { ...chain, statements };
+  const since = firstAtMicros === undefined ? '' : `, signed at ${new Date(firstAtMicros / 1_000).toISOString()},`;
+  const reason =
+    `the checkpoint${since} is gone or another, and so are those behind it: the blob store was told of them up to ${last}. ` +
+    'If an older backup was restored, `berth audit accept` says so; else somebody cut them off';
+  return { kind: 'broken', number: first, reason, statements };
 }
 
 /** Also those that only a checkpoint knows of. */
@@ -114,13 +143,13 @@ async function verifyAccesses(parts: VerifyParts, at: Stream, look: Look): Promi
   const finding = await verifyStream(parts, at, signedOf(look, at));
   if (finding.kind === 'whole') return finding;
   const ends = await segmentEnds(parts.database.read);
-  if (ends.get(at.stream) === look.ends.get(at.stream)) return finding;
+  if (isDeepStrictEqual(ends.get(at.stream), look.ends.get(at.stream))) return finding;
   const again = await lookNow(parts);
   return again.checkpoints.kind === 'broken' ? finding : await verifyAccesses(parts, at, again);
 }
 
 function signedOf(look: Look, { stream }: Stream): Signed {
-  const statements = statementsOf(look).filter((each) => each.source === 'access' && each.stream === stream);
+  const statements = look.checkpoints.statements.filter((each) => each.source === 'access' && each.stream === stream);
   const removals = statements.filter(({ segment }) => segment !== undefined);
   return {
     hashes: hashesOf(statements.filter(({ segment }) => segment === undefined)),

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { test } from 'node:test';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { rewriteHistory } from '../../../test/support/rewritten-history.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { createAccessLog } from '../../platform/access-log/create-access-log.ts';
+import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
 import type { Database } from '../../platform/database/database.ts';
 import { createJournal } from '../../platform/journal/create-journal.ts';
 import { streamOf, tenantStreamOf } from '../../platform/journal/journal.ts';
@@ -23,6 +27,8 @@ const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'js
 const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')), ids);
 const signal = AbortSignal.timeout(600_000);
 const tenantUid = 'tenant';
+const folder = temporaryFolder('audit');
+after(() => folder.remove());
 
 forEachDatabase((_, open) => {
   /** An installation with its audit; the consumer runs until all is noted. */
@@ -30,6 +36,7 @@ forEachDatabase((_, open) => {
     const database = await open();
     const clock = systemClock;
     const journal = createJournal({ database, clock, ids });
+    const notes = folderNotes(join(folder.path, ids.uid()), clock);
     const accessLog = createAccessLog({ database, clock, ids, log });
     const hasty = { ...clock, sleep: (ms: number, by?: AbortSignal) => clock.sleep(Math.min(ms, 10), by) };
     const index = new AuditIndex({ database, journal, clock: hasty, log, tenantUid });
@@ -39,7 +46,7 @@ forEachDatabase((_, open) => {
     return {
       database,
       journal,
-      checkpoints: new Checkpoints({ database, clock, ids, sealer, log }),
+      checkpoints: new Checkpoints({ database, clock, ids, sealer, log, notes }),
       push: async (repository: string, tag: string, name: string, registryUid = 'contoso') =>
         await journal.transaction(async (_tx, append) => {
           const request = { id: 'c1', address: '192.0.2.7', name, kind: 'user', userAgent: 'docker' };
@@ -90,7 +97,7 @@ forEachDatabase((_, open) => {
         } while (after !== undefined);
         return records;
       },
-      verify: async () => (await Array.fromAsync(verifyAudit({ database, sealer }))) satisfies Finding[],
+      verify: async () => (await Array.fromAsync(verifyAudit({ database, sealer, notes }))) satisfies Finding[],
       close: async () => {
         stop.abort();
         await following;
@@ -263,7 +270,13 @@ forEachDatabase((_, open) => {
       11,
       /.+/,
     ],
-    ['history written anew', rewrite, 'journal', 1, /not the one that was signed/],
+    [
+      'history written anew',
+      (database) => rewriteHistory(database, journalRow(1)[0]),
+      'journal',
+      1,
+      /not the one that was signed/,
+    ],
     [
       'a changed batch of accesses',
       (database) =>
@@ -344,31 +357,5 @@ forEachDatabase((_, open) => {
     const hash = createHash('sha256').update(bytes).digest('hex');
     const row = { stream, incarnation: head.incarnation, seq, type: 'x', occurred_at: 1, hash, bytes };
     await tx.insertInto('journal_events').values(row).execute();
-  }
-
-  /** What somebody does who knows the chain and may write to the database: everything fits, and is another story. */
-  async function rewrite(database: Database) {
-    const [stream] = journalRow(1);
-    const rows = await database.read
-      .selectFrom('journal_events')
-      .selectAll()
-      .where('stream', '=', stream)
-      .orderBy('seq')
-      .execute();
-    let previous = '0'.repeat(64);
-    await database.transaction(async (tx) => {
-      for (const row of rows) {
-        const event = { ...JSON.parse(Buffer.from(row.bytes).toString()), actor: 'nobody', previous };
-        const bytes = Buffer.from(JSON.stringify(event));
-        previous = createHash('sha256').update(bytes).digest('hex');
-        await tx
-          .updateTable('journal_events')
-          .set({ bytes, hash: previous })
-          .where('stream', '=', stream)
-          .where('seq', '=', row.seq)
-          .execute();
-      }
-      await tx.updateTable('journal_heads').set({ hash: previous }).where('stream', '=', stream).execute();
-    });
   }
 });

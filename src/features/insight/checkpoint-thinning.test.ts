@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
 import type { Updateable } from 'kysely';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { folderNotes } from '../../platform/blob-store/folder-notes.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { Schema } from '../../platform/database/schema.ts';
 import { HeldClock } from '../../platform/held-clock.ts';
 import { createJournal } from '../../platform/journal/create-journal.ts';
 import { createSealer } from '../../platform/keys/sealer.ts';
 import { createLog } from '../../platform/log.ts';
+import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import { Checkpoints } from './audit-checkpoints.ts';
 import { verifyAudit } from './audit-verification.ts';
@@ -18,19 +22,23 @@ const dayMs = 86_400_000;
 const job = { signal: new AbortController().signal, renew: async () => {} };
 const sealer = createSealer([{ id: Buffer.alloc(8, 1), bytes: Buffer.alloc(32, 2) }], ids);
 
+const folder = temporaryFolder('thinning');
+after(() => folder.remove());
+
 forEachDatabase((_, open) => {
   /** An installation that was signed after each of its rounds, in which every stream got so many events; that was long ago. */
   async function installation({ streams = ['a'], rounds = 1, events = 1 } = {}) {
     const database = await open();
     const clock = new HeldClock();
     const journal = createJournal({ database, clock, ids });
+    const notes = folderNotes(join(folder.path, ids.uid()), systemClock);
     const lines: string[] = [];
     const log = createLog({
       sink: { write: (line) => void lines.push(line), dropped: () => 0 },
       format: 'json',
       level: 'error',
     });
-    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log });
+    const checkpoints = new Checkpoints({ database, clock, ids, sealer, log, notes });
     const round = async (names = streams) => {
       await journal.transaction(async (_tx, append) => {
         for (const name of names)
@@ -46,7 +54,8 @@ forEachDatabase((_, open) => {
       round,
       lines,
       later: () => clock.advance(8 * dayMs),
-      thin: async (on: Database = database) => await thinCheckpoints({ database: on, clock, ids, sealer, log }, job),
+      thin: async (on: Database = database) =>
+        await thinCheckpoints({ database: on, clock, ids, sealer, log, notes }, job),
       rows: async () =>
         (
           await database.read
@@ -56,7 +65,7 @@ forEachDatabase((_, open) => {
             .execute()
         ).map(({ number, source, stream, seq }) => `${number} ${source === 'checkpoints' ? `from ${seq}` : stream}`),
       verify: async () =>
-        (await Array.fromAsync(verifyAudit({ database, sealer }))).map(
+        (await Array.fromAsync(verifyAudit({ database, sealer, notes }))).map(
           ({ kind, source, count, at = '', reason = '' }) => `${kind} ${source} ${count} ${at} ${reason}`.trim(),
         ),
     };

@@ -1,20 +1,18 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
 import type { JobKind, JobRun } from '../../platform/jobs/jobs.ts';
 import type { Log } from '../../platform/log.ts';
+import { keptMicros, lookAtAnchors, tellStrays } from './anchors.ts';
 import type { CheckpointParts } from './audit-checkpoints.ts';
-import { type AuditKeys, isSigned, openAuditKeys, type SignedText, signed } from './audit-keys.ts';
-import { type ChainLink, type Gap, linkOf } from './audit-statement.ts';
+import { type AuditKeys, isSigned, openAuditKeys, signed } from './audit-keys.ts';
+import { type ChainLink, type CheckpointRow, type Gap, linkOf } from './audit-statement.ts';
 import { NeededStatements } from './needed-statements.ts';
 
 export type ThinningParts = CheckpointParts & { readonly log: Log };
 
 type Run = Pick<JobRun, 'signal' | 'renew'>;
-type Row = SignedText & { readonly number: number };
 type Read = ChainLink & { readonly text: string };
 
 const everyMs = 86_400_000;
-/** The newest are all kept for so long. */
-const keptMicros = 7 * 86_400_000_000;
 /** Read at once, and taken out in one transaction. */
 const rowsAtOnce = 200;
 
@@ -29,12 +27,16 @@ export function thinCheckpointsJob(parts: ThinningParts): JobKind {
 
 /** Lets runs leave step by step. Killed anywhere it leaves a whole chain, and the next one goes on. */
 export async function thinCheckpoints(parts: ThinningParts, job: Run): Promise<void> {
+  const anchors = await lookAtAnchors(parts);
+  tellStrays(parts.log, anchors);
+  // What is in the place of one that is gone stays: a gap would hide that it is another.
+  const parted = new Set(anchors.filter(({ isStanding }) => !isStanding).map(({ number }) => number));
   const needed = new NeededStatements();
   const oldMicros = parts.clock.nowMicros() - keptMicros;
   let run: Read[] = [];
   for await (const link of newestFirst(parts, job)) {
-    const { statement, atMicros } = link;
-    if (statement !== undefined && (needed.isNeeded(statement) || atMicros >= oldMicros)) {
+    const { statement, atMicros, number } = link;
+    if (statement !== undefined && (needed.isNeeded(statement) || atMicros >= oldMicros || parted.has(number))) {
       await leave(parts, run);
       run = [];
     } else run.push(link);
@@ -61,7 +63,7 @@ async function* newestFirst({ database, sealer, log }: ThinningParts, { signal, 
   }
 }
 
-async function pageBefore(queries: Queries, number = Number.MAX_SAFE_INTEGER): Promise<Row[]> {
+async function pageBefore(queries: Queries, number = Number.MAX_SAFE_INTEGER): Promise<CheckpointRow[]> {
   return await queries
     .selectFrom('audit_checkpoints')
     .select(['number', 'key_uid', 'statement', 'signature'])
@@ -72,7 +74,7 @@ async function pageBefore(queries: Queries, number = Number.MAX_SAFE_INTEGER): P
 }
 
 /** Undefined where it is not what the one after it (none for the last) has before itself. That holds a statement; a gap is signed or nothing. */
-function fitting(row: Row, after: Read | undefined, keys: AuditKeys): Read | undefined {
+function fitting(row: CheckpointRow, after: Read | undefined, keys: AuditKeys): Read | undefined {
   const link = linkOf(row);
   if (link === undefined) return undefined;
   const isNext = after === undefined || (link.number === after.firstNumber - 1 && link.hash === after.previous);

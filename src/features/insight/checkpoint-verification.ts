@@ -1,14 +1,19 @@
 import type { Database, Queries } from '../../platform/database/database.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
-import { type AuditKeys, isSigned, openAuditKeys, type SignedText } from './audit-keys.ts';
-import { type ChainLink, firstPrevious, linkOf, type Statement } from './audit-statement.ts';
+import { type AuditKeys, isSigned, openAuditKeys } from './audit-keys.ts';
+import { type ChainLink, type CheckpointRow, firstPrevious, linkOf, type Statement } from './audit-statement.ts';
 
 export type CheckpointVerdict =
   | { readonly kind: 'whole'; readonly count: number; readonly statements: readonly Statement[] }
-  | { readonly kind: 'broken'; readonly number: number; readonly reason: string };
+  | {
+      readonly kind: 'broken';
+      readonly number: number;
+      readonly reason: string;
+      /** What can be believed all the same. */
+      readonly statements: readonly Statement[];
+    };
 
 type Parts = { readonly database: Database; readonly sealer: Sealer };
-type Row = SignedText & { readonly number: number };
 /** What the next row is to be: its number, and the hash of the one before. */
 type Place = { readonly number: number; readonly previous: string };
 
@@ -37,7 +42,7 @@ async function readCheckpoints({ database: { read }, sealer }: Parts): Promise<C
       const link = linkOf(row);
       const reason = faultOf(row, link, next, keys);
       if (link === undefined || reason !== undefined)
-        return { kind: 'broken', number: next.number, reason: reason ?? malformed };
+        return { kind: 'broken', number: next.number, reason: reason ?? malformed, statements: [] };
       if (link.statement !== undefined) statements.push(link.statement);
       next = { number: row.number + 1, previous: link.hash };
     }
@@ -47,7 +52,7 @@ async function readCheckpoints({ database: { read }, sealer }: Parts): Promise<C
 
 const malformed = 'the checkpoint is malformed';
 
-function faultOf(row: Row, link: ChainLink | undefined, next: Place, keys: AuditKeys): string | undefined {
+function faultOf(row: CheckpointRow, link: ChainLink | undefined, next: Place, keys: AuditKeys): string | undefined {
   if ((link?.firstNumber ?? row.number) > next.number) return 'a checkpoint is missing';
   if (!isSigned(keys, row)) return 'the signature of the checkpoint is wrong';
   if (link === undefined) return malformed;
@@ -55,7 +60,7 @@ function faultOf(row: Row, link: ChainLink | undefined, next: Place, keys: Audit
   return isNext ? undefined : 'the checkpoint does not follow the one before it';
 }
 
-async function pageFrom(queries: Queries, number: number): Promise<Row[]> {
+async function pageFrom(queries: Queries, number: number): Promise<CheckpointRow[]> {
   return await queries
     .selectFrom('audit_checkpoints')
     .select(['number', 'key_uid', 'statement', 'signature'])
