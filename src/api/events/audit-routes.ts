@@ -1,6 +1,7 @@
 import { type Context, Hono } from 'hono';
 import { stream } from 'hono/streaming';
 import { BerthError } from '../../core/errors.ts';
+import { acceptHistory } from '../../features/insight/accept-history.ts';
 import type { CheckpointParts } from '../../features/insight/audit-checkpoints.ts';
 import {
   type AuditCursor,
@@ -12,7 +13,12 @@ import { auditRowOf } from '../../features/insight/audit-row.ts';
 import { type Finding, verifyAudit } from '../../features/insight/audit-verification.ts';
 import type { StoreNotes } from '../../platform/blob-store/store-notes.ts';
 import type { Log } from '../../platform/log.ts';
-import { type AuditFinding, type AuditPageView, auditQuerySchema } from '../../wire/events/audit-schema.ts';
+import {
+  type AuditAcceptance,
+  type AuditFinding,
+  type AuditPageView,
+  auditQuerySchema,
+} from '../../wire/events/audit-schema.ts';
 import { type AdminCallParts, asOwner, registryNamed } from '../admin/admin-call.ts';
 import type { Env } from '../middleware/env.ts';
 
@@ -28,7 +34,7 @@ export type AuditRouteParts = AdminCallParts &
 
 const exportPage = 1_000;
 
-/** The audit: pages, export as JSON lines, and the check that nobody changed it. Owners only. */
+/** The audit: pages, export as JSON lines, the check that nobody changed it, and what is taken as it is. Owners only. */
 export function auditRoutes(parts: AuditRouteParts): Hono<Env> {
   const routes = new Hono<Env>();
   const ofRegistry = (c: Context<Env>) => registryNamed(parts, c).uid;
@@ -66,6 +72,13 @@ export function auditRoutes(parts: AuditRouteParts): Hono<Env> {
           await out.write(`${JSON.stringify(findingView(finding))}\n`);
         }
       });
+    }),
+  );
+  routes.post(
+    '/admin/audit/accept',
+    asOwner(parts, async (c, by) => {
+      const answer: AuditAcceptance = { missing: (await acceptHistory(parts, by.uid)) ?? null };
+      return c.json(answer);
     }),
   );
   return routes;

@@ -22,17 +22,23 @@ export type Handshake = {
   /** Host that the events come from. */
   readonly origin: string;
   readonly subscriptionName: string;
+  /** Where the endpoint's owner can agree later. */
+  readonly validationUrl: string;
   readonly signal: AbortSignal;
 };
 
 const maxAnswerBytes = 65_536;
 const timeoutMs = 15_000;
 
+/** Whether the receiver has agreed, or took the question and left the answer to its owner. */
+export type HandshakeAnswer = 'agreed' | 'taken';
+
 /** Asks a receiver whether it wants events, as its form has it. Throws `resourceInvalid` with what it answered instead. */
-export async function shakeHands(parts: HandshakeParts, handshake: Handshake): Promise<void> {
+export async function shakeHands(parts: HandshakeParts, handshake: Handshake): Promise<HandshakeAnswer> {
   try {
-    if (handshake.form === 'cloudEvents') await askForAbuseProtection(parts, handshake);
-    else await sendValidationEvent(parts, handshake);
+    return handshake.form === 'cloudEvents'
+      ? await askForAbuseProtection(parts, handshake)
+      : await sendValidationEvent(parts, handshake);
   } catch (error) {
     handshake.signal.throwIfAborted();
     if (error instanceof BerthError) throw error;
@@ -41,8 +47,11 @@ export async function shakeHands(parts: HandshakeParts, handshake: Handshake): P
   }
 }
 
-/** Source: Event Grid, "Endpoint validation with Event Grid event schema": the synchronous handshake. */
-async function sendValidationEvent({ outbound, clock, ids }: HandshakeParts, handshake: Handshake): Promise<void> {
+/** Source: Event Grid, "Endpoint validation with Event Grid event schema". */
+async function sendValidationEvent(
+  { outbound, clock, ids }: HandshakeParts,
+  handshake: Handshake,
+): Promise<HandshakeAnswer> {
   const validationCode = ids.guid().toUpperCase();
   const event = {
     id: ids.guid(),
@@ -50,7 +59,7 @@ async function sendValidationEvent({ outbound, clock, ids }: HandshakeParts, han
     subject: '',
     eventType: 'Microsoft.EventGrid.SubscriptionValidationEvent',
     eventTime: timestampOf(clock.nowMicros()),
-    data: { validationCode },
+    data: { validationCode, validationUrl: handshake.validationUrl },
     dataVersion: '2',
     metadataVersion: '1',
   };
@@ -67,23 +76,27 @@ async function sendValidationEvent({ outbound, clock, ids }: HandshakeParts, han
   const text = await textOf(answer);
   if (answer.status !== 200) throw refused(handshake, `it answered ${answer.status}`);
   const echoed = validationAnswerSchema.safeParse(parse(text)).data?.validationResponse;
-  if (echoed?.toUpperCase() !== validationCode)
-    throw refused(handshake, 'its answer does not have the validation code as validationResponse');
+  if (echoed === undefined) return 'taken';
+  if (echoed.toUpperCase() !== validationCode)
+    throw refused(handshake, 'the validationResponse of its answer is not the validation code');
+  return 'agreed';
 }
 
 /** Source: CloudEvents, "HTTP 1.1 Web Hooks for Event Delivery", section 4. */
-async function askForAbuseProtection({ outbound }: HandshakeParts, handshake: Handshake): Promise<void> {
+async function askForAbuseProtection({ outbound }: HandshakeParts, handshake: Handshake): Promise<HandshakeAnswer> {
   const answer = await outbound.call({
     ...requestTo(handshake),
     method: 'OPTIONS',
-    headers: { 'WebHook-Request-Origin': handshake.origin },
+    headers: { 'WebHook-Request-Origin': handshake.origin, 'WebHook-Request-Callback': handshake.validationUrl },
   });
   await answer.discard();
   const allowed = answer.headers.get('webhook-allowed-origin');
   if (answer.status !== 200 && answer.status !== 204)
     throw refused(handshake, `it answered OPTIONS with ${answer.status}`);
-  if (allowed !== '*' && allowed?.toLowerCase() !== handshake.origin.toLowerCase())
+  if (allowed === undefined) return 'taken';
+  if (allowed !== '*' && allowed.toLowerCase() !== handshake.origin.toLowerCase())
     throw refused(handshake, `its answer to OPTIONS has no WebHook-Allowed-Origin of ${handshake.origin} or *`);
+  return 'agreed';
 }
 
 function requestTo({

@@ -80,6 +80,13 @@ export const auditFindingSchema = z.object({
   removed: z.int(),
   /** Sequence number of the first entry that is changed, missing or inserted. */
   at: z.int().nullable(),
+  /** Of one that is whole: what is to be known all the same. */
   reason: z.string().nullable(),
 });
 export type AuditFinding = z.infer<typeof auditFindingSchema>;
+
+/** Answer of `POST /admin/audit/accept`: numbers of the checkpoints that are not expected any longer, or null where none were missing. */
+export const auditAcceptanceSchema = z.object({
+  missing: z.object({ first: z.int(), last: z.int() }).nullable(),
+});
+export type AuditAcceptance = z.infer<typeof auditAcceptanceSchema>;
