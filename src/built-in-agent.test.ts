@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryFolder } from '../test/support/temporary-folder.ts';
 import { waitFor } from '../test/support/wait-for.ts';
+import { ownerFile, ownMark } from './agent/executors/sweep.ts';
 import { restartWaitMs, startBuiltInAgent } from './built-in-agent.ts';
 import type { Clock } from './platform/clock.ts';
 import { createLog } from './platform/log.ts';
@@ -63,10 +64,34 @@ test('what a killed agent left of a run is removed though no run waits', async (
   });
   await systemClock.sleep(50);
   assert.equal(existsSync(starts), false);
-  mkdirSync(join(runs, 'ca1-left'));
+  const left = join(folder.path, 'left');
+  mkdirSync(left);
+  writeFileSync(join(left, ownerFile), `${process.pid} 1 ${readlinkSync('/proc/self/ns/pid')}`);
+  renameSync(left, join(runs, 'ca1-left'));
   await waitFor('it is gone', 120_000, () => !existsSync(join(runs, 'ca1-left')));
   await systemClock.sleep(50);
   assert.equal(readFileSync(starts, 'utf8'), 'x');
+});
+test('neither a run of another agent that lives, nor a file, is a reason to start one', async () => {
+  const runs = join(folder.path, 'others');
+  const starts = join(folder.path, 'needless');
+  mkdirSync(join(runs, 'ca1-lives'), { recursive: true });
+  writeFileSync(join(runs, 'ca1-lives', ownerFile), (await ownMark()) ?? assert.fail('no mark'));
+  writeFileSync(join(runs, '.nfs0001'), '');
+  let asked = 0;
+  await using _ = startBuiltInAgent({
+    ...{ clock: { ...systemClock, sleep: (_ms, signal) => systemClock.sleep(1, signal) }, log },
+    isNeeded: async () => {
+      asked += 1;
+      return false;
+    },
+    folder: runs,
+    onQueued: () => () => undefined,
+    words: ['sh', '-c', `printf x >> ${starts}`],
+    env: { PATH: process.env.PATH ?? '' },
+  });
+  await waitFor('it is looked at five times', 120_000, () => asked >= 5 || existsSync(starts));
+  assert.equal(existsSync(starts), false);
 });
 test('a folder that cannot be read is told once, and is looked at as seldom as any', async () => {
   const file = join(folder.path, 'file');

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { hasLeftovers } from './agent/executors/sweep.ts';
 import type { Clock } from './platform/clock.ts';
 import type { Log } from './platform/log.ts';
 import { restUntil } from './platform/rest-until.ts';
@@ -9,7 +10,7 @@ export type BuiltInAgentParts = {
   readonly log: Log;
   /** Whether a run waits that this agent could take. */
   readonly isNeeded: () => Promise<boolean>;
-  /** Of its runs. What is in it while no agent lives was left by one that was killed: the next removes it. */
+  /** Of its runs, and those of other agents of this machine: what one that was killed left in it, the next removes. */
   readonly folder: string;
   /** Calls when one may have begun to wait; returns how to stop. */
   readonly onQueued: (wake: () => void) => () => void;
@@ -75,9 +76,11 @@ async function untilNeeded(
   signal: AbortSignal,
 ): Promise<boolean> {
   let told = '';
+  // The first agent makes it.
+  const isLeftBehind = async () => existsSync(folder) && (await hasLeftovers(folder, clock.nowMicros() / 1000));
   const look = async () => {
     try {
-      const isThere = (await isNeeded()) || (await hasLeftovers(folder));
+      const isThere = (await isNeeded()) || (await isLeftBehind());
       told = '';
       return isThere;
     } catch (error) {
@@ -100,16 +103,6 @@ async function untilNeeded(
     await restUntil(clock, beganMs + gatherMs, signal);
   }
   return false;
-}
-
-async function hasLeftovers(folder: string): Promise<boolean> {
-  try {
-    return (await readdir(folder)).length > 0;
-  } catch (error) {
-    // Made by the first agent.
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false;
-    throw error;
-  }
 }
 
 type Ended = { readonly code: number | undefined; readonly error?: unknown };

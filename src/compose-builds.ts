@@ -8,6 +8,7 @@ import { buildJobs } from './features/builds/build-jobs.ts';
 import { createRunBuiltIn } from './features/builds/built-in-command.ts';
 import { cacheExpiryJob } from './features/builds/cache-expiry.ts';
 import { Contexts } from './features/builds/contexts.ts';
+import { LogFollowers } from './features/builds/log-followers.ts';
 import { QueueWatch } from './features/builds/queue-watch.ts';
 import { RunLeases } from './features/builds/run-leases.ts';
 import { RunLogs } from './features/builds/run-logs.ts';
@@ -65,9 +66,11 @@ export function composeBuilds(
     const loginServer = directory.byUid(uid)?.loginServer ?? loginServerOf(settings, name);
     return `${schemeOf(settings)}://${loginServer.replace('.', '.blob.')}`;
   };
+  const leases = new RunLeases({ ...parts, composeOrder, maxLogBytes: mostLogBytes(settings) });
   return {
     runs: new Runs({ ...parts, maxQueued: settings.buildQueueLimit }),
-    leases: new RunLeases({ ...parts, composeOrder, maxLogBytes: mostLogBytes(settings) }),
+    leases,
+    logFollowers: new LogFollowers({ ...parts, leases }),
     agentTokens: new AgentTokens(parts),
     addresses: new BlobAddresses({ ...parts, key: addressKey(data) }),
     queue: new QueueWatch(parts),

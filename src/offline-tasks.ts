@@ -1,4 +1,5 @@
 import type { OfflineTask } from './cli/command.ts';
+import { copyAnchors } from './features/insight/anchor-notes.ts';
 import { defaultRegistryName } from './installation.ts';
 import { loadSettings } from './load-settings.ts';
 import { runBackup, runRestore } from './offline-backups.ts';
@@ -9,7 +10,6 @@ import {
   type OfflineParts,
   openRows,
   openSink,
-  openStore,
   openStoreOf,
   progressTo,
   type TaskOf,
@@ -63,12 +63,15 @@ async function runMove(
   await migrated(target);
   const sink = await openSink(target);
   opened.defer(() => sink.close());
+  const from = await openStoreOf(source, opened);
+  const to = await openStoreOf(target, opened);
   const account = await move({
     openSource: () => openRows(source),
     openTarget: () => openRows(target),
     sink,
-    from: await openStore(source, opened),
-    to: await openStore(target, opened),
+    from: from.store,
+    to: to.store,
+    takeAlong: () => copyAnchors(from.notes, to.notes),
     progress: progressTo(print),
   });
   for (const [table, count] of account.rowsByTable) if (count > 0) print(`${table}: ${count} rows`);

@@ -5,6 +5,7 @@ import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { LeaseState, RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
 import type { BuildKitSettings } from './executors/buildkit.ts';
 import { checkHostWith } from './executors/buildkit-host.ts';
+import type { Cell } from './executors/cell.ts';
 import type { HostFacts } from './executors/check-host.ts';
 import type { ContainerIsolation } from './executors/container-isolation.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
@@ -102,7 +103,6 @@ async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal:
   log.info('run begins');
   try {
     const result = await doRun(parts, host, order, slot, signal);
-    await finishRun(parts, order, result);
     log.info('run ended', { status: result.status });
   } catch (error) {
     signal.throwIfAborted();
@@ -111,6 +111,7 @@ async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal:
   }
 }
 
+/** From its first line to what the server is told; its slot is free when nothing of it is left. */
 async function doRun(
   parts: AgentParts,
   host: HostFacts,
@@ -134,34 +135,42 @@ async function doRun(
     masked: order.masked,
   });
   const beat = heartbeats(parts, order, onState, onLost, both);
+  let cell: Cell | undefined;
+  const close = async () => await cell?.close();
   const runParts: RunOrderParts = {
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
     isolation: parts.isolation,
     buildKit: parts.buildKit,
-    openCell: async (hosts) => {
+    openCell: async (opening) => {
       const hasBuildKit = parts.buildKit !== undefined;
       refuseStrangers(order, { ...host, hasBuildKit }, parts.doesUnpatchedPullRequests);
-      return await openUserCell({
+      cell = await openUserCell({
+        ...opening,
         name: `${order.runId}-${parts.uid()}`,
         root: folder,
         limits: order.limits,
         firstUserId: firstUserId + slot * userCount,
-        hosts,
       });
+      return cell;
     },
   };
   try {
     const hasNetwork = order.hasNetwork && parts.hasNetwork;
     const result = await runOrder(runParts, { ...order, hasNetwork }, log, both);
+    // Nobody waits for the room: it takes as long to close as its disk is full.
+    close().catch(() => {
+      // Closed below too, which tells.
+    });
     await log.flush();
     await upload.end();
     const lost: unknown = ender.signal.reason;
     if (lost instanceof LeaseLost) throw lost;
+    await finishRun(parts, order, result);
     return result;
   } finally {
     clearTimeout(timer);
     ender.abort(new Error('the run has ended'));
-    await beat;
+    await Promise.all([beat, close()]);
   }
 }
 

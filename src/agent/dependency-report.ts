@@ -1,23 +1,29 @@
 import type { ImageDependencies, ImageReference } from '../wire/builds/run-work.ts';
 import { parseImageName } from '../wire/tasks/image-name.ts';
-import type { MadeImages } from './run-room.ts';
+import type { BuildDependencies, MadeImages } from './run-room.ts';
 
 /** One entry for each tag that was built, one without an image where a build has none. Source: ACR tasks, 1.8. */
 export function dependenciesOf({ built, pushed }: MadeImages): ImageDependencies[] {
-  return built.flatMap(({ tags, dependencies }): ImageDependencies[] => {
-    if (tags.length === 0) return [dependencies];
-    return tags.map((tag) => {
-      const { registry = '', repository, tag: name } = parseImageName(tag);
-      const digest = pushed.get(tag)?.digest;
-      const image: ImageReference = {
-        registry,
-        repository,
-        ...(name === undefined ? {} : { tag: name }),
-        ...(digest === undefined ? {} : { digest }),
-        reference: tag,
-      };
-      return { image, ...dependencies };
-    });
+  return built.flatMap(({ tags, dependencies }) => entriesOf(tags, dependencies, pushed));
+}
+
+function entriesOf(
+  tags: readonly string[],
+  dependencies: BuildDependencies,
+  pushed: MadeImages['pushed'],
+): ImageDependencies[] {
+  if (tags.length === 0) return [dependencies];
+  return tags.map((tag) => {
+    const { registry = '', repository, tag: name } = parseImageName(tag);
+    const digest = pushed.get(tag)?.digest;
+    const image: ImageReference = {
+      registry,
+      repository,
+      ...(name === undefined ? {} : { tag: name }),
+      ...(digest === undefined ? {} : { digest }),
+      reference: tag,
+    };
+    return { image, ...dependencies };
   });
 }
 

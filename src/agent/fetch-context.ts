@@ -1,12 +1,13 @@
 import type { Clock } from '../platform/clock.ts';
 import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { RunOrder } from '../wire/builds/agent-protocol.ts';
+import type { ArchiveLimits } from './context/archive.ts';
 import { archivesOfArtifact, parseArtifact } from './context/artifact.ts';
 import { fetchGit, type GitHead } from './context/git-context.ts';
 import { parseLocation } from './context/location.ts';
 import { createRepositoryReader } from './context/registry-reader.ts';
 import { openRemoteArchive } from './context/remote-archive.ts';
-import { type Unpacking, unpack } from './context/unpack.ts';
+import { type ArchiveReader, type Unpacking, unpack } from './context/unpack.ts';
 import type { Cell } from './executors/cell.ts';
 import { createOutboundProxy } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
@@ -20,6 +21,8 @@ export type ContextParts = {
   readonly clock: Clock;
   /** The archive that was uploaded for the run. */
   readonly upload: (signal: AbortSignal) => Promise<AsyncIterable<Uint8Array>>;
+  /** Waits for it. */
+  readonly archives?: ArchiveReader | undefined;
 };
 
 const maxEntries = 500_000;
@@ -33,7 +36,8 @@ export async function fetchContext(parts: ContextParts, order: RunOrder, signal:
   const { source } = order;
   if (source.kind === 'none') return noHead;
   if (source.kind === 'upload') {
-    await unpack(only(await parts.upload(signal)), unpackingOf(parts, order, signal));
+    const upload = only(await parts.upload(signal));
+    await unpack(upload, { ...unpackingOf(parts, order, signal), reader: parts.archives });
     return noHead;
   }
   const location = parseLocation(source.location);
@@ -42,7 +46,7 @@ export async function fetchContext(parts: ContextParts, order: RunOrder, signal:
     return noHead;
   }
   if (location.kind === 'archive') {
-    const maxBytes = order.limits.diskMiB * mebibyte;
+    const { maxBytes } = contextLimits(order);
     const archive = await openRemoteArchive(parts, { url: location.url, maxBytes, signal });
     await unpack(only(archive), unpackingOf(parts, order, signal));
     return noHead;
@@ -54,8 +58,13 @@ export async function fetchContext(parts: ContextParts, order: RunOrder, signal:
   );
 }
 
-function unpackingOf({ cell, workspace }: ContextParts, { limits }: RunOrder, signal: AbortSignal): Unpacking {
-  return { cell, target: workspace, limits: { maxEntries, maxBytes: limits.diskMiB * mebibyte }, signal };
+function unpackingOf({ cell, workspace }: ContextParts, order: RunOrder, signal: AbortSignal): Unpacking {
+  return { cell, target: workspace, limits: contextLimits(order), signal };
+}
+
+/** Of the files of a run. */
+export function contextLimits({ limits }: Pick<RunOrder, 'limits'>): ArchiveLimits {
+  return { maxEntries, maxBytes: limits.diskMiB * mebibyte };
 }
 
 async function* only<Item>(item: Item): AsyncGenerator<Item> {

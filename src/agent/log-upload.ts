@@ -28,6 +28,8 @@ export class LogUpload {
   #waiting = Buffer.alloc(0);
   #offset: number;
   #isSending = false;
+  /** Aborted when no more comes: then nobody waits to gather more. */
+  readonly #ended = new AbortController();
   #wakers: (() => void)[] = [];
 
   constructor(parts: LogUploadParts) {
@@ -44,6 +46,7 @@ export class LogUpload {
 
   /** Resolves when the server has all of it, or takes no more. */
   async end(): Promise<void> {
+    this.#ended.abort();
     while (this.#isSending) await this.#change();
   }
 
@@ -64,7 +67,7 @@ export class LogUpload {
     const { clock } = this.#parts;
     let lastSentMs = clock.monotonicMs();
     while (this.#waiting.length > 0) {
-      if (this.#waiting.length < maxPieceBytes) await clock.sleep(collectMs);
+      if (this.#waiting.length < maxPieceBytes) await this.#gather();
       const piece = this.#waiting.subarray(0, maxPieceBytes);
       const isSent = await this.#sendPiece(piece);
       if (isSent) lastSentMs = clock.monotonicMs();
@@ -73,6 +76,12 @@ export class LogUpload {
       else await clock.sleep(retryMs);
       this.#wake();
     }
+  }
+
+  async #gather(): Promise<void> {
+    await this.#parts.clock.sleep(collectMs, this.#ended.signal).catch(() => {
+      // There is no more.
+    });
   }
 
   async #sendPiece(piece: Uint8Array): Promise<boolean> {

@@ -5,7 +5,7 @@ import { after, describe, test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import type { DockerBuild, RunPlatform } from '../wire/builds/run-work.ts';
 import { TaskError } from '../wire/tasks/task-error.ts';
-import { parseApart } from './parse-apart.ts';
+import { parseApart, parseWith, startParser } from './parse-apart.ts';
 import { RunFailure } from './run-failure.ts';
 import { Turns } from './turns.ts';
 
@@ -96,6 +96,33 @@ describe('texts of strangers are parsed by a program of its own', () => {
     });
     await assert.rejects(parsed, (error: Error) => error instanceof TaskError && error.message === 'done');
   });
+  test('one that was started before there is a text waits for it, and its time begins then', async () => {
+    const program = join(folder.path, 'waiting.mjs');
+    writeFileSync(
+      program,
+      `const began = performance.now();
+      process.stdin.once('data', () => {
+        process.stderr.write(String(Math.round(performance.now() - began)));
+        process.exit(65);
+      });`,
+    );
+    const parse = startParser('aliasSources', { cell: {}, signal, program });
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    const parsed = parseWith('aliasSources', '', parse, signal);
+    await assert.rejects(parsed, (error: Error) => error instanceof TaskError && Number(error.message) > 500);
+    const images = startParser('dockerfile', { cell: {}, signal });
+    const found = await parseWith('dockerfile', dockerfile('FROM debian\n'), images, signal);
+    assert.deepEqual(found, { runtime: 'debian', buildtime: [] });
+  });
+  test('one that nobody gives a text ends with its run', async () => {
+    const stopper = new AbortController();
+    const waiting = { cell: { besideTurns: new Turns(1) }, signal: stopper.signal };
+    const parse = startParser('dockerfile', waiting);
+    stopper.abort(new Error('the run has ended'));
+    const parsed = parseWith('dockerfile', dockerfile('FROM debian\n'), parse, signal);
+    await assert.rejects(parsed, /the run has ended/);
+    assert.equal(await waiting.cell.besideTurns.take(async () => 'free'), 'free');
+  });
   test('a run has few of them at a time', async () => {
     const program = join(folder.path, 'counted.mjs');
     const places = join(folder.path, 'places');
@@ -151,6 +178,15 @@ describe('texts of strangers are parsed by a program of its own', () => {
       assert.ok(longestMs < 1_500, `the loop stood still for ${longestMs} ms`);
     });
   }
+  test('a step whose time is over does not wait for the turns of others', async () => {
+    const cell = { besideTurns: new Turns(1) };
+    const { promise: end, resolve } = Promise.withResolvers<void>();
+    const other = cell.besideTurns.take(() => end);
+    const stopped = parseApart('aliasSources', '', { cell, signal: AbortSignal.timeout(50) });
+    await assert.rejects(stopped, { name: 'TimeoutError' });
+    resolve();
+    await other;
+  });
   test('a run that is canceled does not wait', async () => {
     const program = join(folder.path, 'endless.mjs');
     writeFileSync(program, 'for (;;);');

@@ -16,9 +16,6 @@ export type Parsers = {
   readonly packReport: { readonly input: PackReportTexts; readonly result: PackReport };
 };
 export type ParserName = keyof Parsers;
-export type ParserRequest = {
-  readonly [Name in ParserName]: { readonly name: Name; readonly input: Parsers[Name]['input'] };
-}[ParserName];
 
 /** What each text is to whoever wrote it. */
 export const parsedTexts: Readonly<Record<ParserName, string>> = {
@@ -30,38 +27,22 @@ export const parsedTexts: Readonly<Record<ParserName, string>> = {
   packReport: 'the report of the builder',
 };
 
-type Parse = () => Parsers[ParserName]['result'];
+/** Throws TaskError. */
+export type Parser<Name extends ParserName> = (input: Parsers[Name]['input']) => Parsers[Name]['result'];
 
-/** Loads what it needs alone: one text is all that a program reads. What it hands out throws TaskError. */
-export async function loadParser(request: ParserRequest): Promise<Parse> {
-  switch (request.name) {
-    case 'dockerfile': {
-      const { imagesOfDockerfile } = await import('../wire/tasks/dockerfile-images.ts');
-      return () => imagesOfDockerfile(request.input);
-    }
-    case 'aliasSources': {
-      const { aliasSourcesOf } = await import('../wire/tasks/task-text.ts');
-      return () => aliasSourcesOf(request.input);
-    }
-    case 'quickBuild': {
-      const { taskOfBuild } = await import('./quick-build.ts');
-      return () => taskOfBuild(request.input);
-    }
-    case 'builderMetadata': {
-      const { runImagesOf } = await import('./steps/builder-metadata.ts');
-      return () => runImagesOf(request.input);
-    }
-    case 'packReport': {
-      const { packReportOf } = await import('./steps/pack-report.ts');
-      return () => packReportOf(request.input);
-    }
-    case 'task': {
-      const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
-      const { parseTaskFile } = await import('../wire/tasks/task-file.ts');
-      return () => {
-        const { yaml, aliases } = prepareTaskText(request.input);
-        return { task: parseTaskFile(yaml), aliases };
-      };
-    }
-  }
-}
+/** Loads what one text needs, and nothing else: a program reads one alone, and its start is most of what it costs. */
+export const parserLoaders: { readonly [Name in ParserName]: () => Promise<Parser<Name>> } = {
+  dockerfile: async () => (await import('../wire/tasks/dockerfile-images.ts')).imagesOfDockerfile,
+  aliasSources: async () => (await import('../wire/tasks/task-text.ts')).aliasSourcesOf,
+  quickBuild: async () => (await import('./quick-build.ts')).taskOfBuild,
+  builderMetadata: async () => (await import('./steps/builder-metadata.ts')).runImagesOf,
+  packReport: async () => (await import('./steps/pack-report.ts')).packReportOf,
+  task: async () => {
+    const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
+    const { parseTaskFile } = await import('../wire/tasks/task-file.ts');
+    return (input) => {
+      const { yaml, aliases } = prepareTaskText(input);
+      return { task: parseTaskFile(yaml), aliases };
+    };
+  },
+};

@@ -2,8 +2,8 @@ import { join } from 'node:path/posix';
 import type { Outbound } from '../platform/outbound/outbound.ts';
 import type { RunOrder, RunVariables } from '../wire/builds/agent-protocol.ts';
 import { withoutSecrets } from './context/location.ts';
+import type { Parse } from './early-programs.ts';
 import type { Cell } from './executors/cell.ts';
-import { parseApart } from './parse-apart.ts';
 import type { TaskRead } from './parsers.ts';
 import { hasTemplates, taskOfBuild } from './quick-build.ts';
 import { RunFailure, reasonOf } from './run-failure.ts';
@@ -17,6 +17,7 @@ export type TaskSurroundings = {
   readonly workspace: string;
   readonly log: RunLog;
   readonly outbound: Pick<Outbound, 'call'>;
+  readonly parse: Parse;
   readonly signal: AbortSignal;
 };
 
@@ -31,7 +32,7 @@ export async function readTask(order: RunOrder, around: TaskSurroundings): Promi
   if (work.kind === 'dockerBuild') {
     const input = { work, run, platforms: order.platforms, now };
     // Most have none, and a program of its own costs what the rest of a small build does.
-    const task = hasTemplates(work) ? await parseApart('quickBuild', input, around) : taskOfBuild(input);
+    const task = hasTemplates(work) ? await around.parse('quickBuild', input, around) : taskOfBuild(input);
     return { task, aliases: new Map() };
   }
   const file = (name: string) => workspaceFile(around, name);
@@ -47,7 +48,7 @@ export async function readTask(order: RunOrder, around: TaskSurroundings): Promi
     secrets: {},
     aliasSources: await aliasSources(order, around, text),
   };
-  const read = await parseApart('task', input, around);
+  const read = await around.parse('task', input, around);
   if (read.aliases.size > 0) {
     log.say(
       'Alias support enabled for version >= 1.1.0, please see https://aka.ms/acr/tasks/task-aliases for more information.',
@@ -64,7 +65,7 @@ async function aliasSources(
 ): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   if (!text.includes('alias')) return found;
-  for (const source of await parseApart('aliasSources', text, around)) {
+  for (const source of await around.parse('aliasSources', text, around)) {
     const isAddress = /^https?:/i.test(source);
     if (isAddress && !hasNetwork)
       throw new RunFailure(`cannot fetch the aliases of ${withoutSecrets(source)}: builds have no network here`);

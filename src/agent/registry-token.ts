@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { Outbound } from '../platform/outbound/outbound.ts';
 import { OutboundError } from '../platform/outbound/outbound-error.ts';
@@ -38,7 +39,10 @@ export async function registryToken(request: RegistryTokenRequest): Promise<Regi
     });
     const chunks: Uint8Array[] = [];
     for await (const chunk of answer.body) chunks.push(chunk);
-    if (answer.status !== 200) throw fail(`it answered ${answer.status} to who asked for a token`);
+    if (answer.status !== 200) {
+      const reason = STATUS_CODES[answer.status] ?? 'unknown';
+      throw fail(`it answered ${answer.status} (${reason}) to who asked for a token`);
+    }
     const body = answerSchema.safeParse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
     if (!body.success) throw fail('it answered no token');
     return { token: body.data.access_token, lifetimeSeconds: body.data.expires_in };

@@ -39,6 +39,10 @@ const variables = {
   ...{ Commit: '', Branch: '', Repository: '', GitTag: '', TriggeredBy: '', TaskName: '' },
 };
 
+/** Whether a program looks for the files of a build; what it then finds. */
+const isOfBuild = (words: readonly string[]) => words.some((word) => word.includes('realpath'));
+const filesOfBuild = '/mnt/workspace\0/mnt/workspace/Dockerfile\0FROM scratch';
+
 function orderOf(content: string, secret: string, hasNetwork: boolean): RunOrder {
   return {
     ...{ lease: 'lease', leaseSeconds: 30, runId: 'ca1', attempt: 1, logOffset: 0, timeoutSeconds: 300 },
@@ -88,6 +92,29 @@ async function done(
   return { result, text: Buffer.concat(lines).toString() };
 }
 
+/** A registry that gives tokens to `name` with the password `word`. */
+async function tokenServer(): Promise<{ readonly url: string; readonly asked: readonly string[] } & AsyncDisposable> {
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    const [, basic = ''] = /^Basic (.*)$/.exec(request.headers.authorization ?? '') ?? [];
+    asked.push(Buffer.from(basic, 'base64').toString());
+    const isGood = asked.at(-1) === 'name:word' && request.url?.startsWith('/oauth2/token') === true;
+    response.writeHead(isGood ? 200 : 401, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(isGood ? { access_token: 'token', expires_in: 60 } : {}));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return {
+    url: `http://127.0.0.1:${address.port}`,
+    asked,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
 test('a step that fails again and again without waiting is ended by the time limit of its run', async () => {
   const ender = new AbortController();
   setTimeout(() => ender.abort(new RunStop('Timeout')), 20);
@@ -100,7 +127,7 @@ test('a program that heeds no end ends with its room, and so does its run', asyn
   const stuck: Cell = {
     ...room,
     read: async (words) => {
-      if (!words.includes('realpath')) return '';
+      if (!isOfBuild(words)) return '';
       setTimeout(() => ender.abort(new RunStop('Canceled')), 20);
       return await closed;
     },
@@ -189,6 +216,7 @@ test('aliases come from an address, within its limits', async () => {
 });
 
 test('layers are kept where the run may write, and a run without rights builds without that', async () => {
+  await using registry = await tokenServer();
   const built = async (credentials: RunOrder['credentials']) => {
     const lines: string[] = [];
     const cell: Cell = {
@@ -197,11 +225,11 @@ test('layers are kept where the run may write, and a run without rights builds w
         lines.push(words.join(' '));
         return 0;
       },
-      read: async (words) =>
-        words[0] === 'realpath' ? (words.at(-1) ?? '') : words[0] === 'head' ? 'FROM scratch' : '',
+      read: async (words) => (isOfBuild(words) ? filesOfBuild : ''),
     };
     const task = 'steps:\n  - build: -t app:v1 .\n    cache: enabled\n';
-    const { result } = await done(task, { credentials, more: { openCell: async () => cell } });
+    const more = { openCell: async () => cell };
+    const { result } = await done(task, { credentials, order: { registryUrl: registry.url }, more });
     assert.equal(result.status, 'Succeeded', JSON.stringify(result));
     return lines.find((line) => / build /.test(line)) ?? assert.fail('nothing was built');
   };
@@ -209,6 +237,36 @@ test('layers are kept where the run may write, and a run without rights builds w
   assert.match(await built([{ server: 'r.example', ...lent }]), /--cache-to r\.example\/app\/berth-cache /);
   assert.doesNotMatch(await built([]), /cache-to/);
   assert.doesNotMatch(await built([{ server: 'other.example', ...lent }]), /cache-to/);
+});
+
+test('a run signs in to its own registry by what that answers, and to others with its builder', async () => {
+  await using registry = await tokenServer();
+  const lines: string[] = [];
+  const cell: Cell = {
+    ...room,
+    read: async (words) => {
+      lines.push(words.join(' '));
+      return '';
+    },
+  };
+  const order = { registryUrl: registry.url };
+  const signedIn = async (server: string, password: string) =>
+    await done('steps:\n  - cmd: docker nosuch\n', {
+      ...{ order, more: { openCell: async () => cell } },
+      credentials: [{ server, username: 'name', password }],
+    });
+  const good = await signedIn('r.example', 'word');
+  assert.match(good.text, /Logging in to registry: r\.example\r?\n\S+ \S+ Successfully logged into r\.example/);
+  const bad = await signedIn('r.example', 'wrong');
+  assert.match(bad.result.message ?? '', /failed to login to r\.example: it answered 401/);
+  assert.deepEqual(registry.asked, ['name:word', 'name:wrong']);
+  assert.deepEqual(
+    lines.filter((line) => / login /.test(line)),
+    [],
+  );
+  await signedIn('registry.test', 'word');
+  assert.equal(lines.filter((line) => / login /.test(line)).length, 1);
+  assert.equal(registry.asked.length, 2);
 });
 
 for (const [label, verb, step] of [
@@ -225,14 +283,7 @@ for (const [label, verb, step] of [
           lines.push(line);
           return line.includes('manifest inspect') && verb === 'push' ? 1 : 0;
         },
-        read: async (words) =>
-          words[0] === 'realpath'
-            ? (words.at(-1) ?? '')
-            : words[0] === 'head'
-              ? 'FROM scratch'
-              : words[0] === 'cat'
-                ? `${digest}\n`
-                : '',
+        read: async (words) => (isOfBuild(words) ? filesOfBuild : words[0] === 'cat' ? `${digest}\n` : ''),
       };
       const clock = { ...systemClock, sleep: async () => undefined };
       return (await done(`steps:\n  - ${step}\n`, { more: { openCell: async () => cell, clock } })).result;
@@ -277,5 +328,77 @@ test('docker network makes networks for later steps', async () => {
   assert.match(await message('network create --internal own'), /the option --internal, which is not known here/);
   assert.match(await message('network create --driver overlay own'), /the option --driver, which is not known here/);
   assert.match(await message('network create own other'), /needs one name/);
-  assert.match(await message('network prune'), /docker network prune is not done in steps; these are: create, rm,/);
+  assert.match(await message('network nosuch'), /docker network nosuch is not done in steps; these are: create, rm,/);
+  assert.match(
+    await message(create, 'network prune -f', 'network inspect own'),
+    /Deleted Networks:\r?\nown\r?\n[\s\S]*no network own/,
+  );
+  assert.match(await message('network prune own'), /takes no names/);
+  assert.match(await message(create, 'network connect own db'), /the run has no container db/);
+  assert.match(await message('network connect nosuch db'), /the run has no network nosuch/);
+  assert.match(await message('network disconnect own'), /needs a network and a container/);
+  assert.match(
+    await message(create, 'network connect --ip 10.0.0.1 own db'),
+    /the option --ip, which is not known here/,
+  );
+  assert.match(await message('run --network-alias "a b" img'), /a --network-alias that no container can have/);
+});
+test('networks of docker hold running containers, and let go of them', async () => {
+  const { promise: end, resolve } = Promise.withResolvers<number>();
+  const cell: Cell = {
+    ...room,
+    run: async (words) => (words.includes('run') ? await end : 0),
+    read: async (words) => (words.includes('inspect') ? '{"OCIv1":{"config":{"Cmd":["serve"]}}}' : ''),
+  };
+  const task = (...lines: readonly string[]) =>
+    done(`steps:\n${lines.map((line) => `  - cmd: docker ${line}\n`).join('')}`, {
+      more: { openCell: async () => cell },
+    });
+  const start = ['network create own', 'run -d --name db --network own img'];
+  const { result: used } = await task(...start, 'network prune', 'network rm own');
+  assert.match(used.message ?? '', /containers are on the network own: db; stop them before/);
+  const { result: twice } = await task(...start, 'network connect own db');
+  assert.match(twice.message ?? '', /the container db is on the network own already/);
+  const { result: none } = await task(...start, 'network create other', 'network disconnect other db');
+  assert.match(none.message ?? '', /the container db is not on the network other/);
+  const moved = ['network create other', 'network connect --alias store other db', 'network disconnect own db'];
+  const { result, text } = await task(...start, ...moved, 'network prune', 'network ls');
+  assert.equal(result.status, 'Succeeded', JSON.stringify(result));
+  assert.match(text, /Deleted Networks:\r?\nown\r?\n/);
+  assert.match(text, /other {2}bridge/);
+  resolve(0);
+});
+
+test('what a build stands on is looked up in its step, and before the next one', async () => {
+  const did: string[] = [];
+  const built = async (step: string, lookUp: () => string) => {
+    did.length = 0;
+    const cell: Cell = {
+      ...room,
+      run: async (words) => {
+        did.push(words.join(' '));
+        return 0;
+      },
+      read: async (words) => {
+        if (isOfBuild(words)) return filesOfBuild.replace('scratch', 'debian:12');
+        if (!words.includes('images')) return '';
+        did.push('look');
+        return lookUp();
+      },
+    };
+    const clock = { ...systemClock, sleep: async () => undefined };
+    return (await done(`steps:\n  - build: .\n${step}`, { more: { openCell: async () => cell, clock } })).result;
+  };
+  const broken = (times: number) => () => {
+    times -= 1;
+    if (times >= 0) throw new Error('the store is broken');
+    return '[]';
+  };
+  const whole = await built('  - push: [app:v1]\n', broken(0));
+  assert.equal(whole.dependencies.length, 1);
+  assert.equal(did.indexOf('look') < did.findIndex((line) => / push /.test(line)), true, `${did}`);
+  const retried = await built('    retries: 1\n', broken(1));
+  assert.deepEqual([retried.status, retried.dependencies.length], ['Succeeded', 1]);
+  const ignored = await built('    ignoreErrors: true\n', broken(1));
+  assert.deepEqual([ignored.status, ignored.dependencies.length], ['Succeeded', 0]);
 });

@@ -8,13 +8,14 @@ import { TaskError } from '../wire/tasks/task-error.ts';
 import type { SecretVolume, Task } from '../wire/tasks/task-file.ts';
 import type { TaskText } from '../wire/tasks/task-text.ts';
 import { dependenciesOf, dependencyText } from './dependency-report.ts';
+import { EarlyPrograms } from './early-programs.ts';
 import { createBuildah } from './executors/buildah.ts';
 import { type BuildKitSettings, withBuildKit } from './executors/buildkit.ts';
-import type { Cell } from './executors/cell.ts';
+import type { Cell, CellOpening } from './executors/cell.ts';
 import type { ContainerIsolation } from './executors/container-isolation.ts';
-import { containerAddresses } from './executors/container-network.ts';
 import { directList } from './executors/direct-list.ts';
 import type { Executor } from './executors/executor.ts';
+import { containerAddresses } from './executors/network-bridges.ts';
 import { createOutboundProxy } from './executors/outbound-proxy.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { isOfStranger } from './executors/refuse-strangers.ts';
@@ -23,9 +24,10 @@ import { fetchContext } from './fetch-context.ts';
 import { hostsOf, ownServers, registryTarget } from './own-servers.ts';
 import { ProgramError } from './program.ts';
 import { readTask } from './read-task.ts';
-import { RunFailure, reasonOf } from './run-failure.ts';
+import { RunFailure } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
 import type { MadeImages, RunRoom } from './run-room.ts';
+import { signIn } from './sign-in.ts';
 import { requireDoable } from './steps/doable.ts';
 import { runSteps, type StepTimes } from './steps/run-steps.ts';
 import { serviceNames } from './steps/service-names.ts';
@@ -39,7 +41,8 @@ export type RunOrderParts = {
   readonly agentLog: Log;
   readonly isolation: ContainerIsolation;
   readonly buildKit: BuildKitSettings | undefined;
-  readonly openCell: (hosts: readonly string[]) => Promise<Cell>;
+  /** Whoever opens it closes it, once the run has ended. */
+  readonly openCell: (opening: CellOpening) => Promise<Cell>;
   readonly guid: () => string;
 };
 
@@ -71,11 +74,16 @@ export async function runOrder(
   const made: MadeImages = { containers: new Map(), networks: new Set(), pushed: new Map(), built: [] };
   const seconds = () => Math.round((parts.clock.monotonicMs() - began) / 1000);
   const ended = new AbortController();
+  const early = new EarlyPrograms(order, AbortSignal.any([signal, ended.signal]));
   let cell: Cell | undefined;
   try {
-    cell = await parts.openCell(hostsOf(order));
+    cell = await parts.openCell({
+      hosts: hostsOf(order),
+      doors: doorsOf(parts, order),
+      onLimits: (it) => early.start(it),
+    });
     closeWhenStopped(cell, parts.clock, { stop: signal, ended: ended.signal });
-    await workIn(parts, { order, cell, log, made, signal });
+    await workIn(parts, { order, cell, early, log, made, signal });
     log.say(`Run ID: ${order.runId} was successful after ${seconds()}s`);
     return { status: 'Succeeded', ...(await resultOf(made, cell)) };
   } catch (cause) {
@@ -89,8 +97,7 @@ export async function runOrder(
     );
     return { ...result, ...(await resultOf(made, cell)) };
   } finally {
-    ended.abort();
-    await cell?.close();
+    ended.abort(new Error('the run has ended'));
   }
 }
 
@@ -115,20 +122,23 @@ function closeWhenStopped(
 type Work = {
   readonly order: RunOrder;
   readonly cell: Cell;
+  readonly early: EarlyPrograms;
   readonly log: RunLog;
   readonly made: MadeImages;
   readonly signal: AbortSignal;
 };
 
 async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
-  const { order, cell, log, signal } = work;
+  const { order, cell, early, log, signal } = work;
   const workspace = join(cell.folder, 'workspace');
-  await openDoors(parts, order, cell);
   if (!order.hasNetwork) log.say(noNetwork);
   const hasContext = order.source.kind !== 'none';
   if (hasContext) log.say('Downloading source code...');
   const upload = (fetching: AbortSignal) => parts.client.context(order.lease, fetching);
-  const head = await fetchContext({ ...parts, cell, workspace, upload }, order, signal);
+  const [head] = await Promise.all([
+    fetchContext({ ...parts, cell, workspace, upload, archives: early.archives }, order, signal),
+    trustServers(order, cell),
+  ]);
   if (hasContext) log.say('Finished downloading source code');
   const sharedVolume = `acb_vol_${parts.guid()}`;
   log.say(`Using ${sharedVolume} as the home volume`);
@@ -140,19 +150,24 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
     Repository: order.variables.Repository || (head.repository ?? ''),
   };
   const now = new Date(parts.clock.nowMicros() / 1000);
-  const around = { run, sharedVolume, now, cell, workspace, log, outbound: parts.outbound, signal };
+  const { outbound } = parts;
+  const around = { run, sharedVolume, now, cell, workspace, log, outbound, parse: early.parse, signal };
   const { task, aliases } = await readTask(order, around);
   requireDoable(task, order);
   if (task.networks.length > 0) sayNetworks(log, task);
   const room = await roomOf(parts, { ...work, order: { ...order, variables: run } }, { task, aliases, workspace });
   await signIn(room, signal);
-  sayResult(room, task, await runSteps(room, task, signal));
+  const times = await runSteps(room, task, signal);
+  sayResult(room, task, times);
 }
 
 /** The registry under each of its names, and the way to the rest of the world where the run has one. */
-async function openDoors(parts: RunOrderParts, order: RunOrder, cell: Cell): Promise<void> {
-  await cell.listen(portOf(order.variables.Registry), createRelay(registryTarget(order)));
-  if (order.hasNetwork) await cell.listen(proxyPort, createOutboundProxy(parts.proxyRules));
+function doorsOf({ proxyRules }: RunOrderParts, order: RunOrder): CellOpening['doors'] {
+  const registry = [portOf(order.variables.Registry), createRelay(registryTarget(order))] as const;
+  return new Map([registry, ...(order.hasNetwork ? [[proxyPort, createOutboundProxy(proxyRules)] as const] : [])]);
+}
+
+async function trustServers(order: RunOrder, cell: Cell): Promise<void> {
   if (order.caCertificate === undefined) return;
   const bytes = new TextEncoder().encode(order.caCertificate);
   const folder = join(cell.folder, 'etc/containers/certs.d');
@@ -173,7 +188,7 @@ function sayNetworks(log: RunLog, { networks }: Task): void {
 
 async function roomOf(
   { client, clock, isolation, buildKit }: RunOrderParts,
-  { order, cell, log, made }: Work,
+  { order, cell, early, log, made }: Work,
   {
     task,
     aliases,
@@ -186,7 +201,7 @@ async function roomOf(
     log.say(`Volume source ${volume.name} successfully created`);
   }
   return {
-    ...{ order, cell, log, clock, workspace, volumes, aliases, made },
+    ...{ order, cell, log, clock, workspace, volumes, aliases, made, parse: early.parse },
     networks: task.networks,
     executor: executorOf({ isolation, buildKit }, order, { cell, task }),
     registries: order.credentials.map(({ server }) => server),
@@ -234,21 +249,6 @@ function proxyEnvironment(
     https_proxy: proxy,
     no_proxy: direct,
   };
-}
-
-async function signIn({ order, executor, log }: RunRoom, signal: AbortSignal): Promise<void> {
-  log.say('Setting up Docker configuration...');
-  log.say('Successfully set up Docker configuration');
-  for (const { server, username, password } of order.credentials) {
-    log.say(`Logging in to registry: ${server}`);
-    try {
-      await executor.signIn(server, username, password, { output: log.output(), signal });
-    } catch (cause) {
-      signal.throwIfAborted();
-      throw new RunFailure(`failed to login to ${server}: ${reasonOf(cause)}`, { cause });
-    }
-    log.say(`Successfully logged into ${server}`);
-  }
 }
 
 function sayResult({ log, made }: RunRoom, task: Task, times: StepTimes): void {

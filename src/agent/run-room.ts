@@ -1,6 +1,7 @@
 import type { Clock } from '../platform/clock.ts';
 import type { BuiltInLine, RunOrder } from '../wire/builds/agent-protocol.ts';
 import type { ImageDependencies, OutputImage } from '../wire/builds/run-work.ts';
+import type { Parse } from './early-programs.ts';
 import type { Cell } from './executors/cell.ts';
 import type { Executor, RunningContainer } from './executors/executor.ts';
 import type { RunLog } from './run-log.ts';
@@ -23,6 +24,8 @@ export type RunRoom = {
   /** Login servers that names may begin with. */
   readonly registries: readonly string[];
   readonly runBuiltIn: (words: readonly string[], signal: AbortSignal) => AsyncGenerator<BuiltInLine>;
+  /** Reads what strangers wrote. */
+  readonly parse: Parse;
   readonly made: MadeImages;
 };
 
@@ -36,9 +39,11 @@ export type MadeImages = {
   readonly built: BuiltImage[];
 };
 
+export type BuildDependencies = Omit<ImageDependencies, 'image'>;
+
 export type BuiltImage = {
   readonly stepId: string;
   /** Full names. */
   readonly tags: readonly string[];
-  readonly dependencies: Omit<ImageDependencies, 'image'>;
+  readonly dependencies: BuildDependencies;
 };

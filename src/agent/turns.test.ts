@@ -26,3 +26,21 @@ test('so many work at a time, whether they end well or not, and others in their 
   );
   assert.equal(await turns.take(() => work(8)), 8);
 });
+test('who waits and is told to stop waits no longer, and takes nothing from those behind', async () => {
+  const turns = new Turns(1);
+  const { promise: end, resolve } = Promise.withResolvers<void>();
+  const first = turns.take(() => end);
+  const stopper = new AbortController();
+  const stopped = turns.take(async () => assert.fail('it has no turn'), stopper.signal);
+  const behind = turns.take(async () => 'behind', new AbortController().signal);
+  stopper.abort(new Error('enough'));
+  await assert.rejects(stopped, /enough/);
+  await assert.rejects(
+    turns.take(async () => 'late', stopper.signal),
+    /enough/,
+  );
+  resolve();
+  await first;
+  assert.equal(await behind, 'behind');
+  assert.equal(await turns.take(async () => 'free'), 'free');
+});

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { temporaryFolder } from '../../test/support/temporary-folder.ts';
 import { programPath } from './executors/user-cell.ts';
 import { readProgram } from './program.ts';
-import { writeFiles } from './write-files.ts';
+import { writeFiles, writeInPlace } from './write-files.ts';
 
 const folder = temporaryFolder('write-files');
 after(() => folder.remove());
@@ -39,4 +39,14 @@ test('one program writes files byte for byte, with their folders and rights', as
   assert.equal(modeOf(at('secret')), 0o644);
   await writeFiles(cell, []);
   assert.equal(programs, 2);
+});
+test('files that are written in place stay the same for whoever has them open', async () => {
+  const path = join(folder.path, 'hosts');
+  const before = programs;
+  await writeFiles(cell, [{ path, bytes: Buffer.from('a longer text\n') }]);
+  const file = openSync(path, 'r');
+  await writeInPlace(cell, [{ path, bytes: Buffer.from('short\n') }]);
+  assert.equal(readFileSync(file, 'utf8'), 'short\n');
+  closeSync(file);
+  assert.equal(programs, before + 2);
 });

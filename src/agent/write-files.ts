@@ -11,10 +11,22 @@ export type CellFile = {
   readonly mode?: number;
 };
 
+type Target = Pick<Cell, 'read' | 'folder'>;
+
 /** Writes files, and the folders that they lie in, by one program however many they are. Throws ProgramError. */
-export async function writeFiles(
-  cell: Pick<Cell, 'read' | 'folder'>,
+export async function writeFiles(cell: Target, files: readonly CellFile[], signal?: AbortSignal): Promise<void> {
+  await extract(cell, files, [], signal);
+}
+
+/** Changes what is in files: they stay the same files for those who have them mounted. Throws ProgramError. */
+export async function writeInPlace(cell: Target, files: readonly CellFile[]): Promise<void> {
+  await extract(cell, files, ['--overwrite']);
+}
+
+async function extract(
+  cell: Target,
   files: readonly CellFile[],
+  options: readonly string[],
   signal?: AbortSignal,
 ): Promise<void> {
   if (files.length === 0) return;
@@ -22,7 +34,7 @@ export async function writeFiles(
   for (const { path, bytes, mode = 0o644 } of files)
     archive.entry({ name: relative(cell.folder, path), mode }, Buffer.from(bytes));
   archive.finalize();
-  await cell.read(['tar', '--extract', '--touch', '--directory', cell.folder, '--file', '-'], {
+  await cell.read(['tar', '--extract', '--touch', ...options, '--directory', cell.folder, '--file', '-'], {
     input: bytesOf(archive),
     ...(signal === undefined ? {} : { signal }),
   });

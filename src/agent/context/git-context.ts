@@ -55,11 +55,9 @@ export async function fetchGit(cell: Cell, context: GitContext): Promise<GitHead
     if (cause instanceof RunFailure) throw cause;
     throw new RunFailure(`cannot fetch ${withoutSecrets(url.href)}: ${shown(cause, credential)}`, { cause });
   }
-  const tag = await tagOf(cell, clone, context);
   const head = {
     commit: await git('rev-parse', 'HEAD').catch(() => undefined),
-    branch: tag === undefined ? branchOf(context.ref) : undefined,
-    tag,
+    ...(await namedBy(cell, clone, context)),
     repository: url.href,
   };
   await moveFolder(cell, clone, context);
@@ -88,19 +86,21 @@ async function fetchCommit(git: Git, url: string, ref: string | undefined): Prom
   }
 }
 
-/** Undefined for a commit by its id, and for a pull request. */
-function branchOf(ref: string | undefined): string | undefined {
-  const name = ref?.replace(/^refs\/heads\//, '');
-  return name === undefined || /^(?:refs\/|pull\/|[0-9a-f]{40,64}$)/i.test(name) ? undefined : name;
-}
-
-/** The tag that was fetched: git notes of what kind each was. Source: git-fetch(1), FETCH_HEAD. */
-async function tagOf(cell: Cell, clone: string, { ref, signal }: GitContext): Promise<string | undefined> {
-  if (ref === undefined) return undefined;
-  const name = ref.replace(/^refs\/tags\//, '');
+/**
+ * The tag or the branch that was fetched: git notes of what kind each was. Neither for a commit by its id, in full or
+ * abbreviated, and for a pull request. Source: git-fetch(1), FETCH_HEAD.
+ */
+async function namedBy(
+  cell: Cell,
+  clone: string,
+  { ref = '', signal }: GitContext,
+): Promise<Pick<GitHead, 'tag' | 'branch'>> {
   const words = ['head', '-c', String(maxNotesBytes), '--', `${clone}/.git/FETCH_HEAD`];
-  const notes = await cell.read(words, { signal }).catch(() => '');
-  return notes.includes(`\ttag '${name}' of `) ? name : undefined;
+  const notes = ref === '' ? '' : await cell.read(words, { signal }).catch(() => '');
+  const named = (kind: 'tag' | 'branch', name: string) =>
+    notes.includes(`\t${kind} '${name}' of `) ? name : undefined;
+  const tag = named('tag', ref.replace(/^refs\/tags\//, ''));
+  return { tag, branch: tag === undefined ? named('branch', ref.replace(/^refs\/heads\//, '')) : undefined };
 }
 
 /** As `git lfs install` sets them: without, files are fetched and stay pointers. */
@@ -134,12 +134,15 @@ async function fetchLargeFiles(git: Git): Promise<void> {
   await git(...largeFileSettings, 'submodule', '--quiet', 'foreach', '--recursive', 'git lfs pull');
 }
 
-/** A user name alone is a token: it is sent as the password of the user `dummy`. */
+/**
+ * What is in the address goes with the access token, as in `https://organization@dev.azure.com/…`. Without one a user name alone is a
+ * token: it is sent as the password of the user `dummy`.
+ */
 function credentialOf(url: URL, accessToken: string | undefined): string | undefined {
   const [name, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
   if (password !== '') return `${name}:${password}`;
-  const token = name !== '' ? name : accessToken;
-  return token === undefined ? undefined : `dummy:${token}`;
+  if (accessToken !== undefined) return `${name === '' ? 'dummy' : name}:${accessToken}`;
+  return name === '' ? undefined : `dummy:${name}`;
 }
 
 function environmentOf(url: URL, credential: string | undefined, proxyUrl: string): Record<string, string> {

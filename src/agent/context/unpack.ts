@@ -9,14 +9,27 @@ import type { ArchiveLimits } from './archive.ts';
 import { begins, headOf } from './first-bytes.ts';
 import { framed } from './frames.ts';
 
-export type Unpacking = {
-  readonly cell: Cell;
-  /** A folder of the cell. */
-  readonly target: string;
+export type ArchiveReading = {
+  readonly cell: Pick<Cell, 'beside'>;
   readonly limits: ArchiveLimits;
   readonly signal: AbortSignal;
   /** Of the program that reads the archives. */
   readonly memoryMiB?: number;
+};
+export type Unpacking = ArchiveReading & {
+  readonly cell: Cell;
+  /** A folder of the cell. */
+  readonly target: string;
+  /** One that waits for them; another is started unless. */
+  readonly reader?: ArchiveReader | undefined;
+};
+
+/** A program that reads archives once they are there. */
+export type ArchiveReader = {
+  readonly read: (archives: AsyncIterable<AsyncIterable<Uint8Array>>) => void;
+  /** What is harmless of them, as one tar. */
+  readonly harmless: AsyncIterable<Uint8Array>;
+  readonly stop: () => void;
 };
 
 const usualMemoryMiB = 256;
@@ -28,32 +41,47 @@ const filterProgram = fileURLToPath(new URL(`./archive-program${extname(import.m
  * limits of the run: what a hostile one costs, its run pays. Throws RunFailure for what is not harmless, and as the archives do.
  */
 export async function unpack(archives: AsyncIterable<AsyncIterable<Uint8Array>>, to: Unpacking): Promise<void> {
-  const { cell, target, signal } = to;
-  const stopper = new AbortController();
-  const harmless = filtered(archives, { ...to, signal: AbortSignal.any([signal, stopper.signal]) });
+  const { cell, target, signal, reader = startArchiveReader(to) } = to;
+  reader.read(readableBy(cell, archives, signal));
   const words = ['tar', '--extract', '--file', '-', '--directory', target];
   try {
-    await cell.read([...words, '--no-same-owner', '--keep-directory-symlink'], { input: harmless, signal });
+    await cell.read([...words, '--no-same-owner', '--keep-directory-symlink'], { input: reader.harmless, signal });
   } catch (cause) {
     signal.throwIfAborted();
     throw cause instanceof ProgramError
       ? new RunFailure(`the context cannot be unpacked: ${cause.message}`, { cause })
       : cause;
   } finally {
-    stopper.abort(new Error('nobody reads on'));
+    reader.stop();
   }
+}
+
+/** Starts the program of `unpack` before there are archives. Throws nothing. */
+export function startArchiveReader(reading: ArchiveReading): ArchiveReader {
+  const stopper = new AbortController();
+  const signal = AbortSignal.any([reading.signal, stopper.signal]);
+  const { promise: given, resolve: read } = Promise.withResolvers<
+    AsyncIterable<AsyncIterable<Uint8Array>> | undefined
+  >();
+  signal.addEventListener('abort', () => read(undefined), { once: true });
+  const archives = async function* () {
+    const found = await given;
+    if (found !== undefined) yield* found;
+  };
+  const harmless = filtered(archives(), { ...reading, signal });
+  return { read, harmless, stop: () => stopper.abort(new Error('nobody reads on')) };
 }
 
 function filtered(
   archives: AsyncIterable<AsyncIterable<Uint8Array>>,
-  { cell, limits, signal, memoryMiB = usualMemoryMiB }: Unpacking,
+  { cell, limits, signal, memoryMiB = usualMemoryMiB }: ArchiveReading,
 ): AsyncIterable<Uint8Array> {
   const said = new Capture();
   const options = [`--max-old-space-size=${memoryMiB}`];
   const words = [...options, filterProgram, String(limits.maxEntries), String(limits.maxBytes)];
   return outputOf(async (onStdout) => {
     const { words: line, env } = besideCell(cell, words);
-    const input = framed(readableBy(cell, archives, signal));
+    const input = framed(archives);
     const code = await runProgram(line, { env, input, onStdout, onOutput: (chunk) => said.add(chunk), signal });
     if (code === 0) return;
     if (code === failureExitCode) throw new RunFailure(said.text());

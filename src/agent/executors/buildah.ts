@@ -54,18 +54,34 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
   };
   const read = (line: readonly string[], signal?: AbortSignal) =>
     cell.read(line, { ...program(), ...(signal === undefined ? {} : { signal }) });
+  const keepLogin: Executor['keepLogin'] = (server, username, password) => {
+    logins.set(hostOf(server), { auth: Buffer.from(`${username}:${password}`).toString('base64') });
+  };
+  /** Names that stand for one image since the run built it: of others it is asked whether they are an index. */
+  const plain = new Set<string>();
+  const markPlain = (names: readonly string[], isPlain: boolean) => {
+    for (const name of names) {
+      if (isPlain) plain.add(withTag(name));
+      else plain.delete(withTag(name));
+    }
+  };
+  const isIndex = async (image: string, signal: AbortSignal) =>
+    !plain.has(withTag(image)) &&
+    (await cell.run(words('manifest', 'inspect', '--', image), { ...program(), signal })) === 0;
   const networks = createContainerNetworks(cell);
   let containers = 0;
   let pushes = 0;
 
   return {
+    networks,
     signIn: async (server, username, password, { signal }) => {
       const input = new TextEncoder().encode(password);
       const line = words('login', '--username', username, '--password-stdin', '--', server);
       const loginEnv = { ...env, REGISTRY_AUTH_FILE: '/dev/shm/auth.json' };
       await cell.read([...hidingWords, ...line], { env: loginEnv, signal, input });
-      logins.set(hostOf(server), { auth: Buffer.from(`${username}:${password}`).toString('base64') });
+      keepLogin(server, username, password);
     },
+    keepLogin,
     build: async (build, options) => {
       const given = [...build.arguments].flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
       const hidden = hideValues('--build-arg', given);
@@ -78,31 +94,42 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
       if (build.platforms.length > 1 && first !== undefined) {
         for (const other of others) await read(words('tag', first, other), options.signal);
       }
+      markPlain(build.tags, build.platforms.length <= 1);
     },
     tag: async (from, to, { signal }) => {
       await read(words('tag', '--', from, to), signal);
+      markPlain([to], plain.has(withTag(from)));
     },
-    pull: (image, options) => show(words('pull', '--', image), options),
+    pull: async (image, options) => {
+      await show(words('pull', '--', image), options);
+      markPlain([image], false);
+    },
     push: async (image, options) => {
       pushes += 1;
       // Steps at the same time push too.
       const digestFile = `${folder}/tmp/digest-${pushes}`;
-      const isIndex =
-        (await cell.run(words('manifest', 'inspect', '--', image), { ...program(), signal: options.signal })) === 0;
-      const verb = isIndex ? ['manifest', 'push', '--all'] : ['push'];
-      const [first = '', ...more] = verb;
-      await show(words(first, ...more, '--digestfile', digestFile, '--', image, `docker://${image}`), options);
+      const [verb, ...more] = (await isIndex(image, options.signal))
+        ? (['manifest', 'push', '--all'] as const)
+        : (['push'] as const);
+      await show(words(verb, ...more, '--digestfile', digestFile, '--', image, `docker://${image}`), options);
       const digest = (await cell.read(['cat', '--', digestFile], { signal: options.signal })).trim();
       if (!isDigest(digest)) throw new RunFailure(`buildah does not tell the digest under which ${image} was pushed`);
       return digest;
     },
     createIndex: async (name, images, { signal }) => {
       await read(words('manifest', 'create', '--', name, ...images), signal);
+      markPlain([name], false);
     },
-    digestOf: async (image, signal) => {
-      const name = formatImageName(withHub(parseImageName(withTag(image))));
+    digestsOf: async (images, signal) => {
+      if (images.length === 0) return new Map();
       const listed = listSchema.safeParse(JSON.parse(await read(words('images', '--json'), signal)));
-      return listed.data?.find(({ names }) => names?.includes(name))?.digest;
+      const digests = new Map(listed.data?.flatMap(({ names, digest }) => (names ?? []).map((name) => [name, digest])));
+      return new Map(
+        images.flatMap((image) => {
+          const digest = digests.get(formatImageName(withHub(parseImageName(withTag(image)))));
+          return digest === undefined ? [] : [[image, digest] as const];
+        }),
+      );
     },
     configOf: async (image, signal) => configIn(await read(words('inspect', '--type', 'image', '--', image), signal)),
     start: async (container, options) => {
@@ -124,7 +151,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
       );
       if (line.length === 0)
         throw new ProgramError('run', 125, `the image ${container.image} names no program: give one`);
-      const joined = await networks.join(container.name, container.network);
+      const joined = await networks.join(container.name, container.network, container.aliases);
       const runWords = words(
         'run',
         ...isolationWords[isolation],
@@ -158,7 +185,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
 
   function run(
     line: readonly string[],
-    { leave }: JoinedNetwork,
+    { leave, connect, disconnect }: JoinedNetwork,
     { output, signal }: ExecutorOptions,
   ): RunningContainer {
     const stopper = new AbortController();
@@ -172,7 +199,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
       stopper.abort(new ProgramError('run', 143, 'stopped'));
       await exited.catch(() => undefined);
     };
-    return { exited, stop };
+    return { exited, stop, connect, disconnect };
   }
 }
 

@@ -59,6 +59,10 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
       await base.signIn(server, username, password, options);
       builder.keepLogin(server, username, password);
     },
+    keepLogin: (server, username, password) => {
+      base.keepLogin(server, username, password);
+      builder.keepLogin(server, username, password);
+    },
     build: async (build, options) => {
       for (const tag of build.tags) pushed.delete(tag);
       await builder.inFolder(async (folder) => {
@@ -79,9 +83,15 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
       pushed.delete(to);
       await base.tag(from, to, options);
     },
-    digestOf: async (image, signal) =>
-      builder.resolved.get(formatImageName(withHub(parseImageName(withTag(image))))) ??
-      (await base.digestOf(image, signal)),
+    digestsOf: async (images, signal) => {
+      const resolved = new Map<string, string>();
+      for (const image of images) {
+        const digest = builder.resolved.get(formatImageName(withHub(parseImageName(withTag(image)))));
+        if (digest !== undefined) resolved.set(image, digest);
+      }
+      const others = images.filter((image) => !resolved.has(image));
+      return new Map([...resolved, ...(await base.digestsOf(others, signal))]);
+    },
   };
 
   /** One for each platform: an archive of several has no way into buildah's store. */

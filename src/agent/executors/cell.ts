@@ -32,6 +32,16 @@ export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd' | 'openFile'> & {
 /** Listens inside the cell's network; each connection is answered by us, outside. */
 export type CellDoor = { readonly close: () => void };
 
+/** What a cell has from its beginning. */
+export type CellOpening = {
+  /** Names that it resolves to its own bridge. */
+  readonly hosts: readonly string[];
+  /** What answers connections, by port. */
+  readonly doors: ReadonlyMap<number, (connection: Socket) => void>;
+  /** Called as soon as programs may run beside it, while it is made. */
+  readonly onLimits: (beside: Pick<Cell, 'beside' | 'besideTurns'>) => void;
+};
+
 /**
  * The room in which one run lives: its own users, processes, mounts, network, disk and limits. Nothing outside is reached
  * from it but through doors. When it closes, or the agent dies, the kernel ends every process and mount in it.

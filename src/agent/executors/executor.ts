@@ -1,5 +1,6 @@
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import type { ProgramOutput } from '../run-log.ts';
+import type { ContainerNetworks } from './container-network.ts';
 
 /** How a program of a run ended, and where what it printed went. */
 export type ExecutorOptions = { readonly output: ProgramOutput; readonly signal: AbortSignal };
@@ -40,6 +41,8 @@ export type ContainerRun = {
   readonly isPrivileged: boolean;
   /** Containers of another one are not reached; undefined: of those that name none. */
   readonly network: string | undefined;
+  /** Further names on that network. */
+  readonly aliases: readonly string[];
   /** Paths in the cell by the path in the container. */
   readonly mounts: ReadonlyMap<string, string>;
   readonly pulls: boolean;
@@ -54,15 +57,25 @@ export type ImageConfig = {
   readonly labels: Readonly<Record<string, string>>;
 };
 
-/** Ends a container; resolves when it is gone. */
-export type RunningContainer = { readonly exited: Promise<number>; readonly stop: () => Promise<void> };
+export type RunningContainer = {
+  readonly exited: Promise<number>;
+  /** Ends it; resolves when it is gone. */
+  readonly stop: () => Promise<void>;
+  /** Puts it on one more network, under its name and others. Throws RunFailure. */
+  readonly connect: (network: string, aliases: readonly string[]) => Promise<void>;
+  /** Throws RunFailure where it is not on that. */
+  readonly disconnect: (network: string) => Promise<void>;
+};
 
 /**
  * What does the work of one run, in its cell: images are built, run and pushed. Every method throws ProgramError when a
  * program fails, and the signal's reason when it is aborted.
  */
 export type Executor = {
+  /** Asks the registry whether the credential is good, and keeps it. */
   readonly signIn: (server: string, username: string, password: string, options: ExecutorOptions) => Promise<void>;
+  /** Of a credential that is known to be good. */
+  readonly keepLogin: (server: string, username: string, password: string) => void;
   readonly build: (build: ImageBuild, options: ExecutorOptions) => Promise<void>;
   readonly tag: (from: string, to: string, options: ExecutorOptions) => Promise<void>;
   readonly pull: (image: string, options: ExecutorOptions) => Promise<void>;
@@ -73,9 +86,11 @@ export type Executor = {
     container: ContainerRun,
     options: ExecutorOptions & { readonly starting: AbortSignal },
   ) => Promise<RunningContainer>;
-  /** The digest of an image that was pulled; undefined for one that has none here. */
-  readonly digestOf: (image: string, signal: AbortSignal) => Promise<string | undefined>;
+  /** Of images that were pulled, by the names that were asked for; without those that have none here. */
+  readonly digestsOf: (images: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, string>>;
   /** Of an image that was pulled. */
   readonly configOf: (image: string, signal: AbortSignal) => Promise<ImageConfig>;
+  /** Of containers: each is made when its first one comes. */
+  readonly networks: Pick<ContainerNetworks, 'isUsed' | 'remove'>;
   readonly createIndex: (name: string, images: readonly string[], options: ExecutorOptions) => Promise<void>;
 };

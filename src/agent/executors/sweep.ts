@@ -33,11 +33,10 @@ export async function sweepLeftovers(
   nowMs: number,
   tellStuck: (folder: string, cause: unknown) => void,
 ): Promise<void> {
-  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+  const names = await foldersIn(root).catch(() => []);
   const left: string[] = [];
   // All that lives says so before anything is removed, which may take its time.
-  for (const entry of entries)
-    if (entry.isDirectory() && !(await isOwned(join(root, entry.name), nowMs))) left.push(entry.name);
+  for (const name of names) if (!(await isOwned(join(root, name), nowMs))) left.push(name);
   const groups = await cgroupNames();
   for (const name of left) {
     try {
@@ -47,6 +46,18 @@ export async function sweepLeftovers(
       tellStuck(join(root, name), cause);
     }
   }
+}
+
+/** Whether something is here that a sweep would remove. Throws when the folder cannot be read. */
+export async function hasLeftovers(root: string, nowMs: number): Promise<boolean> {
+  for (const name of await foldersIn(root)) if (!(await isOwned(join(root, name), nowMs))) return true;
+  return false;
+}
+
+/** Of runs: whatever else is in the folder is none of ours. */
+async function foldersIn(root: string): Promise<readonly string[]> {
+  const entries = await readdir(root, { withFileTypes: true });
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }
 
 async function isOwned(folder: string, nowMs: number): Promise<boolean> {

@@ -2,26 +2,26 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { type FileHandle, mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
-import { createServer, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { ProgramError, type ProgramOptions, readProgram, runProgram } from '../program.ts';
 import { Turns } from '../turns.ts';
-import type { Cell, CellDoor, CellLimits, CellProgram } from './cell.ts';
+import type { Cell, CellDoor, CellLimits, CellOpening, CellProgram } from './cell.ts';
+import { openDoors } from './cell-doors.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
 import { disown, ownerFile, ownMark } from './sweep.ts';
 import { withoutRights } from './without-rights.ts';
 
-export type UserCellOptions = {
-  /** Of the run: letters, digits and dashes; names its folder and its control group. */
-  readonly name: string;
-  /** Where folders of runs lie; on a file system with room. */
-  readonly root: string;
-  readonly limits: CellLimits;
-  /** The first of 65,536 user ids of this machine that nobody else has; they are the cell's users from 0 on. */
-  readonly firstUserId: number;
-  /** Names that the cell resolves to its own bridge. */
-  readonly hosts: readonly string[];
-};
+export type UserCellOptions = Pick<CellOpening, 'hosts'> &
+  Partial<CellOpening> & {
+    /** Of the run: letters, digits and dashes; names its folder and its control group. */
+    readonly name: string;
+    /** Where folders of runs lie; on a file system with room. */
+    readonly root: string;
+    readonly limits: CellLimits;
+    /** The first of 65,536 user ids of this machine that nobody else has; they are the cell's users from 0 on. */
+    readonly firstUserId: number;
+  };
 
 /** Every cell has its own disk here: its mounts are seen by nobody else. */
 const folder = '/mnt';
@@ -29,8 +29,6 @@ const address = '10.88.0.1';
 const userCount = 65_536;
 const mebibyte = 1024 * 1024;
 const startTimeoutMs = 20_000;
-/** Of one door at a time: each takes descriptors of ours, which the cell's limits do not count. */
-const maxConnections = 256;
 /** Programs of ours at a time that count within the limits of a cell. */
 const maxBeside = 2;
 /** Where script/build-tools puts newer ones than the distribution's; below /usr, which cells see. */
@@ -39,9 +37,12 @@ export const programPath = `${toolsFolder}:/usr/local/sbin:/usr/local/bin:/usr/s
 const ownEnvironment = { PATH: programPath, LANG: 'C.UTF-8' };
 const cellEnvironment = { ...ownEnvironment, HOME: '/root', TMPDIR: '/var/tmp', XDG_RUNTIME_DIR: '/run' };
 
-/** Mounts the disk, then makes the other namespaces. The last program is the cell's first process: it reaps, and does nothing. */
+/**
+ * Mounts the disk, which nobody reads after its run: nothing on it waits for the disk of the machine, and what it has not written is
+ * as empty as its file. Then makes the other namespaces. The last program is the cell's first process: it reaps, and does nothing.
+ */
 const openScript = `
-mount -o loop,nodev,nosuid,discard "$1" ${folder}
+mount -o loop,nodev,nosuid,discard,nobarrier,noinit_itable "$1" ${folder}
 exec unshare --user --pid --mount --net --ipc --uts --fork --kill-child -- sh -c '
   read -r id rest < /proc/self/stat
   echo "$id"
@@ -138,17 +139,29 @@ export async function openUserCell(options: UserCellOptions): Promise<Cell> {
     // Before all else: whoever finds the folder later knows whose it is.
     await writeFile(join(home, ownerFile), (await ownMark()) ?? '');
     cgroup = await createCgroup(options.name, options.limits);
+    const beside = besideOf(cgroup, options.firstUserId);
+    options.onLimits?.(beside);
     const disk = await makeDisk(home, options);
     holder = spawnHolder(disk, cgroup);
     const first = await firstProcessOf(holder);
     await mapUsers(first, options.firstUserId);
-    const cell = cellOf(first, cgroup, { ...options, home, doors, close });
-    await cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' });
+    const open = (answers: CellOpening['doors']) =>
+      openDoors({ inside: first, env: ownEnvironment, answers, keep: (door) => doors.add(door) });
+    const cell = cellOf(first, cgroup, { ...options, home, open, beside, close });
+    await allDone([
+      cell.read(['sh', '-ec', prepareScript, 'sh', options.hosts.join(' ')], { cwd: '/' }),
+      open(options.doors ?? new Map()),
+    ]);
     return cell;
   } catch (cause) {
     await close();
     throw cause;
   }
+}
+
+/** Waits for all, also where one fails: none goes on by itself. Throws what the first of them threw. */
+async function allDone(works: readonly Promise<unknown>[]): Promise<void> {
+  for (const end of await Promise.allSettled(works)) if (end.status === 'rejected') throw end.reason;
 }
 
 /** A file with a file system of its own: the run's quota. */
@@ -214,12 +227,26 @@ async function endHolder(holder: ChildProcess | undefined): Promise<void> {
 type CellParts = {
   readonly home: string;
   readonly limits: CellLimits;
-  readonly firstUserId: number;
-  readonly doors: Set<CellDoor>;
+  readonly open: (answers: CellOpening['doors']) => Promise<readonly CellDoor[]>;
+  readonly beside: Beside;
   readonly close: () => Promise<void>;
 };
 
-function cellOf(first: number, cgroup: Cgroup, { home, limits, firstUserId, doors, close }: CellParts): Cell {
+type Beside = Required<Pick<Cell, 'beside' | 'besideTurns'>>;
+
+function besideOf({ memberFiles }: Cgroup, firstUserId: number): Beside {
+  return {
+    beside: (words) => [
+      ...['sh', '-ec', joinScript, 'sh', ...memberFiles, '--'],
+      // Of the run's users the one that has no files in the cell.
+      ...withoutRights(firstUserId + userCount - 1),
+      ...words,
+    ],
+    besideTurns: new Turns(maxBeside),
+  };
+}
+
+function cellOf(first: number, cgroup: Cgroup, { home, limits, open, beside, close }: CellParts): Cell {
   const enter = (words: readonly string[], cwd: string) => [
     ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
@@ -248,16 +275,10 @@ function cellOf(first: number, cgroup: Cgroup, { home, limits, firstUserId, door
         throw cause instanceof ProgramError ? new ProgramError(words[0] ?? '', cause.exitCode, cause.output) : cause;
       }
     },
-    beside: (words) => [
-      ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
-      // Of the run's users the one that has no files in the cell.
-      ...withoutRights(firstUserId + userCount - 1),
-      ...words,
-    ],
-    besideTurns: new Turns(maxBeside),
+    ...beside,
     listen: async (port, answer) => {
-      const door = doorOf(await listenInside(first, port), answer);
-      doors.add(door);
+      const [door] = await open(new Map([[port, answer]]));
+      if (door === undefined) throw new ProgramError('listen', 1, `port ${port}`);
       return door;
     },
     refusals: async () => ({ limits, ...(await cgroup.refusals()) }),
@@ -274,52 +295,6 @@ async function namelessFile(home: string, text: string): Promise<FileHandle> {
   await rm(path);
   await file.chmod(0o444);
   return file;
-}
-
-/** Listens, hands its socket over and ends: what accepts connections is our own process, outside the cell. */
-const listenProgram = `
-const server = require('node:net').createServer();
-server.on('error', (error) => process.send({ error: error.message }, () => process.exit(1)));
-server.listen({ port: Number(process.argv[1]), host: '0.0.0.0', pauseOnConnect: true },
-  () => process.send({}, server, () => process.exit(0)));
-`;
-
-async function listenInside(first: number, port: number): Promise<Server> {
-  const args = ['--target', String(first), '--net', '--', process.execPath, '-e', listenProgram, String(port)];
-  const child = spawn('nsenter', args, {
-    env: ownEnvironment,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-    cwd: '/',
-  });
-  return await new Promise((resolve, reject) => {
-    child.once('message', (message, handle) => {
-      if (isServer(handle)) resolve(handle);
-      else reject(new ProgramError('listen', 1, JSON.stringify(message)));
-    });
-    child.once('error', reject);
-    child.once('exit', (code) => code !== 0 && reject(new ProgramError('listen', code ?? 1, `port ${port}`)));
-  });
-}
-
-function isServer(handle: unknown): handle is Server {
-  return typeof handle === 'object' && handle !== null && handle.constructor === createServer().constructor;
-}
-
-/** Closing it ends its connections too: nobody waits for what a cell holds open. */
-function doorOf(server: Server, answer: (connection: Socket) => void): CellDoor {
-  const open = new Set<Socket>();
-  server.maxConnections = maxConnections;
-  server.on('connection', (connection) => {
-    open.add(connection);
-    connection.once('close', () => open.delete(connection));
-    answer(connection);
-  });
-  return {
-    close: () => {
-      server.close();
-      for (const connection of open) connection.destroy();
-    },
-  };
 }
 
 /** Joins two connections; either end closes both. */

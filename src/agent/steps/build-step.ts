@@ -1,10 +1,10 @@
 import type { ImageReference, RunPlatform } from '../../wire/builds/run-work.ts';
 import type { DockerBuildOptions } from '../../wire/tasks/docker-build-options.ts';
+import type { DockerfileImages } from '../../wire/tasks/dockerfile-images.ts';
 import { parseImageName, withHub, withRegistry } from '../../wire/tasks/image-name.ts';
 import { TaskError } from '../../wire/tasks/task-error.ts';
-import { parseApart } from '../parse-apart.ts';
 import { RunFailure } from '../run-failure.ts';
-import type { RunRoom } from '../run-room.ts';
+import type { BuildDependencies, RunRoom } from '../run-room.ts';
 import { secretInCell } from './secret-file.ts';
 
 export type BuildStep = {
@@ -27,15 +27,11 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
   const { options, stepId } = step;
   const tags = options.tags.map((tag) => withRegistry(tag, order.variables.Registry, room.registries));
   const platforms = options.platforms.length === 0 ? order.platforms : options.platforms.map(platformOf);
-  const context = await pathInCell(room, step, options.context, 'context');
-  const dockerfile = await dockerfileOf(room, step, context);
+  const { context, dockerfile, text } = await filesOf(room, step);
   log.say('Scanning for dependencies...');
-  const text = await room.cell.read(['head', '-c', String(maxDockerfileBytes), '--', dockerfile], {
-    signal: step.signal,
-  });
   const [platform = { os: 'linux', architecture: 'amd64' }] = platforms;
   const asked = { text, arguments: givenArguments(options), target: options.target, platform };
-  const images = await parseApart('dockerfile', asked, { cell: room.cell, signal: step.signal });
+  const images = await room.parse('dockerfile', asked, { cell: room.cell, signal: step.signal });
   log.say('Successfully scanned dependencies');
   log.say(`Launching container with name: ${stepId}`);
   const folders = new Map([...step.mounts, [workspaceMount, room.workspace]]);
@@ -70,20 +66,26 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
     { output: log.output(), signal: step.signal },
   );
   log.say(`Successfully executed container: ${stepId}`);
-  const runtime = images.runtime === undefined ? undefined : await referenceOf(room, images.runtime, step.signal);
-  const buildtime: ImageReference[] = [];
-  // One after another: a Dockerfile may name very many.
-  for (const image of images.buildtime) buildtime.push(await referenceOf(room, image, step.signal));
+  // Before the next step: that may give a name that this stands on to another image.
+  const dependencies = await dependenciesOf(room, images, step.signal);
+  room.made.built.push({ stepId, tags, dependencies });
+}
+
+async function dependenciesOf(
+  { executor, order }: RunRoom,
+  images: DockerfileImages,
+  signal: AbortSignal,
+): Promise<BuildDependencies> {
+  const { runtime, buildtime } = images;
   const gitHead = order.variables.Commit;
-  room.made.built.push({
-    stepId,
-    tags,
-    dependencies: {
-      buildtime,
-      ...(runtime === undefined ? {} : { runtime }),
-      ...(gitHead === '' ? {} : { gitHead }),
-    },
-  });
+  const all = [...(runtime === undefined ? [] : [runtime]), ...buildtime];
+  const unknown = all.filter((image) => parseImageName(image).digest === undefined);
+  const digests = await executor.digestsOf(unknown, signal);
+  return {
+    buildtime: buildtime.map((image) => referenceOf(image, digests)),
+    ...(runtime === undefined ? {} : { runtime: referenceOf(runtime, digests) }),
+    ...(gitHead === '' ? {} : { gitHead }),
+  };
 }
 
 function givenArguments(options: DockerBuildOptions): ReadonlyMap<string, string> {
@@ -100,38 +102,45 @@ export function platformOf(text: string): RunPlatform {
   return { os, architecture: known, ...(variant === undefined ? {} : { variant }) };
 }
 
-/** A path of the step as a path of the cell, once links are followed. Throws RunFailure when it ends outside the run's files. */
-async function pathInCell(room: RunRoom, step: BuildStep, written: string, what: string): Promise<string> {
-  const absolute = written.startsWith('/') ? written : `${step.workingDirectory ?? workspaceMount}/${written}`;
-  const below =
-    absolute === workspaceMount
-      ? ''
-      : absolute.startsWith(`${workspaceMount}/`)
-        ? absolute.slice(workspaceMount.length)
-        : undefined;
-  const path =
-    below === undefined
-      ? ''
-      : (
-          await room.cell
-            .read(['realpath', '-e', '--', `${room.workspace}${below}`], { signal: step.signal })
-            .catch(() => '')
-        ).trim();
-  step.signal.throwIfAborted();
-  const isInside = path === room.workspace || path.startsWith(`${room.workspace}/`);
-  if (!isInside) throw new RunFailure(`unable to prepare ${what}: "${written}" is not among the files of the run`);
-  return path;
+/**
+ * $1 the run's files, $2 the context, $3 the Dockerfile unless it is the context's own, $4 bytes of it at most. Prints both with their
+ * links followed, then the file, where it is among those of the run.
+ */
+const filesScript = `
+context=$(realpath -e -- "$2") || context=
+file=$(realpath -e -- "\${3:-$context/Dockerfile}") || file=
+printf '%s\\0%s\\0' "$context" "$file"
+case "$file" in "$1"/*) head -c "$4" -- "$file" ;; esac
+`;
+
+/** Where a build reads, as paths of the cell, and its Dockerfile. Throws RunFailure for what is outside the run's files. */
+async function filesOf(
+  { cell, workspace }: RunRoom,
+  step: BuildStep,
+): Promise<{ readonly context: string; readonly dockerfile: string; readonly text: string }> {
+  const { context: folder, file } = step.options;
+  const written = file ?? `${folder}/Dockerfile`;
+  const paths = [
+    pathOf(workspace, step, folder, 'context'),
+    file === undefined ? '' : pathOf(workspace, step, file, 'the Dockerfile'),
+  ];
+  const words = ['sh', '-ec', filesScript, 'sh', workspace, ...paths, String(maxDockerfileBytes)];
+  const [context = '', dockerfile = '', ...text] = (await cell.read(words, { signal: step.signal })).split('\0');
+  if (context !== workspace && !context.startsWith(`${workspace}/`)) throw notAmongFiles('context', folder);
+  if (!dockerfile.startsWith(`${workspace}/`)) throw notAmongFiles('the Dockerfile', written);
+  return { context, dockerfile, text: text.join('\0') };
 }
 
-async function dockerfileOf(room: RunRoom, step: BuildStep, context: string): Promise<string> {
-  const { file } = step.options;
-  if (file !== undefined) return await pathInCell(room, step, file, 'the Dockerfile');
-  return await pathInCell(
-    room,
-    step,
-    `${context.replace(room.workspace, workspaceMount)}/Dockerfile`,
-    'the Dockerfile',
-  );
+/** A path of the step as a path of the cell. */
+function pathOf(workspace: string, { workingDirectory }: BuildStep, written: string, what: string): string {
+  const absolute = written.startsWith('/') ? written : `${workingDirectory ?? workspaceMount}/${written}`;
+  if (absolute === workspaceMount) return workspace;
+  if (!absolute.startsWith(`${workspaceMount}/`)) throw notAmongFiles(what, written);
+  return `${workspace}${absolute.slice(workspaceMount.length)}`;
+}
+
+function notAmongFiles(what: string, written: string): RunFailure {
+  return new RunFailure(`unable to prepare ${what}: "${written}" is not among the files of the run`);
 }
 
 /** Layers are kept beside the first image, where the run may write: elsewhere it would fail at its end. Source: ACR tasks, 2.13 and 7.5. */
@@ -141,9 +150,9 @@ function cacheRepositoryOf([first]: readonly string[], registries: readonly stri
   return registry !== undefined && registries.includes(registry) ? `${registry}/${repository}/berth-cache` : undefined;
 }
 
-async function referenceOf({ executor }: RunRoom, image: string, signal: AbortSignal): Promise<ImageReference> {
+function referenceOf(image: string, digests: ReadonlyMap<string, string>): ImageReference {
   const name = withHub(parseImageName(image));
-  const digest = name.digest ?? (await executor.digestOf(image, signal));
+  const digest = name.digest ?? digests.get(image);
   const tag = name.tag ?? (name.digest === undefined ? 'latest' : undefined);
   return {
     registry: name.registry,

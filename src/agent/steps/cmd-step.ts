@@ -52,6 +52,7 @@ export function containerOf(room: RunRoom, step: TaskStep, image: string, words:
     user: step.user,
     isPrivileged: step.isPrivileged,
     network: step.network,
+    aliases: [],
     mounts,
     pulls: step.pulls,
   };

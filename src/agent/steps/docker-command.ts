@@ -143,7 +143,8 @@ const run: Command = async (room, step, words, signal) => {
   const container = containerOf(room, asked, options.image, options.arguments);
   const full = nameOf(room, options.image);
   const isBuilt = room.made.built.some(({ tags }) => tags.includes(full));
-  await runContainer(room, asked, isBuilt ? { ...container, image: full } : container, signal);
+  const { networkAliases: aliases } = options;
+  await runContainer(room, asked, { ...container, aliases, ...(isBuilt ? { image: full } : {}) }, signal);
 };
 
 /** A network of the machine, or of another container alone, is not one that a run has. */
@@ -168,7 +169,7 @@ const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
   ['kill', stop],
   ['rm', stop],
   ['logs', logs],
-  ['network', async (room, _, words) => dockerNetwork(room, words)],
+  ['network', (room, _, words) => dockerNetwork(room, words)],
 ]);
 
 /** Its builders are made as they are needed. */

@@ -9,6 +9,8 @@ export type DockerRunOptions = {
   readonly user: string | undefined;
   readonly isDetached: boolean;
   readonly network: string | undefined;
+  /** Further names on that network. */
+  readonly networkAliases: readonly string[];
   readonly image: string;
   readonly arguments: readonly string[];
 };
@@ -20,9 +22,21 @@ const names = new Map([
   ['-d', '--detach'],
   ['-p', '--publish'],
   ['--net', '--network'],
+  ['--net-alias', '--network-alias'],
 ]);
-const withValue = new Set(['--name', '--env', '--entrypoint', '--workdir', '--user', '--publish', '--network']);
+const withValue = new Set([
+  ...['--name', '--env', '--entrypoint', '--workdir', '--user', '--publish', '--network'],
+  '--network-alias',
+]);
 const alone = new Set(['--detach', '--rm', '-i', '-t', '-it', '--init']);
+
+/** Each is in the file of names of every container of its network. */
+export const maxAliases = 20;
+
+/** A name for hosts files too. */
+export function isContainerName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(text);
+}
 
 /** Reads the words after `docker run`. Containers have no port outside. Throws TaskError. */
 export function parseDockerRun(words: readonly string[]): DockerRunOptions {
@@ -43,9 +57,11 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
   if (image === undefined) throw new TaskError('docker run needs an image');
   const last = (name: string) => values.get(name)?.at(-1);
   const name = last('--name');
-  if (name !== undefined && !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/.test(name)) {
+  const networkAliases = values.get('--network-alias') ?? [];
+  if (name !== undefined && !isContainerName(name))
     throw new TaskError('docker run has a --name that no container can have');
-  }
+  if (!networkAliases.every(isContainerName) || networkAliases.length > maxAliases)
+    throw new TaskError(`docker run has a --network-alias that no container can have, or more than ${maxAliases}`);
   return {
     name,
     env: (values.get('--env') ?? []).filter((entry) => entry.includes('=')),
@@ -54,6 +70,7 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     user: last('--user'),
     isDetached: last('--detach') === 'true',
     network: last('--network'),
+    networkAliases,
     image,
     arguments: words.slice(at + 1),
   };

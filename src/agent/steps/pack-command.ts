@@ -3,7 +3,6 @@ import type { ImageReference, OutputImage } from '../../wire/builds/run-work.ts'
 import { isImageName, parseImageName, withHub, withRegistry, withTag } from '../../wire/tasks/image-name.ts';
 import type { TaskStep } from '../../wire/tasks/task-file.ts';
 import type { ContainerRun } from '../executors/executor.ts';
-import { parseApart } from '../parse-apart.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
@@ -131,6 +130,7 @@ function containerOf(
     user: isConnected ? '0:0' : user,
     isPrivileged: false,
     network: step.network,
+    aliases: [],
     mounts: new Map([
       ['/workspace', app],
       ['/layers', layers],
@@ -145,12 +145,12 @@ function containerOf(
 
 /** What the image may stand on: what was asked for, or what the builder tells, which is brought for that. And its user. */
 async function lookAtBuilder(
-  { cell, executor, log }: RunRoom,
+  { cell, executor, log, parse }: RunRoom,
   { builder, runImage, pulls }: PackBuild,
   signal: AbortSignal,
 ): Promise<{ readonly read: readonly string[]; readonly user: string | undefined }> {
   const image = withTag(builder);
-  if (pulls || (await executor.digestOf(image, signal)) === undefined) {
+  if (pulls || !(await executor.digestsOf([image], signal)).has(image)) {
     try {
       await executor.pull(image, { output: log.output(), signal });
     } catch (cause) {
@@ -162,7 +162,7 @@ async function lookAtBuilder(
   const user = userIn(env);
   if (runImage !== undefined) return { read: [runImage], user };
   const label = labels['io.buildpacks.builder.metadata'];
-  const told = label === undefined ? [] : await parseApart('builderMetadata', label, { cell, signal });
+  const told = label === undefined ? [] : await parse('builderMetadata', label, { cell, signal });
   return { read: told.length === 0 ? [builder] : told, user };
 }
 
@@ -179,20 +179,21 @@ function isOver({ lifetimeSeconds }: PackAuth, tookMs: number): boolean {
 
 /** What was made, for the result of the run and the push step. */
 async function note({ room, step, asked, tags, folders, signal }: Lifecycle): Promise<void> {
-  const { cell, made, executor, order } = room;
+  const { cell, made, executor, order, parse } = room;
   const stepId = step.id;
   const read = (name: string) =>
     cell.read(['head', '-c', String(maxReportBytes), '--', join(folders.layers, name)], { signal }).catch(() => '');
   const texts = { report: await read('report.toml'), analyzed: await read('analyzed.toml') };
   signal.throwIfAborted();
-  const { digest, runImage } = await parseApart('packReport', texts, { cell, signal });
+  const { digest, runImage } = await parse('packReport', texts, { cell, signal });
   if (digest === undefined) throw new RunFailure('the lifecycle of the builder ended without telling what it pushed');
   for (const tag of tags) {
     const { registry = '', repository, tag: name = '' } = parseImageName(tag);
     made.pushed.set(tag, new PackedImage({ registry, repository, tag: name, digest }, stepId));
   }
   const builder = withTag(asked.builder);
-  const buildtime = [referenceOf(builder, await executor.digestOf(builder, signal))];
+  const digests = await executor.digestsOf([builder], signal);
+  const buildtime = [referenceOf(builder, digests.get(builder))];
   const runtime = runtimeOf(runImage);
   const gitHead = order.variables.Commit;
   const dependencies = { buildtime, ...(runtime && { runtime }), ...(gitHead === '' ? {} : { gitHead }) };

@@ -19,6 +19,8 @@ steps:
   - cmd: docker run -d --name db postgres
   - id: cache
     cmd: docker run --detach redis
+  - cmd: docker run -d --name queue --network own --network-alias jobs --network-alias=mail redis
+  - cmd: docker network connect --alias store own db
   - id: over
     cmd: docker run --name ended bash
   - id: image
@@ -27,5 +29,5 @@ steps:
   - id: wrong
     cmd: docker run --nosuch "
 `);
-  assert.deepEqual(serviceNames(steps), ['beside', 'detached', 'db', 'cache']);
+  assert.deepEqual(serviceNames(steps), ['beside', 'detached', 'db', 'cache', 'queue', 'jobs', 'mail', 'store']);
 });

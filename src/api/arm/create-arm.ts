@@ -7,6 +7,7 @@ import { createLocations } from '../../features/resources/locations.ts';
 import { Removals } from '../../features/resources/removal.ts';
 import { resourceTypes } from '../../features/resources/resource-type.ts';
 import { Resources } from '../../features/resources/resources.ts';
+import { createValidateByHand, type ValidateByHand } from '../../features/webhooks/manual-validation.ts';
 import type { JobKind, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Log } from '../../platform/log.ts';
@@ -49,6 +50,8 @@ export type CreateArmParts = RegistryTypeParts &
     readonly transfer: TransferLimits;
     /** Event subscriptions ask their endpoints; without a way out there are none. */
     readonly outbound?: Outbound;
+    /** At which endpoints of event subscriptions can ask a login server; https when absent. */
+    readonly loginServerScheme?: 'http' | 'https';
     /** Names of where diagnostic settings may send logs. */
     readonly logDestinations?: readonly string[];
     /** Runs of registries; without it there are none. */
@@ -62,6 +65,8 @@ export type Arm = {
   readonly routes: Hono<Env>;
   readonly types: readonly ArmType[];
   readonly jobKinds: readonly JobKind[];
+  /** The owner of an endpoint agrees to be told of events. */
+  readonly validateSubscription: ValidateByHand;
 };
 
 /** The resource manager with every type of resource; a new one is one more line here. */
@@ -112,5 +117,6 @@ export function armOf(parts: CreateArmParts, list: readonly ArmType[]): Arm {
     routes,
     types: list,
     jobKinds: [...removals.jobKinds(), convergence, ...deployments.jobKinds(), roleOrphansJob(parts)],
+    validateSubscription: createValidateByHand(parts),
   };
 }

@@ -1,28 +1,30 @@
-import { createHash } from 'node:crypto';
 import { registryType } from '../../features/registries/registry.ts';
 import type { LoginServerOf } from '../../features/registries/registry-store.ts';
 import { refuse } from '../../features/resources/refuse.ts';
 import { idKey, type Resource } from '../../features/resources/resource.ts';
 import { findResource } from '../../features/resources/resource-store.ts';
 import { missing } from '../../features/resources/resources.ts';
+import { eventSubscriptionType, validateSubscription } from '../../features/webhooks/event-subscription.ts';
+import { validationToken } from '../../features/webhooks/manual-validation.ts';
 import {
-  eventSubscriptionType,
-  subscriptionFilterOf,
-  validateSubscription,
-} from '../../features/webhooks/event-subscription.ts';
-import { type HandshakeParts, shakeHands } from '../../features/webhooks/subscription-handshake.ts';
-import type { WebhookForm } from '../../features/webhooks/webhook.ts';
+  agreementOf,
+  awaitingUntilMicros,
+  formOf,
+  hasAgreed,
+  manualValidationMs,
+  subscriptionState,
+  writeReceiver,
+} from '../../features/webhooks/subscription-agreement.ts';
 import {
-  hastenDelivery,
-  planDelivery,
-  removeWebhook,
-  skipToHead,
-  writeWebhook,
-} from '../../features/webhooks/webhook-store.ts';
+  type HandshakeAnswer,
+  type HandshakeParts,
+  shakeHands,
+} from '../../features/webhooks/subscription-handshake.ts';
+import { planDelivery, removeWebhook, skipToHead } from '../../features/webhooks/webhook-store.ts';
 import { openTarget, sealedBytes, sealProperties, type TargetParts } from '../../features/webhooks/webhook-target.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
 import type { Jobs } from '../../platform/jobs/jobs.ts';
-import { isJsonObject } from '../../wire/arm/json.ts';
+import { isJsonObject, type JsonObject } from '../../wire/arm/json.ts';
 import type { ArmType } from './arm-type.ts';
 import { refuseMoreAttached } from './attached-limit.ts';
 
@@ -31,6 +33,8 @@ export type EventSubscriptionParts = TargetParts &
     readonly database: Database;
     readonly jobs: Pick<Jobs, 'add'>;
     readonly loginServerOf: LoginServerOf;
+    /** At which endpoints can ask a login server; https when absent. */
+    readonly loginServerScheme?: 'http' | 'https';
   };
 
 /** Each of them is told every event by itself. */
@@ -65,36 +69,32 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
     },
     apply: async ({ tx }, { resource, previous }) => {
       const registry = await registryOf(tx, resource);
-      await write(tx, resource, registry.uid, resource.state === 'Succeeded' || hasAgreed(resource));
+      const isEnabled = resource.state === 'Succeeded' || hasAgreed(resource);
+      await writeReceiver(tx, resource, { registryUid: registry.uid, isEnabled });
       // What happens until the endpoint has agreed is told afterwards, unless it had its chance before.
-      if (previous === undefined || previous.state === 'Failed') await skipToHead(tx, resource.uid, registry.uid);
+      if (previous === undefined || subscriptionState(previous, parts.clock.nowMicros()) === 'Failed')
+        await skipToHead(tx, resource.uid, registry.uid);
     },
     converge: {
       // Also of a change that the endpoint is not asked about: az shows what is final at once without the type of its destination.
       isNeeded: () => true,
       run: async (resource, run) => {
         const registry = await registryOf(parts.database.read, resource);
-        if (!hasAgreed(resource))
-          await shakeHands(parts, {
-            form: formOf(resource),
-            target: openTarget(parts, resource.uid, sealedBytes(resource.properties)),
-            topic: registry.id,
-            origin: parts.loginServerOf(registry.name.toLowerCase()).replace(/:\d+$/, ''),
-            subscriptionName: resource.name,
-            signal: run.signal,
-          });
+        const untilMicros = parts.clock.nowMicros() + manualValidationMs * 1_000;
+        const answer = await ask(parts, { resource, registry, untilMicros, signal: run.signal });
         await run.write(async ({ tx }, current) => {
-          await write(tx, current, registry.uid, true);
+          if (answer === 'taken') return { ...current.properties, awaitingUntilMicros: untilMicros };
+          await writeReceiver(tx, current, { registryUid: registry.uid, isEnabled: true });
           await planDelivery(tx, parts.jobs, current.uid);
           return { ...current.properties, agreed: agreementOf(current) };
         });
       },
     },
     forget: async ({ tx }, { uid }) => await removeWebhook(tx, uid),
-    properties: ({ properties: { sealed: _, agreed: __, ...shown }, parentId, state }) => ({
-      ...shown,
-      topic: parentId,
-      provisioningState: state,
+    properties: (resource) => ({
+      ...shownOf(resource),
+      topic: resource.parentId,
+      provisioningState: subscriptionState(resource, parts.clock.nowMicros()),
       retryPolicy: { maxDeliveryAttempts: 30, eventTimeToLiveInMinutes: 1_440 },
     }),
     actions: {
@@ -109,37 +109,41 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
   };
 }
 
-async function write(tx: Transaction, resource: Resource, registryUid: string, isEnabled: boolean): Promise<void> {
-  await writeWebhook(tx, {
-    uid: resource.uid,
-    registryUid,
+type Question = {
+  readonly resource: Resource;
+  readonly registry: Resource;
+  readonly untilMicros: number;
+  readonly signal: AbortSignal;
+};
+
+/** Asks the endpoint, unless it has agreed before. Throws `resourceInvalid` with what it answered. */
+async function ask(parts: EventSubscriptionParts, question: Question): Promise<HandshakeAnswer> {
+  const { resource, registry, untilMicros, signal } = question;
+  if (hasAgreed(resource)) return 'agreed';
+  const loginServer = parts.loginServerOf(registry.name.toLowerCase());
+  const words = new URLSearchParams({ id: resource.uid, token: validationToken(parts, resource, untilMicros) });
+  return await shakeHands(parts, {
     form: formOf(resource),
-    isEnabled,
-    filter: subscriptionFilterOf(resource.properties),
-    sealedTarget: sealedBytes(resource.properties),
-    nowMicros: resource.changedAtMicros,
+    target: openTarget(parts, resource.uid, sealedBytes(resource.properties)),
+    topic: registry.id,
+    origin: loginServer.replace(/:\d+$/, ''),
+    subscriptionName: resource.name,
+    validationUrl: `${parts.loginServerScheme ?? 'https'}://${loginServer}/eventsubscriptions/${resource.name}/validate?${words}`,
+    signal,
   });
-  await hastenDelivery(tx, resource.uid, resource.changedAtMicros);
 }
 
-/** Whether this endpoint has agreed to be told in this form: it is not asked again. */
-function hasAgreed(resource: Resource): boolean {
-  return resource.properties.agreed === agreementOf(resource);
+/** Without what the server keeps for itself. */
+function shownOf({ properties }: Resource): JsonObject {
+  const { sealed: _, agreed: __, awaitingUntilMicros: ___, ...shown } = properties;
+  return shown;
 }
 
 /** Before it was written down to what, an endpoint whose subscription was good had agreed to it. */
 function earlierAgreementOf(previous: Resource): string | undefined {
-  return previous.state === 'Succeeded' ? agreementOf(previous) : undefined;
-}
-
-function agreementOf(resource: Resource): string {
-  return createHash('sha256')
-    .update(JSON.stringify([formOf(resource), resource.properties.sealed]))
-    .digest('hex');
-}
-
-function formOf({ properties }: Resource): WebhookForm {
-  return properties.eventDeliverySchema === 'CloudEventSchemaV1_0' ? 'cloudEvents' : 'eventGrid';
+  return previous.state === 'Succeeded' && awaitingUntilMicros(previous) === undefined
+    ? agreementOf(previous)
+    : undefined;
 }
 
 async function registryOf(

@@ -1,7 +1,8 @@
-import { storedTaskOf, taskType, tidy } from '../../features/builds/tasks/task.ts';
+import { type StoredTask, storedTaskOf, taskType, tidy } from '../../features/builds/tasks/task.ts';
 import { applyTask, forgetTask, settleTask, type TaskChangeParts } from '../../features/builds/tasks/task-change.ts';
 import { checkTaskName, validateTask } from '../../features/builds/tasks/task-rules.ts';
 import { openTask } from '../../features/builds/tasks/task-secrets.ts';
+import { withoutCredentials } from '../../features/builds/triggers/repository-path.ts';
 import { basesOfTasks, type TaskBase } from '../../features/builds/triggers/task-images.ts';
 import type { Resource } from '../../features/resources/resource.ts';
 import type { Database } from '../../platform/database/database.ts';
@@ -24,7 +25,7 @@ export function registryTaskType(parts: TaskTypeParts): ArmType {
     settle: (tx, change) => settleTask(parts, tx, change),
     apply: (writing, change) => applyTask(parts, writing, change),
     forget: (writing, resource) => forgetTask(parts, writing, resource),
-    properties: (resource) => viewOf(resource, storedTaskOf(resource)),
+    properties: (resource) => viewOf(resource, withPlainAddresses(storedTaskOf(resource))),
     derived: (resources) => basesIn(parts, resources),
     actions: {
       listdetails: {
@@ -54,6 +55,20 @@ async function basesIn(
 function dependencyOf({ kind, host, repository, tag, digest }: TaskBase): JsonObject {
   const type = kind === 'runtime' ? 'RunTime' : 'BuildTime';
   return { type, registry: host, repository, tag, digest: digest ?? null };
+}
+
+/** People write access tokens into addresses: those are among the details. */
+function withPlainAddresses({ step, trigger, ...task }: StoredTask): StoredTask {
+  const context = step?.contextPath ? { contextPath: withoutCredentials(step.contextPath) } : {};
+  const sourceTriggers = trigger?.sourceTriggers?.map((each) => {
+    const repositoryUrl = withoutCredentials(each.sourceRepository.repositoryUrl);
+    return { ...each, sourceRepository: { ...each.sourceRepository, repositoryUrl } };
+  });
+  return {
+    ...task,
+    ...(step && { step: { ...step, ...context } }),
+    ...(trigger && { trigger: { ...trigger, ...(sourceTriggers && { sourceTriggers }) } }),
+  };
 }
 
 /** Clients read members of `step`, `platform`, `trigger` and `credentials` without asking whether they are there. */

@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { BerthError } from '../../core/errors.ts';
 import { type BlobAddresses, blobContainer } from '../../features/builds/blob-addresses.ts';
 import type { Contexts } from '../../features/builds/contexts.ts';
+import type { LogFollowers } from '../../features/builds/log-followers.ts';
 import type { RunStatus } from '../../features/builds/run.ts';
 import type { RunLog, RunLogs } from '../../features/builds/run-logs.ts';
 import type { ByteRange } from '../../platform/blob-store/blob-store.ts';
@@ -11,12 +12,18 @@ import { bodyIn, bytesIn, sendBlob, type TransferLimits } from '../middleware/st
 import { parseBlockList } from './block-list.ts';
 
 export type BlobRouteParts = {
-  readonly builds: { readonly contexts: Contexts; readonly logs: RunLogs; readonly addresses: BlobAddresses };
+  readonly builds: {
+    readonly contexts: Contexts;
+    readonly logs: RunLogs;
+    readonly logFollowers: LogFollowers;
+    readonly addresses: BlobAddresses;
+  };
   readonly transfer: TransferLimits;
   readonly clock: Clock;
 };
 
 const maxListBytes = 1024 * 1024;
+const conditions = ['if-match', 'if-none-match', 'if-modified-since', 'if-unmodified-since'] as const;
 
 /** How the client knows that a log has ended, and how. Source: az wire document, 4.2. */
 const completions: Partial<Record<RunStatus, string>> = {
@@ -41,7 +48,9 @@ export function blobRoutes(parts: BlobRouteParts): Hono<Env> {
   routes.all(`/${blobContainer}/logs/:registry/:file`, async (c) => {
     if (c.req.method !== 'GET' && c.req.method !== 'HEAD') throw new BerthError('unsupported');
     parts.builds.addresses.verify(c.req.path, queryOf(c), 'r');
-    const log = await parts.builds.logs.find(c.req.param('registry'), c.req.param('file').replace(/\.log$/, ''));
+    const runId = c.req.param('file').replace(/\.log$/, '');
+    const find = () => parts.builds.logs.find(c.req.param('registry'), runId);
+    const log = c.req.method === 'HEAD' ? await withNews(parts, c, find) : await find();
     if (log === undefined) throw new BerthError('blobAddressUnknown');
     return c.req.method === 'HEAD' ? c.body(null, 200, headersOf(log)) : await sendLog(parts, c, log);
   });
@@ -84,11 +93,40 @@ function blockIdOf(text: string | null): string {
   throw new BerthError('blobRequestInvalid', 'the id of the block is not base64 of at most 64 bytes');
 }
 
+/**
+ * Held for whoever was sent all that there is, until there is more; answered at once where a condition is asked for, and for
+ * all but Azure's libraries for Python, which `az` has: others ask by a timer, such as extensions of editors.
+ */
+async function withNews(
+  { builds }: BlobRouteParts,
+  c: Context<Env>,
+  find: () => Promise<RunLog | undefined>,
+): Promise<RunLog | undefined> {
+  const follower = followerOf(c);
+  const isConditional = conditions.some((name) => c.req.header(name) !== undefined);
+  if (follower === undefined || isConditional || !asksInTurn(c)) return await find();
+  return await builds.logFollowers.next(find, follower, c.req.raw.signal);
+}
+
+/** As the libraries name themselves: `Azure-Storage/2.0.0-2.0.0 (Python CPython 3.11…`, `azsdk-python-storage-blob/12.16.0 Python/3.11…`. */
+function asksInTurn(c: Context<Env>): boolean {
+  return /^Azure-Storage\/\S+ \(Python |azsdk-python-storage-blob\//.test(c.req.header('user-agent') ?? '');
+}
+
+/** The id of the address; undefined for one that was given out before addresses had ids. */
+function followerOf(c: Context<Env>): string | undefined {
+  const id = queryOf(c).get('scid') ?? '';
+  return /^[0-9a-f-]{36}$/i.test(id) ? id : undefined;
+}
+
 async function sendLog({ builds, transfer }: BlobRouteParts, c: Context<Env>, log: RunLog): Promise<Response> {
   const asked = c.req.header('x-ms-range') ?? c.req.header('range');
   const range = asked === undefined ? undefined : rangeOf(asked, log.sizeBytes);
   const { start, end } = range ?? { start: 0, end: log.sizeBytes };
   const headers = { ...headersOf(log), 'Content-Length': String(end - start) };
+  const follower = followerOf(c);
+  // Before it is sent: its next question may come before this has heard that all of it was taken.
+  if (follower !== undefined) builds.logFollowers.noteSent(log, follower, end);
   const part = { 'Content-Range': `bytes ${start}-${end - 1}/${log.sizeBytes}` };
   return await sendBlob(
     c,

@@ -10,6 +10,7 @@ import { temporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { type WebhookReceiver, webhookReceiver } from '../../../test/support/webhook-receiver.ts';
 import { BerthError } from '../../core/errors.ts';
 import { openOrder } from '../../features/builds/run-order-secrets.ts';
+import { Runs } from '../../features/builds/runs.ts';
 import { listSources } from '../../features/builds/tasks/task-sources.ts';
 import { lookAtRepositories } from '../../features/builds/triggers/git-poll.ts';
 import { GitSources } from '../../features/builds/triggers/git-sources.ts';
@@ -21,6 +22,7 @@ import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import type { JsonObject } from '../../wire/arm/json.ts';
 import type { Env } from '../middleware/env.ts';
+import { renderFailure } from '../middleware/render-failure.ts';
 import { hookRoutes } from './hook-routes.ts';
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
@@ -105,6 +107,22 @@ forEachDatabase((_, open) => {
     assert.deepEqual([run.trigger.eventType, run.trigger.commitId, run.trigger.branchName], ['commit', a, 'main']);
     await send(hookId, secrets.secret, { ...push, before: a, after: b });
     assert.equal((await runsOf('task-push')).length, 2);
+  });
+
+  test('while too many runs wait, a host is told to send its message again', async () => {
+    const { uid } = await tasks.put('task-full', waiting('task-full', 'https://git.example/team/full.git'));
+    const { hookId, secrets } = await sourceOf(uid);
+    const full = new GitSources({ ...parts, runs: new Runs({ ...tasks.engine, maxQueued: 0 }) });
+    const busy = hookRoutes({ gitSources: full, transfer: { minBytesPerSecond: 1, windowMs: 30_000 } });
+    busy.onError(renderFailure(log));
+    const body = JSON.stringify(pushOf('/team/full.git'));
+    const signature = createHmac('sha256', secrets.secret).update(body).digest('hex');
+    const headers = { 'x-github-event': 'push', 'x-hub-signature-256': `sha256=${signature}` };
+    const answer = await busy.request(`/hooks/git/${hookId}`, { method: 'POST', body, headers });
+    assert.deepEqual([answer.status, answer.headers.get('retry-after')], [503, '60']);
+    assert.deepEqual(await runsOf('task-full'), []);
+    assert.equal((await send(hookId, secrets.secret, pushOf('/team/full.git'))).status, 202);
+    assert.equal((await runsOf('task-full')).length, 1);
   });
 
   test('other branches, repositories, tags, kinds of events and deletions start nothing', async () => {

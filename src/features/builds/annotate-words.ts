@@ -1,6 +1,7 @@
 import { BerthError } from '../../core/errors.ts';
 import { type PurgeFilter, parsePurgeFilters } from '../retention/purge-filter.ts';
 import { type Flag, readFlags, signInFlags } from './command-flags.ts';
+import { csvFields } from './csv-fields.ts';
 import { concurrencyNotes } from './purge-words.ts';
 
 /** What `acr annotate` was told. */
@@ -39,17 +40,22 @@ export function parseAnnotateWords(words: readonly string[]): AnnotateWords {
   return {
     filters: parsePurgeFilters(values('filter')),
     artifactType: last('artifact-type') ?? '',
-    annotations: Object.fromEntries(
-      values('annotations')
-        .flatMap((each) => each.split(','))
-        .map(pairOf),
-    ),
+    annotations: Object.fromEntries(values('annotations').flatMap(pairsOf)),
     takesUntagged: isSet('untagged'),
     includesLocked: isSet('include-locked'),
     isDryRun: isSet('dry-run'),
     registry: last('registry'),
     notes: concurrencyNotes(last('concurrency')),
   };
+}
+
+function pairsOf(text: string): [name: string, value: string][] {
+  const fields = csvFields(text);
+  if (fields === undefined)
+    throw wrong(
+      `quotes of '${text.slice(0, 100)}' do not fit: a value with commas is "NAME=VALUE", in quotes as a whole`,
+    );
+  return fields.map(pairOf);
 }
 
 function pairOf(text: string): [name: string, value: string] {

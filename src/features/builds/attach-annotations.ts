@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { type Digest, digestOf, parseDigest } from '../../core/digest.ts';
-import { BerthError } from '../../core/errors.ts';
 import { mediaTypes } from '../../core/media-types.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Place } from '../content/place.ts';
@@ -28,7 +27,7 @@ const emptyDescriptor = {
 
 /** Whether a manifest has what would be attached to it. */
 export async function isAnnotated(
-  { listings }: BuiltInParts,
+  { listings }: Pick<BuiltInParts, 'listings'>,
   { place, words: { artifactType }, reading }: Annotating,
   digest: string,
 ): Promise<boolean> {
@@ -38,13 +37,15 @@ export async function isAnnotated(
   return entries.length > 0;
 }
 
-/** Throws `manifestUnknown`, and what pushes do. Source: OCI image specification, "Guidelines for artifact usage". */
+/** False for a manifest that is gone. Throws what pushes do. Source: OCI image specification, "Guidelines for artifact usage". */
 export async function attachAnnotations(
-  parts: BuiltInParts,
+  parts: Pick<BuiltInParts, 'database' | 'uploads' | 'manifests' | 'clock'>,
   { place, words: { artifactType, annotations }, pushing }: Annotating,
   digest: string,
-): Promise<void> {
+): Promise<boolean> {
   const { uploads, manifests, clock } = parts;
+  const subject = await descriptorOf(parts, place, digest);
+  if (subject === undefined) return false;
   const created = new Date(clock.nowMicros() / 1_000).toISOString().replace(/\.\d+Z$/, 'Z');
   const manifest = {
     schemaVersion: 2,
@@ -52,17 +53,22 @@ export async function attachAnnotations(
     artifactType,
     config: emptyDescriptor,
     layers: [emptyDescriptor],
-    subject: await descriptorOf(parts, place, digest),
+    subject,
     annotations: { 'org.opencontainers.image.created': created, ...annotations },
   };
   await uploads.push(place, pushing, emptyDescriptor.digest, { bytes: oneOf(empty), lengthBytes: empty.byteLength });
   const body = Buffer.from(JSON.stringify(manifest));
   const reference = { kind: 'digest', digest: sha256(body) } as const;
   await manifests.push(place, pushing, { body, contentType: mediaTypes.ociManifest, reference, tags: [] });
+  return true;
 }
 
 /** Without asking for the manifest: that would count as a pull. */
-async function descriptorOf({ database }: BuiltInParts, { registryUid, repository }: Place, digest: string) {
+async function descriptorOf(
+  { database }: Pick<BuiltInParts, 'database'>,
+  { registryUid, repository }: Place,
+  digest: string,
+) {
   const row = await database.read
     .selectFrom('manifests')
     .innerJoin('repositories', 'repositories.uid', 'manifests.repository_uid')
@@ -71,8 +77,7 @@ async function descriptorOf({ database }: BuiltInParts, { registryUid, repositor
     .where('repositories.name', '=', repository)
     .where('manifests.digest', '=', digest)
     .executeTakeFirst();
-  if (row === undefined) throw new BerthError('manifestUnknown', { repository, digest });
-  return { mediaType: row.media_type, digest, size: row.size };
+  return row && { mediaType: row.media_type, digest, size: row.size };
 }
 
 function sha256(bytes: Uint8Array): Digest {

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
+import type { Ids } from '../../platform/ids.ts';
 
 /** What an address may be used for, in the words of Azure Storage: to create and write, or to read. */
 export type BlobPermission = 'cw' | 'r';
@@ -9,6 +10,7 @@ export type BlobAddressParts = {
   /** The same in every process of the installation. */
   readonly key: Uint8Array;
   readonly clock: Clock;
+  readonly ids: Pick<Ids, 'guid'>;
 };
 
 /** The first segment of the paths of signed addresses. Clients want a container and a path in it. */
@@ -27,7 +29,10 @@ export class BlobAddresses {
     this.#parts = parts;
   }
 
-  /** `path` begins with a slash. Resolves to the path with its query. */
+  /**
+   * `path` begins with a slash. Answers the path with its query. Each address to read has an id, by which those who read the
+   * same are told apart; it gives no right, and is not signed.
+   */
   sign(path: string, permission: BlobPermission): string {
     const endSeconds = Math.floor(this.#parts.clock.nowMicros() / 1_000_000) + lifetimeSeconds[permission];
     const query = new URLSearchParams({
@@ -35,6 +40,7 @@ export class BlobAddresses {
       se: new Date(endSeconds * 1000).toISOString().replace('.000', ''),
       sr: 'b',
       sp: permission,
+      ...(permission === 'r' ? { scid: this.#parts.ids.guid() } : {}),
       sig: this.#signature(path, permission, endSeconds).toString('base64url'),
     });
     return `${path}?${query}`;

@@ -2,7 +2,7 @@ import { parseRepositoryName, type RepositoryName } from '../../core/repository-
 import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Attributes } from '../content/attributes.ts';
-import type { ManifestMetadata, TagMetadata } from '../content/metadata.ts';
+import type { Metadata, TagMetadata } from '../content/metadata.ts';
 import { filtered } from '../retention/sliced.ts';
 import { type AnnotateWords, parseAnnotateWords } from './annotate-words.ts';
 import { type Annotating, attachAnnotations, isAnnotated } from './attach-annotations.ts';
@@ -14,6 +14,10 @@ const dryRunHeader =
   'DRY RUN: The following output shows what WOULD be annotated if the annotate command was executed. Nothing is annotated.';
 const pageLength = 500;
 
+export type AnnotateParts = Omit<BuiltInParts, 'deletions' | 'log' | 'metadata'> & {
+  readonly metadata: Pick<Metadata, 'tags'>;
+};
+
 type Totals = { tags: number; manifests: number; locked: number };
 
 /**
@@ -21,7 +25,7 @@ type Totals = { tags: number; manifests: number; locked: number };
  * locked is left alone. Throws `purgeInvalid`, and what `standingOf`, lists and pushes do. Source: Azure/acr-cli, cmd/acr.
  */
 export async function* annotate(
-  parts: BuiltInParts,
+  parts: AnnotateParts,
   call: BuiltInCall,
   given: readonly string[],
 ): AsyncGenerator<BuiltInLine> {
@@ -51,7 +55,7 @@ function totalsOf({ tags, manifests, locked }: Totals, { isDryRun }: AnnotateWor
 
 /** In the order of their names. */
 async function* repositoriesOf(
-  { listings }: BuiltInParts,
+  { listings }: AnnotateParts,
   { registry, authority }: Standing,
   { filters }: AnnotateWords,
 ): AsyncGenerator<RepositoryName> {
@@ -72,15 +76,16 @@ type OneRepository = {
 };
 
 async function* annotateRepository(
-  parts: BuiltInParts,
+  parts: AnnotateParts,
   { registry, decide }: Standing,
   { words, repository, totals, call }: OneRepository,
 ): AsyncGenerator<string> {
   const { isDryRun, takesUntagged } = words;
   const listing = await decide('metadata_read', repository);
   const place = { registryUid: registry.uid, repository };
-  const pushing = await decide('push', repository);
-  const annotating = { place, pushing, reading: await decide('pull', repository), words };
+  const reading = await decide('pull', repository);
+  // What only says what it would do needs no right to do it.
+  const annotating = { place, pushing: isDryRun ? reading : await decide('push', repository), reading, words };
   const host = `${registry.loginServer}/${repository}`;
   const begin = (what: string) => (isDryRun ? `${what} for this repository would be annotated` : `Annotating ${what}`);
   yield '';
@@ -89,21 +94,27 @@ async function* annotateRepository(
     if (call.signal.aborted) return;
     if (!mayAnnotate(words, attributes)) totals.locked += 1;
     else if (!(await isAnnotated(parts, annotating, digest))) {
-      if (!isDryRun) await attachAnnotations(parts, annotating, digest);
-      totals.tags += 1;
-      yield isDryRun ? `${host}:${name}` : `Annotated ${host}@${digest}`;
+      if (isDryRun || (await attachAnnotations(parts, annotating, digest))) {
+        totals.tags += 1;
+        yield isDryRun ? `${host}:${name}` : `Annotated ${host}@${digest}`;
+      } else yield gone(host, digest);
     }
   }
   if (!takesUntagged) return;
   yield isDryRun ? `${begin('Manifests')}: ${repository}` : `${begin('manifests')} for repository: ${repository}`;
-  const manifests = await manifestsOf(parts, annotating, listing);
-  for (const { digest, attributes } of danglingManifests(manifests)) {
+  for await (const { digest, attributes } of danglingManifests(parts.database.read, place, listing)) {
     if (call.signal.aborted) return;
     if (!mayAnnotate(words, attributes) || (!words.includesLocked && !attributes.deleteEnabled)) continue;
-    if (!isDryRun) await attachAnnotations(parts, annotating, digest);
-    totals.manifests += 1;
-    yield `${isDryRun ? 'Would annotate:' : 'Annotated'} ${host}@${digest}`;
+    if (isDryRun || (await attachAnnotations(parts, annotating, digest))) {
+      totals.manifests += 1;
+      yield `${isDryRun ? 'Would annotate:' : 'Annotated'} ${host}@${digest}`;
+    } else yield gone(host, digest);
   }
+}
+
+/** Deleted since it was listed, as `acr purge` says it. */
+function gone(host: string, digest: string): string {
+  return `Skipped ${host}@${digest}, HTTP status: 404`;
 }
 
 function mayAnnotate({ includesLocked }: AnnotateWords, { writeEnabled }: Attributes): boolean {
@@ -112,7 +123,7 @@ function mayAnnotate({ includesLocked }: AnnotateWords, { writeEnabled }: Attrib
 
 /** Those that a filter takes. */
 async function* tagsOf(
-  { metadata }: BuiltInParts,
+  { metadata }: AnnotateParts,
   { place, words }: Annotating,
   authority: Authority,
 ): AsyncGenerator<TagMetadata> {
@@ -124,21 +135,4 @@ async function* tagsOf(
     yield* filtered(entries, ({ name }) => filters.some((filter) => filter.matchesTag(name)));
     last = next === undefined ? undefined : { name: next, changedAt: undefined };
   }
-}
-
-async function manifestsOf(
-  { metadata }: BuiltInParts,
-  { place }: Annotating,
-  authority: Authority,
-): Promise<readonly ManifestMetadata[]> {
-  const all: ManifestMetadata[] = [];
-  let last: { readonly name: string; readonly changedAt: undefined } | undefined;
-  for (let isFirst = true; isFirst || last !== undefined; isFirst = false) {
-    const { entries, next } = await metadata.manifests(place, authority, {
-      page: { limit: pageLength, order: 'name', last },
-    });
-    all.push(...entries);
-    last = next === undefined ? undefined : { name: next, changedAt: undefined };
-  }
-  return all;
 }

@@ -9,9 +9,13 @@ import type { BuiltInCall, BuiltInParts } from './built-in-call.ts';
 import { PurgeHeadings } from './purge-headings.ts';
 import { type PurgeWords, parsePurgeWords } from './purge-words.ts';
 import { reasonOf, standingOf } from './run-standing.ts';
+import { withPauses } from './with-pauses.ts';
 
 const dryRunHeader =
   'DRY RUN: The following output shows what WOULD be deleted if the purge command was executed. Nothing is deleted.';
+
+/** While nothing leaves, lines of what is looked at come so often. */
+const tellEveryMs = 300;
 
 /** `acr purge`. Throws `purgeInvalid`, and what `standingOf` does. Source: ACR tasks, 5.6. */
 export async function* runPurge(
@@ -30,8 +34,9 @@ export async function* runPurge(
   try {
     const { filters, authority } = limited(standing, words, (repository) => headings.begin(repository));
     const request = { ...words, filters, registryUid: registry.uid, signal: call.signal };
-    for await (const item of purge(parts, authority, request)) {
-      for (const line of headings.before(item)) yield { line };
+    for await (const item of withPauses(purge(parts, authority, request), parts.clock, tellEveryMs)) {
+      for (const line of item === undefined ? headings.begun() : headings.before(item)) yield { line };
+      if (item === undefined) continue;
       yield { line: textOf(item, registry.loginServer) };
       const isTaken = item.outcome === 'deleted' || item.outcome === 'wouldDelete' || item.outcome === 'changed';
       if (isTaken) totals[item.tag === undefined ? 'manifests' : 'tags'] += 1;

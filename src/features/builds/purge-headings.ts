@@ -1,7 +1,12 @@
 import type { PurgeItem } from '../retention/take-selection.ts';
 import type { PurgeWords } from './purge-words.ts';
 
-type Heading = { readonly repository: string; readonly what: 'tags' | 'manifests' };
+type Heading = {
+  readonly repository: string;
+  readonly what: 'tags' | 'manifests';
+  /** Of its repository. */
+  readonly isFirst: boolean;
+};
 
 /**
  * The lines that `acr purge` prints before the items of each repository: one for its tags, one for its manifests, also where
@@ -22,8 +27,13 @@ export class PurgeHeadings {
     if (repository === this.#last) return;
     this.#last = repository;
     const { untagged } = this.#words;
-    if (untagged !== 'only') this.#waiting.push({ repository, what: 'tags' });
-    if (untagged !== 'none') this.#waiting.push({ repository, what: 'manifests' });
+    if (untagged !== 'only') this.#waiting.push({ repository, what: 'tags', isFirst: true });
+    if (untagged !== 'none') this.#waiting.push({ repository, what: 'manifests', isFirst: untagged === 'only' });
+  }
+
+  /** What is told while nothing leaves: all of repositories that are done, and the first line of the one that is looked at. */
+  begun(): readonly string[] {
+    return this.#take(this.#waiting.findLastIndex(({ isFirst }) => isFirst) + 1);
   }
 
   /** What is told before an item. Tags that leave with their manifests stand among those. */

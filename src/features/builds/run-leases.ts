@@ -47,6 +47,8 @@ export type LogAnswer =
   /** Others are next. */
   | { readonly kind: 'elsewhere'; readonly offset: number };
 
+type Appended = { readonly runUid: string; readonly answer: LogAnswer };
+
 /** Those of most runs are short; of the longest, which take some MiB each and long to learn, so many as 16 runs have. */
 const mostLearned = { letters: 16 * 128 * 1024, count: 1_024 };
 
@@ -58,6 +60,7 @@ export class RunLeases {
   readonly #parts: RunLeasesParts;
   /** Of leases whose logs come: secrets are learned once, not for each piece of a log. */
   readonly #hides = new RecentHides(mostLearned);
+  readonly #listeners = new Set<(runUid: string) => void>();
 
   constructor(parts: RunLeasesParts) {
     this.#parts = parts;
@@ -97,8 +100,9 @@ export class RunLeases {
     const untilMicros = await this.#untilMicros();
     // The masks are those of the lease, and writers wait for no search.
     const shown = await this.#withoutSecrets(lease, bytes);
-    return await this.#change(lease, async (tx, row, append) => {
-      if (row.log_received !== offset) return { kind: 'elsewhere', offset: row.log_received };
+    const { runUid, answer } = await this.#change(lease, async (tx, row, append): Promise<Appended> => {
+      if (row.log_received !== offset)
+        return { runUid: row.uid, answer: { kind: 'elsewhere', offset: row.log_received } };
       const change = {
         ...(await this.#keepLog(tx, row, shown)),
         log_received: offset + bytes.length,
@@ -108,8 +112,16 @@ export class RunLeases {
       };
       await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
       if (row.status !== 'Running') this.#tell(append, { ...row, ...change });
-      return { kind: 'kept', state: stateOf(row) };
+      return { runUid: row.uid, answer: { kind: 'kept', state: stateOf(row) } };
     });
+    this.#tellOfLog(runUid);
+    return answer;
+  }
+
+  /** Calls `hear` when the log of a run grew by this process, and when it ended. Returns how to stop. */
+  onLog(hear: (runUid: string) => void): () => void {
+    this.#listeners.add(hear);
+    return () => this.#listeners.delete(hear);
   }
 
   /** What the agent says came of it; its log is whole by then. */
@@ -207,7 +219,12 @@ export class RunLeases {
         actor: row.agent ?? 'builds',
       });
     });
+    this.#tellOfLog(finished.uid);
     measureRun(measure, finished, cpuSeconds);
+  }
+
+  #tellOfLog(runUid: string): void {
+    for (const hear of this.#listeners) hear(runUid);
   }
 
   async #change<T>(lease: string, work: (tx: Transaction, row: RunRow, append: Append) => Promise<T>): Promise<T> {

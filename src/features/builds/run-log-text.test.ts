@@ -53,6 +53,21 @@ describe('a log', () => {
     assert(tookMs < 10_000, `${tookMs} ms`);
   });
 
+  test('of very long secrets hides the lines that they begin with, whatever the first of them is', () => {
+    const others = Array.from({ length: 7 }, (_, index) => `${index}${'x'.repeat(19_000)}`);
+    const long = 'y'.repeat(19_000);
+    const hide = hiding([...others, `0ab\n${long}`, `\n\nfirst line\nsecond line\n${long}`]);
+    const shown = (log: string) => text(hide(Buffer.from(log)));
+    assert.match(shown(long), /^\*\*\*y*$/);
+    assert.equal(shown('the first line and the second line of 0ab'), 'the *** and the *** of 0ab');
+  });
+
+  test('cuts no letter of a long secret in halves', () => {
+    const others = Array.from({ length: 600 }, (_, index) => `${index}-${'x'.repeat(300)}`);
+    const secret = `${'q'.repeat(255)}${'\u{1F600}'.repeat(100)}`;
+    assert.match(text(hiding([...others, secret])(Buffer.from(secret))), /^\*\*\*\u{1F600}*$/u);
+  });
+
   test('knows secrets without measure by their beginnings, and learns them in little time', () => {
     const keys = Array.from({ length: 300 }, (_, index) => `${index}-${'key'.repeat(2_700)}`);
     const lines = `of-many-lines\n${'part of a line\n'.repeat(10_000)}`;

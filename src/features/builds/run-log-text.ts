@@ -29,12 +29,16 @@ type Range = { readonly start: number; readonly end: number };
 
 /** Of all secrets of a run. To learn more of them would keep others waiting, and take memory for each run at work. */
 const maxLearnedLetters = 128 * 1024;
-/** Of each, where they are more. */
+/** Of each, where they are more: at least so many. */
 const maxHeadLetters = 256;
+/** What is shorter is not looked for. */
+const minLineLetters = 4;
 
 /** Of the secrets of a run what `hiding` learns: where they are very long together, the beginning of each. */
 export function learnable(secrets: readonly string[]): readonly string[] {
-  return lettersOf(secrets) > maxLearnedLetters ? secrets.map(headOf) : secrets;
+  if (lettersOf(secrets) <= maxLearnedLetters) return secrets;
+  const most = Math.max(maxHeadLetters, Math.floor(maxLearnedLetters / secrets.length));
+  return secrets.flatMap((secret) => (secret.length > most ? beginningOf(secret, most) : [secret]));
 }
 
 export function lettersOf(secrets: readonly string[]): number {
@@ -59,11 +63,23 @@ export function hiding(secrets: readonly string[]): Hide {
   };
 }
 
-/** Whole lines, where it has some: a piece of one may be a word of any log. */
-function headOf(secret: string): string {
-  const head = secret.slice(0, maxHeadLetters);
-  const end = secret.length > maxHeadLetters ? head.lastIndexOf('\n') : -1;
-  return end > 0 ? head.slice(0, end) : head;
+/** Its first lines, as a piece of one may be a word of any log; of a first one that is longer than that, its beginning. */
+function beginningOf(secret: string, most: number): readonly string[] {
+  const kept: string[] = [];
+  let left = most;
+  for (const line of secret.split('\n').map((each) => each.trim())) {
+    if (line.length < minLineLetters) continue;
+    if (line.length > left) return kept.length > 0 ? kept : [cut(line, most)];
+    kept.push(line);
+    left -= line.length;
+  }
+  return kept;
+}
+
+/** A letter of two halves has both or none. */
+function cut(text: string, length: number): string {
+  const isHalved = /[\uD800-\uDBFF]/.test(text.charAt(length - 1));
+  return text.slice(0, isHalved ? length - 1 : length);
 }
 
 /** In order; those that overlap are one. */

@@ -5,7 +5,7 @@ import { lockedForUpdate } from '../../platform/database/locks.ts';
 import { keepBytes, storeBytes } from './kept-bytes.ts';
 import type { RunStatus } from './run.ts';
 import { logChunks } from './run-log-store.ts';
-import { findRun, isFinal, statusOf } from './run-store.ts';
+import { isFinal, statusOf } from './run-store.ts';
 
 export type RunLogsParts = { readonly database: Database; readonly store: BlobStore; readonly clock: Clock };
 
@@ -29,17 +29,20 @@ export class RunLogs {
     this.#parts = parts;
   }
 
-  /** Undefined for an unknown run, and before its first byte. */
+  /** Empty before its first byte; undefined for an unknown run. */
   async find(registryUid: string, runId: string): Promise<RunLog | undefined> {
-    const row = await findRun(this.#parts.database.read, registryUid, runId);
+    const row = await this.#parts.database.read
+      .selectFrom('runs')
+      .select(['uid', 'status', 'log_size', 'log_key', 'changed_at'])
+      .where('registry_uid', '=', registryUid)
+      .where('run_id', '=', runId)
+      .executeTakeFirst();
     if (row === undefined) return undefined;
-    const status = isFinal(row.status) ? statusOf(row) : undefined;
-    if (row.log_size === 0 && status === undefined) return undefined;
     return {
       uid: row.uid,
       sizeBytes: row.log_size,
       changedAtMicros: row.changed_at,
-      status,
+      status: isFinal(row.status) ? statusOf(row) : undefined,
       storageKey: row.log_key ?? undefined,
     };
   }

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { RegistryCredential, RunLimits, RunOrder, RunVariables } from '../../wire/builds/agent-protocol.ts';
-import type { RunWork } from '../../wire/builds/run-work.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
@@ -11,6 +10,7 @@ import type { AgentPool } from './agent-tokens.ts';
 import { type AliasImages, aliasImagesOf } from './alias-images.ts';
 import type { PoolTerms } from './pool-capacity.ts';
 import type { CustomRegistry, RunTrigger } from './run.ts';
+import { masksOf } from './run-masks.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
 
@@ -78,7 +78,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       imageAliases: aliasImagesOf(parts.aliasImages ?? new Map(), registry.loginServer),
       hasNetwork: parts.hasNetwork && terms.hasNetwork,
       limits: { ...parts.limits, cpus: run.cpus, ...terms.limits },
-      masked: maskedOf(sealed, credentials),
+      masked: masksOf(sealed, credentials),
     };
     return { order, tokenUids };
   };
@@ -95,42 +95,6 @@ export function reasonOf(error: unknown): string {
     default:
       return messageSchema.safeParse(error.detail).data?.message ?? error.message;
   }
-}
-
-/** Texts that its log must not show. */
-function maskedOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
-  const values = secretValuesOf(work);
-  const tokens = source.kind === 'remote' ? [source.accessToken ?? '', ...secretsOfAddress(source.location)] : [];
-  // Builders keep them in the second form, and what they say may quote it.
-  const passwords = credentials.flatMap(({ username, password }) => [
-    password,
-    Buffer.from(`${username}:${password}`).toString('base64'),
-  ]);
-  return [...new Set([...values, ...tokens, ...passwords])].filter((text) => text !== '');
-}
-
-/** Access tokens are longer than names of users. */
-const minTokenLetters = 20;
-
-/** What stands before the host of an address: a password, or an access token as the name. As written, and as meant. */
-function secretsOfAddress(location: string): string[] {
-  const { username = '', password = '' } = URL.parse(location) ?? {};
-  const isNameSecret = password === '' || username.length >= minTokenLetters;
-  return [...(isNameSecret ? [username] : []), password].flatMap((written) => [written, meantBy(written)]);
-}
-
-function meantBy(written: string): string {
-  try {
-    return decodeURIComponent(written);
-  } catch {
-    // It means what is written.
-    return written;
-  }
-}
-
-function secretValuesOf(work: RunWork): string[] {
-  const values = work.kind === 'dockerBuild' ? work.arguments : work.values;
-  return values.filter(({ isSecret }) => isSecret).map(({ value }) => value);
 }
 
 /** Of the registry itself, and of every other that the run was given. */

@@ -74,6 +74,8 @@ export type NewRun = {
   readonly updateTriggerToken?: string;
   /** A second run with the same key in the registry is not made: what asks more than once (a journal consumer) names it. */
   readonly key?: string;
+  /** Lines that its log begins with. */
+  readonly notes?: readonly string[];
 };
 
 /** A run as it is shown; secrets are not in it. Times are integer microseconds. */

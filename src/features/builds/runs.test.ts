@@ -9,6 +9,7 @@ import { streamOf } from '../../platform/journal/journal.ts';
 import type { RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
 import type { NewRun, Run } from './run.ts';
 import { parseRunFilter } from './run-filter.ts';
+import { inBase64 } from './run-masks.ts';
 
 const bytes = (text: string) => Buffer.from(text);
 const done: RunResult = { status: 'Succeeded', images: [], dependencies: [] };
@@ -231,7 +232,7 @@ forEachDatabase((_, open) => {
       await sample.runJob('builds.runs.overdue');
     }
     assert.equal((await find(runId)).status, 'Queued');
-    assert.equal(await sample.logText(runId), undefined);
+    assert.equal(await sample.logText(runId), '');
     await empty();
   });
 
@@ -248,19 +249,31 @@ forEachDatabase((_, open) => {
   });
 
   test('a token in the address of the files is hidden as it is written and as it is meant', async () => {
-    for (const [address, hidden] of [
-      ['https://s3cret%21@git.example/app.git#main', ['s3cret%21', 's3cret!']],
-      ['https://bob:pass%zzword@files.example/app.tar.gz', ['pass%zzword']],
-      ['https://ghp_0123456789abcdefghij:x-oauth-basic@github.com/a/b', ['ghp_0123456789abcdefghij', 'x-oauth-basic']],
-      ['https://git.example/app.git', []],
+    const token = 'ghp_0123456789abcdefghij';
+    for (const [address, hidden, header] of [
+      ['https://s3cret%21@git.example/app.git#main', ['s3cret%21', 's3cret!'], 'dummy:s3cret!'],
+      ['https://bob:pass%zzword@files.example/app.tar.gz', ['pass%zzword'], 'bob:pass%zzword'],
+      [`https://${token}:x-oauth-basic@github.com/a/b`, [token, 'x-oauth-basic'], `${token}:x-oauth-basic`],
+      ['https://git.example/app.git', [], undefined],
     ] as const) {
       await schedule({ source: { kind: 'remote', location: address } });
       const { lease, masked, credentials } = await take();
       const [{ username, password } = assert.fail()] = credentials;
-      const own = [password, Buffer.from(`${username}:${password}`).toString('base64')];
-      assert.deepEqual(masked, [...hidden, ...own]);
+      const headers = [`${username}:${password}`, ...(header === undefined ? [] : [header])];
+      const inHeaders = headers.map((text) => Buffer.from(text).toString('base64'));
+      const inOthers = [...hidden, password].flatMap(inBase64);
+      assert.deepEqual(masked, [...hidden, password, ...inHeaders, ...inOthers]);
       await sample.leases.finish(lease, done);
     }
+  });
+
+  test('what a run has to say of itself is in its log before an agent has it', async () => {
+    const { runId } = await schedule({ notes: ['something is left out.'] });
+    assert.equal(await sample.logText(runId), 'something is left out.\r\n');
+    const { lease, logOffset } = await take();
+    await sample.leases.appendLog(lease, logOffset, bytes('begun\n'));
+    assert.equal(await sample.logText(runId), 'something is left out.\r\nbegun\r\n');
+    await sample.leases.finish(lease, done);
   });
 
   test('a log has CRLF, hides secrets, takes each byte once, and ends at its limit', async () => {

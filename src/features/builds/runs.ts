@@ -12,6 +12,7 @@ import { finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import type { RunFilter } from './run-filter.ts';
 import { runIdOf } from './run-id.ts';
+import { appendOwnLines } from './run-log-store.ts';
 import { sealOrder } from './run-order-secrets.ts';
 import {
   findRun,
@@ -160,7 +161,7 @@ export class Runs {
     }
     const actor = run.authority.kind === 'principal' ? run.authority.principalId : 'builds';
     appendRunEvent(append, 'run.queued', row, { region: this.#parts.region, actor });
-    return { row, isNew: true };
+    return { row: run.notes === undefined ? row : await withLines(tx, row, run.notes), isNew: true };
   }
 
   /** After a run was added: its number was taken first, so that nobody else adds one before the transaction ends. */
@@ -226,6 +227,12 @@ export class Runs {
       log_key: null,
     };
   }
+}
+
+async function withLines(tx: Transaction, row: RunRow, lines: readonly string[]): Promise<RunRow> {
+  const change = await appendOwnLines(tx, row, lines);
+  await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
+  return { ...row, ...change };
 }
 
 /** No secret is among them. */

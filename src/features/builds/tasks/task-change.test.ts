@@ -138,8 +138,33 @@ forEachDatabase((_, open) => {
     ];
     assert.deepEqual(secretsOf(run(own)), [true, true, true]);
     assert.deepEqual(secretsOf(run('oci://evil.example/team/files:v1')), [false, false, false]);
+    assert.equal(run(own).notes, undefined);
+    assert.match(run('oci://evil.example/team/files:v1').notes?.join() ?? '', /its secret values .* are left out/);
     const moved = await merge('artifact-task', { step: { type: 'Docker', contextPath: 'oci://evil.example/x:v1' } });
     assert.equal(details(moved).step?.contextAccessToken, undefined);
+  });
+
+  test('an address of GitHub is of the repository that it is with a scheme', async () => {
+    const own = 'github.com/team/app.git#main';
+    const resource = await tasks.put(
+      'short-task',
+      mergeJson(secretTask(), { step: { type: 'Docker', contextPath: own }, trigger: null }),
+    );
+    const hasToken = (contextPath: string) => {
+      const asked = { registryUid: 'r', resource, task: details(resource), trigger: { kind: 'manual' } } as const;
+      const { source } = newTaskRun({ ...asked, isByRepository: false, overrides: { contextPath } });
+      return source.kind === 'remote' && source.accessToken !== undefined;
+    };
+    for (const [address, expected] of [
+      ['github.com/team/app#other', true],
+      ['https://github.com/team/app.git#v1', true],
+      ['GitHub.com/team/app', true],
+      ['github.com/team/other#main', false],
+      ['github.com/team/app#pull/1/head', false],
+      ['github.com.evil.example/team/app#main', false],
+      ['http://github.com/team/app#main', false],
+    ] as const)
+      assert.equal(hasToken(address), expected, address);
   });
 
   test('a whole task says everything: what it leaves out is gone', async () => {

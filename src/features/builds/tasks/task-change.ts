@@ -12,6 +12,7 @@ import type { Change, Writing } from '../../resources/resource-type.ts';
 import { refuseUnknownPool } from './agent-pool.ts';
 import { settleStepAuthor } from './step-author.ts';
 import { storedTaskOf } from './task.ts';
+import { withStoredAddresses } from './task-addresses.ts';
 import { openTask, sealSecrets, type TaskSecretParts } from './task-secrets.ts';
 import { leaveSources, writeSources } from './task-sources.ts';
 import { forgetTimers, writeTimers } from './task-timers.ts';
@@ -29,11 +30,12 @@ export const providerHooksJob = 'builds.hooks';
 
 /** Hides the secrets of a task, and settles who it is and whose rights it has. */
 export async function settleTask(parts: TaskChangeParts, tx: Transaction, change: Change): Promise<Desired> {
-  const { resource, previous } = change;
+  const { previous } = change;
+  const resource = withStoredAddresses(change.resource, previous);
   await refuseUnknownPool(tx, resource, storedTaskOf(resource).agentPoolName);
   const identity = await settleRegistryIdentity(parts, tx, change);
   const properties = sealSecrets(parts, resource, previous);
-  const stepAuthor = settleStepAuthor(parts, change, { identity, properties });
+  const stepAuthor = settleStepAuthor(parts, { ...change, resource }, { identity, properties });
   return { ...resource, identity, properties: { ...properties, stepAuthor } };
 }
 

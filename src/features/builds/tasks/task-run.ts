@@ -69,7 +69,18 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
     trigger,
     ...(overrides.updateTriggerToken === undefined ? {} : { updateTriggerToken: overrides.updateTriggerToken }),
     ...(key === undefined ? {} : { key }),
+    ...(!context.hasSecrets && isLending(asked, step) ? { notes: [withheld] } : {}),
   };
+}
+
+/** Else a build fails for want of them, and nobody is told why. */
+const withheld =
+  "The files are not those of a branch or tag of the task's repository: its access token, its secret values and its passwords of registries are left out.";
+
+function isLending({ resource, task }: TaskRunOf, step: TaskStep): boolean {
+  const values = step.type === 'Docker' ? step.arguments : step.values;
+  const hasOwn = (values ?? []).some(({ isSecret }) => isSecret) || Boolean(step.contextAccessToken);
+  return hasOwn || customRegistriesOf(resource, task).length > 0;
 }
 
 /** Where the files of a run come from, and what of its task they may have. */

@@ -47,8 +47,13 @@ export function isSameOrigin(a: string | undefined, b: string | undefined): bool
 
 /** Undefined where it says nothing: all addresses of schemes such as `oci` have the same one. */
 function originOf(address: string): string | undefined {
-  const origin = URL.parse(address)?.origin;
+  const origin = urlOf(address)?.origin;
   return origin === 'null' ? undefined : origin;
+}
+
+/** Agents read addresses of GitHub without a scheme too. */
+function urlOf(address: string): URL | null {
+  return URL.parse(/^github\.com\//i.test(address) ? `https://${address}` : address);
 }
 
 /**
@@ -62,7 +67,7 @@ export function isOfSameRepository(own: string | undefined, address: string | un
 }
 
 function repositoryPathOf(address: string): string | undefined {
-  const url = URL.parse(address);
+  const url = urlOf(address);
   return url === null ? undefined : `${url.pathname.replace(/\/+$/, '').replace(/\.git$/, '')}${url.search}`;
 }
 

@@ -1,5 +1,6 @@
 import type { Outbound } from '../../../platform/outbound/outbound.ts';
 import { OutboundError } from '../../../platform/outbound/outbound-error.ts';
+import { credentialsOf } from './repository-path.ts';
 
 /** The branches of a repository and their commits. */
 export type RemoteHeads = {
@@ -15,8 +16,8 @@ const timeoutMs = 20_000;
 const branchStart = 'refs/heads/';
 
 /**
- * What a git server says of its branches, over smart HTTP. A token goes as a password, to that server alone.
- * Throws RemoteError. Source: gitprotocol-http, "Discovering references".
+ * What a git server says of its branches, over smart HTTP. A token goes as a password, to that server alone; without one, what
+ * stands in the address. Throws RemoteError. Source: gitprotocol-http, "Discovering references".
  */
 export async function readHeads(
   outbound: Pick<Outbound, 'call'>,
@@ -27,19 +28,24 @@ export async function readHeads(
   const url = URL.parse(base);
   if (url === null || !['http:', 'https:'].includes(url.protocol))
     throw new RemoteError('only repositories with an http or https address can be looked at');
+  // Hosts look at the password; the name is for form's sake.
+  const credentials = token === undefined ? credentialsOf(url) : `git:${token}`;
   url.username = '';
   url.password = '';
-  return parseHeads(
-    await fetchText(outbound, `${url.href.replace(/\/+$/, '')}/info/refs?service=git-upload-pack`, token),
-  );
+  const heads = `${url.href.replace(/\/+$/, '')}/info/refs?service=git-upload-pack`;
+  return parseHeads(await fetchText(outbound, heads, credentials));
 }
 
-async function fetchText(outbound: Pick<Outbound, 'call'>, url: string, token: string | undefined): Promise<string> {
+async function fetchText(
+  outbound: Pick<Outbound, 'call'>,
+  url: string,
+  credentials: string | undefined,
+): Promise<string> {
   try {
     const response = await outbound.call({
       url,
       headers: { accept: 'application/x-git-upload-pack-advertisement' },
-      ...(token === undefined ? {} : { credentials: { authorization: basic(token) } }),
+      ...(credentials === undefined ? {} : { credentials: { authorization: basic(credentials) } }),
       maxBytes,
       timeoutMs,
       totalTimeoutMs: 2 * timeoutMs,
@@ -57,9 +63,8 @@ async function fetchText(outbound: Pick<Outbound, 'call'>, url: string, token: s
   }
 }
 
-/** Hosts look at the password; the name is for form's sake. */
-function basic(token: string): string {
-  return `Basic ${Buffer.from(`git:${token}`).toString('base64')}`;
+function basic(credentials: string): string {
+  return `Basic ${Buffer.from(credentials).toString('base64')}`;
 }
 
 /** Lines with their length in front. Source: gitprotocol-common, "pkt-line format". */
