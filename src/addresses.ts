@@ -9,6 +9,11 @@ export function loginServerOf(settings: Settings, name: RegistryName | string): 
   return `${registryKey(name)}.${settings.domain}${port === 443 ? '' : `:${port}`}`;
 }
 
+/** Of login servers as clients reach them: proxies that are trusted speak HTTPS. */
+export function loginServerSchemeOf({ https, trustedProxies }: Settings): 'http' | 'https' {
+  return https === undefined && trustedProxies.length === 0 ? 'http' : 'https';
+}
+
 /** Origin at which this machine reaches the server without any name to resolve; undefined when it listens nowhere. */
 export function localOrigin(settings: Settings): string | undefined {
   if (settings.https !== undefined) return `https://${reachable(settings.https)}`;
@@ -30,8 +35,7 @@ function controlOrigin(settings: Settings): string | undefined {
 /** Management, login, Graph and portal share one origin on this machine (house plan, "Hosts"). */
 export function endpointsOf(settings: Settings, registryName: string): Bootstrap['endpoints'] {
   const origin = controlOrigin(settings) ?? '';
-  const scheme = settings.https === undefined && settings.trustedProxies.length === 0 ? 'http' : 'https';
-  const registry = `${scheme}://${loginServerOf(settings, registryName)}`;
+  const registry = `${loginServerSchemeOf(settings)}://${loginServerOf(settings, registryName)}`;
   return { management: origin, login: origin, graph: origin, portal: origin, registry };
 }
 

@@ -17,6 +17,7 @@ import { asOfRoutes } from './api/events/as-of-routes.ts';
 import { auditRoutes } from './api/events/audit-routes.ts';
 import { liveRoutes } from './api/events/live-routes.ts';
 import { tagMovesRoutes } from './api/events/tag-moves-routes.ts';
+import { validationRoutes } from './api/events/validation-routes.ts';
 import { graphRoutes } from './api/graph/graph-routes.ts';
 import { hookRoutes } from './api/hooks/hook-routes.ts';
 import { loginRoutes } from './api/login/login-routes.ts';
@@ -83,6 +84,7 @@ export function composeApp(
   app.route('/', adminRoutes(parts));
   app.route('/', liveRoutes(parts));
   app.route('/', auditRoutes({ ...parts, ...data.installation }));
+  app.route('/', validationRoutes({ ...features.arm, throttle }));
   app.route('/', accessRoutes(parts));
   app.route('/', identityBindingRoutes(parts));
   app.route('/', signingKeyRoutes(parts));

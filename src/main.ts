@@ -204,9 +204,10 @@ function versionOf(): string {
   return String(version);
 }
 
-/** How this process was started. */
+/** How this process was started: by `start.mjs`, or by this file. */
 function wordsOf(): [string, ...string[]] {
-  return [process.execPath, ...process.execArgv, import.meta.filename];
+  const [, started = import.meta.filename] = process.argv;
+  return [process.execPath, ...process.execArgv, started];
 }
 
 /** How a person calls this program from the folder they are in. */

@@ -64,7 +64,11 @@ const agentPatterns = [
 ];
 /** Of whoever has the address: it is signed, or names a secret of its own. */
 const signedPatterns = ['ALL /build-files/source/*', 'ALL /build-files/logs/:registry/:file'];
-const hookPatterns = ['POST /hooks/git/:id'];
+const hookPatterns = [
+  'POST /hooks/git/:id',
+  'GET /eventsubscriptions/:name/validate',
+  'POST /eventsubscriptions/:name/validate',
+];
 /** What routes of the directory need where that is not `read` for GET and `write` for all else. */
 const directoryRights: Readonly<Record<string, 'read' | 'self'>> = {
   'GET /graph/v1.0/me': 'self',

@@ -1,12 +1,7 @@
-import type { Hono } from 'hono';
-import { loginServerOf, ownIpAddresses, ownNames } from './addresses.ts';
+import { flushCompileCache } from 'node:module';
+import { loginServerOf, loginServerSchemeOf, ownIpAddresses, ownNames } from './addresses.ts';
 import { type Arm, createArm } from './api/arm/create-arm.ts';
-import { identityEndpoint } from './api/identity/identity-endpoint.ts';
-import { answerWith } from './api/middleware/answer.ts';
-import type { Env } from './api/middleware/env.ts';
-import { metricsApp } from './api/middleware/health-routes.ts';
 import { type Part, registryHostOf } from './api/middleware/host-name.ts';
-import { type HttpServers, type Listener, startHttpServers } from './api/middleware/http-servers.ts';
 import { type Metrics, summedMetrics } from './api/middleware/metrics.ts';
 import { composeApp, transferOf } from './compose-app.ts';
 import { type Builds, composeBuilds } from './compose-builds.ts';
@@ -17,7 +12,6 @@ import { composeTasks, type Tasks } from './compose-tasks.ts';
 import { unfinishedTemplatesJob } from './features/content/unfinished-templates.ts';
 import { upkeepJobs } from './features/content/upkeep.ts';
 import { showAdminCredentials } from './features/identity/admin-account.ts';
-import { createMachineSignIn } from './features/identity/machine-sign-in.ts';
 import type { Diagnostics } from './features/insight/diagnostics.ts';
 import { endedStreamsJob } from './features/insight/ended-streams.ts';
 import { insightWork } from './features/insight/insight-work.ts';
@@ -29,7 +23,7 @@ import { throttlingJob } from './features/throttling/throttling-job.ts';
 import { Webhooks } from './features/webhooks/webhooks.ts';
 import { finishBootstrap } from './finish-bootstrap.ts';
 import { defaultRegistryName } from './installation.ts';
-import { SettingsError } from './load-settings.ts';
+import { listen, listenForIdentities, refuseToHide } from './listen.ts';
 import { type Data, openData } from './open-data.ts';
 import { Inventory } from './operate/rebuild/inventory.ts';
 import { type Certificates, createCertificates } from './platform/certificates/certificates.ts';
@@ -40,13 +34,10 @@ import { createLog, type Log } from './platform/log.ts';
 import { checkRuntime, guardProcess } from './platform/process.ts';
 import { systemClock as clock } from './platform/system-clock.ts';
 import { systemIds as ids } from './platform/system-ids.ts';
-import { memoryGuard, memoryLimitOf, sheddingLoad } from './process-memory.ts';
 import { startWorkers } from './process-primary.ts';
 import { processRole, WorkerLink } from './process-worker.ts';
 import { readyMessage } from './ready-message.ts';
 import type { Settings } from './settings.ts';
-
-const stopGraceMs = 30_000;
 
 /** Receivers that are called at the same time; each may take its time. */
 const deliveriesAtOnce = 256;
@@ -81,6 +72,8 @@ export async function serve(settings: Settings, program: Program): Promise<void>
   opened.defer(() => link?.close());
 
   const kept = await openData(settings, { log, opened, role, link, failpoints: program.failpoints });
+  // All that is imported is there now: what was compiled of it is kept for the next start and for workers, and no longer held in memory.
+  flushCompileCache();
   const data = { ...kept, accessLog: sampledPulls(kept.accessLog, settings.auditPulls) };
   const features = await composeFeatures(settings, data);
   opened.defer(() => features.lastPulls.close());
@@ -206,8 +199,9 @@ async function answer(settings: Settings, data: Data, features: Features, answer
     );
   opened.use(await listenForIdentities(settings, data, features, metrics));
   opened.use(await listen(settings, appOf, metrics, certificates));
-  // First of all: agents wait for work in requests of their own, which then end.
+  // First of all: agents wait for work in requests of their own, and followers for logs, which then end.
   opened.defer(() => builds.queue.close());
+  opened.defer(() => builds.logFollowers.close());
 }
 
 /** The metrics of all workers, whichever of them is asked. */
@@ -265,73 +259,12 @@ function composeArm(
     builds,
     domain: settings.domain,
     loginServerOf: (label) => loginServerOf(settings, label),
+    loginServerScheme: loginServerSchemeOf(settings),
     defaultRegistryName,
     locationNames: settings.locations,
     logDestinations: settings.logDestinations.map(({ name }) => name),
     transfer: transferOf(settings),
   });
-}
-
-/** Stops accepting and finishes what is in flight when disposed. */
-async function listen(
-  settings: Settings,
-  appOf: (part?: Part) => Hono<Env>,
-  metrics: Metrics,
-  certificates: Certificates,
-): Promise<AsyncDisposable> {
-  const { http, https, management } = settings;
-  const guard = memoryGuard(memoryLimitOf(settings), clock);
-  const started: { readonly servers: HttpServers; readonly graceMs: number }[] = [];
-  const start = async (listeners: readonly Listener[], app: Hono<Env>, graceMs: number) => {
-    started.push({
-      servers: await startHttpServers({ listeners, answer: sheddingLoad(answerWith(app), guard, clock), clock }),
-      graceMs,
-    });
-  };
-  // Together, so that the grace of one is not added to that of the next.
-  const stop = async () => {
-    await Promise.all(started.map(({ servers, graceMs }) => servers.stop(graceMs)));
-  };
-  const main = [
-    ...(http ? [{ ...http, setting: 'http' }] : []),
-    ...(https ? [{ ...https, setting: 'https', certificates }] : []),
-  ];
-  try {
-    await start(main, appOf(management && 'registry'), stopGraceMs);
-    if (management)
-      await start([{ ...management, setting: 'management', certificates }], appOf('control'), stopGraceMs);
-    if (settings.metrics) await start([{ ...settings.metrics, setting: 'metrics' }], metricsApp(metrics), 0);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { [Symbol.asyncDispose]: stop };
-}
-
-/** The endpoint of managed identities, where it is switched on. */
-async function listenForIdentities(
-  settings: Settings,
-  data: Data,
-  features: Features,
-  metrics: Metrics,
-): Promise<AsyncDisposable> {
-  const { identityEndpoint: listener, domain } = settings;
-  const parts = { ...data, ...features, metrics, domain };
-  const servers =
-    listener &&
-    (await startHttpServers({
-      listeners: [{ ...listener, setting: 'identity-endpoint' }],
-      answer: answerWith(
-        identityEndpoint({ ...parts, machineSignIn: createMachineSignIn(parts), host: listener.host }),
-      ),
-      clock,
-    }));
-  return { [Symbol.asyncDispose]: async () => await servers?.stop(stopGraceMs) };
-}
-
-function refuseToHide({ http, https, management }: Settings): void {
-  if (http === undefined && https === undefined && management === undefined)
-    throw new SettingsError('http and https are none: nobody could reach the server; give one of them an address');
 }
 
 function openLog({ logFormat, logLevel }: Settings, sink: LineSink): Log {

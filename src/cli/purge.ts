@@ -55,12 +55,15 @@ function linesOf({ print, complain }: CommandContext, host: string, isDryRun: bo
   };
 }
 
-function itemText({ outcome, reason, why }: Extract<PurgeLine, { outcome: string }>, name: string): string {
+type Item = Extract<PurgeLine, { outcome: string }>;
+
+function itemText({ outcome, reason, why, freedBytes }: Item, name: string): string {
+  const bytes = freedBytes > 0 ? `, ${freedBytes} bytes` : '';
   switch (outcome) {
     case 'deleted':
-      return `Deleted ${name} (${reason})`;
+      return `Deleted ${name} (${reason}${bytes})`;
     case 'wouldDelete':
-      return `Would delete: ${name} (${reason})`;
+      return `Would delete: ${name} (${reason}${bytes})`;
     case 'changed':
       return `Skipped ${name}, it was changed or deleted meanwhile`;
     case 'skipped':

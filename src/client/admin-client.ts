@@ -80,9 +80,11 @@ import {
 } from '../wire/admin/task-schema.ts';
 import { type UnenforcedView, unenforcedSchema } from '../wire/admin/unenforced-schema.ts';
 import {
+  type AuditAcceptance,
   type AuditFinding,
   type AuditPageView,
   type AuditQuery,
+  auditAcceptanceSchema,
   auditFindingSchema,
   auditPageSchema,
 } from '../wire/events/audit-schema.ts';
@@ -135,6 +137,8 @@ export type AdminClient = {
   /** Newest first; without a registry what belongs to the installation. */
   readonly auditPage: (registry: string | undefined, query: AuditQuery) => Promise<AuditPageView>;
   readonly auditVerify: () => AsyncIterable<AuditFinding>;
+  /** The history is taken as the database has it. */
+  readonly auditAccept: () => Promise<AuditAcceptance>;
   /** Tags that pointed elsewhere at one instant than at another; without `to`, than now. */
   readonly tagDiff: (registry: string, query: TagDiffQuery) => Promise<TagDifferencesView>;
   /** Points tags to where they pointed at an instant. */
@@ -166,6 +170,7 @@ export function createAdminClient(connection: Connection): AdminClient {
       return send(connection, 'GET', `${path}?${new URLSearchParams(definedOf(query))}`, auditPageSchema);
     },
     auditVerify: () => sendForLines(connection, '/admin/audit/verify', auditFindingSchema, {}),
+    auditAccept: () => send(connection, 'POST', '/admin/audit/accept', auditAcceptanceSchema, {}),
     registryList: async () => (await send(connection, 'GET', '/admin/registries', registryListSchema)).registries,
     registryCreate: (body) => send(connection, 'POST', '/admin/registries', registrySchema, body),
     registryShow: (name) => send(connection, 'GET', registry(name), registrySchema),

@@ -57,6 +57,7 @@ test('only faults of the server are 5xx', () => {
     'storageReadOnly',
     'memoryShort',
     'storeAway',
+    'hookQueueFull',
     'internal',
   ]);
 });

@@ -871,7 +871,7 @@ export const errorCatalogue = {
     storage: 'BlobNotFound',
     status: 404,
     message: 'the specified blob does not exist',
-    remedy: 'Wait until it was begun, or ask for a new address.',
+    remedy: 'Ask for a new address: what this one names is gone, or was never there.',
   },
   blobRequestInvalid: {
     code: 'BAD_REQUEST',
@@ -947,11 +947,30 @@ export const errorCatalogue = {
     message: 'the registry has no such task, or none that stands on the image',
     remedy: 'List tasks with az acr task list, and what they stand on with berth task graph.',
   },
+  hookQueueFull: {
+    code: 'UNAVAILABLE',
+    status: 503,
+    message: 'too many runs of the registry wait for an agent: the commit starts no task yet',
+    remedy: 'Send the message again after the time in Retry-After; a look at the repository finds the commit too.',
+  },
   hookUnknown: {
     code: 'NOT_FOUND',
     status: 404,
     message: 'no task listens at this address, or the message is not signed with its secret',
     remedy: 'Compare address and secret at the git host with those that berth task webhooks shows.',
+  },
+  eventValidationUnknown: {
+    code: 'NOT_FOUND',
+    status: 404,
+    message: 'no event subscription waits for its endpoint at this address, which is good for ten minutes',
+    remedy:
+      'Use the newest address that the endpoint was sent; create the event subscription again to have another sent.',
+  },
+  eventValidationEarly: {
+    code: 'CONFLICT',
+    status: 409,
+    message: 'the endpoint has not yet answered the request that brought this address',
+    remedy: 'Answer that request with 200 first, then ask for the address again.',
   },
   internal: {
     code: 'UNKNOWN',

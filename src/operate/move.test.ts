@@ -52,7 +52,9 @@ forEachDatabase((name, open, placeOf) => {
     await (await openSqlite({ file, clock, ids })).close();
     const sink = openSqliteSink(file);
     const openTarget = async () => openSqliteSource(file);
-    const account = await move({ openSource, openTarget, sink, from, to, progress: () => {} });
+    const heldMeanwhile: number[] = [];
+    const takeAlong = async () => void heldMeanwhile.push(held);
+    const account = await move({ openSource, openTarget, sink, from, to, takeAlong, progress: () => {} });
     await sink.close();
     assert.equal(account.rowsByTable.get('blobs'), 2);
     assert.deepEqual(
@@ -60,5 +62,6 @@ forEachDatabase((name, open, placeOf) => {
       { named: 2, copied: 2, copiedBytes: 0, present: 0, missing: [], damaged: [] },
     );
     assert.deepEqual([heldWhileCopied[0], held], [0, 0]);
+    assert.deepEqual(heldMeanwhile, [0]);
   });
 });

@@ -11,6 +11,8 @@ export type MoveParts = {
   readonly sink: RowSink;
   readonly from: BlobStore;
   readonly to: BlobStore;
+  /** Takes along what the one store was told beside blobs, before the rows are read: it says nothing that they do not. */
+  readonly takeAlong: () => Promise<void>;
   readonly progress: Progress;
 };
 
@@ -28,6 +30,7 @@ export type MoveAccount = {
  */
 export async function move(parts: MoveParts): Promise<MoveAccount> {
   const first = await copyMost(parts);
+  await parts.takeAlong();
   const source = await parts.openSource();
   try {
     await requireOwnCopy(source, parts.openTarget);

@@ -1,3 +1,4 @@
+import { type Expression, sql } from 'kysely';
 import { z } from 'zod';
 import type { Queries } from '../../platform/database/database.ts';
 import type { JournalEvent } from '../../platform/journal/journal.ts';
@@ -23,7 +24,7 @@ export async function* everyLine(read: Queries, registryUid: string): AsyncGener
       yield* everyTag(read, row);
     }
     const end = page.at(-1);
-    if (end === undefined) return;
+    if (end === undefined || page.length < pageRows) return;
     last = end.name;
   }
 }
@@ -34,23 +35,39 @@ export async function* touchedLines(
   registryUid: string,
   events: readonly JournalEvent[],
 ): AsyncGenerator<InventoryLine> {
-  for (const [repository, touched] of touchedBy(events)) {
-    if (touched.isGone) yield { kind: 'repositoryGone', repository };
-    const row = await read
+  for (const some of pagesOf([...touchedBy(events)])) {
+    const rows = await read
       .selectFrom('repositories')
       .select(['uid', 'name', 'locks', 'created_at', 'changed_at'])
       .where('registry_uid', '=', registryUid)
-      .where('name', '=', repository)
-      .executeTakeFirst();
-    if (row === undefined) {
-      yield { kind: 'repositoryGone', repository };
-      continue;
+      .where(
+        'name',
+        'in',
+        some.map(([repository]) => repository),
+      )
+      .execute();
+    const byName = new Map(rows.map((row) => [row.name, row]));
+    const digests: Named[] = [];
+    const tags: Named[] = [];
+    for (const [repository, touched] of some) {
+      const row = byName.get(repository);
+      if (touched.isGone || row === undefined) yield { kind: 'repositoryGone', repository };
+      if (row === undefined) continue;
+      yield repositoryLine(row);
+      for (const name of touched.digests) digests.push({ repository: row, name });
+      for (const name of touched.tags) tags.push({ repository: row, name });
     }
-    yield repositoryLine(row);
-    yield* namedManifests(read, row, [...touched.digests]);
-    yield* namedTags(read, row, [...touched.tags]);
+    for (const page of pagesOf(digests)) yield* namedManifests(read, page);
+    for (const page of pagesOf(tags)) yield* namedTags(read, page);
   }
 }
+
+function* pagesOf<T>(all: readonly T[]): Generator<readonly T[]> {
+  for (let start = 0; start < all.length; start += pageRows) yield all.slice(start, start + pageRows);
+}
+
+/** A manifest by its digest, or a tag. */
+type Named = { readonly repository: RepositoryRow; readonly name: string };
 
 const namesSchema = z.object({
   repository: z.string().optional(),
@@ -104,7 +121,7 @@ async function* everyManifest(read: Queries, repository: RepositoryRow): AsyncGe
       .execute();
     for (const row of page) yield manifestLine(repository.name, row);
     const end = page.at(-1);
-    if (end === undefined) return;
+    if (end === undefined || page.length < pageRows) return;
     last = end.digest;
   }
 }
@@ -121,47 +138,46 @@ async function* everyTag(read: Queries, repository: RepositoryRow): AsyncGenerat
       .execute();
     for (const row of page) yield tagLine(repository.name, row);
     const end = page.at(-1);
-    if (end === undefined) return;
+    if (end === undefined || page.length < pageRows) return;
     last = end.name;
   }
 }
 
-async function* namedManifests(
-  read: Queries,
-  { uid, name: repository }: RepositoryRow,
-  digests: readonly string[],
-): AsyncGenerator<InventoryLine> {
-  for (let start = 0; start < digests.length; start += pageRows) {
-    const some = digests.slice(start, start + pageRows);
-    const rows = await read
-      .selectFrom('manifests')
-      .select([...manifestColumns])
-      .where('repository_uid', '=', uid)
-      .where('digest', 'in', some)
-      .execute();
-    for (const row of rows) yield manifestLine(repository, row);
-    const found = new Set(rows.map((row) => row.digest));
-    for (const digest of some) if (!found.has(digest)) yield { kind: 'manifestGone', repository, digest };
+async function* namedManifests(read: Queries, wanted: readonly Named[]): AsyncGenerator<InventoryLine> {
+  const rows = await read
+    .selectFrom('manifests')
+    .select(['repository_uid', ...manifestColumns])
+    .where(isOneOf(sql.ref('digest'), wanted))
+    .execute();
+  const byKey = new Map(rows.map((row) => [keyOf(row.repository_uid, row.digest), row]));
+  for (const { repository, name } of wanted) {
+    const row = byKey.get(keyOf(repository.uid, name));
+    if (row === undefined) yield { kind: 'manifestGone', repository: repository.name, digest: name };
+    else yield manifestLine(repository.name, row);
   }
 }
 
-async function* namedTags(
-  read: Queries,
-  { uid, name: repository }: RepositoryRow,
-  tags: readonly string[],
-): AsyncGenerator<InventoryLine> {
-  for (let start = 0; start < tags.length; start += pageRows) {
-    const some = tags.slice(start, start + pageRows);
-    const rows = await read
-      .selectFrom('tags')
-      .select([...tagColumns])
-      .where('repository_uid', '=', uid)
-      .where('name', 'in', some)
-      .execute();
-    for (const row of rows) yield tagLine(repository, row);
-    const found = new Set(rows.map((row) => row.name));
-    for (const tag of some) if (!found.has(tag)) yield { kind: 'tagGone', repository, tag };
+async function* namedTags(read: Queries, wanted: readonly Named[]): AsyncGenerator<InventoryLine> {
+  const rows = await read
+    .selectFrom('tags')
+    .select(['repository_uid', ...tagColumns])
+    .where(isOneOf(sql.ref('name'), wanted))
+    .execute();
+  const byKey = new Map(rows.map((row) => [keyOf(row.repository_uid, row.name), row]));
+  for (const { repository, name } of wanted) {
+    const row = byKey.get(keyOf(repository.uid, name));
+    if (row === undefined) yield { kind: 'tagGone', repository: repository.name, tag: name };
+    else yield tagLine(repository.name, row);
   }
+}
+
+function isOneOf(column: Expression<unknown>, wanted: readonly Named[]): Expression<boolean> {
+  const keys = wanted.map(({ repository, name }) => sql`(${repository.uid}, ${name})`);
+  return sql<boolean>`(repository_uid, ${column}) in (values ${sql.join(keys)})`;
+}
+
+function keyOf(repositoryUid: string, name: string): string {
+  return `${repositoryUid}/${name}`;
 }
 
 type ManifestRow = {

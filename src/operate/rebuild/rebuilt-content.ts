@@ -183,7 +183,7 @@ async function writeManifests(
   parts: ContentParts,
   at: At,
 ): Promise<{ readonly count: number; readonly missing: readonly Missing[] }> {
-  const { database, found, journal } = parts;
+  const { found, journal } = parts;
   const missing: Missing[] = [];
   let count = 0;
   for (let last = ''; ; ) {
@@ -194,7 +194,7 @@ async function writeManifests(
     await journal.transaction(async (tx, append) => {
       const event = eventOf(parts, at);
       for (const { kept, manifest } of parsed)
-        if (await writeManifest(tx, database.kind, at, kept, manifest)) append(pushedEvent(event, kept, manifest));
+        if (await writeManifest(tx, at, kept, manifest)) append(pushedEvent(event, kept, manifest));
     });
     for (const { digest } of parsed.flatMap(({ manifest }) => manifest.children))
       if (!found.hasManifest(at.foundUid, at.repository, digest))
@@ -206,14 +206,14 @@ async function writeManifests(
 
 async function writeManifest(
   tx: Transaction,
-  kind: Database['kind'],
   { uid: registryUid, repositoryUid }: At,
   kept: FoundManifest,
   manifest: Manifest,
 ): Promise<boolean> {
   const digest = parseDigest(kept.digest);
   const stored = { digest, mediaType: kept.mediaType, body: kept.body };
-  if (!(await insertManifest(tx, kind, { repositoryUid, stored, manifest, nowMicros: kept.createdAt }))) return false;
+  const wasInserted = await insertManifest(tx, { repositoryUid, stored, manifest, nowMicros: kept.createdAt });
+  if (!(await wasInserted())) return false;
   await tx
     .updateTable('manifests')
     .set({ changed_at: kept.changedAt, locks: kept.locks })
