@@ -8,6 +8,7 @@ import { goalTable, type Verdict, verdictTable } from './report/goals.ts';
 import { jsonReport } from './report/json-report.ts';
 import { machineLine } from './report/machine.ts';
 import { sequenceTable } from './report/sequence-table.ts';
+import { workersTable } from './report/workers.ts';
 import { runScenarios, type SequenceResult } from './run-scenarios.ts';
 import type { Scenario } from './sequence.ts';
 import { crowds } from './sequences/crowds.ts';
@@ -135,7 +136,7 @@ async function main(): Promise<void> {
     results.push(result);
     if (!values.json) print(`${sequenceTable(result, 'berth', values.steps)}\n`);
   }
-  print(values.json ? `${jsonReport(kinds, results)}\n` : goalTable(results));
+  print(values.json ? `${jsonReport(kinds, results)}\n` : `${workersTable(results)}${goalTable(results)}`);
 }
 
 async function toldAndPrinted(): Promise<Verdict[]> {

@@ -51,6 +51,11 @@ export class UsageWatch {
   }
 }
 
+/** CPU time of one process since it began. */
+export function cpuSecondsSoFar(pid: number): number {
+  return cpuSecondsOf([pid]);
+}
+
 function withChildren(pid: number): number[] {
   const children = threadsOf(pid).flatMap((thread) => numbersIn(`/proc/${pid}/task/${thread}/children`));
   return [pid, ...children.flatMap(withChildren)];
