@@ -35,6 +35,7 @@ const clients = [
   'regctl',
   'cosign',
   'notation',
+  'acr-cli',
 ];
 
 /** Those run again on PostgreSQL: what they do together touches every table. */
@@ -49,7 +50,7 @@ export const testGroups: readonly TestGroup[] = [
     'unit',
     'everything beside the code, on SQLite and PostgreSQL',
     12,
-    ['src/**/*.test.ts', 'bench/**/*.test.ts'],
+    ['src/**/*.test.ts', 'bench/**/*.test.ts', 'script/*.test.ts', 'test/support/*.test.ts'],
     2,
   ),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
@@ -95,7 +96,9 @@ export const testGroups: readonly TestGroup[] = [
     [
       'az-check-health',
       'az-content',
+      'az-eventgrid',
       'az-identity',
+      'az-manifests',
       'az-monitor',
       'az-newest',
       'az-role',
@@ -157,9 +160,18 @@ export const testGroups: readonly TestGroup[] = [
   besideAzure(
     files(
       'events',
-      'subscriptions, the live stream of events, time travel',
-      3,
+      'subscriptions, the live stream of events, the audit, time travel',
+      4,
       ['test/end-to-end/event*.test.ts', 'test/end-to-end/as-of.test.ts', 'test/end-to-end/tag-moves.test.ts'],
+      1,
+    ),
+  ),
+  besideAzure(
+    files(
+      'retention',
+      'berth purge, gc, scrub and lifecycle',
+      3,
+      ['lifecycle', 'retention-commands'].map((name) => `test/end-to-end/${name}.test.ts`),
       1,
     ),
   ),

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { globSync, mkdtempSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { testPostgresUrl } from '../test/support/postgres.ts';
+import { compiledFolder } from './compiled-folder.ts';
 import { type TestGroup, testGroups } from './test-groups.ts';
 import { readTally, type Tally } from './test-report.ts';
 
@@ -48,7 +48,7 @@ async function main(): Promise<number> {
 async function runAll(groups: readonly TestGroup[], isLong: boolean): Promise<number> {
   const builder = buildGoClientsAhead(groups);
   // Hundreds of servers, programs and test files begin with the same sources: what Node makes of them is made once.
-  const compiled = mkdtempSync(join(tmpdir(), 'berth-compiled-'));
+  const compiled = compiledFolder();
   const env = {
     ...process.env,
     NODE_COMPILE_CACHE: compiled,

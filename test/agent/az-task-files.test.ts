@@ -136,3 +136,27 @@ steps:
   const refused = await az.refused(`az acr run -r local --cmd 'bash echo' --set x=y /dev/null`);
   assert.match(refused, /the alias stands for that image: put it there/);
 });
+
+test('networks that steps make: a container under more names, on a second one, and off the first', async () => {
+  const inNetwork = (network: string, line: string) =>
+    `  - cmd: docker run --network ${network} {{.Run.Registry}}/debian:12 bash -c '${line}'`;
+  const lines = [
+    'version: v1.1.0\nsteps:',
+    '  - cmd: docker network create front\n  - cmd: docker network create back',
+    '  - cmd: docker run -d --name db --network back --network-alias store {{.Run.Registry}}/debian:12 sleep 600',
+    inNetwork('back', 'getent hosts store'),
+    inNetwork('front', 'getent hosts db || echo "knows no db"'),
+    '  - cmd: docker network connect --alias shelf front db',
+    inNetwork('front', 'getent hosts shelf'),
+    '  - cmd: docker network disconnect back db',
+    inNetwork('back', 'getent hosts store || echo "store is gone"'),
+    '  - cmd: docker network prune -f\n  - cmd: docker network ls\n  - cmd: docker network rm front',
+  ];
+  const folder = folderOf('made-networks', { 'acb.yaml': `${lines.join('\n')}\n` });
+  const output = await az.refused(`az acr run -r local -f acb.yaml ${folder}`);
+  assert.match(output, /10\.88\.\d+\.\d+\s+db store/);
+  assert.match(output, /knows no db/);
+  assert.match(output, /10\.89\.\d+\.\d+\s+db shelf/);
+  assert.match(output, /store is gone\s[\s\S]*Deleted Networks:\s+back\s[\s\S]*front {2}bridge/);
+  assert.match(output, /containers are on the network front: db; stop them before/);
+});

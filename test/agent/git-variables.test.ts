@@ -52,4 +52,5 @@ test('a run on a tag knows the tag, one on a branch the branch, and each its com
   assert.equal(await saidOf('#refs/tags/v1.4'), said('v1.4', ''));
   assert.equal(await saidOf('#refs/heads/main'), said('', 'main'));
   assert.equal(await saidOf(`#${commit}`), said('', ''));
+  assert.equal(await saidOf(`#${commit.slice(0, 7)}`), said('', ''), 'also abbreviated');
 });

@@ -55,6 +55,47 @@ test('containers reach those of their network, the doors of the room, and none o
   await serving;
 });
 
+test('a running container comes to another network under more names, and goes from one', async () => {
+  const networks = createContainerNetworks(cell);
+  const db = await networks.join('db', 'own', ['store']);
+  const near = await networks.join('near', 'own');
+  const far = await networks.join('far', 'other');
+  const stopper = new AbortController();
+  const serving = within(db, ['perl', '-e', serve], stopper.signal).catch(() => undefined);
+  const door = await cell.listen(3_131, (connection) => connection.destroy());
+  await waitFor('one of its network reaches it', 120_000, () => reaches(near, db.address, 8_080));
+  const addressIn = async ({ hostsFile }: JoinedNetwork, name: string) =>
+    new RegExp(`^(\\S+) .*\\b${name}\\b`, 'm').exec(await cell.read(['cat', hostsFile]))?.[1];
+  assert.equal(await addressIn(near, 'store'), db.address);
+  assert.equal(await addressIn(far, 'db'), undefined);
+  const open = await cell.read(['stat', '-c', '%i', near.hostsFile]);
+
+  await db.connect('other', ['shelf']);
+  const other = (await addressIn(far, 'shelf')) ?? assert.fail('it has no name there');
+  assert.equal(await reaches(far, other, 8_080), true);
+  assert.equal(await addressIn(db, 'far'), far.address);
+  assert.equal(await addressIn(db, 'near'), near.address);
+  await db.disconnect('own');
+  assert.equal(await addressIn(near, 'db'), undefined);
+  assert.equal(await reaches(near, db.address, 8_080, 2), false);
+  assert.equal(await reaches(far, other, 8_080), true);
+  // The doors of the room are reached by the way that is left.
+  assert.equal(await reaches(db, cell.address, 3_131), true);
+  assert.equal(await cell.read(['stat', '-c', '%i', near.hostsFile]), open);
+  await assert.rejects(networks.remove('other'), /containers are on the network other: far, db/);
+
+  stopper.abort(new Error('enough'));
+  await serving;
+  for (const container of [db, near, far]) await container.leave();
+  await networks.remove('other');
+  await networks.remove('own');
+  assert.equal(await networks.isUsed('other'), false);
+  const again = await networks.join('again', 'other');
+  assert.match(await cell.read(['cat', again.hostsFile]), new RegExp(`^${again.address} again$`, 'm'));
+  await assert.rejects(db.connect('other', []), /the container db has ended/);
+  door.close();
+});
+
 test('a container that has ended is on no network any more, and its name is free', async () => {
   const { join: joined } = createContainerNetworks(cell);
   const client = await joined('client', undefined);

@@ -146,6 +146,15 @@ describe('a room', () => {
     ].filter((file) => existsSync(file));
     for (const file of files) assert.ok(Number(readFileSync(file, 'utf8')) <= limits.memoryMiB * 1024 * 1024, file);
   });
+  test('it has as much of a processor as its limit says', async () => {
+    const name = `room-${process.pid}-${count}`;
+    const v1 = `/sys/fs/cgroup/cpu/berth-agent/${name}`;
+    const text = existsSync(v1)
+      ? `${readFileSync(`${v1}/cpu.cfs_quota_us`, 'utf8')} ${readFileSync(`${v1}/cpu.cfs_period_us`, 'utf8')}`
+      : readFileSync(`/sys/fs/cgroup/berth-agent/${name}/cpu.max`, 'utf8');
+    const [quota = 0, period = 0] = text.trim().split(/\s+/).map(Number);
+    assert.equal(quota / period, limits.cpus);
+  });
   test('more processes than its limit are not made', async () => {
     const output = await shell('for i in $(seq 100); do sleep 5 & done 2>&1; true').catch((error: unknown) =>
       String(error),
@@ -323,6 +332,12 @@ describe('git in a room', () => {
     await assert.rejects(fetched('', { accessToken: 'wrong-token-here' }), (error: Error) => {
       return error instanceof RunFailure && !error.message.includes('wrong-token-here');
     });
+  });
+  test('the token is the password of whoever the address names', async () => {
+    await fetched('', { url: `${server.origin.replace('://', '://organization@')}/app.git` });
+    await fileIs('sub/file', 'two\n');
+    const [, given = ''] = server.authorizations.at(-1)?.split(' ') ?? [];
+    assert.equal(Buffer.from(given, 'base64').toString(), `organization:${token}`);
   });
   test('the token does not follow to where the repository has moved', async () => {
     const asked: (string | undefined)[] = [];

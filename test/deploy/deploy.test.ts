@@ -90,6 +90,7 @@ test('buildah builds the image on a Debian base; what it holds runs without root
       .object({ registry: z.object({ username: z.string(), password: z.string() }) })
       .parse(JSON.parse(readFileSync(join(data, 'bootstrap.json'), 'utf8')));
     assert.equal(statSync(join(data, 'bootstrap.json')).uid, user);
+    assert.ok(existsSync(join(data, 'berth-compiled')), 'what is compiled is kept for the next start');
     const client = new RegistryClient(`http://localhost:${port}`, bootstrap.registry);
     const config = blobSeed(1000);
     await client.pushBlob('team/app', config);

@@ -88,6 +88,24 @@ describe(`az ${newestAzVersion}: event subscriptions`, () => {
     assert.ok(!subjects().includes('hooked:v2'));
   });
 
+  test('an endpoint that only takes the question is waited for, until somebody asks for the address that it was sent', async () => {
+    const silent = await webhookReceiver();
+    const stateOf = (printed: string) =>
+      z.looseObject({ provisioningState: z.string() }).parse(JSON.parse(printed)).provisioningState;
+    try {
+      const made = await command('create -n by-hand', `--endpoint ${silent.url}`);
+      assert.equal(stateOf(made), 'AwaitingManualAction');
+      assert.equal(stateOf(await command('show -n by-hand')), 'AwaitingManualAction');
+      const [asked] = validation.parse(JSON.parse(silent.received[0]?.body ?? ''));
+      const validationUrl = z.url().parse(asked.data.validationUrl);
+      await type(`curl --silent --show-error --fail --cacert '${bench().server.caPath}' '${validationUrl}'`);
+      assert.equal(stateOf(await command('show -n by-hand')), 'Succeeded');
+      await command('delete -n by-hand');
+    } finally {
+      await silent.close();
+    }
+  });
+
   test('it is deleted', async () => {
     await command('delete -n ci-events');
     assert.deepEqual(JSON.parse(await command('list', '--query [].name')), []);

@@ -20,6 +20,7 @@ after(async () => {
 });
 
 const tagsSchema = z.array(z.looseObject({ tag: z.string(), digest: z.string(), deletedAt: z.string() }));
+const expirySchema = z.looseObject({ deletedAt: z.string(), expiresAfter: z.string() });
 const manifestsSchema = z.array(z.looseObject({ digest: z.string(), deletedAt: z.string() }));
 
 for (const release of azReleasesInTurn('debian')) {
@@ -64,6 +65,30 @@ for (const release of azReleasesInTurn('debian')) {
       assert.match(await az.refused(restore), /the tag points at another manifest/);
       await az.type(`${restore} --force`);
       assert.equal((await manifest('latest')).headers.get('docker-content-digest'), old.image.digest);
+    });
+
+    test('what was deleted is listed with the end of its days, of one tag alone too, and comes back as it was last', async () => {
+      const name = `${repository}/days`;
+      const [first, second] = ['first', 'second'].map((seed) => platformImage(`${name} ${seed}`));
+      assert(first !== undefined && second !== undefined);
+      await pushSample(server, name, first, 'v1', 'other');
+      await az.type(`az acr repository untag -n local --image ${name}:v1`);
+      await pushSample(server, name, second, 'v1');
+      await az.type(`az acr manifest delete -r local -n ${name}:v1 --yes`);
+      await az.type(`az acr repository untag -n local --image ${name}:other`);
+      const tags = tagsSchema.parse(await az.json(`az acr manifest list-deleted-tags -r local -n ${name}:v1`));
+      assert.deepEqual(
+        tags.map(({ tag, digest }) => [tag, digest]),
+        [first, second].map(({ image }) => ['v1', image.digest]),
+      );
+      const manifests = await az.json(`az acr manifest list-deleted -r local -n ${name}`);
+      for (const { deletedAt, expiresAfter } of z
+        .array(expirySchema)
+        .parse([...tags, ...z.array(z.unknown()).parse(manifests)]))
+        assert.equal(Date.parse(expiresAfter) - Date.parse(deletedAt), 30 * 86_400_000);
+      await az.type(`az acr manifest restore -r local -n ${name}:v1 --yes`);
+      const restored = await asAdmin(server, 'HEAD', `/v2/${name}/manifests/v1`);
+      assert.equal(restored.headers.get('docker-content-digest'), second.image.digest);
     });
 
     test('a repository that was deleted is listed', async () => {

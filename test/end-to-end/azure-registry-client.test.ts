@@ -1,11 +1,20 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { Readable } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
-import { ContainerRegistryClient, ContainerRegistryContentClient } from '@azure/container-registry';
+import {
+  ContainerRegistryClient,
+  ContainerRegistryContentClient,
+  type OciImageManifest,
+} from '@azure/container-registry';
 import { ClientSecretCredential } from '@azure/identity';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { sampleIndex } from '../support/oci-samples.ts';
 import { platformImage, pushSample } from '../support/push-sample.ts';
+
+type PageSettings = { readonly continuationToken?: string; readonly maxPageSize?: number };
+type Paged = { readonly byPage: (settings: PageSettings) => AsyncIterable<Page> };
+type Page = readonly unknown[] & { readonly continuationToken?: string };
 
 describe('@azure/container-registry', () => {
   let server: BerthServer;
@@ -134,6 +143,73 @@ describe('@azure/container-registry', () => {
     await assert.rejects(artifact.getTagProperties('a'), { statusCode: 404, message: /TAG_UNKNOWN/ });
     // Azure's own client takes a tag that is not there for deleted.
     await artifact.deleteTag('a');
+  });
+
+  test('a list goes on from the token of a page; one without tags is empty', async () => {
+    const images = ['paged', 'more'].map((seed) => platformImage(seed));
+    for (const each of images) await pushSample(server, 'paged/a', each, `${each.image.digest.slice(7, 12)}`);
+    const [untagged] = images;
+    assert(untagged !== undefined);
+    await pushSample(server, 'paged/b', untagged, untagged.image.digest);
+    const lists: readonly Paged[] = [
+      registry.listRepositoryNames(),
+      registry.getRepository('paged/a').listManifestProperties({ order: 'LastUpdatedOnDescending' }),
+      registry.getArtifact('paged/a', 'any').listTagProperties({ order: 'LastUpdatedOnAscending' }),
+    ];
+    for (const list of lists) {
+      const entriesOf = async (settings: PageSettings) =>
+        (await Array.fromAsync(list.byPage(settings))).flatMap((page) => [...page]);
+      const [first] = await Array.fromAsync(list.byPage({ maxPageSize: 1 }));
+      assert(first?.continuationToken !== undefined);
+      const rest = await entriesOf({ continuationToken: first.continuationToken });
+      assert.deepEqual([...first, ...rest], await entriesOf({}));
+    }
+    const none = registry.getArtifact('paged/b', untagged.image.digest).listTagProperties();
+    assert.deepEqual(await Array.fromAsync(none), []);
+  });
+
+  test('an artifact named by a tag is shown, locked and deleted as the manifest that it points at', async () => {
+    const { blobs, image } = platformImage('by tag');
+    await pushSample(server, 'named', { blobs, image }, 'v1', 'v2');
+    const artifact = registry.getRepository('named').getArtifact('v1');
+    assert.match(artifact.fullyQualifiedReference, /\/named:v1$/);
+    assert.deepEqual((await artifact.getManifestProperties()).tags, ['v1', 'v2']);
+    const hidden = await artifact.updateManifestProperties({ canList: false, canRead: false });
+    assert.deepEqual([hidden.digest, hidden.canList, hidden.canRead], [image.digest, false, false]);
+    await assert.rejects(content('named').getManifest('v1'), { statusCode: 405 });
+    const tag = await artifact.updateTagProperties('v2', { canList: false, canRead: false, canWrite: false });
+    assert.deepEqual([tag.canList, tag.canRead, tag.canWrite, tag.canDelete], [false, false, false, true]);
+    const shown = await Array.fromAsync(artifact.listTagProperties());
+    assert.deepEqual(
+      shown.map(({ name }) => name),
+      ['v1'],
+    );
+    await artifact.updateTagProperties('v2', { canWrite: true });
+    await artifact.delete();
+    await assert.rejects(registry.getArtifact('named', 'v2').getManifestProperties(), { statusCode: 404 });
+  });
+
+  test('manifests go up as an object or a stream, with a tag or without; blobs as a stream, also an empty one', async () => {
+    const client = content('streams');
+    const { blobs } = platformImage('streams');
+    for (const { bytes } of blobs) await client.uploadBlob(Readable.from([bytes.subarray(0, 7), bytes.subarray(7)]));
+    const empty = await client.uploadBlob(Buffer.alloc(0));
+    assert.equal(empty.sizeInBytes, 0);
+    const descriptors = [...blobs.map(({ bytes, digest }) => ({ digest, size: bytes.length })), { ...empty, size: 0 }];
+    const [config, ...layers] = descriptors.map(({ digest, size }) => ({ mediaType: 'application/x', digest, size }));
+    assert(config !== undefined);
+    const manifest: OciImageManifest = { schemaVersion: 2, config, layers };
+    const bare = await client.setManifest(manifest);
+    const found = await client.getManifest(bare.digest);
+    assert.deepEqual([found.digest, found.manifest], [bare.digest, manifest]);
+    assert.deepEqual((await registry.getArtifact('streams', bare.digest).getManifestProperties()).tags, []);
+    const tagged = await client.setManifest(Readable.from([found.content]), { tag: 'v1' });
+    assert.deepEqual([tagged.digest, (await client.getManifest('v1')).content], [bare.digest, found.content]);
+    await client.deleteManifest(bare.digest);
+    // Azure's own client takes what is not there for deleted.
+    await client.deleteManifest(bare.digest);
+    await client.deleteBlob(`sha256:${'0'.repeat(64)}`);
+    await assert.rejects(client.downloadBlob(`sha256:${'0'.repeat(64)}`), { statusCode: 404 });
   });
 
   test('blobs and manifests go up, come down and are deleted', async () => {

@@ -112,14 +112,18 @@ test('what is too much or makes no sense is refused with its reason', async () =
   assert.equal(error.code, 'SourceLocationNotFound');
 });
 
-test('a log is not there before its first byte, grows, and says when it has ended', async () => {
+/** As the library in `az` names itself: for it an answer without news is held. */
+const asAz = { 'user-agent': 'Azure-Storage/2.0.0-2.0.0 (Python CPython 3.11.2; Linux 6.1)' };
+
+test('a log is empty before its first byte, grows, and says when it has ended', async () => {
   const runId = await schedule();
   const address = await logAddress(runId);
-  const before = await fetch(address, { method: 'HEAD' });
-  assert.deepEqual([before.status, before.headers.get('x-ms-error-code')], [404, 'BlobNotFound']);
+  const before = await fetch(address, { method: 'HEAD', headers: { 'if-none-match': '*' } });
+  assert.deepEqual([before.status, before.headers.get('content-length')], [200, '0']);
+  const following = fetch(address, { method: 'HEAD', headers: asAz });
   const order = await agent.take();
   await agent.client.log(order.lease, 0, Buffer.from('first\n'));
-  const head = await fetch(address, { method: 'HEAD' });
+  const head = await following;
   assert.deepEqual(
     ['content-length', 'x-ms-blob-type', 'accept-ranges', 'x-ms-meta-complete'].map((name) => head.headers.get(name)),
     ['7', 'AppendBlob', 'bytes', null],
@@ -166,4 +170,15 @@ test('agents are known by their token alone', async () => {
   for (const header of [undefined, 'Bearer wrong', 'Bearer', owner, `Bearer ${'x'.repeat(300)}`])
     for (const path of ['lease', 'leases/x/log?offset=0', 'leases/x/finish'])
       assert.equal(await refused(header, path), 401, `${header} ${path}`);
+});
+
+test('whoever follows a log keeps no server from stopping', async () => {
+  const runId = await schedule();
+  const following = fetch(await logAddress(runId), { method: 'HEAD', headers: asAz });
+  await sleep(1_000);
+  const began = Date.now();
+  await server.stop();
+  const answer = await following;
+  assert.deepEqual([answer.status, answer.headers.get('content-length')], [200, '0']);
+  assert(Date.now() - began < 10_000);
 });

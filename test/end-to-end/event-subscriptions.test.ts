@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
 import { pushTags } from '../faults/webhooks.ts';
 import { type AzRest, azRest } from '../support/az-rest.ts';
+import { startBerth } from '../support/berth-server.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { type Received, type WebhookReceiver, webhookReceiver } from '../support/webhook-receiver.ts';
 import { useWorkbench } from './workbench.ts';
@@ -56,7 +57,7 @@ describe('event subscriptions', () => {
     await arm.done('PUT', pathOf(name), { properties: { destination, ...more } });
     return await waitFor('the end of the handshake', 120_000, async () => {
       const { properties } = shown.parse(await (await arm.send('GET', pathOf(name))).json());
-      return /Succeeded|Failed/.test(properties.provisioningState) ? properties : undefined;
+      return /ing$/.test(properties.provisioningState) ? undefined : properties;
     });
   };
   const validating = async () =>
@@ -123,10 +124,12 @@ describe('event subscriptions', () => {
   });
 
   test('an endpoint that does not agree gets no events, and the request says why', async () => {
-    const silent = await receive();
+    const mistaken = await receive((_, response) => void response.end('{"validationResponse": "other"}'));
     const foreign = await allowing('elsewhere.example');
+    const broken = await receive((_, response) => void response.writeHead(500).end());
     for (const [name, url, more, reason] of [
-      ['silent', silent.url, {}, /validation code/],
+      ['mistaken', mistaken.url, {}, /validation code/],
+      ['broken', broken.url, {}, /it answered 500/],
       ['foreign', foreign.url, { eventDeliverySchema: 'CloudEventSchemaV1_0' }, /WebHook-Allowed-Origin/],
     ] as const) {
       const destination = { endpointType: 'WebHook', properties: { endpointUrl: url } };
@@ -140,7 +143,85 @@ describe('event subscriptions', () => {
       assert.match(operation, reason);
     }
     await pushTags(bench().server, ['w1']);
-    assert.deepEqual([silent.received.length, foreign.received.length], [1, 1]);
+    assert.deepEqual([mistaken.received.length, broken.received.length, foreign.received.length], [1, 1, 1]);
+  });
+
+  /** The address at which a receiver was told that it can agree later. */
+  const validationUrlOf = ({ received: [asked] }: WebhookReceiver): URL => {
+    const callback = asked?.headers['webhook-request-callback'];
+    if (typeof callback === 'string') return new URL(callback);
+    const questions = z.tuple([z.looseObject({ data: z.looseObject({ validationUrl: z.url() }) })]);
+    return new URL(questions.parse(JSON.parse(asked?.body ?? ''))[0].data.validationUrl);
+  };
+  /** From here no name needs to resolve. */
+  const visit = async (address: URL, method = 'GET') =>
+    await fetch(`${bench().server.http}${address.pathname}${address.search}`, { method });
+  const stateOf = async (name: string) =>
+    shown.parse(await (await arm.send('GET', pathOf(name))).json()).properties.provisioningState;
+
+  for (const [schema, method] of [
+    ['EventGridSchema', 'GET'],
+    ['CloudEventSchemaV1_0', 'POST'],
+  ] as const)
+    test(`an endpoint that takes the question and no more agrees later, by hand: ${schema}`, async () => {
+      const name = `by-hand-${schema.slice(0, 5)}`;
+      const receiver = await receive();
+      const { provisioningState } = await subscribe(name, receiver.url, { eventDeliverySchema: schema });
+      assert.equal(provisioningState, 'AwaitingManualAction');
+      await pushTags(bench().server, ['waits']);
+      const address = validationUrlOf(receiver);
+      assert.equal(address.host, bench().named.host);
+      const wrong = new URL(address);
+      wrong.searchParams.set('token', `${address.searchParams.get('token')}A`.slice(1));
+      for (const refused of [await visit(wrong), await visit(new URL('?id=a', address))]) {
+        assert.equal(refused.status, 404);
+        assert.match(await refused.text(), /good for ten minutes/);
+      }
+      assert.equal((await visit(address, 'HEAD')).status, 200);
+      assert.equal(await stateOf(name), 'AwaitingManualAction');
+      assert.equal(receiver.received.length, 1);
+      for (let again = 0; again < 2; again += 1) assert.equal((await visit(address, method)).status, 200);
+      assert.equal(await stateOf(name), 'Succeeded');
+      await waitFor('what happened meanwhile', 120_000, () => notified(receiver).length > 0);
+      assert.match(notified(receiver)[0]?.body ?? '', /hooked:waits/);
+      await arm.done('DELETE', pathOf(name));
+      assert.equal((await visit(address, method)).status, 404);
+    });
+
+  test('an endpoint that asks for the address at once is validated as soon as its answer is there', async () => {
+    const answers: Promise<Response>[] = [];
+    const eager: WebhookReceiver = await receive((_, response) => {
+      answers.push(visit(validationUrlOf(eager)));
+      response.end();
+    });
+    const { provisioningState } = await subscribe('eager', eager.url);
+    assert.equal((await answers[0])?.status, 200);
+    assert.match(provisioningState, /^(AwaitingManualAction|Succeeded)$/);
+    assert.equal(await stateOf('eager'), 'Succeeded');
+  });
+
+  test('one request waits for the answer to the question; the others are early, and nobody minds who goes', async () => {
+    const answer = Promise.withResolvers<void>();
+    const slow = await receive(async () => await answer.promise);
+    const subscribed = subscribe('slow', slow.url);
+    await waitFor('the question', 120_000, () => slow.received.length > 0);
+    const address = validationUrlOf(slow);
+    const gone = new AbortController();
+    const statuses: number[] = [];
+    const asked = [1, 2, 3].map(async () => {
+      const { http } = bench().server;
+      const { status } = await fetch(`${http}${address.pathname}${address.search}`, { signal: gone.signal });
+      statuses.push(status);
+    });
+    await waitFor('the answers of the others', 120_000, () => statuses.length === 2);
+    assert.deepEqual(statuses, [409, 409]);
+    gone.abort();
+    assert.equal((await Promise.allSettled(asked)).filter(({ status }) => status === 'rejected').length, 1);
+    answer.resolve();
+    await subscribed;
+    assert.equal((await visit(address)).status, 200);
+    assert.equal(await stateOf('slow'), 'Succeeded');
+    assert.doesNotMatch(bench().server.log(), /request failed.*eventsubscriptions/);
   });
 
   test('a PATCH as az sends it changes what it names, and says 201; headers go to no other host unsaid', async () => {
@@ -182,4 +263,19 @@ describe('event subscriptions', () => {
     await arm.done('DELETE', pathOf('cloud'));
     assert.equal((await arm.send('GET', pathOf('cloud'))).status, 404);
   });
+});
+
+test('where nobody serves HTTPS, the address at which an endpoint agrees later is one of HTTP', async (t) => {
+  await using server = await startBerth({ settings: { https: 'none', 'outbound-allow': '127.0.0.0/8' } });
+  const receiver = await webhookReceiver();
+  t.after(() => receiver.close());
+  const arm = await azRest(server);
+  const path = `${arm.subscription}${registry}/providers/Microsoft.EventGrid/eventSubscriptions/plain`;
+  const destination = { endpointType: 'WebHook', properties: { endpointUrl: receiver.url } };
+  await arm.done('PUT', path, { properties: { destination } });
+  await waitFor('the question', 120_000, () => receiver.received.length > 0);
+  assert.match(
+    receiver.received[0]?.body ?? '',
+    new RegExp(`"validationUrl":"http://local\\.[^/]*:${server.ports.http}/eventsubscriptions/plain/validate`),
+  );
 });

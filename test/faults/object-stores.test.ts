@@ -5,14 +5,15 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startAzureServer } from '../support/azure-server.ts';
 import { type BerthOptions, startBerth } from '../support/berth-server.ts';
+import { startFaultyProxy } from '../support/faulty-proxy.ts';
 import { run } from '../support/run.ts';
 import { startS3Server } from '../support/s3-server.ts';
 import { samples } from '../support/samples.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
-import { blobSeed, bytesOf } from './content.ts';
+import { blobSeed, bytesOf, imageOf } from './content.ts';
 import { RegistryClient } from './registry-client.ts';
 
-type Store = AsyncDisposable & { readonly blobs: string };
+type Store = AsyncDisposable & { readonly blobs: string; readonly endpoint: string };
 
 const stores: Record<string, () => Promise<{ store: Store; env: Record<string, string> }>> = {
   S3: async () => {
@@ -66,6 +67,34 @@ for (const [name, open] of Object.entries(stores)) {
     });
   }
 }
+
+for (const [name, open] of Object.entries(stores))
+  test(`${name}: whether a blob is there is never asked of the store`, async () => {
+    const { store, env } = await open();
+    await using _store = store;
+    await using proxy = await startFaultyProxy(store.endpoint, () => 'pass');
+    const settings = { blobs: store.blobs.replace(store.endpoint, proxy.endpoint) };
+    await using server = await startBerth({ settings, env } satisfies BerthOptions);
+    const client = new RegistryClient(server.http, server.admin);
+    const blob = blobSeed(3_000);
+    await client.pushBlob('team/app', blob);
+    // Anybody's request for a blob's object, or one by the name it would have.
+    const isOfBlob = (line: string) => /\/blobs\/[0-9a-f]{32}/.test(line);
+    const before = proxy.seen.filter(isOfBlob).length;
+    const asked = () => proxy.seen.filter(isOfBlob).slice(before);
+    assert.ok(before > 0, 'the push went through here');
+    await client.expect(200, 'HEAD', `/v2/team/app/blobs/${blob.digest}`);
+    await client.expect(404, 'HEAD', `/v2/team/app/blobs/${blobSeed(10).digest}`);
+    await client.expect(201, 'POST', `/v2/team/other/blobs/uploads/?mount=${blob.digest}&from=team/app`);
+    assert.deepEqual(asked(), []);
+    // An image's configuration is read once it is pushed, for its platform.
+    await client.putManifest('team/app', 'v1', imageOf([blob]));
+    const missing = imageOf([blob, blobSeed(20)]);
+    const headers = { 'content-type': missing.mediaType };
+    await client.expect(400, 'PUT', '/v2/team/app/manifests/v2', { body: missing.text, headers });
+    assert.ok(asked().every((line) => line.startsWith('GET ')));
+    client.close();
+  });
 
 function sha256Of(file: string): string {
   return `sha256:${createHash('sha256').update(readFileSync(file)).digest('hex')}`;

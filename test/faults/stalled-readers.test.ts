@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asInstalled } from '../support/as-installed.ts';
 import { startAzureServer } from '../support/azure-server.ts';
 import { startBerth } from '../support/berth-server.ts';
 import { startS3Server } from '../support/s3-server.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { blobSeed } from './content.ts';
 import { isWhole, RegistryClient } from './registry-client.ts';
@@ -14,13 +16,14 @@ import { isWhole, RegistryClient } from './registry-client.ts';
 const crowd = 200;
 const windowMs = 6_000;
 /** More than with blobs in a folder: each stalled pull has a connection to the store, and what is read ahead on it. */
-const maxResidentMiB = 400;
+const maxResidentMiB = 300;
 
 for (const kind of ['S3', 'Azure'] as const) {
   test(`F-19: ${crowd} stalled pulls of blobs in ${kind} hold little memory, are cut, and others are served`, async (t) => {
     await using store = kind === 'S3' ? await s3Place() : await azurePlace();
     const settings = { blobs: store.blobs, 'min-body-rate-window': `${windowMs}ms` };
-    await using server = await startBerth({ database: 'sqlite', settings, env: { ...store.env, ...asInstalled } });
+    using folder = temporaryFolder('stalled');
+    await using server = await startedBefore(join(folder.path, 'data'), settings, store.env);
     const client = new RegistryClient(server.http, server.admin);
     const [large, small] = [blobSeed(30_000_000), blobSeed(100_000)];
     for (const blob of [large, small]) await client.pushBlob('slow', blob, 'one request');
@@ -45,6 +48,14 @@ for (const kind of ['S3', 'Azure'] as const) {
     t.diagnostic(`${resident} MiB resident beside ${crowd} stalled pulls`);
     assert.ok(resident <= maxResidentMiB, `${resident} MiB resident`);
   });
+}
+
+/** A server at its second start, as nearly all of them are: the first has compiled what it runs. */
+async function startedBefore(dataFolder: string, settings: Record<string, string>, env: Record<string, string>) {
+  mkdirSync(dataFolder, { mode: 0o700 });
+  const first = await startBerth({ database: 'sqlite', dataFolder, settings, env: { ...env, ...asInstalled } });
+  await first.stop();
+  return await startBerth(first.again);
 }
 
 function authorization({ username, password }: { readonly username: string; readonly password: string }): string {

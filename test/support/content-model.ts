@@ -201,6 +201,8 @@ export class RepositoryModel {
     }
     if (this.#keepsDeleted) this.kept.set(digest, nowMs);
     for (const child of this.known.get(digest)?.children ?? []) this.#mark(child, nowMs);
+    // What refers to it leaves too, or is locked, and by itself from now on.
+    for (const locked of this.locked) if (this.known.get(locked)?.subject === digest) this.#mark(locked, nowMs);
   }
 
   #point(tag: string, digest: string, nowMs: number): void {

@@ -15,11 +15,15 @@ const buildTimeoutMs = 20 * 60_000;
 export async function onceInCache(path: string, build: (work: string) => Promise<string>): Promise<string> {
   if (existsSync(path)) return path;
   const name = `cache-${createHash('sha256').update(path).digest('hex')}`;
-  using _ = await waitFor(`our turn to make ${path}`, buildTimeoutMs, () => keepName(name), 200);
+  // Asked once by itself: what keeps it from being asked for at all is told now, not after the wait.
+  using _ =
+    (await keepName(name)) ?? (await waitFor(`our turn to make ${path}`, buildTimeoutMs, () => keepName(name), 200));
   if (existsSync(path)) return path;
   const work = mkdtempSync(join(dirname(path), 'build-'));
   try {
-    renameSync(await build(work), path);
+    const made = await build(work);
+    // Somebody in another network namespace, who does not see our name, may have been quicker.
+    if (!existsSync(path)) renameSync(made, path);
     return path;
   } finally {
     removeFolder(work);

@@ -81,7 +81,7 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
     trigger: { kind: 'manual' },
     ...more,
   });
-  const addresses = new BlobAddresses({ key: Buffer.alloc(32, 9), clock });
+  const addresses = new BlobAddresses({ key: Buffer.alloc(32, 9), clock, ids });
   return {
     ...sample,
     ...{ addresses, jobs, here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
