@@ -139,21 +139,17 @@ export async function moveCursor(
   return moved !== undefined;
 }
 
-/** Moves webhooks that were told everything before a batch, and want nothing of it, past the batch. */
+/**
+ * Moves webhooks that were told everything before a batch, and want nothing of it, past the batch. They are named: one that is
+ * enabled meanwhile, as its receiver has agreed only now, is still to be told.
+ */
 export async function passOver(
   tx: Transaction,
-  registryUid: string,
   batch: { readonly stream: string; readonly incarnation: string; readonly first: number; readonly last: number },
-  wanting: readonly string[],
+  uids: readonly string[],
 ): Promise<void> {
+  if (uids.length === 0) return;
   const { stream, incarnation, first, last } = batch;
-  const others = tx
-    .selectFrom('webhooks')
-    .select('uid')
-    .where('registry_uid', '=', registryUid)
-    // One whose receiver has not agreed yet is told later.
-    .where('is_enabled', '=', 1)
-    .where((at) => (wanting.length === 0 ? at.lit(true) : at('uid', 'not in', wanting)));
   await tx
     .updateTable('webhook_cursors')
     .set({ seq: last, part: 0 })
@@ -161,7 +157,7 @@ export async function passOver(
     .where('seq', '=', first - 1)
     .where('incarnation', '=', incarnation)
     .where('part', '=', 0)
-    .where('webhook_uid', 'in', others)
+    .where('webhook_uid', 'in', uids)
     .execute();
 }
 

@@ -20,7 +20,7 @@ import { systemClock as clock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import type { WebhookAction } from './webhook.ts';
 import { WebhookDeliveries } from './webhook-deliveries.ts';
-import { hastenDelivery, skipToHead, writeWebhook } from './webhook-store.ts';
+import { hastenDelivery, planDelivery, skipToHead, writeWebhook } from './webhook-store.ts';
 import { sealTarget } from './webhook-target.ts';
 import { Webhooks } from './webhooks.ts';
 
@@ -70,6 +70,17 @@ forEachDatabase((_, open) => {
   let here: SampleProcess;
   let sender: ReturnType<typeof sending>;
   let deliveries: WebhookDeliveries;
+  let beforeNextWrite = async () => {};
+  /** As those who send see it: another process may write between what they read and what they write. */
+  const seen = (): Database => ({
+    ...database,
+    transaction: async (work, options) => {
+      const meanwhile = beforeNextWrite;
+      beforeNextWrite = async () => {};
+      await meanwhile();
+      return await database.transaction(work, options);
+    },
+  });
   const receivers: Awaited<ReturnType<typeof webhookReceiver>>[] = [];
   const receive: typeof webhookReceiver = async (...parts) => {
     const made = await webhookReceiver(...parts);
@@ -81,7 +92,7 @@ forEachDatabase((_, open) => {
     database = await open();
     sample = await sampleAccess(database);
     here = await sampleProcess(database, sample.tenantUid, new HeldClock());
-    sender = sending(database, here);
+    sender = sending(seen(), here);
     deliveries = new WebhookDeliveries({ database, clock, ids, jobs: sender.jobs });
   });
   after(async () => {
@@ -149,6 +160,27 @@ forEachDatabase((_, open) => {
       },
     });
     assert.equal(receiver.received[0]?.headers['x-secret'], 'abc');
+  });
+
+  test('a receiver that agrees while others are passed over still hears what happened before', async () => {
+    const [late, other] = [await receive(), await receive()];
+    await hook(other.url, { scope: 'elsewhere:*' });
+    await push('elsewhere', ['v1']);
+    await waitFor('the other one', patienceMs, () => other.received.length === 1);
+    const uid = await hook(late.url, { scope: 'agreed:*' });
+    const enable = (isEnabled: 0 | 1) =>
+      database.transaction(async (tx) => {
+        await tx.updateTable('webhooks').set({ is_enabled: isEnabled }).where('uid', '=', uid).execute();
+        if (isEnabled === 1) await planDelivery(tx, sender.jobs, uid);
+      });
+    await enable(0);
+    const agreed = new Promise<void>((resolve) => {
+      beforeNextWrite = async () => resolve(await enable(1));
+    });
+    await push('agreed', ['v1']);
+    await agreed;
+    await waitFor('the push', patienceMs, () => late.received.length === 1);
+    assert.equal(other.received.length, 1);
   });
 
   test('a failing receiver gets everything in order once it is back, with the same ids, and holds up nobody', async () => {

@@ -101,12 +101,13 @@ export class Webhooks {
     if (rows.length === 0) return;
     const notifications = events.flatMap(notificationsOf);
     const wanting = rows.filter((row) => notifications.some(wantedBy(row))).map((row) => row.uid);
+    const others = rows.map((row) => row.uid).filter((uid) => !wanting.includes(uid));
     // A job that waits now begins after these events were written: it brings them too.
     const isPlanned = new Set(await plannedDeliveries(database.read, wanting));
     const unplanned = wanting.filter((uid) => !isPlanned.has(uid));
-    if (unplanned.length > 0 || wanting.length < rows.length)
+    if (unplanned.length > 0 || others.length > 0)
       await database.transaction(async (tx) => {
-        await passOver(tx, registryUid, { stream, incarnation, first: first.seq, last: last.seq }, wanting);
+        await passOver(tx, { stream, incarnation, first: first.seq, last: last.seq }, others);
         for (const webhookUid of unplanned) await planDelivery(tx, jobs, webhookUid);
       });
   }
