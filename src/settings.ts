@@ -2,7 +2,7 @@ import { BlockList, isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { parseBuildKitAddress } from './agent/executors/buildkit-address.ts';
-import { type ContainerIsolation, containerIsolations } from './agent/executors/container-isolation.ts';
+import { type IsolationWish, isolationWishes } from './agent/executors/container-isolation.ts';
 import { parseByteSize } from './core/byte-size.ts';
 import { parseDuration } from './core/duration.ts';
 import { parseAliasImages } from './features/builds/alias-images.ts';
@@ -400,11 +400,11 @@ export const settingsSchema = z.strictObject({
     meaning:
       'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers, or with a BuildKit.',
   }),
-  buildIsolation: setting(containerIsolation, {
-    unit: 'oci or chroot',
-    default: 'oci',
+  buildIsolation: setting(isolationWish, {
+    unit: 'auto, oci or chroot',
+    default: 'auto',
     meaning:
-      'How agents keep containers of a run apart inside its room: oci needs runc; chroot is for machines without, where a step can take the credentials of its run.',
+      'How agents keep containers of a run apart inside its room: auto takes oci where runc is there and starts containers, else chroot, where a step can take the credentials of its run; with oci there is no agent without runc.',
   }),
   buildkit: setting(optional(buildKitAddress), {
     unit: 'address',
@@ -579,9 +579,9 @@ function buildKitAddress(text: string): string {
   return text;
 }
 
-function containerIsolation(text: string): ContainerIsolation {
-  const found = containerIsolations.find((name) => name === text);
-  if (found === undefined) throw new TypeError(`use ${containerIsolations.join(' or ')}`);
+function isolationWish(text: string): IsolationWish {
+  const found = isolationWishes.find((name) => name === text);
+  if (found === undefined) throw new TypeError(`use ${isolationWishes.join(', ')}`);
   return found;
 }
 

@@ -1,5 +1,5 @@
-import { mkdir } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { mkdir, rm } from 'node:fs/promises';
+import { hostname, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runAgent, UnfitHost } from './agent/agent.ts';
 import { createBuildAddressCheck } from './agent/executors/build-addresses.ts';
@@ -77,12 +77,18 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
 
 /** What this machine can do for builds with these settings. */
 export async function buildHostOf(settings: Settings): Promise<HostFacts> {
+  // Made where a room is tried.
+  const folder = join(tmpdir(), `berth-${systemIds.uid()}`);
+  const place = { folder, uid: systemIds.uid };
+  const wish = settings.buildIsolation;
   try {
-    return await checkHostWith(settings.buildIsolation, buildKitOf(settings));
+    return await checkHostWith(wish, buildKitOf(settings), place);
   } catch (error) {
     if (!(error instanceof UnfitHost)) throw error;
-    const host = await checkHost(settings.buildIsolation);
+    const host = await checkHost(wish, place);
     return { ...host, missing: [...host.missing, error.message] };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 

@@ -7,9 +7,10 @@ import type { BuildKitSettings } from './executors/buildkit.ts';
 import { checkHostWith } from './executors/buildkit-host.ts';
 import type { Cell } from './executors/cell.ts';
 import type { HostFacts } from './executors/check-host.ts';
-import type { ContainerIsolation } from './executors/container-isolation.ts';
+import type { IsolationWish } from './executors/container-isolation.ts';
 import type { ProxyRules } from './executors/proxy-target.ts';
 import { refuseStrangers } from './executors/refuse-strangers.ts';
+import { firstUserOf } from './executors/room-users.ts';
 import { sweepLeftovers } from './executors/sweep.ts';
 import { openUserCell } from './executors/user-cell.ts';
 import { finishRun } from './finish-run.ts';
@@ -34,7 +35,7 @@ export type AgentParts = {
   /** Those of forks, also with programs that lack fixes of known escapes from containers. */
   readonly doesUnpatchedPullRequests: boolean;
   /** Of the containers of a run from each other. */
-  readonly isolation: ContainerIsolation;
+  readonly isolation: IsolationWish;
   /** Builds images, where there is one. */
   readonly buildKit: BuildKitSettings | undefined;
   /** Random, as names of runs' folders. */
@@ -44,9 +45,6 @@ export type AgentParts = {
 
 const sweepMs = 60_000;
 const retryMs = 2_000;
-/** Above those that systems give to people and services. Source: uid ranges of systemd. */
-const firstUserId = 1_879_048_192;
-const userCount = 65_536;
 
 /** Why this machine cannot do runs, and what would help: one line each. */
 export class UnfitHost extends Error {
@@ -59,7 +57,7 @@ export class UnfitHost extends Error {
  */
 export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<void> {
   const { log, clock, folder } = parts;
-  const host = await checkHostWith(parts.isolation, parts.buildKit);
+  const host = await checkHostWith(parts.isolation, parts.buildKit, parts);
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   const sweep = () =>
     sweepLeftovers(folder, clock.nowMicros() / 1000, (leftover, error) => {
@@ -139,7 +137,8 @@ async function doRun(
   const close = async () => await cell?.close();
   const runParts: RunOrderParts = {
     ...{ client, clock, guid: parts.guid, outbound: parts.outbound, proxyRules: parts.proxyRules, agentLog: parts.log },
-    isolation: parts.isolation,
+    isolation: host.containers,
+    weakness: host.weakness,
     buildKit: parts.buildKit,
     openCell: async (opening) => {
       const hasBuildKit = parts.buildKit !== undefined;
@@ -149,7 +148,7 @@ async function doRun(
         name: `${order.runId}-${parts.uid()}`,
         root: folder,
         limits: order.limits,
-        firstUserId: firstUserId + slot * userCount,
+        firstUserId: firstUserOf(slot),
       });
       return cell;
     },

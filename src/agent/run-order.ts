@@ -40,6 +40,8 @@ export type RunOrderParts = {
   readonly proxyRules: ProxyRules;
   readonly agentLog: Log;
   readonly isolation: ContainerIsolation;
+  /** Of that isolation: every run is told. */
+  readonly weakness?: string | undefined;
   readonly buildKit: BuildKitSettings | undefined;
   /** Whoever opens it closes it, once the run has ended. */
   readonly openCell: (opening: CellOpening) => Promise<Cell>;
@@ -77,6 +79,7 @@ export async function runOrder(
   const early = new EarlyPrograms(order, AbortSignal.any([signal, ended.signal]));
   let cell: Cell | undefined;
   try {
+    if (parts.weakness !== undefined) log.say(`Warning: ${parts.weakness}`);
     cell = await parts.openCell({
       hosts: hostsOf(order),
       doors: doorsOf(parts, order),

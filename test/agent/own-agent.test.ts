@@ -11,7 +11,8 @@ import { leftOf, scheduleLongBuild } from '../faults/running-build.ts';
 import { armCaller } from '../support/arm-caller.ts';
 import type { AzMachine } from '../support/az-machine.ts';
 import { type BuildBench, openBuildBench } from '../support/build-bench.ts';
-import { Daemon } from '../support/daemon.ts';
+import { Daemon, type DaemonOptions } from '../support/daemon.ts';
+import { withRunc } from '../support/other-runc.ts';
 import { run } from '../support/run.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -35,10 +36,14 @@ after(async () => {
 
 const agents: Daemon[] = [];
 
-function startAgent(name: string, env: Readonly<Record<string, string>> = {}): Daemon {
+type Machine = (command: string, args: readonly string[]) => Pick<DaemonOptions, 'command' | 'args'>;
+const asItIs: Machine = (command, args) => ({ command, args });
+const withoutRunc: Machine = (command, args) => withRunc('/dev/null', command, args);
+
+function startAgent(name: string, env: Readonly<Record<string, string>> = {}, machine = asItIs): Daemon {
+  const words = ['agent', '--server', bench.server.https, '--slots', '1', '--data', join(bench.folder, name)];
   const agent = new Daemon({
-    command: berth,
-    args: ['agent', '--server', bench.server.https, '--slots', '1', '--data', join(bench.folder, name)],
+    ...machine(berth, words),
     logFile: join(bench.folder, `${name}.log`),
     env: { BERTH_AGENT_TOKEN: token, NODE_EXTRA_CA_CERTS: bench.server.caPath, ...env },
   });
@@ -177,8 +182,8 @@ test('a run that takes longer than its time limit is ended and told so, and noth
   assert.equal(await agent.stop(), 0);
 });
 
-test('where containers are kept apart by chroot, images are built and steps reach each other as ever', async () => {
-  const agent = startAgent('chroot', { BERTH_BUILD_ISOLATION: 'chroot' });
+test('without runc images are built and steps reach each other as ever, kept apart by chroot: agent and log warn of it', async () => {
+  const agent = startAgent('chroot', {}, withoutRunc);
   const folder = folderOf('chroot-steps', {
     Dockerfile: 'FROM REGISTRY/debian:12\nRUN echo "built as $(id -u)" > /made\n',
     'acb.yaml': `networks:
@@ -201,7 +206,10 @@ steps:
   assert.match(output, /built as 0\s+from its environment\s+10\.88\.\d+\.\d+\s+service\s+looks\s/);
   assert.match(output, /knows no service/);
   assert.match(output, /was successful/);
+  const weakness = 'containers are kept apart by chroot alone (runc is missing), so a step can take the credentials';
+  assert.ok(output.includes(`Warning: ${weakness}`), output);
   assert.match(agent.log(), /buildah \S+, chroot/);
+  assert.ok(agent.log().includes(weakness), agent.log());
   await waitFor('the service is gone', 60_000, () => !isRunning('sleep\x004568\0'));
   assert.equal(await agent.stop(), 0);
 });

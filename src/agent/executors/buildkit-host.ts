@@ -3,14 +3,16 @@ import type { BuildKitSettings } from './buildkit.ts';
 import { formatBuildKitAddress } from './buildkit-address.ts';
 import { checkBuildKit } from './buildkit-check.ts';
 import { checkHost, type HostFacts } from './check-host.ts';
-import type { ContainerIsolation } from './container-isolation.ts';
+import type { IsolationWish } from './container-isolation.ts';
+import type { TrialPlace } from './try-room.ts';
 
 /** What this machine can do for runs when images are built by a BuildKit. One that cannot be used is something missing. */
 export async function checkHostWith(
-  isolation: ContainerIsolation,
+  wish: IsolationWish,
   settings: BuildKitSettings | undefined,
+  place: TrialPlace,
 ): Promise<HostFacts> {
-  const host = await checkHost(isolation);
+  const host = await checkHost(wish, place);
   if (settings === undefined) return host;
   try {
     const { version, platforms, missedFixes } = await checkBuildKit(settings);

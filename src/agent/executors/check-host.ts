@@ -3,8 +3,14 @@ import { arch } from 'node:os';
 import { join } from 'node:path';
 import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { readProgram } from '../program.ts';
-import { type ContainerIsolation, chrootWeakness } from './container-isolation.ts';
+import {
+  type ContainerIsolation,
+  chooseIsolation,
+  type IsolationChoice,
+  type IsolationWish,
+} from './container-isolation.ts';
 import { type ContainerProgram, missedFixes, releaseIn } from './known-escapes.ts';
+import { type TrialPlace, tryRoom } from './try-room.ts';
 import { programPath } from './user-cell.ts';
 import { ownFiles, withoutRights } from './without-rights.ts';
 
@@ -12,6 +18,10 @@ export type HostFacts = {
   /** `buildah 1.28.2, runc 1.1.5`, or `buildah 1.28.2, chroot`. */
   readonly executor: string;
   readonly isolation: 'user-namespace';
+  /** Of the containers of a run from each other. */
+  readonly containers: ContainerIsolation;
+  /** What there is to know of it, for whoever starts runs; undefined for oci. */
+  readonly weakness?: string;
   readonly platforms: readonly RunPlatform[];
   /** What has to be there and is not, each with what would help. */
   readonly missing: readonly string[];
@@ -33,20 +43,15 @@ const programs: readonly (readonly [string, string])[] = [
   ['tar', 'apt install tar'],
 ];
 
-const runc = [
-  'runc',
-  'apt install runc, or have containers kept apart by chroot alone (--build-isolation chroot)',
-] as const;
-
+const programFolders = programPath.split(':');
 const nobody = 65_534;
 const lookScript = `for each; do [ -r "$each" ] || printf '%s\\n' "$each"; done`;
 const advice =
   'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them pull requests from forks are refused';
 
-/** What this machine can do for runs. Security rule 20: versions are looked at and told. */
-export async function checkHost(isolation: ContainerIsolation): Promise<HostFacts> {
-  const isOci = isolation === 'oci';
-  const missing = await missingPrograms(isolation, programPath.split(':'));
+/** What this machine can do for runs, which a room is made for. Security rule 20: versions are looked at and told. */
+export async function checkHost(wish: IsolationWish, place: TrialPlace): Promise<HostFacts> {
+  const missing = await missingPrograms(programFolders);
   if (process.getuid?.() !== 0)
     missing.push('the agent needs root to make user namespaces and disks of runs: run it as root');
   if (!(await hasLoopDevices()))
@@ -54,19 +59,22 @@ export async function checkHost(isolation: ContainerIsolation): Promise<HostFact
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
   const closed = missing.length === 0 ? await unreadableFiles(ownFiles) : [];
-  const found = await Promise.all((isOci ? (['buildah', 'runc'] as const) : (['buildah'] as const)).map(lookAt));
+  const choice = missing.length === 0 ? await chooseByTrial(wish, place) : undefined;
+  if (choice?.kind === 'none') missing.push(choice.missing);
+  const isWeak = choice?.kind === 'weak';
+  const found = await Promise.all((isWeak ? (['buildah'] as const) : (['buildah', 'runc'] as const)).map(lookAt));
   const outdated = found.flatMap(({ text }) => text ?? []);
-  const weak = isOci ? [] : [chrootWeakness];
+  const releases = found.map(({ program, release }) => `${program} ${release}`);
   return {
-    executor: [...found.map(({ program, release }) => `${program} ${release}`), ...(isOci ? [] : ['chroot'])].join(
-      ', ',
-    ),
+    executor: [...releases, ...(isWeak ? ['chroot'] : [])].join(', '),
     isolation: 'user-namespace',
+    containers: isWeak ? 'chroot' : 'oci',
+    ...(isWeak ? { weakness: choice.weakness } : {}),
     platforms: platforms(),
     missing,
-    unpatched: [...outdated, ...weak],
+    unpatched: [...outdated, ...(isWeak ? [choice.weakness] : [])],
     warnings: [
-      ...weak.map((text) => `${text}: use oci where runc can be installed`),
+      ...(isWeak ? [`${choice.weakness}: ${choice.help}`] : []),
       ...outdated.map((text) => `${text}. ${advice}`),
       ...closed.map(
         (path) =>
@@ -74,6 +82,13 @@ export async function checkHost(isolation: ContainerIsolation): Promise<HostFact
       ),
     ],
   };
+}
+
+async function chooseByTrial(wish: IsolationWish, place: TrialPlace): Promise<IsolationChoice> {
+  const trial = await tryRoom(place, wish !== 'chroot' && (await isIn(programFolders, 'runc')));
+  if (trial.kind === 'room') return chooseIsolation(wish, trial.oci);
+  const help = 'an agent has to make namespaces of users, mounts, networks and control groups';
+  return { kind: 'none', missing: `no room for a run can be made here (${trial.why}): ${help}` };
 }
 
 /** Those of these files that others than their owner cannot read. */
@@ -84,13 +99,15 @@ export async function unreadableFiles(paths: readonly string[]): Promise<readonl
 }
 
 /** Of those that agents start, the ones that are in none of these folders, each with what would help. */
-export async function missingPrograms(isolation: ContainerIsolation, folders: readonly string[]): Promise<string[]> {
+export async function missingPrograms(folders: readonly string[]): Promise<string[]> {
   const missing: string[] = [];
-  for (const [program, help] of isolation === 'oci' ? [...programs, runc] : programs) {
-    const found = await Promise.all(folders.map((folder) => isThere(join(folder, program))));
-    if (!found.includes(true)) missing.push(`${program} is missing: ${help}`);
-  }
+  for (const [program, help] of programs)
+    if (!(await isIn(folders, program))) missing.push(`${program} is missing: ${help}`);
   return missing;
+}
+
+async function isIn(folders: readonly string[], program: string): Promise<boolean> {
+  return (await Promise.all(folders.map((folder) => isThere(join(folder, program))))).includes(true);
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -9,6 +9,7 @@ import { Turns } from '../turns.ts';
 import type { Cell, CellDoor, CellLimits, CellOpening, CellProgram } from './cell.ts';
 import { openDoors } from './cell-doors.ts';
 import { type Cgroup, createCgroup } from './cgroup.ts';
+import { roomUserCount } from './room-users.ts';
 import { disown, ownerFile, ownMark } from './sweep.ts';
 import { withoutRights } from './without-rights.ts';
 
@@ -26,7 +27,6 @@ export type UserCellOptions = Pick<CellOpening, 'hosts'> &
 /** Every cell has its own disk here: its mounts are seen by nobody else. */
 const folder = '/mnt';
 const address = '10.88.0.1';
-const userCount = 65_536;
 const mebibyte = 1024 * 1024;
 const startTimeoutMs = 20_000;
 /** Programs of ours at a time that count within the limits of a cell. */
@@ -211,7 +211,7 @@ async function firstProcessOf(holder: ChildProcess): Promise<number> {
 
 /** Only a process outside may say which users stand for those inside. Source: user_namespaces(7). */
 async function mapUsers(first: number, firstUserId: number): Promise<void> {
-  const map = `0 ${firstUserId} ${userCount}\n`;
+  const map = `0 ${firstUserId} ${roomUserCount}\n`;
   await writeFile(`/proc/${first}/gid_map`, map);
   await writeFile(`/proc/${first}/uid_map`, map);
 }
@@ -239,7 +239,7 @@ function besideOf({ memberFiles }: Cgroup, firstUserId: number): Beside {
     beside: (words) => [
       ...['sh', '-ec', joinScript, 'sh', ...memberFiles, '--'],
       // Of the run's users the one that has no files in the cell.
-      ...withoutRights(firstUserId + userCount - 1),
+      ...withoutRights(firstUserId + roomUserCount - 1),
       ...words,
     ],
     besideTurns: new Turns(maxBeside),
