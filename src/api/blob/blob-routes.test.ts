@@ -127,6 +127,18 @@ forEachDatabase((_, open) => {
     assert.deepEqual([text, isComplete], ['one\r\ntwo\r\n', true]);
   });
 
+  test('what a follower was sent and did not take is news for it', async () => {
+    const { runId, lease } = await begin();
+    const address = addressOf(runId);
+    await builds.leases.appendLog(lease, 0, Buffer.from('one\n'));
+    const cut = await routes.request(address);
+    await cut.body?.cancel();
+    assert.equal((await head(address)).headers.get(size), '5');
+    assert.equal(await get(address, 'bytes=0-'), 'one\r\n');
+    const answer = await headWhile(address, () => builds.leases.finish(lease, failed));
+    assert.equal(answer.headers.get('x-ms-meta-complete'), 'failed');
+  });
+
   test('two addresses of one log are two followers', async () => {
     const { runId, lease } = await begin();
     const [one, other] = [addressOf(runId), addressOf(runId)];

@@ -126,17 +126,28 @@ async function sendLog({ builds, transfer }: BlobRouteParts, c: Context<Env>, lo
   const headers = { ...headersOf(log), 'Content-Length': String(end - start) };
   const follower = followerOf(c);
   // Before it is sent: its next question may come before this has heard that all of it was taken.
-  if (follower !== undefined) builds.logFollowers.noteSent(log, follower, end);
+  const takeBack = follower === undefined ? () => {} : builds.logFollowers.noteSent(log, follower, end);
   const part = { 'Content-Range': `bytes ${start}-${end - 1}/${log.sizeBytes}` };
   return await sendBlob(
     c,
     {
       status: range === undefined ? 200 : 206,
       headers: range === undefined ? headers : { ...headers, ...part },
-      bytes: builds.logs.read(log, { start, end }),
+      bytes: untilCut(builds.logs.read(log, { start, end }), takeBack),
     },
     transfer,
   );
+}
+
+/** Tells when it is left before its end. */
+async function* untilCut(bytes: AsyncIterable<Uint8Array>, tell: () => void): AsyncGenerator<Uint8Array> {
+  let isWhole = false;
+  try {
+    yield* bytes;
+    isWhole = true;
+  } finally {
+    if (!isWhole) tell();
+  }
 }
 
 /** One range of bytes, both ends inclusive. Throws `blobRangeInvalid`. */

@@ -59,10 +59,15 @@ export class LogFollowers {
     });
   }
 
-  /** Notes that a follower is sent a log up to here. */
-  noteSent({ uid }: RunLog, follower: string, endBytes: number): void {
+  /** Notes that a follower is sent a log up to here; what it returns takes that back, where the answer was cut off. */
+  noteSent({ uid }: RunLog, follower: string, endBytes: number): () => void {
     const key = keyOf(uid, follower);
-    this.#note(key, { sentBytes: Math.max(this.#known.get(key)?.sentBytes ?? 0, endBytes) });
+    const before = this.#known.get(key)?.sentBytes ?? 0;
+    this.#note(key, { sentBytes: Math.max(before, endBytes) });
+    return () => {
+      // Not what another answer has brought it since.
+      if (this.#known.get(key)?.sentBytes === endBytes) this.#note(key, { sentBytes: before });
+    };
   }
 
   /**
