@@ -26,6 +26,7 @@ export function withStoredAddresses(written: Resource, previous: Resource | unde
   return { ...written, properties: { ...written.properties, ...properties } };
 }
 
-function storedOr(given: string, stored: string | undefined): string {
+/** The stored address where the given one is what is shown of it. */
+export function storedOr(given: string, stored: string | undefined): string {
   return stored !== undefined && given === withoutCredentials(stored) ? stored : given;
 }

@@ -72,3 +72,24 @@ test('a merge that leaves the request alone keeps its secrets', () => {
   const merged = write(mergeJson(first.properties, { forceUpdateTag: '2' }), first);
   assert.match(JSON.stringify(openRequest(parts, merged)), /hunter3.*hunter2/);
 });
+
+const byTask = { type: 'TaskRunRequest', taskId: '/x/tasks/a' };
+for (const [what, requestFor] of [
+  [
+    'of a build',
+    (address: string): JsonObject => ({ ...request, arguments: [], credentials: {}, sourceLocation: address }),
+  ],
+  ['of a task', (address: string): JsonObject => ({ ...byTask, overrideTaskStepProperties: { contextPath: address } })],
+] as const)
+  test(`a token in the address of the files ${what} is not shown, and stays for whoever writes back what was shown`, () => {
+    const [whole, shown] = ['https://bob:s3cret@git.example/a.git#main', 'https://git.example/a.git#main'];
+    const first = write({ runRequest: requestFor(whole) });
+    assert.doesNotMatch(JSON.stringify(first), /s3cret/);
+    assert.ok(JSON.stringify(first.properties.runRequest).includes(shown));
+    const { runRequest } = first.properties;
+    const back = write(runRequest === undefined ? {} : { runRequest }, first);
+    assert.deepEqual(back.properties, first.properties);
+    assert.ok(JSON.stringify(openRequest(parts, back)).includes(whole));
+    const elsewhere = write({ runRequest: requestFor('https://git.other/a.git#main') }, first);
+    assert.doesNotMatch(JSON.stringify(openRequest(parts, elsewhere)), /s3cret/);
+  });

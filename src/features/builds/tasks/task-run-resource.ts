@@ -8,7 +8,9 @@ import { parseProperties } from '../../resources/parse-properties.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Change, Validation } from '../../resources/resource-type.ts';
+import { withoutCredentials } from '../triggers/repository-path.ts';
 import { tidy } from './task.ts';
+import { storedOr } from './task-addresses.ts';
 
 export const taskRunType = 'Microsoft.ContainerRegistry/registries/taskRuns';
 
@@ -46,13 +48,16 @@ export function validateTaskRun({ desired, existing }: Validation): Desired {
 export function settleTaskRun(parts: TaskRunResourceParts, { resource, previous }: Change): JsonObject {
   const { runRequest, forceUpdateTag = null, sealed: kept } = resource.properties;
   const before = previous === undefined ? undefined : openRequest(parts, previous);
-  const request = kept === undefined || before === undefined ? runRequestSchema.parse(runRequest) : before;
+  const request =
+    kept === undefined || before === undefined
+      ? withAddress(runRequestSchema.parse(runRequest), (given) => storedOr(given, before && addressOf(before)))
+      : before;
   const isSameRequest = before !== undefined && canonicalJson(before) === canonicalJson(request);
   const isSame =
     isSameRequest && previous?.state !== 'Failed' && (previous?.properties.forceUpdateTag ?? null) === forceUpdateTag;
   const { sealed, round, runResult } = previous?.properties ?? {};
   return tidy({
-    runRequest: withoutSecrets(tidy(request)),
+    runRequest: withoutSecrets(tidy(withAddress(request, withoutCredentials))),
     forceUpdateTag,
     sealed: isSameRequest ? sealed : sealRequest(parts, resource.uid, request),
     ...(isSame ? { round, runResult } : { round: parts.ids.uid() }),
@@ -67,6 +72,21 @@ export function openRequest(
   const { sealed } = properties;
   if (typeof sealed !== 'string') throw new TypeError('a stored task run has a sealed request');
   return runRequestSchema.parse(JSON.parse(sealer.openText(purposeOf(uid), Buffer.from(sealed, 'base64'))));
+}
+
+/** Of the files of its run. */
+function addressOf(request: RunRequest): string | undefined {
+  return request.type === 'TaskRunRequest' ? request.overrideTaskStepProperties?.contextPath : request.sourceLocation;
+}
+
+function withAddress(request: RunRequest, change: (address: string) => string): RunRequest {
+  const address = addressOf(request);
+  if (address === undefined) return request;
+  if (request.type !== 'TaskRunRequest') return { ...request, sourceLocation: change(address) };
+  const { overrideTaskStepProperties: step } = request;
+  return step === undefined
+    ? request
+    : { ...request, overrideTaskStepProperties: { ...step, contextPath: change(address) } };
 }
 
 function sealRequest({ sealer }: TaskRunResourceParts, uid: string, request: RunRequest): string {
