@@ -133,5 +133,7 @@ test('a tag is told as a tag, a branch as a branch', async () => {
   };
   assert.deepEqual(await heads('refs/tags/v1.0'), ['v1.0', undefined]);
   assert.deepEqual(await heads('refs/heads/main'), [undefined, 'main']);
+  assert.deepEqual(await heads('heads/main'), [undefined, 'main']);
+  assert.deepEqual(await heads('tags/v1.0'), ['v1.0', undefined]);
   assert.deepEqual(await heads(main.commit ?? ''), [undefined, undefined], 'a commit is no branch');
 });

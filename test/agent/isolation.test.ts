@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { z } from 'zod';
+import { refuseStrangers } from '../../src/agent/executors/refuse-strangers.ts';
 import { withRunc } from '../support/other-runc.ts';
-import { tryRun } from '../support/run.ts';
+import { run, tryRun } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
 // What an agent says of machines whose runc is not there or starts nothing. One that builds on such a machine is in own-agent.test.ts.
@@ -62,6 +64,20 @@ for (const { sentence, runc, wish, code, isChroot, says } of cases)
     assert.equal(said.code, code);
     assert.equal(/^executor: buildah \S+, chroot$/m.test(said.output), isChroot, said.output);
   });
+
+test('pull requests from forks are refused where containers are kept apart by chroot alone', async () => {
+  const checkHost = join(import.meta.dirname, '../../src/agent/executors/check-host.ts');
+  const place = `{ folder: ${JSON.stringify(folder.path)}, uid: () => 'facts' }`;
+  const program = `import { checkHost } from ${JSON.stringify(checkHost)}; console.log(JSON.stringify(await checkHost('auto', ${place})))`;
+  const { command, args } = withRunc('/dev/null', process.execPath, ['--input-type=module', '--eval', program]);
+  const facts = z.object({ unpatched: z.array(z.string()) }).parse(JSON.parse((await run(command, args)).stdout));
+  const unpatched = facts.unpatched.filter((each) => !each.startsWith('buildah '));
+  const stranger = { variables: { TriggeredBy: 'Pull Request' }, credentials: [] };
+  assert.throws(
+    () => refuseStrangers(stranger, { unpatched, hasBuildKit: false }, false),
+    /by chroot alone \(runc is missing\)/,
+  );
+});
 
 test('doctor warns where containers are kept apart by chroot alone', async () => {
   const { output } = await say('/dev/null', 'doctor');

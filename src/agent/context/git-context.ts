@@ -97,10 +97,11 @@ async function namedBy(
 ): Promise<Pick<GitHead, 'tag' | 'branch'>> {
   const words = ['head', '-c', String(maxNotesBytes), '--', `${clone}/.git/FETCH_HEAD`];
   const notes = ref === '' ? '' : await cell.read(words, { signal }).catch(() => '');
-  const named = (kind: 'tag' | 'branch', name: string) =>
-    notes.includes(`\t${kind} '${name}' of `) ? name : undefined;
-  const tag = named('tag', ref.replace(/^refs\/tags\//, ''));
-  return { tag, branch: tag === undefined ? named('branch', ref.replace(/^refs\/heads\//, '')) : undefined };
+  // Git finds `heads/main` as it finds `refs/heads/main`. Source: gitrevisions(7).
+  const named = (kind: 'tag' | 'branch', start: RegExp) =>
+    [ref, ref.replace(start, '')].find((name) => notes.includes(`\t${kind} '${name}' of `));
+  const tag = named('tag', /^(?:refs\/)?tags\//);
+  return { tag, branch: tag === undefined ? named('branch', /^(?:refs\/)?heads\//) : undefined };
 }
 
 /** As `git lfs install` sets them: without, files are fetched and stay pointers. */

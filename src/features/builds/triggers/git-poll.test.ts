@@ -148,18 +148,22 @@ forEachDatabase((_, open) => {
     assert.deepEqual([await countRuns('task-valueOf'), await countRuns('task-toString')], [1, 0]);
   });
 
-  test('a branch may be named in full', async () => {
-    const repositoryUrl = 'https://git.example/full.git';
-    const source = { name: 'source', sourceTriggerEvents: ['commit'], sourceRepository: { repositoryUrl } };
-    const step = { type: 'Docker', contextPath: `${repositoryUrl}#refs/heads/main:app`, dockerFilePath: 'Dockerfile' };
-    await tasks.put('full-task', sampleTask('full', { step, trigger: { sourceTriggers: [source] } }));
-    await look();
-    await look();
-    commit = 'e'.repeat(40);
-    await look();
-    await look();
-    assert.equal(await countRuns('full-task'), 1);
-  });
+  for (const [name, ref, next] of [
+    ['full', 'refs/heads/main', 'e'],
+    ['half', 'heads/main', 'f'],
+  ] as const)
+    test(`a branch may be named as ${ref}`, async () => {
+      const repositoryUrl = `https://git.example/${name}.git`;
+      const source = { name: 'source', sourceTriggerEvents: ['commit'], sourceRepository: { repositoryUrl } };
+      const step = { type: 'Docker', contextPath: `${repositoryUrl}#${ref}:app`, dockerFilePath: 'Dockerfile' };
+      await tasks.put(`${name}-task`, sampleTask(name, { step, trigger: { sourceTriggers: [source] } }));
+      await look();
+      await look();
+      commit = next.repeat(40);
+      await look();
+      await look();
+      assert.equal(await countRuns(`${name}-task`), 1);
+    });
 
   test('an access token in the address of a repository is told of no run', async () => {
     const { trigger: _trigger, ...task } = withSources('token-task', 1);

@@ -143,7 +143,9 @@ function waitingTask(resource: Resource, source: TaskSource): WaitingTask | unde
 export function wantedBranch(task: StoredTask, { sourceRepository }: SourceTrigger): string | undefined {
   const context = contextOf(task);
   const named = context === undefined ? undefined : refOf(context);
-  return (named ?? (sourceRepository.branch || undefined))?.replace(/^refs\/heads\//, '');
+  // Git finds `heads/main` as it finds `refs/heads/main`. Source: gitrevisions(7).
+  if (named !== undefined) return named.replace(/^(?:refs\/)?heads\//, '');
+  return (sourceRepository.branch || undefined)?.replace(/^refs\/heads\//, '');
 }
 
 function isWanted(task: StoredTask, trigger: SourceTrigger, event: GitEvent): boolean {
