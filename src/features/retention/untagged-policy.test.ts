@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { after, before, test } from 'node:test';
+import type { KyselyPlugin } from 'kysely';
 import {
   type ContentBench,
   contentBench,
@@ -259,7 +260,7 @@ forEachDatabase((_, open) => {
     }
   });
 
-  test('manifests that fail hold no other of their registry up, however many they are', async () => {
+  test('manifests that fail hold no other of their registry up, however many they are, and are looked at once', async () => {
     const at = place();
     const images = Array.from({ length: 103 }, () => image());
     for (const each of images) {
@@ -274,7 +275,16 @@ forEachDatabase((_, open) => {
       if (failing.has(given[2].digest)) throw new Error('broken');
       return await remove(...given);
     };
-    const parts = { ...bench.here, log: quietLog, deletions: broken, authority: ownAuthority('retention') };
+    let marksRead = 0;
+    const counting: KyselyPlugin = {
+      transformQuery: ({ node }) => node,
+      transformResult: async ({ result }) => {
+        marksRead += result.rows.filter((row) => 'since' in row).length;
+        return result;
+      },
+    };
+    const database = { ...bench.database, read: bench.database.read.withPlugin(counting) };
+    const parts = { ...bench.here, database, log: quietLog, deletions: broken, authority: ownAuthority('retention') };
     const left = async () => {
       const there = await Promise.all(
         images.map(async (each) => ((await isThere(at, each)) ? each.digest : undefined)),
@@ -289,6 +299,7 @@ forEachDatabase((_, open) => {
       return true;
     });
     assert.deepEqual(await left(), failing);
+    assert.equal(marksRead, images.length);
     await run();
     assert.deepEqual(await left(), new Set());
   });

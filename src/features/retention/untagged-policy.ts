@@ -88,20 +88,20 @@ async function deleteUntaggedOf(
   registryUid: string,
   { job, nowMicros, count, problems }: Turn,
 ): Promise<void> {
-  const failed = new Set<string>();
+  let after: Mark | undefined;
   while (!job.signal.aborted) {
     // Read again for each slice: who lengthens the policy in the middle of a long run means it.
     const before = await dueBefore(parts.database.read, registryUid, nowMicros);
-    const marks = before === undefined ? [] : await dueMarks(parts.database.read, { registryUid, before, failed });
+    const marks = before === undefined ? [] : await dueMarks(parts.database.read, { registryUid, before, after });
     for (const mark of marks)
       try {
         if (await settle(parts, mark, nowMicros)) count.deleted += 1;
       } catch (error) {
         if (isGeneral(error)) throw error;
-        failed.add(keyOf(mark));
         problems.note(error);
       }
     if (marks.length < slice) return;
+    after = marks.at(-1);
     await job.renew();
   }
 }
@@ -125,26 +125,32 @@ async function dueBefore(queries: Queries, registryUid: string, nowMicros: numbe
 type Due = {
   readonly registryUid: string;
   readonly before: number;
-  /** Keys of those that were tried already. */
-  readonly failed: ReadonlySet<string>;
+  /** The last that was tried: those that failed are not met again in the same run. */
+  readonly after: Mark | undefined;
 };
 
-async function dueMarks(queries: Queries, { registryUid, before, failed }: Due): Promise<readonly Mark[]> {
-  const rows = await queries
+async function dueMarks(queries: Queries, { registryUid, before, after }: Due): Promise<readonly Mark[]> {
+  let query = queries
     .selectFrom('untagged_manifests as u')
     .innerJoin('repositories as r', 'r.uid', 'u.repository_uid')
     .where('u.registry_uid', '=', registryUid)
-    .where('u.since', '<=', before)
+    .where('u.since', '<=', before);
+  if (after !== undefined)
+    query = query.where((at) =>
+      at(
+        at.refTuple('u.since', 'u.repository_uid', 'u.digest'),
+        '>',
+        at.tuple(after.since, after.repositoryUid, after.digest),
+      ),
+    );
+  const rows = await query
     .orderBy('u.since')
-    .limit(slice + failed.size)
+    .orderBy('u.repository_uid')
+    .orderBy('u.digest')
+    .limit(slice)
     .select(['u.repository_uid as repositoryUid', 'r.name as repository', 'u.digest', 'u.since'])
     .execute();
-  const marks = rows.map((row) => ({ ...row, registryUid }));
-  return marks.filter((mark) => !failed.has(keyOf(mark))).slice(0, slice);
-}
-
-function keyOf({ repositoryUid, digest }: Mark): string {
-  return `${repositoryUid} ${digest}`;
+  return rows.map((row) => ({ ...row, registryUid }));
 }
 
 /** Whether it was deleted. Either way it is not due any more, or the policy has changed and the next look says. */
