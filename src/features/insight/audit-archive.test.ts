@@ -263,6 +263,29 @@ forEachDatabase((_, open) => {
     await here.close();
   });
 
+  test('what left for good before and after a file of the archive is not looked at again and again', async () => {
+    const here = await installation();
+    await here.work.run(job);
+    here.held.advance(5 * dayMs);
+    await here.pull('last');
+    await here.workWith(undefined).run(job);
+    const [file = assert.fail(), after = assert.fail()] = await here.database.read
+      .selectFrom('audit_segments')
+      .selectAll()
+      .orderBy('last_seq')
+      .execute();
+    assert.deepEqual([file.name === '', after.name], [false, '']);
+    const before = { ...after, number: 9, first_seq: 0, last_seq: 0, last_hash: file.previous_hash };
+    await here.database.transaction((tx) => tx.insertInto('audit_segments').values(before).execute());
+    let writes = 0;
+    here.watch.afterTransaction = async () => {
+      writes += 1;
+    };
+    await here.workWith(undefined).run(job);
+    assert.equal(writes, 0);
+    await here.close();
+  });
+
   test('nobody has us sign that more left for good than did', async () => {
     const here = await installation();
     await here.work.run(job);

@@ -59,7 +59,10 @@ export class AuditArchive {
     await this.#joinForgotten(job);
   }
 
-  /** What older programs removed for good has a row and a statement for each piece: one says as much. */
+  /**
+   * What older programs removed for good has a row and a statement for each piece: one says as much. Of each stream some are joined in
+   * a run, so that what is read and written at once is bounded, and the next run goes on.
+   */
   async #joinForgotten({ signal, renew }: ArchiveRun): Promise<void> {
     const { database, sealer } = this.#parts;
     for (const stream of await streamsInPieces(database.read)) {
@@ -219,15 +222,25 @@ async function lastSegment(queries: Queries, stream: string): Promise<SegmentRow
     .executeTakeFirst();
 }
 
-/** Of which more than one segment left for good. */
+/**
+ * Of which two segments that follow each other left for good. Once they are one row the stream is not among these; it stays only where
+ * nobody signed them, as somebody wrote rows, which `berth audit verify` names.
+ */
 async function streamsInPieces(queries: Queries): Promise<string[]> {
   const rows = await queries
-    .selectFrom('audit_segments')
-    .select('stream')
-    .where('name', '=', '')
-    .where('is_removed', '=', 1)
-    .groupBy('stream')
-    .having((at) => at(at.fn.countAll<number>(), '>', 1))
+    .selectFrom('audit_segments as later')
+    .innerJoin('audit_segments as earlier', (join) =>
+      join
+        .onRef('earlier.stream', '=', 'later.stream')
+        .on((at) => at('earlier.last_seq', '=', at('later.first_seq', '-', 1)))
+        .onRef('earlier.last_hash', '=', 'later.previous_hash'),
+    )
+    .select('later.stream')
+    .distinct()
+    .where('later.name', '=', '')
+    .where('later.is_removed', '=', 1)
+    .where('earlier.name', '=', '')
+    .where('earlier.is_removed', '=', 1)
     .execute();
   return rows.map(({ stream }) => stream);
 }
