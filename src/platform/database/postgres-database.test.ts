@@ -99,6 +99,19 @@ forEachDatabase((name, open, placeOf) => {
     await pool.end();
   });
 
+  test('statements that are sent together are waited for longer than one alone', async () => {
+    const database = await open();
+    const pool = new Pool({ connectionString: placeOf(database).location, max: 1, pipeline: true });
+    const timeoutMs = (statements: number) => (statements === 1 ? 500 : 60_000);
+    const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, systemClock, timeoutMs) });
+    await queries.transaction().execute(async (tx) => {
+      await sendAhead(tx, CompiledQuery.raw('select pg_sleep(0.4)'));
+      await sendAhead(tx, CompiledQuery.raw('select pg_sleep(0.4)'));
+    });
+    await assert.rejects(queries.executeQuery(CompiledQuery.raw('select pg_sleep(5)')));
+    await pool.end();
+  });
+
   test('a statement that failed when it was first sent runs later on the same connection', async () => {
     const database = await open();
     const pool = new Pool({ connectionString: placeOf(database).location, max: 1, pipeline: true });

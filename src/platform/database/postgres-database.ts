@@ -24,8 +24,10 @@ const maxWaitMs = 5_000;
 const maxMigrationWaitMs = 60_000;
 const lockTimeoutMs = 5_000;
 const statementTimeoutMs = 30_000;
-/** Ends the wait for a server that vanished without a word; above the server's own limit of a statement. For all that was sent together. */
-const answerTimeoutMs = 35_000;
+/** Above the server's own limit of a statement, by so much. */
+const answerMarginMs = 5_000;
+/** Nobody waits longer for a server that vanished without a word. */
+const longestAnswerMs = 60_000;
 const idleTransactionTimeoutMs = 30_000;
 const oldestVersion = 150_000;
 /**
@@ -46,11 +48,10 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
     max: poolSize,
     lock_timeout: lockTimeoutMs,
     statement_timeout: statementTimeoutMs,
-    query_timeout: answerTimeoutMs,
     idle_in_transaction_session_timeout: idleTransactionTimeoutMs,
     options: planning,
   });
-  const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, clock) });
+  const queries = new Kysely<Schema>({ dialect: new PostgresDialect(pool, clock, answerTimeoutMs) });
   return {
     kind: 'postgres',
     read: queries,
@@ -67,6 +68,14 @@ export async function openPostgres({ url, poolSize, clock, ids }: PostgresOption
       if (!pool.ending) await pool.end();
     },
   };
+}
+
+/**
+ * How long to wait for the answer to statements that were sent together. The server's limit is of each of them: one may take as long
+ * as it is allowed to, while the others wait for their locks. Whoever gave up sooner would not know whether a commit among them happened.
+ */
+function answerTimeoutMs(statements: number): number {
+  return Math.min(statementTimeoutMs + answerMarginMs + (statements - 1) * lockTimeoutMs, longestAnswerMs);
 }
 
 type Outcome<T> =

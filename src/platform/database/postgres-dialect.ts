@@ -15,18 +15,24 @@ import { isLostRace, isStalePlan, postgresFault } from './postgres-fault.ts';
 import { fillsOn, isSentAhead } from './send-ahead.ts';
 import { PreparedStatements, rowsOf, type Statement, StatementBatch, type StatementResult } from './statement-batch.ts';
 
+/** How long to wait for the answer to so many statements that were sent together. */
+export type AnswerTimeoutMs = (statements: number) => number;
+
 /** Kysely over a pool of pipelining clients, which whoever made it ends. Statements are prepared by name; faults are those of the catalogue. */
 export class PostgresDialect implements Dialect {
   readonly #pool: Pool;
   readonly #clock: Clock;
+  readonly #answerTimeoutMs: AnswerTimeoutMs | undefined;
 
-  constructor(pool: Pool, clock: Clock) {
+  /** Waits without end where nothing says how long. */
+  constructor(pool: Pool, clock: Clock, answerTimeoutMs?: AnswerTimeoutMs) {
     this.#pool = pool;
     this.#clock = clock;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   createDriver(): Driver {
-    return new PostgresDriver(this.#pool, this.#clock);
+    return new PostgresDriver(this.#pool, this.#clock, this.#answerTimeoutMs);
   }
 
   createQueryCompiler(): PostgresQueryCompiler {
@@ -45,14 +51,16 @@ export class PostgresDialect implements Dialect {
 class PostgresDriver implements Driver {
   readonly #pool: Pool;
   readonly #clock: Clock;
+  readonly #answerTimeoutMs: AnswerTimeoutMs | undefined;
   readonly #names = new StatementNames();
   readonly #prepared = new WeakMap<PoolClient, PreparedStatements>();
   /** When each connection came back, by the monotonic clock. */
   readonly #idleSinceMs = new WeakMap<PoolClient, number>();
 
-  constructor(pool: Pool, clock: Clock) {
+  constructor(pool: Pool, clock: Clock, answerTimeoutMs: AnswerTimeoutMs | undefined) {
     this.#pool = pool;
     this.#clock = clock;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   async init(): Promise<void> {}
@@ -62,7 +70,8 @@ class PostgresDriver implements Driver {
       const client = await this.#pool.connect();
       const idleMs = this.#clock.monotonicMs() - (this.#idleSinceMs.get(client) ?? Number.POSITIVE_INFINITY);
       const parts = { client, names: this.#names, prepared: this.#preparedOf(client) };
-      return new PostgresConnection({ ...parts, mayBeGone: idleMs > longestTrustMs });
+      const answerTimeoutMs = this.#answerTimeoutMs;
+      return new PostgresConnection({ ...parts, answerTimeoutMs, mayBeGone: idleMs > longestTrustMs });
     } catch (error) {
       throw postgresFault(error);
     }
@@ -99,6 +108,7 @@ type ConnectionParts = {
   readonly client: PoolClient;
   readonly names: StatementNames;
   readonly prepared: PreparedStatements;
+  readonly answerTimeoutMs: AnswerTimeoutMs | undefined;
   readonly mayBeGone: boolean;
 };
 
@@ -177,9 +187,11 @@ class PostgresConnection implements DatabaseConnection {
 
   async #run(statements: readonly Statement[]): Promise<readonly StatementResult[]> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const batch = new StatementBatch(statements, this.#parts.prepared, (error) => (error ? reject(error) : resolve()));
+    const { client, prepared, answerTimeoutMs } = this.#parts;
+    const options = { prepared, timeoutMs: answerTimeoutMs?.(statements.length) };
+    const batch = new StatementBatch(statements, options, (error) => (error ? reject(error) : resolve()));
     try {
-      this.#parts.client.query(batch);
+      client.query(batch);
       await promise;
       return batch.results;
     } catch (error) {

@@ -75,6 +75,8 @@ type CommandComplete = { readonly text: string };
  * Source: https://www.postgresql.org/docs/15/protocol-flow.html#PROTOCOL-FLOW-PIPELINING
  */
 export class StatementBatch extends Query {
+  /** For the driver: so long the answer may take, in milliseconds. */
+  readonly query_timeout: number | undefined;
   readonly results: StatementResult[] = [];
   readonly #statements: readonly Statement[];
   readonly #values: readonly Bindable[][];
@@ -85,13 +87,14 @@ export class StatementBatch extends Query {
   /** `done` is called once: with an error, or when all `results` are here. Throws TypeError for a value that no column takes. */
   constructor(
     statements: readonly Statement[],
-    prepared: PreparedStatements,
+    { prepared, timeoutMs }: { readonly prepared: PreparedStatements; readonly timeoutMs: number | undefined },
     done: (error: Error | null | undefined) => void,
   ) {
     super('', done);
     this.#statements = statements;
     this.#values = statements.map(({ values }) => values.map(bindable));
     this.#prepared = prepared;
+    this.query_timeout = timeoutMs;
   }
 
   /** For the driver: has `prepare` called. */
