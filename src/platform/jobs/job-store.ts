@@ -1,4 +1,4 @@
-import type { Updateable } from 'kysely';
+import { sql, type Updateable } from 'kysely';
 import type { Database, Transaction } from '../database/database.ts';
 import { lockedForUpdateSkipLocked } from '../database/locks.ts';
 import type { Schema } from '../database/schema.ts';
@@ -38,7 +38,10 @@ export class JobStore {
     this.#owner = ids.uid();
   }
 
-  /** `nowMicros` may be the process's clock: a job that starts a little early or late is the same job. */
+  /**
+   * `nowMicros` may be the process's clock: a job that starts a little early or late is the same job. Where the job waits already,
+   * nobody takes it before the transaction ends: its run would not see what it was asked for.
+   */
   async add(tx: Transaction, job: JobRequest, nowMicros: number): Promise<void> {
     await tx
       .insertInto('jobs')
@@ -57,7 +60,14 @@ export class JobStore {
         created_at: nowMicros,
         changed_at: nowMicros,
       })
-      .onConflict((conflict) => conflict.doNothing())
+      .onConflict((conflict) =>
+        conflict
+          .columns(['kind', 'key', 'state'])
+          .where(sql<boolean>`state <> 'failed'`)
+          .doUpdateSet({ changed_at: nowMicros })
+          // Changes nothing; the row is locked all the same.
+          .where((at) => at.lit(false)),
+      )
       .execute();
   }
 

@@ -97,6 +97,25 @@ forEachDatabase((_name, open, placeOf) => {
     await jobs.stop();
   });
 
+  test('a job that is asked for while it waits runs after what it was asked for is there', async () => {
+    const database = await open();
+    const jobs = jobsOn(database);
+    await add(database, jobs, 'k');
+    const found: number[] = [];
+    const hasRun = Promise.withResolvers<void>();
+    const look = async () => {
+      found.push((await database.read.selectFrom('tenants').select('uid').execute()).length);
+      hasRun.resolve();
+    };
+    await database.transaction(async (tx) => {
+      await tx.insertInto('tenants').values({ uid: 'a', tenant_id: 'a', access_epoch: 1, created_at: 1 }).execute();
+      await jobs.add(tx, { kind: 'work', key: 'k', payload: {} });
+      jobs.start([kind(look)]);
+      await Promise.race([hasRun.promise, systemClock.sleep(1_000)]);
+    });
+    await waitFor('a run that sees it', patienceMs, () => found.includes(1));
+  });
+
   test('two processes share the jobs and run each once', async () => {
     const database = await open();
     const other = await open({ again: database });
