@@ -191,9 +191,11 @@ class DeliveryRun {
     const retryAtMicros = clock.nowMicros() + retryDelayMs(this.#failures, share, retryAfterMs) * 1_000;
     await database.transaction(async (tx) => {
       const sinceMicros = this.#failingSinceMicros;
-      await noteFailures(tx, this.#uid, { failures: this.#failures, retryAtMicros, sinceMicros });
+      const isNoted = await noteFailures(tx, this.#row, { failures: this.#failures, retryAtMicros, sinceMicros });
       const payload = { webhookUid: this.#uid };
-      await jobs.add(tx, { kind: deliverJob, key: this.#uid, payload, runAtMicros: retryAtMicros });
+      // One that was changed meanwhile is tried at once.
+      const runAtMicros = isNoted ? retryAtMicros : clock.nowMicros();
+      await jobs.add(tx, { kind: deliverJob, key: this.#uid, payload, runAtMicros });
     });
   }
 
@@ -210,7 +212,7 @@ class DeliveryRun {
       if (!(await holdWebhook(database.kind, tx, this.#uid))) return false;
       if (!isSame(from, to) && !(await moveCursor(tx, this.#uid, from, to))) return false;
       await noteDeliveries(tx, deliveries);
-      if (hasRecovered) await noteFailures(tx, this.#uid, { failures: 0, retryAtMicros: 0, sinceMicros: 0 });
+      if (hasRecovered) await noteFailures(tx, this.#row, { failures: 0, retryAtMicros: 0, sinceMicros: 0 });
       return true;
     });
     for (const { state } of deliveries) if (state === 'delivered' || state === 'dead') this.#untrimmed[state] += 1;

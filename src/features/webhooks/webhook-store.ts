@@ -191,17 +191,20 @@ export async function plannedDeliveries(queries: Queries, uids: readonly string[
   return rows.map(({ key }) => key);
 }
 
-/** How the last attempt went; all is 0 after one that succeeded. */
+/** How the last attempt went; all is 0 after one that succeeded. False when the webhook is not any more what was tried. */
 export async function noteFailures(
   tx: Transaction,
-  uid: string,
+  { uid, changed_at }: WebhookRow,
   state: { readonly failures: number; readonly retryAtMicros: number; readonly sinceMicros: number },
-): Promise<void> {
-  await tx
+): Promise<boolean> {
+  const noted = await tx
     .updateTable('webhooks')
     .set({ failures: state.failures, retry_at: state.retryAtMicros, failing_since: state.sinceMicros })
     .where('uid', '=', uid)
-    .execute();
+    .where('changed_at', '=', changed_at)
+    .returning('uid')
+    .executeTakeFirst();
+  return noted !== undefined;
 }
 
 /** The streams of a registry, one for each region that wrote to it. */
