@@ -118,16 +118,21 @@ export async function moveLogCursor(
   });
 }
 
-/** How the last attempt went, and when to look again. */
+/** How the last attempt went, and when to look again; nothing of a setting that was changed meanwhile, which begins anew. */
 export async function noteAttempt(
   database: Database,
-  uid: string,
+  { uid, changed_at }: DiagnosticRow,
   attempt: { readonly failures: number; readonly retryAtMicros: number; readonly state: DiagnosticState },
 ): Promise<void> {
   const { failures, retryAtMicros: retry_at } = attempt;
   const last_error = JSON.stringify(attempt.state);
   await database.transaction((tx) =>
-    tx.updateTable('diagnostic_settings').set({ failures, retry_at, last_error }).where('uid', '=', uid).execute(),
+    tx
+      .updateTable('diagnostic_settings')
+      .set({ failures, retry_at, last_error })
+      .where('uid', '=', uid)
+      .where('changed_at', '=', changed_at)
+      .execute(),
   );
 }
 

@@ -20,6 +20,7 @@ import { LineRefused, type LogBatch, type LogSending, type LogWriter, logWriters
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
 const job = { signal: new AbortController().signal, renew: async () => {} };
+const contents: readonly LogCategory[] = ['ContainerRegistryRepositoryEvents'];
 
 forEachDatabase((_, open) => {
   async function installation() {
@@ -52,12 +53,17 @@ forEachDatabase((_, open) => {
       jobs,
       lake: store.get('lake'),
       diagnostics,
-      set: async (uid: string, categories: readonly LogCategory[] = ['ContainerRegistryRepositoryEvents']) =>
+      set: async (uid: string, categories: readonly LogCategory[] = contents) =>
         await database.transaction(async (tx) => {
           const nowMicros = clock.nowMicros();
           await writeDiagnostic(tx, { uid, registryUid: 'contoso', categories, destination: 'lake', nowMicros });
           await skipLogsToHead(tx, uid, 'contoso');
         }),
+      turnTo: async (uid: string, destination: string) => {
+        held.advance(1_000);
+        const change = { uid, registryUid: 'contoso', categories: contents, destination, nowMicros: clock.nowMicros() };
+        await database.transaction((tx) => writeDiagnostic(tx, change));
+      },
       flush: () => accessLog.flush(),
       access: (kind: 'pull' | 'signIn', tag = '', registryUid = 'contoso') => {
         const common = { address: '192.0.2.9', correlationId: 'c', status: 200, identity: 'victor' } as const;
@@ -227,6 +233,24 @@ forEachDatabase((_, open) => {
       behind.map(({ stream }) => stream),
       ['registry/contoso/east', 'registry/contoso/west'],
     );
+    await here.close();
+  });
+
+  test('a setting that gets another destination while a line is refused sends that one everything, at once', async () => {
+    const here = await installation();
+    await here.set('contents');
+    for (const tag of ['one', 'poison', 'two']) await here.change(tag);
+    const lake: LogWriter = async () => {
+      await here.turnTo('contents', 'pond');
+      throw new LineRefused('the destination answered 400', 1);
+    };
+    const sent: string[] = [];
+    const pond: LogWriter = async ({ rows }) => void sent.push(...rows.map(({ Tag }) => Tag));
+    const diagnostics = here.diagnostics(new Map(Object.entries({ lake, pond })));
+    await diagnostics.send('contents', job);
+    assert.equal((await findDiagnostic(here.database.read, 'contents'))?.retry_at, 0);
+    await diagnostics.send('contents', job);
+    assert.deepEqual(sent, ['one', 'poison', 'two']);
     await here.close();
   });
 

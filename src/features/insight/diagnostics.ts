@@ -102,14 +102,14 @@ export class Diagnostics {
         if (!(await this.#sendStream(run, cursor))) return;
       const { droppedLines, droppedAtMicros } = run.state;
       const state = { error: '', droppedLines, droppedAtMicros };
-      if (row.failures > 0) await noteAttempt(database, row.uid, { failures: 0, retryAtMicros: 0, state });
+      if (row.failures > 0) await noteAttempt(database, row, { failures: 0, retryAtMicros: 0, state });
     } catch (error) {
       job.signal.throwIfAborted();
       const state = { ...run.state, error: error instanceof Error ? error.message : String(error) };
       log.warn('logs not sent', { setting: row.uid, destination: row.destination, error });
       const delayMs = Math.min(firstRetryMs * 2 ** Math.min(row.failures, 10), longestRetryMs);
       const retryAtMicros = clock.nowMicros() + delayMs * 1_000;
-      await noteAttempt(database, row.uid, { failures: row.failures + 1, retryAtMicros, state });
+      await noteAttempt(database, row, { failures: row.failures + 1, retryAtMicros, state });
     }
   }
 
@@ -153,11 +153,12 @@ export class Diagnostics {
   /** A crash right before it repeats the line of what was dropped. */
   async #noteDropped(run: SettingRun, refusal: DiagnosticState['refusal'], error: LineRefused): Promise<void> {
     const { database, clock, log } = this.#parts;
-    const { uid, destination, failures, retry_at: retryAtMicros } = run.row;
+    const { row } = run;
+    const { uid, destination, failures, retry_at: retryAtMicros } = row;
     log.error('logs dropped', { setting: uid, destination, lines: 1, error });
     const droppedLines = run.state.droppedLines + 1;
     run.state = { error: error.message, refusal, droppedLines, droppedAtMicros: clock.nowMicros() };
-    await noteAttempt(database, uid, { failures, retryAtMicros, state: run.state });
+    await noteAttempt(database, row, { failures, retryAtMicros, state: run.state });
   }
 
   #droppedRow(
