@@ -5,12 +5,12 @@ import { type SampleProcess, sampleAccess, sampleProcess } from '../../../../tes
 import { builtOn, sampleTask, sampleTasks } from '../../../../test/support/sample-tasks.ts';
 import type { Database } from '../../../platform/database/database.ts';
 import { HeldClock } from '../../../platform/held-clock.ts';
-import { streamOf } from '../../../platform/journal/journal.ts';
+import { type Journal, streamOf } from '../../../platform/journal/journal.ts';
 import { createLog } from '../../../platform/log.ts';
 import { systemIds as ids } from '../../../platform/system-ids.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
 import type { RunTrigger } from '../run.ts';
-import { BaseImages } from './base-images.ts';
+import { BaseImages, finishedRunSchema } from './base-images.ts';
 import { BuildTriggers } from './build-triggers.ts';
 import { Rebuilds } from './rebuilds.ts';
 
@@ -22,7 +22,7 @@ const onBase = (more: JsonObject = {}): JsonObject => ({
   trigger: { baseImageTrigger: { name: 'base', baseImageTriggerType: 'Runtime', ...more } },
 });
 
-forEachDatabase((_, open) => {
+forEachDatabase((name, open) => {
   const clock = new HeldClock();
   let database: Database;
   let sample: Awaited<ReturnType<typeof sampleAccess>>;
@@ -30,6 +30,10 @@ forEachDatabase((_, open) => {
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
   let triggers: BuildTriggers;
   let images: BaseImages;
+  /** Of another server, which decides while something happens. */
+  let slower: BaseImages;
+  let beforeIt = async () => {};
+  let meanwhile = async () => {};
   let rebuilds: Rebuilds;
 
   before(async () => {
@@ -39,10 +43,22 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
     const parts = { ...here, ...tasks, ...here.account, database, clock, ids, log, jobs: tasks.engine.jobs };
     images = new BaseImages(parts);
+    const transaction: Journal['transaction'] = async (work) => {
+      await beforeIt();
+      return await here.journal.transaction(async (...given) => {
+        const result = await work(...given);
+        await meanwhile();
+        return result;
+      });
+    };
+    slower = new BaseImages({ ...parts, journal: { ...here.journal, transaction } });
     rebuilds = new Rebuilds(parts);
     triggers = new BuildTriggers(parts, images, rebuilds);
   });
-  beforeEach(() => clock.advance(60_000));
+  beforeEach(() => {
+    clock.advance(60_000);
+    [beforeIt, meanwhile] = [async () => {}, async () => {}];
+  });
 
   let seen = 0;
   /** Everything that happened since, as the journal tells it; `again` tells it twice. */
@@ -52,6 +68,11 @@ forEachDatabase((_, open) => {
     seen = events.at(-1)?.seq ?? seen;
     if (events.length > 0) await triggers.handle(events);
     if (again && events.length > 0) await triggers.handle(events);
+  };
+  const newest = async (type: string) => {
+    const stream = streamOf(sample.registryUid, 'here');
+    const events = await here.journal.after({ ...(await here.journal.start(stream)), seq: seen }, 500);
+    return events.findLast((event) => event.type === type) ?? assert.fail();
   };
   const runsOf = async (...names: readonly string[]) =>
     (await tasks.list()).filter(({ taskName }) => names.includes(taskName ?? ''));
@@ -180,6 +201,28 @@ forEachDatabase((_, open) => {
     assert.equal((await runsOf('task-c')).length, 2);
   });
 
+  // With SQLite nothing is pushed while something is written down.
+  if (name === 'postgres')
+    test('a push while it is written down what a task stands on starts the task', async () => {
+      await tasks.push('base/w', 'v1', 'sha256:w1');
+      clock.advance(1_000);
+      const { uid } = await tasks.put('task-w', sampleTask('task-w', onBase()));
+      const run = await start('task-w');
+      clock.advance(1_000);
+      await tasks.finish(run, builtOn(made('task-w'), image('base/w')));
+      const finished = finishedRunSchema.parse((await newest('run.finished')).data);
+      meanwhile = async () => {
+        meanwhile = async () => {};
+        await tasks.push('base/w', 'v1', 'sha256:w2');
+        await images.tagsSet(sample.registryUid, [{ repository: 'base/w', tag: 'v1' }]);
+      };
+      assert.equal(finished.taskUid, uid);
+      await slower.learn(sample.registryUid, finished);
+      assert.equal((await runsOf('task-w')).length, 2);
+      await follow();
+      assert.equal((await runsOf('task-w')).length, 2);
+    });
+
   test('build-time images start a task of the kind All alone', async () => {
     for (const base of ['base/d', 'base/e']) await tasks.push(base, 'v1', `sha256:${base}1`);
     clock.advance(1_000);
@@ -242,6 +285,19 @@ forEachDatabase((_, open) => {
     assert.equal(others.length, 1);
     assert(run?.trigger.kind === 'image');
     assert.equal(run.trigger.images[0]?.digest, 'sha256:x2');
+  });
+
+  test('an image elsewhere that moves between the looks of two servers starts the task', async () => {
+    const { uid } = await tasks.put('task-moved', sampleTask('task-moved', onBase()));
+    await tasks.finish(
+      await start('task-moved'),
+      builtOn(made('task-moved'), image('moved', 'v1', 'elsewhere.example')),
+    );
+    await follow();
+    const seenAs = { host: 'elsewhere.example', repository: 'moved', tag: 'v1' };
+    beforeIt = async () => await images.seenElsewhere({ ...seenAs, digest: 'sha256:x1' }, [uid]);
+    await slower.seenElsewhere({ ...seenAs, digest: 'sha256:x2' }, [uid]);
+    assert.equal((await runsOf('task-moved')).length, 2);
   });
 
   test('a rebuild runs tasks in the order in which they stand on each other, each once, and stops above a failure', async () => {

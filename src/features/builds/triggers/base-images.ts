@@ -85,6 +85,22 @@ export class BaseImages {
         await this.#start(tx, append, of, await this.#writeBases(tx, of, run));
       }),
     );
+    await this.#lookAgain(taskUid);
+  }
+
+  /** A base that was set while it was written down: who was told of that did not see yet that the task stands on it. */
+  async #lookAgain(taskUid: string): Promise<void> {
+    const { read } = this.#parts.database;
+    const rows = await read
+      .selectFrom('task_bases')
+      .select(['base_registry_uid', 'repository', 'tag', 'digest'])
+      .where('task_uid', '=', taskUid)
+      .execute();
+    for (const { base_registry_uid: baseRegistryUid, digest, ...base } of rows) {
+      if (baseRegistryUid === null) continue;
+      const now = await currentTag(read, baseRegistryUid, base);
+      if (now !== undefined && now.digest !== digest) await this.tagsSet(baseRegistryUid, [base]);
+    }
   }
 
   /** Answers what was pushed since the run began, and that nobody has started the task by. */
@@ -162,19 +178,20 @@ export class BaseImages {
     const { database, journal } = this.#parts;
     const rows = await database.read
       .selectFrom('task_bases')
-      .select(['task_uid', 'registry_uid', 'digest'])
+      .select(['task_uid', 'registry_uid'])
       .where('host', '=', image.host)
       .where('repository', '=', image.repository)
       .where('tag', '=', image.tag)
       .where('base_registry_uid', 'is', null)
       .execute();
     const told = rows.filter(({ task_uid }) => taskUids.includes(task_uid));
-    for (const { task_uid: taskUid, registry_uid: registryUid, digest } of told)
+    for (const { task_uid: taskUid, registry_uid: registryUid } of told)
       await this.#guarded(taskUid, () =>
         journal.transaction(async (tx, append) => {
           if (!(await lockTask(tx, database.kind, taskUid))) return;
+          const known = (await listBases(tx, taskUid)).find((each) => imageKey(each) === imageKey(image));
           const changed = await noteDigests(tx, taskUid, [image]);
-          await this.#start(tx, append, { taskUid, registryUid }, digest === null ? [] : changed);
+          await this.#start(tx, append, { taskUid, registryUid }, known?.digest === undefined ? [] : changed);
         }),
       );
   }
