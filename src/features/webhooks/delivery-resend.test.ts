@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { forEachDatabase } from '../../../test/support/databases.ts';
-import { waitFor } from '../../../test/support/wait-for.ts';
 import { webhookReceiver } from '../../../test/support/webhook-receiver.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
@@ -66,14 +65,17 @@ forEachDatabase((_, open) => {
 
   test('dead letters are sent again in their order, and a ping that comes meanwhile does not wait for all of them', async () => {
     await using stack = new AsyncDisposableStack();
-    const receiver = await webhookReceiver(async () => await sleep(10));
+    let pinged: Promise<string> | undefined;
+    const receiver = await webhookReceiver(async () => {
+      pinged ??= deliveries.ping(uid);
+      await pinged;
+    });
     stack.defer(() => receiver.close());
     const uid = await hookWithLetters(receiver.url);
     assert.equal(await deliveries.replay(uid, undefined), letters);
-    const sent = resend(sending(), uid, job);
-    await waitFor('the first', 60_000, () => receiver.received.length > 0);
-    const ping = await deliveries.ping(uid);
-    await sent;
+    await resend(sending(), uid, job);
+    const ping = await pinged;
+    assert.ok(ping !== undefined);
     const bodies = receiver.received.map(({ body }) => body);
     const at = bodies.findIndex((body) => body.includes(ping));
     assert.ok(at > 0 && at < letters, String(at));
