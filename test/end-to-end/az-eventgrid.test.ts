@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { z } from 'zod';
-import { pushTags } from '../faults/webhooks.ts';
+import { makeWebhooks, pushTags } from '../faults/webhooks.ts';
 import { newestAz, newestAzVersion } from '../support/az-newest.ts';
 import { azSetUp } from '../support/az-set-up.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -50,6 +50,13 @@ describe(`az ${newestAzVersion}: event subscriptions`, () => {
   });
   after(() => receiver.close());
 
+  /** A webhook that hears of all pushes: when it does, every other has been looked at too. */
+  const hookOnAll = async () => {
+    const { received, url, close } = await webhookReceiver();
+    await makeWebhooks(bench().server, [url]);
+    return { received, [Symbol.asyncDispose]: close };
+  };
+
   /** Subjects that were told, without the question whether the receiver agrees. */
   const subjects = () =>
     receiver.received.flatMap(({ body }) => {
@@ -79,7 +86,10 @@ describe(`az ${newestAzVersion}: event subscriptions`, () => {
       shown.parse(JSON.parse(await command('update -n ci-events', `--subject-begins-with ${start}`))).filter
         .subjectBeginsWith;
     assert.equal(await update('other/'), 'other/');
+    await using other = await hookOnAll();
     await pushTags(bench().server, ['v2']);
+    // What waits when a subscription is changed is told as it says then.
+    await waitFor('the push elsewhere', 120_000, () => other.received.length > 0);
     assert.equal(await update('hooked'), 'hooked');
     const { filter } = shown.parse(JSON.parse(await command('show -n ci-events')));
     assert.equal(filter.subjectBeginsWith, 'hooked');

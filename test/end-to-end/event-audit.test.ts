@@ -31,10 +31,13 @@ test('what happened to a registry is listed and exported by filter, with what wa
       .filter((line) => line !== '')
       .map((line) => auditRowSchema.parse(JSON.parse(line)));
   };
-  const pulled = await waitFor('the pull', 60_000, async () => {
-    const found = await rows('--operation', 'Pull', '--repository', 'hooked');
-    return found.length > 0 ? found : undefined;
-  });
+  // Lines can be found some time after they were written.
+  const found = async (count: number, ...words: readonly string[]) =>
+    await waitFor(words.join(' '), 120_000, async () => {
+      const lines = await rows(...words);
+      return lines.length >= count ? lines : undefined;
+    });
+  const pulled = await found(1, '--operation', 'Pull', '--repository', 'hooked');
   assert.partialDeepStrictEqual(pulled, [
     {
       Category: 'ContainerRegistryRepositoryEvents',
@@ -43,12 +46,12 @@ test('what happened to a registry is listed and exported by filter, with what wa
       PrincipalKind: 'registryAdmin',
     },
   ]);
-  const pushed = await rows('--operation', 'Push');
+  const pushed = await found(2, '--operation', 'Push');
   assert.deepEqual(
     pushed.map(({ Tag, Repository, LoginServer }) => [Tag, Repository, LoginServer]),
     ['v2', 'v1'].map((tag) => [tag, 'hooked', server.bootstrap.registry.loginServer]),
   );
-  const [denied] = await rows('--operation', 'Denied');
+  const [denied] = await found(1, '--operation', 'Denied');
   assert.partialDeepStrictEqual(denied, { ResultType: 'Failed', ResultDescription: '403', Identity: username });
   assert.notEqual(denied?.Reason, '');
   const { stdout } = await audit(server, 'list', '--registry', 'local', '--tag', 'v2');
