@@ -16,7 +16,8 @@ const dyingMs = 90_000;
 /** Background work: how to have it come by while the server runs, and at which visit to kill. */
 const upkeep: Readonly<Partial<Record<FailpointName, { readonly settings: Settings; readonly hit: number }>>> = {
   'expiry.abort.after': { settings: { 'upload-idle-expiry': '4s' }, hit: 3 },
-  'sweep.remove.before': { settings: { 'blob-grace': '20s', 'upload-idle-expiry': '20s' }, hit: 1 },
+  // With the usual graces: blobs keep the one that they were pushed with, and clients count on them after this server too.
+  'sweep.remove.before': { settings: {}, hit: 1 },
 };
 type Settings = Readonly<Record<string, string>>;
 
@@ -53,10 +54,10 @@ async function killAt(trial: Trial, name: FailpointName): Promise<void> {
   });
 }
 
-/** Bytes of a push that was killed an hour ago. */
+/** Bytes of a push that was killed a week ago. */
 function addOrphan(dataFolder: string): void {
   const path = join(dataFolder, 'blob-store/incoming', randomBytes(16).toString('hex'));
   writeFileSync(path, 'left behind');
-  const hourAgo = Date.now() / 1000 - 3_600;
-  utimesSync(path, hourAgo, hourAgo);
+  const weekAgo = Date.now() / 1000 - 7 * 86_400;
+  utimesSync(path, weekAgo, weekAgo);
 }
