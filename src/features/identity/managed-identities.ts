@@ -84,6 +84,23 @@ export async function listManagedIdentities(queries: Queries, tenantUid: string)
   return rows.map(managedIdentityOf);
 }
 
+/** Undefined for one that is gone or disabled. */
+export async function findManagedIdentity(
+  queries: Queries,
+  tenantUid: string,
+  uid: string,
+): Promise<ManagedIdentity | undefined> {
+  const row = await queries
+    .selectFrom('principals')
+    .where('uid', '=', uid)
+    .where('tenant_uid', '=', tenantUid)
+    .where('kind', '=', 'managedIdentity')
+    .where('is_enabled', '=', 1)
+    .select(['uid', 'login_key', 'display_name', 'properties'])
+    .executeTakeFirst();
+  return row && managedIdentityOf(row);
+}
+
 export function managedIdentityOf(row: {
   readonly uid: string;
   readonly login_key: string;

@@ -2,6 +2,7 @@ import type { JWK } from 'jose';
 import type { Clock } from '../../platform/clock.ts';
 import type { Ids } from '../../platform/ids.ts';
 import { type TenantAccessClaims, type TenantIdClaims, tenantAccessClaims } from '../../wire/login/tenant-claims.ts';
+import type { ManagedIdentity } from './managed-identities.ts';
 import { objectIdOf } from './object-id.ts';
 import type { Principal } from './principal.ts';
 import { keyIdOf, type SigningKeys } from './signing-keys.ts';
@@ -35,6 +36,8 @@ export type TenantTokensParts = {
   readonly lifetimeSeconds: number;
 };
 
+/** It is used at once. */
+const outsideSeconds = 300;
 const proofCodes = { none: '0', secret: '1', key: '2' } as const;
 
 /**
@@ -80,6 +83,28 @@ export class TenantTokens {
     return { token, expiresInSeconds: this.#parts.lifetimeSeconds, expiresAt: claims.exp };
   }
 
+  /** What a managed identity shows to a service that is not of this installation. It opens nothing here: `audience` is none of ours. */
+  async issueOutside({ uid, clientId, name }: ManagedIdentity, audience: string): Promise<string> {
+    if (Object.values(resourceAudiences).includes(audience))
+      throw new RangeError(`${audience} is of this installation`);
+    const objectId = objectIdOf(uid);
+    const claims: Omit<TenantAccessClaims, 'credential'> = {
+      aud: audience,
+      iss: this.issuer,
+      ...this.#times(outsideSeconds),
+      tid: this.#parts.tenantId,
+      oid: objectId,
+      sub: objectId,
+      appid: clientId,
+      appidacr: proofCodes.key,
+      idtyp: 'app',
+      ver: '1.0',
+      uti: this.#parts.ids.uid(),
+      name,
+    };
+    return await this.#parts.keys.sign(claims);
+  }
+
   /** For the client itself: who has signed in. `issuer` is that of the discovery document it read. */
   async issueId(who: SignedIn, issuer: string, nonce: string | undefined): Promise<string> {
     const objectId = objectIdOf(who.principal.uid);
@@ -117,8 +142,8 @@ export class TenantTokens {
     return { keys: await this.#parts.keys.publicKeys() };
   }
 
-  #times(): Pick<TenantAccessClaims, 'iat' | 'nbf' | 'exp'> {
+  #times(seconds = this.#parts.lifetimeSeconds): Pick<TenantAccessClaims, 'iat' | 'nbf' | 'exp'> {
     const now = Math.floor(this.#parts.clock.nowMicros() / 1_000_000);
-    return { iat: now, nbf: now, exp: now + this.#parts.lifetimeSeconds };
+    return { iat: now, nbf: now, exp: now + seconds };
   }
 }
