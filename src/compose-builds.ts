@@ -15,6 +15,7 @@ import { RunLogs } from './features/builds/run-logs.ts';
 import type { MeasureRun } from './features/builds/run-measures.ts';
 import { createComposeOrder } from './features/builds/run-order.ts';
 import { Runs } from './features/builds/runs.ts';
+import { createReadVaultSecrets } from './features/builds/vault-secrets.ts';
 import type { Data } from './open-data.ts';
 import type { Certificates } from './platform/certificates/certificates.ts';
 import type { JobKind, Jobs } from './platform/jobs/jobs.ts';
@@ -75,6 +76,7 @@ export function composeBuilds(
     addresses: new BlobAddresses({ ...parts, key: addressKey(data) }),
     queue: new QueueWatch(parts),
     runBuiltIn: createRunBuiltIn({ ...parts, ...features }),
+    readVaultSecrets: createReadVaultSecrets({ ...parts, tenantTokens: features.tenantTokens }),
     contexts,
     logs,
     blobOriginOf,

@@ -60,6 +60,7 @@ const agentPatterns = [
   'POST /agent/v1/leases/:lease/log',
   'GET /agent/v1/leases/:lease/context',
   'POST /agent/v1/leases/:lease/command',
+  'POST /agent/v1/leases/:lease/secrets',
   'POST /agent/v1/leases/:lease/finish',
 ];
 /** Of whoever has the address: it is signed, or names a secret of its own. */

@@ -1,6 +1,7 @@
 import type { DockerfileImages, DockerfileInput } from '../wire/tasks/dockerfile-images.ts';
 import type { Task } from '../wire/tasks/task-file.ts';
 import type { TaskText, TaskTextInput } from '../wire/tasks/task-text.ts';
+import type { VaultSecret } from '../wire/tasks/vault-secret.ts';
 import type { QuickBuildInput } from './quick-build.ts';
 import type { PackReport, PackReportTexts } from './steps/pack-report.ts';
 
@@ -10,6 +11,8 @@ export type TaskRead = { readonly task: Task; readonly aliases: TaskText['aliase
 export type Parsers = {
   readonly dockerfile: { readonly input: DockerfileInput; readonly result: DockerfileImages };
   readonly aliasSources: { readonly input: string; readonly result: readonly string[] };
+  /** The input has no secrets yet. */
+  readonly vaultSecrets: { readonly input: TaskTextInput; readonly result: readonly VaultSecret[] };
   readonly task: { readonly input: TaskTextInput; readonly result: TaskRead };
   readonly quickBuild: { readonly input: QuickBuildInput; readonly result: Task };
   readonly builderMetadata: { readonly input: string; readonly result: readonly string[] };
@@ -21,6 +24,7 @@ export type ParserName = keyof Parsers;
 export const parsedTexts: Readonly<Record<ParserName, string>> = {
   dockerfile: 'the Dockerfile',
   aliasSources: 'the task file',
+  vaultSecrets: 'the task file',
   task: 'the task file',
   quickBuild: 'the request for the build',
   builderMetadata: 'the label of the builder',
@@ -37,6 +41,11 @@ export const parserLoaders: { readonly [Name in ParserName]: () => Promise<Parse
   quickBuild: async () => (await import('./quick-build.ts')).taskOfBuild,
   builderMetadata: async () => (await import('./steps/builder-metadata.ts')).runImagesOf,
   packReport: async () => (await import('./steps/pack-report.ts')).packReportOf,
+  vaultSecrets: async () => {
+    const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
+    const { vaultSecretsIn } = await import('../wire/tasks/task-file.ts');
+    return (input) => vaultSecretsIn(prepareTaskText(input).yaml);
+  },
   task: async () => {
     const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
     const { parseTaskFile } = await import('../wire/tasks/task-file.ts');

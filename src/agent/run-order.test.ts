@@ -191,6 +191,29 @@ for (const [label, step, reason] of [
     assert.doesNotMatch(text, /Executing step/);
   });
 }
+test('secrets of key vaults come from the server, and are in no log', async () => {
+  const asked: unknown[] = [];
+  const answered = async (answer: unknown, step: string) => {
+    const fetching: typeof fetch = async (address, init) => {
+      asked.push([String(address), JSON.parse(String(init?.body))]);
+      return Response.json(answer);
+    };
+    const client = createAgentClient({ origin: 'http://127.0.0.1', token: 'x', fetch: fetching, timeoutMs: 1000 });
+    const task = `secrets:\n  - id: key\n    keyvault: https://{{.Values.secret}}.example/secrets/key\nsteps:\n  - ${step}\n`;
+    return await done(task, { secret: 'team', more: { client } });
+  };
+  const values = [{ id: 'key', value: 'hunter2hunter2' }];
+  const shown = await answered({ values, masked: ['hunter2hunter2'] }, 'cmd: docker x{{.Secrets.key}}x');
+  assert.match(shown.result.message ?? '', /docker x\*\*\*x is not done/);
+  assert.doesNotMatch(shown.text, /hunter2/);
+  const secrets = [{ id: 'key', keyvault: 'https://team.example/secrets/key' }];
+  assert.deepEqual(asked, [['http://127.0.0.1/agent/v1/leases/lease/secrets', { secrets }]]);
+  const refused = await answered({ refusal: 'the vault is shut' }, 'cmd: docker {{.Secrets.key}}');
+  assert.deepEqual(
+    [refused.result.status, refused.result.message],
+    ['Failed', 'failed during run, err: the vault is shut'],
+  );
+});
 test('aliases come from an address, within its limits', async () => {
   const server = createServer((request, response) => {
     if (request.url === '/aliases.yaml') response.end('word: from-afar\n');

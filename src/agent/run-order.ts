@@ -23,7 +23,7 @@ import { createRelay } from './executors/relay.ts';
 import { fetchContext } from './fetch-context.ts';
 import { hostsOf, ownServers, registryTarget } from './own-servers.ts';
 import { ProgramError } from './program.ts';
-import { readTask } from './read-task.ts';
+import { readTask, type TaskSurroundings } from './read-task.ts';
 import { RunFailure } from './run-failure.ts';
 import type { RunLog } from './run-log.ts';
 import type { MadeImages, RunRoom } from './run-room.ts';
@@ -154,11 +154,14 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
   };
   const now = new Date(parts.clock.nowMicros() / 1000);
   const { outbound } = parts;
-  const around = { run, sharedVolume, now, cell, workspace, log, outbound, parse: early.parse, signal };
-  const { task, aliases } = await readTask(order, around);
+  const readSecrets: TaskSurroundings['readSecrets'] = (secrets, stop) =>
+    parts.client.secrets(order.lease, secrets, stop);
+  const around = { run, sharedVolume, now, cell, workspace, log, outbound, parse: early.parse, readSecrets, signal };
+  const { task, aliases, masked } = await readTask(order, around);
   requireDoable(task, order);
   if (task.networks.length > 0) sayNetworks(log, task);
-  const room = await roomOf(parts, { ...work, order: { ...order, variables: run } }, { task, aliases, workspace });
+  const known = { ...order, variables: run, masked: [...order.masked, ...masked] };
+  const room = await roomOf(parts, { ...work, order: known }, { task, aliases, workspace });
   await signIn(room, signal);
   const times = await runSteps(room, task, signal);
   sayResult(room, task, times);

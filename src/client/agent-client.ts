@@ -8,7 +8,10 @@ import {
   type RunOrder,
   type RunResult,
   runOrderSchema,
+  type VaultSecrets,
+  vaultSecretsSchema,
 } from '../wire/builds/agent-protocol.ts';
+import type { VaultSecret } from '../wire/tasks/vault-secret.ts';
 import { errorOf } from './http.ts';
 
 /** Where the server is, and the token of the agent's pool. `fetch` must trust the server's certificate. */
@@ -44,6 +47,8 @@ export type AgentClient = {
   readonly context: (lease: string, signal: AbortSignal) => Promise<AsyncIterable<Uint8Array>>;
   /** A command that the server does, line by line. */
   readonly command: (lease: string, words: readonly string[], signal: AbortSignal) => AsyncGenerator<BuiltInLine>;
+  /** Values of secrets that key vaults keep, or why there are none. */
+  readonly secrets: (lease: string, secrets: readonly VaultSecret[], signal: AbortSignal) => Promise<VaultSecrets>;
   readonly finish: (lease: string, result: RunResult) => Promise<void>;
 };
 
@@ -81,6 +86,11 @@ export function createAgentClient(connection: AgentConnection): AgentClient {
       const body = JSON.stringify({ words });
       const response = await post(connection, of(lease, 'command'), { headers: json, body, signal });
       yield* linesOf(response);
+    },
+    secrets: async (lease, secrets, signal) => {
+      const body = JSON.stringify({ secrets });
+      const response = await post(connection, of(lease, 'secrets'), { headers: json, body, signal });
+      return vaultSecretsSchema.parse(await response.json());
     },
     finish: async (lease, result) => {
       await post(connection, of(lease, 'finish'), { headers: json, body: JSON.stringify(result), signal: quick() });

@@ -34,6 +34,7 @@ export async function armCaller(server: BerthServer) {
   return {
     get: async (path: string) => await right(await call('GET', path)),
     post: async (path: string, body?: object) => await right(await call('POST', path, body)),
+    put: async (path: string, body: object) => await right(await call('PUT', path, body)),
     /** Changes the registry itself. */
     patch: async (body: object) => await right(await call('PATCH', '', body)),
     /** The error that it is answered with. */

@@ -23,7 +23,11 @@ forEachDatabase((_, open) => {
     };
     const queue = new QueueWatch({ clock: { ...systemClock, sleep }, journal: builds.journal });
     const routes = agentRoutes({
-      builds: { ...builds, queue, runBuiltIn: async function* () {} },
+      builds: {
+        ...{ ...builds, queue },
+        runBuiltIn: async function* () {},
+        readVaultSecrets: async () => ({ refusal: 'not here' }),
+      },
       transfer: { minBytesPerSecond: 1, windowMs: 30_000 },
     });
     routes.onError((error) => new Response('error' in error ? String(error.error) : error.message, { status: 401 }));

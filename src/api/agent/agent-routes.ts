@@ -8,11 +8,13 @@ import type { RunBuiltIn } from '../../features/builds/built-in-call.ts';
 import type { Contexts } from '../../features/builds/contexts.ts';
 import type { QueueWatch } from '../../features/builds/queue-watch.ts';
 import type { RunLeases } from '../../features/builds/run-leases.ts';
+import type { ReadVaultSecrets } from '../../features/builds/vault-secrets.ts';
 import {
   type BuiltInLine,
   builtInCommandSchema,
   leaseRequestSchema,
   runResultSchema,
+  vaultSecretsRequestSchema,
 } from '../../wire/builds/agent-protocol.ts';
 import type { Env } from '../middleware/env.ts';
 import { bodyIn, bytesIn, sendBlob, type TransferLimits } from '../middleware/streams.ts';
@@ -24,6 +26,7 @@ export type AgentRouteParts = {
     readonly contexts: Contexts;
     readonly queue: QueueWatch;
     readonly runBuiltIn: RunBuiltIn;
+    readonly readVaultSecrets: ReadVaultSecrets;
   };
   readonly transfer: TransferLimits;
 };
@@ -82,6 +85,18 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
       const from = { address, correlationId, userAgent };
       for await (const line of builds.runBuiltIn({ run, words, from, signal: stopped.signal })) await write(line);
     });
+  });
+  routes.post('/agent/v1/leases/:lease/secrets', async (c) => {
+    const { secrets } = await message(c, vaultSecretsRequestSchema);
+    const lease = c.req.param('lease');
+    await builds.leases.renew(lease);
+    const run = await builds.leases.held(lease);
+    const { address, correlationId, userAgent } = c.var.call;
+    const from = { address, correlationId, userAgent };
+    const answer = await builds.readVaultSecrets({ run, secrets, from, signal: c.req.raw.signal });
+    // Hidden before anybody knows them.
+    if ('values' in answer) await builds.leases.hide(lease, answer.masked);
+    return c.json(answer, 200, { 'Cache-Control': 'no-store' });
   });
   routes.post('/agent/v1/leases/:lease/finish', async (c) => {
     await builds.leases.finish(c.req.param('lease'), await message(c, runResultSchema));

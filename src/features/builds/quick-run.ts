@@ -115,7 +115,7 @@ function customRegistriesOf({ credentials }: QuickRunRequest, author: Author): C
     for (const secret of [userName, password])
       if (secret?.type?.toLowerCase() === 'vaultsecret')
         throw refuse('runRequestInvalid', {
-          message: `The credential of '${server}' names a secret of a key vault, and this installation reads none: give user name and password themselves, of type Opaque.`,
+          message: `The credential of '${server}' names a secret of a key vault, where only the secrets of task files are read: give user name and password themselves, of type Opaque.`,
           target: 'credentials.customRegistries',
         });
     return {

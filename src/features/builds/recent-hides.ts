@@ -1,7 +1,9 @@
 import type { Hide } from './run-log-text.ts';
 
-type LearnedHide = {
+export type LearnedHide = {
   readonly hide: Hide;
+  /** Of the secrets of the lease, which may get more. */
+  readonly version: string;
   /** Of the secrets that it knows. */
   readonly letters: number;
 };
@@ -16,10 +18,10 @@ export class RecentHides {
     this.#max = max;
   }
 
-  get(lease: string): Hide | undefined {
+  get(lease: string): LearnedHide | undefined {
     const found = this.#kept.get(lease);
     if (found !== undefined) this.keep(lease, found);
-    return found?.hide;
+    return found;
   }
 
   /** In place of what is kept of the lease; those that were asked longest ago go where there is too much. */

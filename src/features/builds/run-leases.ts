@@ -11,14 +11,14 @@ import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/b
 import type { AgentPool } from './agent-tokens.ts';
 import { planWatch } from './overdue-runs.ts';
 import { poolTerms } from './pool-capacity.ts';
-import { RecentHides } from './recent-hides.ts';
+import { type LearnedHide, RecentHides } from './recent-hides.ts';
 import { type Ending, finishRun } from './run-ending.ts';
 import { appendRunEvent } from './run-events.ts';
 import { appendLogBytes } from './run-log-store.ts';
-import { type Hide, hiding, learnable, lettersOf, withCrlf } from './run-log-text.ts';
+import { hiding, learnable, lettersOf, withCrlf } from './run-log-text.ts';
 import { type MeasureRun, measureRun } from './run-measures.ts';
 import { type ComposeOrder, reasonOf } from './run-order.ts';
-import { openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
+import { masksVersion, openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
 import { isRunQueued, nextQueued } from './run-queue.ts';
 import { keptReport } from './run-report.ts';
 import { lockedRun, nothingYet, type RunRow } from './run-store.ts';
@@ -49,6 +49,8 @@ export type LogAnswer =
 
 type Appended = { readonly runUid: string; readonly answer: LogAnswer };
 
+/** Of one run; more than the secrets of a task file are, however often its agent asks for them. */
+const mostMaskLetters = 16 * 1024 * 1024;
 /** Those of most runs are short; of the longest, which take some MiB each and long to learn, so many as 16 runs have. */
 const mostLearned = { letters: 16 * 128 * 1024, count: 1_024 };
 
@@ -98,9 +100,11 @@ export class RunLeases {
   /** Adds to the log what begins at `offset` of what this run's agents sent. */
   async appendLog(lease: string, offset: number, bytes: Uint8Array): Promise<LogAnswer> {
     const untilMicros = await this.#untilMicros();
-    // The masks are those of the lease, and writers wait for no search.
-    const shown = await this.#withoutSecrets(lease, bytes);
-    const { runUid, answer } = await this.#change(lease, async (tx, row, append): Promise<Appended> => {
+    // Writers wait for no search.
+    const { hide, version } = await this.#learned(lease);
+    const shown = hide(bytes);
+    const appended = await this.#change(lease, async (tx, row, append): Promise<Appended | undefined> => {
+      if (masksVersion(row.sealed_masks) !== version) return undefined;
       if (row.log_received !== offset)
         return { runUid: row.uid, answer: { kind: 'elsewhere', offset: row.log_received } };
       const change = {
@@ -114,8 +118,28 @@ export class RunLeases {
       if (row.status !== 'Running') this.#tell(append, { ...row, ...change });
       return { runUid: row.uid, answer: { kind: 'kept', state: stateOf(row) } };
     });
-    this.#tellOfLog(runUid);
-    return answer;
+    if (appended === undefined) {
+      // Secrets came since, by another process.
+      this.#hides.delete(lease);
+      return await this.appendLog(lease, offset, bytes);
+    }
+    this.#tellOfLog(appended.runUid);
+    return appended.answer;
+  }
+
+  /** Texts that its log must not show from now on, beside those that it must not show already. */
+  async hide(lease: string, masked: readonly string[]): Promise<void> {
+    const { sealer } = this.#parts;
+    await this.#change(lease, async (tx, { uid, sealed_masks: sealed }) => {
+      const all = [...new Set([...(sealed === null ? [] : openMasks(sealer, uid, sealed)), ...masked])];
+      if (lettersOf(all) > mostMaskLetters) throw new BerthError('requestInvalid', 'the run has too many secrets');
+      await tx
+        .updateTable('runs')
+        .set({ sealed_masks: sealMasks(sealer, uid, all) })
+        .where('uid', '=', uid)
+        .execute();
+    });
+    this.#hides.delete(lease);
   }
 
   /** Calls `hear` when the log of a run grew by this process, and when it ended. Returns how to stop. */
@@ -128,7 +152,7 @@ export class RunLeases {
   async finish(lease: string, result: RunResult): Promise<void> {
     const { status, message } = result;
     // It may quote a command, and is shown to more people than the log.
-    const shown = message && Buffer.from(await this.#withoutSecrets(lease, Buffer.from(message))).toString();
+    const shown = message && (await this.#withoutSecrets(lease, message));
     const outcome = { ...keptReport(result), ...(shown === undefined ? {} : { errorMessage: shown }) };
     await this.#finish(lease, { status, outcome, isLogWhole: true }, result.cpuSeconds);
   }
@@ -182,17 +206,21 @@ export class RunLeases {
     return order;
   }
 
-  async #withoutSecrets(lease: string, bytes: Uint8Array): Promise<Uint8Array> {
-    const hide = this.#hides.get(lease) ?? (await this.#learn(lease));
-    return hide(bytes);
+  async #withoutSecrets(lease: string, text: string): Promise<string> {
+    // Some may have come by another process.
+    this.#hides.delete(lease);
+    const { hide } = await this.#learned(lease);
+    return Buffer.from(hide(Buffer.from(text))).toString();
   }
 
-  async #learn(lease: string): Promise<Hide> {
+  async #learned(lease: string): Promise<LearnedHide> {
+    const known = this.#hides.get(lease);
+    if (known !== undefined) return known;
     const { uid, sealed_masks: masks } = await this.held(lease);
     const secrets = learnable(masks === null ? [] : openMasks(this.#parts.sealer, uid, masks));
-    const hide = hiding(secrets);
-    this.#hides.keep(lease, { hide, letters: lettersOf(secrets) });
-    return hide;
+    const learned = { hide: hiding(secrets), version: masksVersion(masks), letters: lettersOf(secrets) };
+    this.#hides.keep(lease, learned);
+    return learned;
   }
 
   async #keepLog(tx: Transaction, row: RunRow, bytes: Uint8Array) {

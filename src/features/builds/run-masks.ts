@@ -16,7 +16,16 @@ export function masksOf({ work, source }: SealedOrder, credentials: readonly Reg
   // Builders and git keep them in this form, and what they say may quote it.
   const headers = [...credentials.map(({ username, password }) => inHeader(username, password)), ...headersOf(source)];
   const all = [...plain, ...passwords, ...headers, ...allInBase64([...passwords, ...plain])];
-  return [...new Set(all)].filter((text) => text !== '');
+  return distinct(all);
+}
+
+/** Secrets themselves, and as they stand in base64. */
+export function maskedForms(secrets: readonly string[]): string[] {
+  return distinct([...secrets, ...allInBase64(secrets)]);
+}
+
+function distinct(texts: readonly string[]): string[] {
+  return [...new Set(texts)].filter((text) => text !== '');
 }
 
 /**

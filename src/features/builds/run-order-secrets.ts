@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import { runSourceSchema } from '../../wire/builds/agent-protocol.ts';
@@ -12,6 +13,14 @@ const customRegistrySchema = z.object({
   principalUid: z.string().exactOptional(),
 });
 
+const vaultAccessSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('identities'),
+    identities: z.array(z.object({ clientId: z.string().exactOptional(), principalUid: z.string() })),
+  }),
+  z.object({ kind: z.literal('none'), reason: z.enum(['otherFiles', 'stranger']) }),
+]);
+
 /** What an agent is told to do, with the secrets for it: sealed from the request to the end of the run. */
 const sealedOrderSchema = z.object({
   work: runWorkSchema,
@@ -21,12 +30,14 @@ const sealedOrderSchema = z.object({
     z.object({ kind: z.literal('none') }),
   ]),
   customRegistries: z.array(customRegistrySchema),
+  vaultAccess: vaultAccessSchema.exactOptional(),
 });
 export type SealedOrder = z.infer<typeof sealedOrderSchema>;
 
 export function sealOrder(sealer: Sealer, runUid: string, run: NewRun): Uint8Array {
-  const { work, source, authority, customRegistries } = run;
-  return sealer.sealText(orderPurpose(runUid), JSON.stringify({ work, source, authority, customRegistries }));
+  const { work, source, authority, customRegistries, vaultAccess } = run;
+  const order = { work, source, authority, customRegistries, vaultAccess };
+  return sealer.sealText(orderPurpose(runUid), JSON.stringify(order));
 }
 
 /** Throws SealError. */
@@ -41,6 +52,13 @@ export function sealMasks(sealer: Sealer, runUid: string, masked: readonly strin
 /** Throws SealError. */
 export function openMasks(sealer: Sealer, runUid: string, sealed: Uint8Array): readonly string[] {
   return z.array(z.string()).parse(JSON.parse(sealer.openText(masksPurpose(runUid), sealed)));
+}
+
+/** Tells masks of a run from those that it had before. */
+export function masksVersion(sealed: Uint8Array | null): string {
+  return createHash('sha256')
+    .update(sealed ?? '')
+    .digest('base64');
 }
 
 function orderPurpose(runUid: string): string {

@@ -52,6 +52,14 @@ export type RunAuthority =
   | { readonly kind: 'principal'; readonly principalId: string; readonly principalType: string }
   | { readonly kind: 'none' };
 
+/** A managed identity of a task: the system-assigned one has no client id here. */
+export type TaskIdentity = { readonly clientId?: string; readonly principalUid: string };
+
+/** As whom a run of a task reads key vaults; or why as nobody. */
+export type VaultAccess =
+  | { readonly kind: 'identities'; readonly identities: readonly TaskIdentity[] }
+  | { readonly kind: 'none'; readonly reason: 'otherFiles' | 'stranger' };
+
 /** A run to be queued. */
 export type NewRun = {
   readonly registryUid: string;
@@ -67,6 +75,8 @@ export type NewRun = {
   readonly agentPoolName?: string;
   readonly authority: RunAuthority;
   readonly customRegistries: readonly CustomRegistry[];
+  /** Absent for the run of no task: only tasks have identities. */
+  readonly vaultAccess?: VaultAccess;
   readonly isArchiveEnabled: boolean;
   readonly logTemplate?: string;
   readonly task?: { readonly uid: string; readonly name: string };

@@ -248,6 +248,21 @@ forEachDatabase((_, open) => {
     await assert.rejects(sample.leases.renew(lease), { error: 'leaseLost' });
   });
 
+  test('secrets that a run gets on its way are hidden from then on, whichever process is told of them', async () => {
+    const other = await sampleBuilds(database, sample);
+    const { runId } = await schedule();
+    const { lease } = await take();
+    await sample.leases.appendLog(lease, 0, bytes('early hunter2\n'));
+    await other.leases.hide(lease, ['hunter2']);
+    await sample.leases.appendLog(lease, 14, bytes('late hunter2\n'));
+    await other.leases.hide(lease, ['swordfish']);
+    assert.equal(await sample.logText(runId), 'early hunter2\r\nlate ***\r\n');
+    await sample.leases.finish(lease, { ...done, status: 'Failed', message: 'no hunter2, no swordfish' });
+    assert.equal((await find(runId)).errorMessage, 'no ***, no ***');
+    await assert.rejects(other.leases.hide(lease, ['more']), { error: 'leaseLost' });
+    await other.close();
+  });
+
   test('a token in the address of the files is hidden as it is written and as it is meant', async () => {
     const token = 'ghp_0123456789abcdefghij';
     for (const [address, hidden, header] of [

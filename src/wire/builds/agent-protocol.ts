@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { maxVaultSecrets, vaultSecretSchema } from '../tasks/vault-secret.ts';
 import { imageDependenciesSchema, outputImageSchema, platformSchema, runWorkSchema } from './run-work.ts';
 
 /**
@@ -9,6 +10,7 @@ import { imageDependenciesSchema, outputImageSchema, platformSchema, runWorkSche
  *     POST /agent/v1/leases/{lease}/log?offset=N bytes of the log that begin there → 200 LeaseState; 409 LogOffset where another offset is next
  *     POST /agent/v1/leases/{lease}/heartbeat    → 200 LeaseState
  *     POST /agent/v1/leases/{lease}/command      BuiltInCommand → 200 lines of BuiltInLine (JSON, one a line), the last with `exitCode`
+ *     POST /agent/v1/leases/{lease}/secrets      VaultSecretsRequest → 200 VaultSecrets
  *     POST /agent/v1/leases/{lease}/finish       RunResult → 204
  *
  * A lease that is not renewed in time, or that was taken away, answers 410: the agent ends the run, removes what is left of
@@ -111,6 +113,21 @@ export type BuiltInCommand = z.infer<typeof builtInCommandSchema>;
 
 export const builtInLineSchema = z.union([z.object({ line: z.string() }), z.object({ exitCode: z.int() })]);
 export type BuiltInLine = z.infer<typeof builtInLineSchema>;
+
+/** Secrets of key vaults that the run's task file names: the server reads them as an identity of the task. */
+export const vaultSecretsRequestSchema = z.object({ secrets: z.array(vaultSecretSchema).min(1).max(maxVaultSecrets) });
+export type VaultSecretsRequest = z.infer<typeof vaultSecretsRequestSchema>;
+
+export const vaultSecretsSchema = z.union([
+  z.object({
+    values: z.array(z.object({ id: z.string(), value: z.string() })),
+    /** More texts that the log must not show. */
+    masked: z.array(z.string()),
+  }),
+  /** Why the run has none of them, for its log. */
+  z.object({ refusal: z.string() }),
+]);
+export type VaultSecrets = z.infer<typeof vaultSecretsSchema>;
 
 /** What is kept of the lists and the text that an agent reports; a run that made more has ended all the same. */
 const [maxReported, maxMessageLength] = [1_000, 4_000];

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { parseDockerBuild } from './docker-build-options.ts';
 import { stepGraphOf } from './step-graph.ts';
 import { TaskError } from './task-error.ts';
-import { parseTaskFile } from './task-file.ts';
+import { parseTaskFile, vaultSecretsIn } from './task-file.ts';
 import { prepareTaskText, type TaskTextInput } from './task-text.ts';
 import { splitWords } from './words.ts';
 
@@ -137,7 +137,7 @@ describe('a task file', () => {
     ['a folder that leaves', steps('  - cmd: x\n    workingDirectory: ../..')],
     ['a step without end', steps('  - cmd: x\n    repeat: 2000000000')],
     ['tries without end', steps('  - cmd: x\n    retries: 1001')],
-    ['a secret of a key vault', 'secrets: [{id: a, keyvault: "https://v.example/secrets/a"}]\nsteps: [{cmd: x}]'],
+    ['a secret of no vault', 'secrets: [{id: a}]\nsteps: [{cmd: x}]'],
     ['a network that nobody makes', steps('  - cmd: x\n    network: nowhere')],
     ["the machine's own network", 'networks: [{name: host, skipCreation: true}]\nsteps: [{cmd: x, network: host}]'],
     ['a network twice', 'networks: [{name: a}, {name: a}]\nsteps: [{cmd: x, network: a}]'],
@@ -160,13 +160,47 @@ describe('a task file', () => {
   for (const [label, text] of bad) {
     test(`${label} is refused`, () => assert.throws(() => parse(text), TaskError));
   }
-  test('whoever names a key vault is told what to write instead', () => {
-    const vault = (id: string) => `{id: ${id}, keyvault: "https://v.example/secrets/${id}", clientID: 0a}`;
-    assert.throws(
-      () => parse(`secrets: [${vault('npm')}, ${vault('pip')}]\n${steps('  - cmd: x')}`),
-      /'npm' and 1 more from a key vault.*--set-secret npm=… .*\{\{\.Values\.npm\}\} instead of \{\{\.Secrets\.npm\}\}$/,
-    );
+});
+
+describe('secrets of key vaults', () => {
+  const guid = '0A0a0a0a-0000-4000-8000-00000000000f';
+  test('are read where the rest of the task wants their values first', () => {
+    const vault = 'https://Team.vault.example:8443/secrets';
+    const list = `[{id: npm, keyvault: "${vault}/npm"}, {id: 7, keyvault: ${vault}/pip-1/0af, clientID: ${guid}}]`;
+    assert.deepEqual(vaultSecretsIn(`secrets: ${list}\nsteps:\n  - cmd:\n`), [
+      { id: 'npm', keyvault: `${vault}/npm` },
+      { id: '7', keyvault: `${vault}/pip-1/0af`, clientId: guid },
+    ]);
+    assert.deepEqual(vaultSecretsIn('steps: []'), []);
+    assert.deepEqual(parse(`secrets: ${list}\n${steps('  - cmd: x')}`).steps.length, 1);
   });
+  for (const [label, secrets, reason] of [
+    ['without a vault', '[{id: npm}]', /npm has no keyvault: .*--set-secret npm=….*\{\{\.Values\.npm\}\}$/],
+    ['without an id', '[{keyvault: "https://v.example/secrets/a"}]', /secret 1 of the task has no id/],
+    [
+      'with a space',
+      '[{id: a b, keyvault: "https://v.example/secrets/a"}]',
+      /secret 1 of the task has no id, or one with/,
+    ],
+    [
+      'twice',
+      '[{id: a, keyvault: "https://v.example/secrets/a"}, {id: a, keyvault: "https://v.example/secrets/b"}]',
+      /a is there twice/,
+    ],
+    ['by plain HTTP', '[{id: a, keyvault: "http://v.example/secrets/a"}]', /its keyvault is not https/],
+    ['that is a key', '[{id: a, keyvault: "https://v.example/keys/a"}]', /its keyvault is not https/],
+    ['with a password', '[{id: a, keyvault: "https://u:p@v.example/secrets/a"}]', /its keyvault is not https/],
+    ['with a query', '[{id: a, keyvault: "https://v.example/secrets/a?x=y"}]', /its keyvault is not https/],
+    ['above its vault', '[{id: a, keyvault: "https://v.example/secrets/../keys"}]', /its keyvault is not https/],
+    [
+      'of an identity by name',
+      '[{id: a, keyvault: "https://v.example/secrets/a", clientID: me}]',
+      /its clientID is not/,
+    ],
+    ['that are no list', '{a: b}', /not a list of at most 50/],
+    ['without number', `[${'{},'.repeat(50)}{}]`, /not a list of at most 50/],
+  ] as const)
+    test(`one ${label} is refused`, () => assert.throws(() => vaultSecretsIn(`secrets: ${secrets}`), reason));
 });
 
 describe('the order of steps', () => {

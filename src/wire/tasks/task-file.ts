@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { type DockerBuildOptions, parseDockerBuild } from './docker-build-options.ts';
 import { TaskError } from './task-error.ts';
 import { parseYaml } from './task-text.ts';
+import { maxVaultSecrets, type VaultSecret, vaultSecretsOf, writtenSecretsSchema } from './vault-secret.ts';
 import { splitWords } from './words.ts';
 
 export const defaultNetwork = 'acb_default_network';
@@ -64,12 +65,14 @@ const networkSchema = z.object({
   skipCreation: truth.nullish(),
   isDefault: truth.nullish(),
 });
+/** Without the rest, which may want the values of these first. */
+const taskSecretsSchema = z.object({ secrets: writtenSecretsSchema.nullish() });
 const taskSchema = z.object({
   version: text.nullish(),
   stepTimeout: count.nullish(),
   workingDirectory: text.nullish(),
   env: texts.nullish(),
-  secrets: z.array(z.object({ id: text.nullish(), keyvault: text.nullish(), clientID: text.nullish() })).nullish(),
+  secrets: writtenSecretsSchema.nullish(),
   networks: z.array(networkSchema).max(maxNetworks).nullish(),
   volumes: z
     .array(z.object({ name: text, secret: z.record(z.string(), text).nullish() }))
@@ -139,7 +142,8 @@ export function parseTaskFile(yaml: string): Task {
   const parsed = taskSchema.safeParse(parseYaml(yaml, 'the task'));
   if (!parsed.success) throw new TaskError(`the task is not valid: ${issueText(parsed.error)}`);
   const input = parsed.data;
-  refuseVaults(input.secrets ?? []);
+  // Their values are in the text by now.
+  vaultSecretsOf(input.secrets ?? []);
   const volumes = (input.volumes ?? []).map(secretVolumeOf);
   requireUnique(
     volumes.map(({ name }) => name),
@@ -158,14 +162,12 @@ export function parseTaskFile(yaml: string): Task {
   };
 }
 
-/** A key vault trusts identities of its own tenant alone. */
-function refuseVaults(secrets: NonNullable<TaskInput['secrets']>): void {
-  const [first] = secrets;
-  if (first === undefined) return;
-  const name = (first.id ?? 'name').slice(0, 50);
-  const others = secrets.length > 1 ? ` and ${secrets.length - 1} more` : '';
+/** The secrets that a task names, before the templates have their values. Throws TaskError. Source: ACR tasks, 2.2. */
+export function vaultSecretsIn(yaml: string): readonly VaultSecret[] {
+  const parsed = taskSecretsSchema.safeParse(parseYaml(yaml, 'the task'));
+  if (parsed.success) return vaultSecretsOf(parsed.data.secrets ?? []);
   throw new TaskError(
-    `the task takes the secret '${name}'${others} from a key vault, and this server reads none: leave 'secrets' out, give the value with --set-secret ${name}=… (az acr run, az acr task create, az acr task run), and write {{.Values.${name}}} instead of {{.Secrets.${name}}}`,
+    `the secrets of the task are not a list of at most ${maxVaultSecrets}, each with id and keyvault`,
   );
 }
 

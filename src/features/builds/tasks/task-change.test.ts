@@ -253,19 +253,21 @@ forEachDatabase((_, open) => {
         caller: { uid: 'caller', name: 'Carla', kind: 'User' },
         overrides: { contextPath },
       });
-    const facts = ({ authority, customRegistries, work }: ReturnType<typeof run>) => [
+    const facts = ({ authority, customRegistries, work, vaultAccess }: ReturnType<typeof run>) => [
       authority.kind === 'none' ? 'none' : authority.principalType,
       customRegistries.map(({ server }) => server).toSorted(),
       work.kind === 'dockerBuild' && work.arguments.map(({ name }) => name),
+      vaultAccess?.kind,
     ];
-    const whole = ['ServicePrincipal', ['other.example', 'third.example'], ['PASSWORD', 'COLOR']];
+    const whole = ['ServicePrincipal', ['other.example', 'third.example'], ['PASSWORD', 'COLOR'], 'identities'];
     assert.deepEqual(facts(run()), whole);
     assert.deepEqual(facts(run('https://git.example/team/app.git#main')), whole, 'the files of the task by name');
-    assert.deepEqual(facts(run('https://evil.example/x.git')), ['User', [], ['COLOR']]);
+    const evil = ['User', [], ['COLOR'], 'none'];
+    assert.deepEqual(facts(run('https://evil.example/x.git')), evil);
     const sameHost = facts(run('https://git.example/team/app.git#other'));
-    assert.deepEqual(sameHost, ['User', ['other.example'], ['PASSWORD', 'COLOR']]);
+    assert.deepEqual(sameHost, ['User', ['other.example'], ['PASSWORD', 'COLOR'], 'none']);
     assert.deepEqual(facts(run('https://git.example/team/app#refs/heads/side/way:folder')), sameHost);
-    assert.deepEqual(facts(run('https://evil.example/x.git', true)), ['none', [], ['COLOR']]);
+    assert.deepEqual(facts(run('https://evil.example/x.git', true)), ['none', [], ['COLOR'], 'none']);
     const commit = '0a'.repeat(20);
     for (const strangers of [
       'https://git.example/evil/app.git#main',
@@ -274,7 +276,7 @@ forEachDatabase((_, open) => {
         (ref) => `https://git.example/team/app.git#${ref}`,
       ),
     ])
-      assert.deepEqual(facts(run(strangers)), ['User', [], ['COLOR']], strangers);
+      assert.deepEqual(facts(run(strangers)), evil, strangers);
   });
 
   test('whoever changed last what a task does lends it their rights, and nobody who changed the rest', async () => {

@@ -124,7 +124,7 @@ function refuseVaults({ credentials }: StoredTask): void {
     if (userName?.type === 'Vaultsecret' || password?.type === 'Vaultsecret')
       throw invalid(
         'properties.credentials.customRegistries',
-        `The credential of '${server}' names a secret of a key vault, and this installation reads none: give user name and password themselves, of type Opaque (az acr task credential add -u … -p …). They are kept sealed, and no list shows them.`,
+        `The credential of '${server}' names a secret of a key vault, where only the secrets of task files are read: give user name and password themselves, of type Opaque (az acr task credential add -u … -p …). They are kept sealed, and no list shows them.`,
       );
 }
 

@@ -5,7 +5,7 @@ import { uidOfObjectId } from '../../identity/object-id.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Author, Resource } from '../../resources/resource.ts';
 import { isUploadPath } from '../quick-run.ts';
-import type { CustomRegistry, NewRun, RunAuthority, RunTrigger } from '../run.ts';
+import type { CustomRegistry, NewRun, RunAuthority, RunTrigger, TaskIdentity } from '../run.ts';
 import { contextOf, isOfSameRepository, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
 
 /** What one run has otherwise than its task says. Source: ACR tasks, 4.5. */
@@ -63,6 +63,9 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
     ...(agentPoolName ? { agentPoolName } : {}),
     authority: authorityOf(asked, context),
     customRegistries: customRegistriesOf(resource, task).flatMap((each) => lentTo(context, each)),
+    vaultAccess: context.isOther
+      ? { kind: 'none', reason: 'otherFiles' }
+      : { kind: 'identities', identities: identitiesOf(resource) },
     isArchiveEnabled: overrides.isArchiveEnabled ?? false,
     ...(logTemplate ? { logTemplate } : {}),
     task: { uid: resource.uid, name: resource.name },
@@ -208,14 +211,20 @@ function authorityOf(
 }
 
 /** Uid of `[system]` or of the managed identity with a client id, where the task has it. */
-function principalOf({ identity }: Resource, named: string): string | undefined {
+function principalOf(resource: Resource, named: string): string | undefined {
   const key = named.toLowerCase();
-  if (key === '[system]') return uidIn(identity?.principalId);
+  return identitiesOf(resource).find(({ clientId = '[system]' }) => clientId === key)?.principalUid;
+}
+
+function identitiesOf({ identity }: Resource): TaskIdentity[] {
+  const own = uidIn(identity?.principalId);
   const assigned = identity?.userAssignedIdentities;
-  const found = Object.values(isJsonObject(assigned) ? assigned : {}).find(
-    (each) => isJsonObject(each) && typeof each.clientId === 'string' && each.clientId.toLowerCase() === key,
-  );
-  return isJsonObject(found) ? uidIn(found.principalId) : undefined;
+  const others = Object.values(isJsonObject(assigned) ? assigned : {}).flatMap((each) => {
+    if (!isJsonObject(each) || typeof each.clientId !== 'string') return [];
+    const principalUid = uidIn(each.principalId);
+    return principalUid === undefined ? [] : [{ clientId: each.clientId.toLowerCase(), principalUid }];
+  });
+  return [...(own === undefined ? [] : [{ principalUid: own }]), ...others];
 }
 
 function uidIn(objectId: unknown): string | undefined {

@@ -24,6 +24,7 @@ const run: NewRun = {
   cpus: 2,
   authority: { kind: 'principal', principalId: 'owner', principalType: 'User' },
   customRegistries: [{ server: 'other.example', username: 'bob', password: 's3cret' }],
+  vaultAccess: { kind: 'identities', identities: [{ principalUid: 'owner' }] },
   isArchiveEnabled: false,
   trigger: { kind: 'manual' },
 };
@@ -39,4 +40,5 @@ test('a stranger is lent nothing, not even what stands in the address of the rep
   assert(lent.work.kind === 'dockerBuild');
   assert.deepEqual([lent.work.isPushEnabled, lent.work.arguments.map(({ name }) => name)], [false, ['COLOR']]);
   assert.deepEqual([lent.authority, lent.customRegistries], [{ kind: 'none' }, []]);
+  assert.deepEqual(lent.vaultAccess, { kind: 'none', reason: 'stranger' });
 });

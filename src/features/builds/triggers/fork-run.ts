@@ -4,7 +4,7 @@ import { withoutCredentials } from './repository-path.ts';
 
 /**
  * The run of a pull request from a fork: a stranger wrote what it does, so nothing is lent to it. It has no rights in any
- * registry (it pulls what everybody may, and neither pushes nor writes caches), no secret values, and no access token, with which
+ * registry (it pulls what everybody may, and neither pushes nor writes caches), no secret values, nothing of key vaults, and no access token, with which
  * its submodules could be other repositories of the same host. Source: security rule 20; ACR tasks, 4.2.
  */
 export function ofStranger(run: NewRun): NewRun {
@@ -15,6 +15,7 @@ export function ofStranger(run: NewRun): NewRun {
     source: source.kind === 'remote' ? withoutToken(source) : source,
     authority: { kind: 'none' },
     customRegistries: [],
+    vaultAccess: { kind: 'none', reason: 'stranger' },
   };
 }
 

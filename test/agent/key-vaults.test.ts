@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { z } from 'zod';
+import { openCertificateAuthority } from '../../src/platform/certificates/certificate-authority.ts';
+import { systemClock } from '../../src/platform/system-clock.ts';
+import { systemIds } from '../../src/platform/system-ids.ts';
+import { openWorkbench, type Workbench } from '../end-to-end/workbench.ts';
+import { armCaller } from '../support/arm-caller.ts';
+import { KeyVault } from '../support/key-vault.ts';
+import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+// Secrets that a key vault keeps, in runs of tasks: read by the server as the identity of the task, used by real steps.
+
+const host = 'team.vault.example';
+const value = 'a $HOME, "that" nobody=lists';
+const folder = temporaryFolder('key-vaults');
+let vault: KeyVault;
+let bench: Workbench;
+let arm: Awaited<ReturnType<typeof armCaller>>;
+
+before(async () => {
+  const authority = await openCertificateAuthority({ folder: folder.path, clock: systemClock, ids: systemIds });
+  const { certPem: cert, keyPem: key } = await authority.issue({ dns: [host], ip: [] });
+  vault = await KeyVault.start({ host, tls: { cert, key }, secrets: { npm: value } });
+  bench = await openWorkbench({
+    settings: { 'outbound-host': `${host}=127.0.0.1:${vault.port}` },
+    env: { NODE_EXTRA_CA_CERTS: authority.path },
+  });
+  arm = await armCaller(bench.server);
+  const words = ['--dest-creds', `${bench.username}:${bench.password}`, '--dest-cert-dir', bench.certificates];
+  await bench.run('skopeo', ['copy', ...words, 'oci:samples:base', `docker://${bench.named.host}/debian:12`]);
+  const { tenantId } = bench.server.bootstrap;
+  const keys = await (await fetch(`${bench.server.http}/${tenantId}/discovery/keys`)).json();
+  const domain = bench.named.host.replace(/^local\./, '').replace(/:\d+$/, '');
+  vault.trust = { issuer: `https://sts.${domain}/${tenantId}/`, keys };
+});
+after(async () => {
+  await bench[Symbol.asyncDispose]();
+  await vault.stop();
+  folder.remove();
+});
+
+/** The value goes into a variable of a step, which prints it in two forms. */
+const taskOf = (name: string) => ({
+  encodedTaskContent: Buffer.from(`secrets:
+  - id: key
+    keyvault: https://${host}/secrets/${name}
+steps:
+  - cmd: '{{.Run.Registry}}/debian:12 bash -c ''printf %s "$KEY" | sha256sum; echo plain: $KEY, coded: $(printf %s "$KEY" | base64 -w0).'''
+    env: [{{printf "KEY=%s" .Secrets.key | quote}}]
+`).toString('base64'),
+});
+const taskSchema = z.looseObject({
+  id: z.string(),
+  identity: z.looseObject({ principalId: z.string() }).optional(),
+});
+const createTask = async (name: string, secret: string, identity?: object) =>
+  taskSchema.parse(
+    await arm.put(`tasks/${name}`, {
+      ...{ location: 'local', ...(identity && { identity }) },
+      properties: { platform: { os: 'linux' }, step: { type: 'EncodedTask', ...taskOf(secret) } },
+    }),
+  );
+const runSchema = z.looseObject({ name: z.string(), properties: z.looseObject({ status: z.string() }) });
+
+/** The status that a run ends with, and its log. */
+const ended = async (request: object) => {
+  const { name } = runSchema.parse(await arm.post('scheduleRun', request));
+  const status = await waitFor(`the run ${name} ends`, 180_000, async () => {
+    const now = runSchema.parse(await arm.get(`runs/${name}`)).properties.status;
+    return !['Queued', 'Started', 'Running'].includes(now) && now;
+  });
+  const { logLink } = z.looseObject({ logLink: z.string() }).parse(await arm.post(`runs/${name}/listLogSasUrl`));
+  const { pathname, search } = new URL(logLink);
+  return { status, log: await (await fetch(`${bench.server.http}${pathname}${search}`)).text() };
+};
+const runOf = ({ id: taskId }: { readonly id: string }) => ended({ type: 'TaskRunRequest', taskId });
+
+test('a step has the value of a secret that the identity of its task may read, and no log shows it', async () => {
+  const task = await createTask('reads', 'npm', { type: 'SystemAssigned' });
+  const shut = await runOf(task);
+  assert.equal(shut.status, 'Failed', shut.log);
+  assert.match(
+    shut.log,
+    /the secret 'key' cannot be read: the key vault team\.vault\.example answered 403 \(Forbidden\)/,
+  );
+  vault.readers.add(task.identity?.principalId ?? assert.fail('it has an identity'));
+  const { status, log } = await runOf(task);
+  assert.equal(status, 'Succeeded', log);
+  assert.match(log, new RegExp(`^${createHash('sha256').update(value).digest('hex')} `, 'm'));
+  assert.match(log, /^plain: \*\*\*, coded: .*\*\*\*.*\./m);
+  assert.doesNotMatch(log, /nobody=lists/);
+  assert(!log.includes(Buffer.from(value).toString('base64').slice(4, -4)));
+});
+
+test('a run without such an identity, or whose vault has no such secret, says so and does nothing', async () => {
+  const quick = { type: 'EncodedTaskRunRequest', ...taskOf('npm') };
+  const [ofNoTask, bare, wrong] = await Promise.all([
+    ended(quick),
+    createTask('plain', 'npm').then(runOf),
+    createTask('wrong', 'nosuch', { type: 'SystemAssigned' }).then(async (task) => {
+      vault.readers.add(task.identity?.principalId ?? assert.fail('it has an identity'));
+      return await runOf(task);
+    }),
+  ]);
+  for (const { status, log } of [ofNoTask, bare, wrong]) {
+    assert.equal(status, 'Failed', log);
+    assert.doesNotMatch(log, /Executing step/);
+  }
+  assert.match(ofNoTask.log, /identities of tasks read key vaults, and this run is of none/);
+  assert.match(bare.log, /the task has no system-assigned identity/);
+  assert.match(wrong.log, /the key vault team\.vault\.example answered 404 \(SecretNotFound\)/);
+});
