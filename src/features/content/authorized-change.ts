@@ -7,7 +7,7 @@ import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
 import type { Place } from './place.ts';
 import { createRepositoryGate } from './repository-gate.ts';
-import { fromRepository } from './repository-store.ts';
+import { fromRepository, isRepositoryMade } from './repository-store.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
 export type Change = {
@@ -106,8 +106,8 @@ async function untilCurrent<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof StaleAuthority)) throw error;
-      await error.authority.confirm(error.currentEpoch);
+      if (error instanceof StaleAuthority) await error.authority.confirm(error.currentEpoch);
+      else if (!isRepositoryMade(error)) throw error;
     }
   }
 }

@@ -84,23 +84,51 @@ const insertBlob = hotStatement(
 /** The copy that was to be linked is no longer the registry's, or damaged. */
 export class CopyGone extends Error {}
 
-/** Links the copy under `storageKey` and renews its grace. Throws CopyGone. */
+/**
+ * Links the copy under `storageKey`. Its grace is renewed unless it was a moment ago: a copy that many push at once, as a base
+ * image is, would have all of them wait for its row. Throws CopyGone.
+ */
 export async function linkCopy(
   tx: Transaction,
   target: CommitTarget,
   digest: Digest,
   storageKey: StorageKey,
 ): Promise<void> {
-  const renewed = await renewGrace.ahead(tx, {
-    registry: target.registryUid,
-    digest,
-    key: storageKey,
-    graceUntil: target.graceUntilMicros,
-  });
-  const link = await sendLink(tx, target, digest);
-  if ((await renewed()).length === 0) throw new CopyGone();
-  await useLinked(tx, target, digest, await link());
+  const copy = { registry: target.registryUid, digest, key: storageKey };
+  const found = await findCopy.ahead(tx, { ...copy, graceFrom: freshGraceMicros(target) });
+  const sent = await sendLink(tx, target, digest);
+  const isFresh = (await found()).length > 0;
+  const link = await sent();
+  // Whoever takes the blob out of use meanwhile is waited for, too.
+  if (!isFresh || isInUse(link)) {
+    const renewed = await renewGrace(tx, { ...copy, graceUntil: target.graceUntilMicros });
+    if (renewed === undefined) throw new CopyGone();
+  }
+  await useLinked(tx, target, digest, link);
 }
+
+/** No transaction takes so long: what ends later is not collected before the link is there to be seen. */
+const longestTransactionMicros = 120_000_000;
+
+/** The earliest end of a grace that is as good as a new one: of seven eighths of its length. */
+export function freshGraceMicros({
+  nowMicros,
+  graceUntilMicros,
+}: Pick<CommitTarget, 'nowMicros' | 'graceUntilMicros'>): number {
+  const eighth = Math.ceil((graceUntilMicros - nowMicros) / 8);
+  return Math.max(graceUntilMicros - eighth, nowMicros + longestTransactionMicros);
+}
+
+const findCopy = hotStatement(['registry', 'digest', 'key', 'graceFrom'], (on, parameter) =>
+  on
+    .selectFrom('blobs')
+    .where('registry_uid', '=', parameter<string>('registry'))
+    .where('digest', '=', parameter<Digest>('digest'))
+    .where('storage_key', '=', parameter<StorageKey>('key'))
+    .where('state', '=', 'ready')
+    .where('grace_until', '>=', parameter<number>('graceFrom'))
+    .select('digest'),
+);
 
 /** Renews the grace of a copy that somebody is about to link. False when it is no longer the registry's, or damaged. */
 export async function renewCopy(
@@ -140,10 +168,14 @@ async function useLinked(
   tx: Transaction,
   { registryUid, repositoryUid, limitBytes }: LinkTarget,
   digest: Digest,
-  [link]: readonly Link[],
+  link: readonly Link[],
 ): Promise<void> {
-  if (link?.isReferenced !== 1) return;
+  if (!isInUse(link)) return;
   await addUsage(tx, registryUid, await useBlob(tx, { registryUid, repositoryUid }, digest), limitBytes);
+}
+
+function isInUse([link]: readonly Link[]): boolean {
+  return link?.isReferenced === 1;
 }
 
 const insertLink = hotStatement(['repository', 'digest', 'now'], (on, parameter) =>

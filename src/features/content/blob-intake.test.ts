@@ -123,6 +123,27 @@ forEachDatabase((_, open) => {
     assert.equal(await leftAtFirstByte(), graceMs);
   });
 
+  test('the grace of a copy is renewed by a push of its digest once an eighth of it is over', async () => {
+    const graceMs = 24 * 3_600_000;
+    const clock = new HeldClock();
+    const { uploads } = await bench.another({ clock, limits: { graceMs } });
+    const blob = sampleBlob('a layer of many images', 1_000);
+    const push = async () => {
+      await uploads.push(fresh(), me, blob.digest, streamedBody(blob.bytes));
+      const row = await bench.database.read
+        .selectFrom('blobs')
+        .where('digest', '=', blob.digest)
+        .select('grace_until')
+        .executeTakeFirstOrThrow();
+      return (row.grace_until - clock.nowMicros()) / 1_000;
+    };
+    assert.equal(await push(), graceMs);
+    clock.advance(graceMs / 8);
+    assert.equal(await push(), (graceMs / 8) * 7);
+    clock.advance(1);
+    assert.equal(await push(), graceMs);
+  });
+
   const losses: readonly [what: string, lose: (file: string) => void][] = [
     ['missing', (file) => rmSync(file)],
     ['shorter than it was', (file) => truncateSync(file, mebi + 1)],

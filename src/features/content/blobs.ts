@@ -8,7 +8,7 @@ import { hotQuery } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Authority } from '../access/authority.ts';
 import { lockBits, requireOn } from './attributes.ts';
-import { linkBlob, markDamaged } from './blob-commit.ts';
+import { freshGraceMicros, linkBlob, markDamaged } from './blob-commit.ts';
 import { BlockMismatch, blockBytes, checkedBlocks } from './block-checksums.ts';
 import type { ContentParts } from './content-parts.ts';
 import { type Filling, type HeldBlob, HotBlobs } from './hot-blobs.ts';
@@ -119,11 +119,13 @@ export class Blobs {
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const limitBytes = storageLimitOf(context.registry, this.#parts.storageLimits);
       await linkBlob(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, limitBytes }, digest);
+      const graceUntilMicros = nowMicros + this.#parts.graceMs * 1000;
       await tx
         .updateTable('blobs')
-        .set({ grace_until: nowMicros + this.#parts.graceMs * 1000 })
+        .set({ grace_until: graceUntilMicros })
         .where('registry_uid', '=', place.registryUid)
         .where('digest', '=', digest)
+        .where('grace_until', '<', freshGraceMicros({ nowMicros, graceUntilMicros }))
         .execute();
       return true;
     });

@@ -94,6 +94,21 @@ forEachDatabase((_, open) => {
     });
   });
 
+  test('first pushes of several blobs of a new repository', async () => {
+    const [here, there] = pair();
+    await race(15, [], async (round) => {
+      const place = bench.place(`new${round}`);
+      const known = sampleBlob();
+      await bench.push(bench.place('elsewhere'), known);
+      const blobs = [known, sampleBlob(), sampleBlob(), sampleBlob()];
+      return blobs.map((blob, index) => async () => {
+        const { uploads } = index % 2 === 0 ? here : there;
+        await uploads.push(place, me, blob.digest, bodyOf(blob.bytes));
+        assert((await bench.pull(place, blob.digest)).equals(blob.bytes));
+      });
+    });
+  });
+
   test('delete of a blob against a mount of it', async () => {
     const [here, there] = pair();
     await race(15, [], async (round) => {

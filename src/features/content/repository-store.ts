@@ -1,4 +1,5 @@
 import type { Queries, Transaction } from '../../platform/database/database.ts';
+import { DuplicateKey } from '../../platform/database/duplicate-key.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { Visible } from '../access/decision.ts';
 import { isListed } from './attributes.ts';
@@ -20,7 +21,10 @@ export function fromRepository(queries: Queries, at: { readonly registry: string
     .select('t.access_epoch as epoch');
 }
 
-/** The repository's uid, made by the registry's template when `known` is undefined; two who make it at once get the same one. */
+/**
+ * The repository's uid, made by the registry's template when `known` is undefined. The next statement that is waited for throws
+ * DuplicateKey when somebody else has made it meanwhile.
+ */
 export async function ensureRepository(
   tx: Transaction,
   place: Place,
@@ -28,37 +32,29 @@ export async function ensureRepository(
   fresh: { readonly uid: string; readonly nowMicros: number },
 ): Promise<string> {
   if (known !== undefined) return known;
-  const at = { registry: place.registryUid, name: place.repository };
+  const { uid, nowMicros: now } = fresh;
   const { locks, immutableTags } = await repositoryBeginning(tx, place);
-  const made = await insertRepository(tx, { ...at, uid: fresh.uid, now: fresh.nowMicros, locks, immutableTags });
-  const row = made ?? (await repositoryUidOf(tx, at));
-  if (row === undefined) throw new Error('an inserted repository is not there');
-  return row.uid;
+  const { registryUid: registry, repository: name } = place;
+  await insertRepository.ahead(tx, { registry, name, uid, now, locks, immutableTags });
+  return uid;
 }
 
 const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks', 'immutableTags'], (on, parameter) =>
-  on
-    .insertInto('repositories')
-    .values({
-      uid: parameter('uid'),
-      registry_uid: parameter('registry'),
-      name: parameter('name'),
-      created_at: parameter('now'),
-      changed_at: parameter('now'),
-      locks: parameter('locks'),
-      immutable_tags: parameter('immutableTags'),
-    })
-    .onConflict((conflict) => conflict.columns(['registry_uid', 'name']).doNothing())
-    .returning('uid'),
+  on.insertInto('repositories').values({
+    uid: parameter('uid'),
+    registry_uid: parameter('registry'),
+    name: parameter('name'),
+    created_at: parameter('now'),
+    changed_at: parameter('now'),
+    locks: parameter('locks'),
+    immutable_tags: parameter('immutableTags'),
+  }),
 );
 
-const repositoryUidOf = hotStatement(['registry', 'name'], (on, parameter) =>
-  on
-    .selectFrom('repositories')
-    .select('uid')
-    .where('registry_uid', '=', parameter<string>('registry'))
-    .where('name', '=', parameter<string>('name')),
-);
+/** Two made the same repository at once, and this is what the second one got: it has to begin anew. */
+export function isRepositoryMade(error: unknown): boolean {
+  return error instanceof DuplicateKey && error.constraint === 'repositories_name';
+}
 
 /** Names of repositories that hold a manifest, in byte order, after `last`. */
 export async function listRepositories(

@@ -1,10 +1,12 @@
 import { BerthError } from '../../core/errors.ts';
+import { DuplicateKey } from './duplicate-key.ts';
 
 const retryAfterSeconds = 1;
 
 // Source: https://www.postgresql.org/docs/15/errcodes-appendix.html
 const serializationFailure = '40001';
 const deadlockDetected = '40P01';
+const uniqueViolation = '23505';
 const diskFull = '53100';
 const featureNotSupported = '0A000';
 const readOnlyTransaction = '25006';
@@ -28,6 +30,7 @@ const networkCodes = new Set([
 /** What callers of the database get for an error of the driver or the server; anything else comes back as it is. */
 export function postgresFault(error: unknown): unknown {
   const code = codeOf(error);
+  if (error instanceof Error && code === uniqueViolation) return new DuplicateKey(constraintOf(error), error);
   if (code === diskFull) return new BerthError('storageFull', undefined, { cause: error });
   if (code === readOnlyTransaction) return new BerthError('storageReadOnly', undefined, { cause: error });
   if (isLostRace(error) || isLostConnection(error) || busyCodes.has(code))
@@ -68,6 +71,10 @@ function isLostConnection(error: unknown): boolean {
       error.message,
     )
   );
+}
+
+function constraintOf(error: Error): string {
+  return 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : '';
 }
 
 function codeOf(error: unknown): string {
