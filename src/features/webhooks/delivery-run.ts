@@ -43,6 +43,8 @@ export type DeliveryRunParts = {
 };
 
 const pageEvents = 100;
+/** Of a receiver that took nothing the last time: it will most likely not take more than one now. */
+const firstPageEvents = 10;
 /** What was sent is written down after so many deliveries or so long: a crash repeats these at most. */
 const unwrittenDeliveries = 50;
 const unwrittenMs = 3_000;
@@ -124,8 +126,10 @@ class DeliveryRun {
       written = at;
       return isOurs;
     };
+    let limit = this.#failures > 0 ? firstPageEvents : pageEvents;
     while (true) {
-      const events = await this.#parts.journal.after(at, pageEvents);
+      const events = await this.#parts.journal.after(at, limit);
+      limit = pageEvents;
       if (events.length === 0) return await this.#endOf(at);
       for (const group of groupsOf(events, at, this.#receiver)) {
         const sent = group.notifications.length === 0 ? 'delivered' : await this.#send(group.notifications, write);
