@@ -16,15 +16,27 @@ const printing = `i=0; while [ $i -lt ${printedLines} ]; do echo line $i; sleep 
 const programs = ['sleep', 'date', 'cat', 'tail', 'head', 'yes', 'ln', 'ls', 'id'];
 
 /** Queues a build that runs the line, which prints unless given. Resolves to the id of its run. */
-export async function scheduleLongBuild(server: BerthServer, line = printing): Promise<string> {
-  return await scheduleBuild(server, `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`);
+export async function scheduleLongBuild(
+  server: BerthServer,
+  line = printing,
+  agentConfiguration: AgentConfiguration = {},
+): Promise<string> {
+  const run = `RUN ${JSON.stringify(['/bin/sh', '-c', line])}`;
+  return await scheduleBuild(server, `FROM scratch\nCOPY . /\n${run}\n`, agentConfiguration);
 }
+
+/** Processors of a run. */
+export type AgentConfiguration = { readonly cpu?: number };
 
 /**
  * Queues a build that needs no other image: its files are a shell, some programs and what they need, of this machine. Resolves to
  * the id of its run.
  */
-export async function scheduleBuild(server: BerthServer, dockerfile: string): Promise<string> {
+export async function scheduleBuild(
+  server: BerthServer,
+  dockerfile: string,
+  agentConfiguration: AgentConfiguration = {},
+): Promise<string> {
   const folder = temporaryFolder('long-build');
   try {
     const archive = join(folder.path, 'context.tar');
@@ -56,7 +68,12 @@ export async function scheduleBuild(server: BerthServer, dockerfile: string): Pr
       ...{ method: 'PUT', headers: { 'x-ms-blob-type': 'BlockBlob' }, body: readFileSync(archive) },
     });
     assert.equal(answer.status, 201);
-    const build = { type: 'DockerBuildRequest', dockerFilePath: 'Dockerfile', imageNames: ['app:one'] };
+    const build = {
+      type: 'DockerBuildRequest',
+      dockerFilePath: 'Dockerfile',
+      imageNames: ['app:one'],
+      agentConfiguration,
+    };
     const made = await arm.post('scheduleRun', { ...build, sourceLocation: relativePath });
     return z.looseObject({ name: z.string() }).parse(made).name;
   } finally {
