@@ -25,6 +25,7 @@ forEachDatabase((_, open) => {
   let others: readonly string[] = [];
   /** So many runs may wait. */
   let room = 1_000;
+  let meanwhile = async () => {};
   let database: Database;
   let here: SampleProcess;
   let tasks: Awaited<ReturnType<typeof sampleTasks>>;
@@ -43,6 +44,7 @@ forEachDatabase((_, open) => {
       url: 'https://git.example/',
       headers: new Map<string, string>(),
       body: (async function* () {
+        await meanwhile();
         const lines = ['main', ...others].map((branch) => line(`${commit} refs/heads/${branch}\n`));
         yield Buffer.from(`${line('# service=git-upload-pack\n')}0000${lines.join('')}0000`);
       })(),
@@ -200,6 +202,26 @@ forEachDatabase((_, open) => {
     await look();
     await look();
     assert.equal(await countRuns('late-task'), 1);
+  });
+
+  test('a commit that is told while a look finds an older one starts its task once', async () => {
+    const { uid } = await tasks.put('met-task', withSources('met-task', 1));
+    await look();
+    const [source = assert.fail()] = await listSources(here.account, database.read, uid);
+    const [older, newer] = ['2'.repeat(40), '3'.repeat(40)];
+    commit = older;
+    meanwhile = async () => {
+      meanwhile = async () => {};
+      const told: GitEvent = {
+        ...{ eventType: 'commit', branch: 'main', commit: newer, before: older, pullRequestId: undefined },
+        ...{ isFromFork: false, defaultBranch: 'main', addresses: [] },
+      };
+      await sources().happened(source, told);
+    };
+    await look();
+    commit = newer;
+    await look();
+    assert.equal(await countRuns('met-task'), 1);
   });
 
   test('what nobody tells again is taken while too many runs wait: pull requests, and a commit that is told twice', async () => {

@@ -13,7 +13,7 @@ import { headOf, headsAfterLook, lockHeads, worthKeeping } from './source-heads.
 
 export type GitPollParts = GitSourcesParts & {
   readonly outbound: Pick<Outbound, 'call'>;
-  readonly gitSources: Pick<GitSources, 'happened'>;
+  readonly gitSources: Pick<GitSources, 'found'>;
   /** Between two looks at a repository whose host does not call. */
   readonly gitPollMs: number;
 };
@@ -74,8 +74,7 @@ async function lookAt(parts: GitPollParts, hookId: string): Promise<void> {
   const commit = branch === undefined ? undefined : headOf(found.branches, branch);
   if (branch !== undefined && commit !== undefined && source.heads !== undefined) {
     const before = headOf(source.heads, branch);
-    if (before !== commit)
-      await parts.gitSources.happened(source, { ...looked, branch, commit, before, defaultBranch });
+    if (before !== commit) await parts.gitSources.found(source, { ...looked, branch, commit, before, defaultBranch });
   }
   await database.transaction(async (tx) => {
     const now = await lockHeads(tx, database.kind, hookId);

@@ -75,6 +75,19 @@ export class GitSources {
     return await this.#parts.journal.transaction((tx, append) => this.#start(tx, append, source, event));
   }
 
+  /**
+   * The same of what a look at the repository found, unless somebody has told of the branch since the look began: what it found may be
+   * older, and the next look finds what nobody told.
+   */
+  async found(source: TaskSource, event: GitEvent): Promise<boolean> {
+    const { journal, database } = this.#parts;
+    return await journal.transaction(async (tx, append) => {
+      const heads = await lockHeads(tx, database.kind, source.hookId);
+      if (headOf(heads, event.branch) !== headOf(source.heads, event.branch)) return false;
+      return await this.#start(tx, append, source, event);
+    });
+  }
+
   async #start(tx: Transaction, append: Append, source: TaskSource, event: GitEvent): Promise<boolean> {
     const { taskUid, registryUid } = source;
     const { database, ids, runs, log } = this.#parts;
