@@ -73,7 +73,7 @@ export function registryEventSubscriptionType(parts: EventSubscriptionParts): Ar
       await writeReceiver(tx, resource, { registryUid: registry.uid, isEnabled });
       // What happens until the endpoint has agreed is told afterwards, unless it had its chance before.
       if (previous === undefined || subscriptionState(previous, parts.clock.nowMicros()) === 'Failed')
-        await skipToHead(tx, resource.uid, registry.uid);
+        await skipToHead(tx, parts.jobs, resource.uid, registry.uid);
     },
     converge: {
       // Also of a change that the endpoint is not asked about: az shows what is final at once without the type of its destination.

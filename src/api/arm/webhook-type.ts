@@ -45,7 +45,7 @@ export function registryWebhookType(parts: WebhookTypeParts): ArmType {
       const { uid, properties, ...desired } = change.resource;
       return { ...desired, properties: sealProperties(parts, uid, properties, change.previous?.properties) };
     },
-    apply: async ({ tx }, change) => await applyWebhook(tx, change),
+    apply: async ({ tx }, change) => await applyWebhook(tx, parts.jobs, change),
     forget: async ({ tx }, { uid }) => await removeWebhook(tx, uid),
     properties: ({ properties: { status = 'enabled', scope = '', actions = [] }, state }) => ({
       status,
@@ -103,7 +103,11 @@ async function refuseTooMany({ database }: WebhookTypeParts, tx: Transaction, we
   });
 }
 
-async function applyWebhook(tx: Transaction, { resource, previous }: Change): Promise<void> {
+async function applyWebhook(
+  tx: Transaction,
+  jobs: WebhookTypeParts['jobs'],
+  { resource, previous }: Change,
+): Promise<void> {
   const { uid, properties, changedAtMicros } = resource;
   const registry = await registryOf(tx, resource);
   const isEnabled = properties.status === 'enabled';
@@ -118,7 +122,7 @@ async function applyWebhook(tx: Transaction, { resource, previous }: Change): Pr
   });
   await hastenDelivery(tx, uid, changedAtMicros);
   // What happened before it was there, or while it was off, is not told.
-  if (isEnabled && previous?.properties.status !== 'enabled') await skipToHead(tx, uid, registry.uid);
+  if (isEnabled && previous?.properties.status !== 'enabled') await skipToHead(tx, jobs, uid, registry.uid);
 }
 
 async function registryOf(tx: Transaction, { tenantUid, parentId }: Resource): Promise<Resource> {

@@ -51,7 +51,7 @@ forEachDatabase((_, open) => {
         ...{ uid, registryUid: sample.registryUid, form: 'acr', isEnabled: true, sealedTarget },
         ...{ filter: { scope: '', actions: ['push'] }, nowMicros: clock.nowMicros() },
       });
-      await skipToHead(tx, uid, sample.registryUid);
+      await skipToHead(tx, jobs, uid, sample.registryUid);
     });
     const push = async (tag: string) =>
       await journal.transaction(async (_tx, append) => {

@@ -53,14 +53,23 @@ export async function writeWebhook(tx: Transaction, write: WebhookWrite): Promis
     .execute();
 }
 
-/** Moves a webhook to where the registry's streams stand now: it hears of nothing that is over. */
-export async function skipToHead(tx: Transaction, uid: string, registryUid: string): Promise<void> {
+/**
+ * Moves a webhook to where the registry's streams stand now: it hears of nothing that is over. What happens until the transaction ends
+ * it is told at once: whoever else looks at that does not see the webhook yet.
+ */
+export async function skipToHead(
+  tx: Transaction,
+  jobs: Pick<Jobs, 'add'>,
+  uid: string,
+  registryUid: string,
+): Promise<void> {
   for (const { stream, incarnation, seq } of await streamsOf(tx, registryUid))
     await tx
       .insertInto('webhook_cursors')
       .values({ webhook_uid: uid, stream, incarnation, seq, part: 0 })
       .onConflict((conflict) => conflict.columns(['webhook_uid', 'stream']).doUpdateSet({ incarnation, seq, part: 0 }))
       .execute();
+  await planDelivery(tx, jobs, uid);
 }
 
 export async function findWebhook(queries: Queries, uid: string): Promise<WebhookRow | undefined> {
