@@ -62,6 +62,13 @@ export function letTimePass(dataFolder: string): void {
   database.close();
 }
 
+/** Makes a job that waits due, beside a server. */
+export function hasten(kind: string, dataFolder: string): void {
+  const database = new DatabaseSync(join(dataFolder, 'berth.sqlite'), { timeout: 5_000 });
+  database.prepare("update jobs set run_at = 0 where kind = ? and state = 'waiting' and run_at > 0").run(kind);
+  database.close();
+}
+
 /**
  * I10 and I7 for a stopped server that keeps nothing of what is deleted: SQLite's own check, foreign keys, bytes in use against
  * a full recount, and every chain of the journal. Empty when all is well.
