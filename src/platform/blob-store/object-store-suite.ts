@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Fault, startFaultyProxy } from '../../../test/support/faulty-proxy.ts';
+import { heldBytes } from '../../../test/support/held-bytes.ts';
 import { BerthError } from '../../core/errors.ts';
 import { BlobMissing, type BlobStore } from './blob-store.ts';
 import { chunked, collect, entries, put, sample } from './blob-store-suite.ts';
@@ -13,6 +15,10 @@ export type ObjectStoreWorld = {
 };
 
 const mebibyte = 1024 * 1024;
+/** A block of 256 KiB, one read of a connection, and some room. */
+const maxStalledBytes = (256 + 64 + 32) * 1024;
+/** Longer than memory of uploads is kept for others. */
+const idleMs = 1_200;
 
 /** What stores behind a network do beside `blobStoreSuite`: they live with a service that is slow, busy or breaks off. */
 export function objectStoreSuite(name: string, newWorld: () => Promise<ObjectStoreWorld>): void {
@@ -46,6 +52,22 @@ export function objectStoreSuite(name: string, newWorld: () => Promise<ObjectSto
       });
       assert.deepEqual(await collect(faulty.store.read(key)), bytes);
       assert.equal(faulty.proxy.seen.length, 4);
+    });
+
+    test('a reader that stalls holds a block and one read of its connection', async () => {
+      const store = world.open(world.endpoint);
+      const key = await put(store, sample(8 * mebibyte));
+      await sleep(idleMs);
+      const before = await heldBytes();
+      const readers = Array.from({ length: 40 }, () =>
+        store.read(key, undefined, { mayReuse: true })[Symbol.asyncIterator](),
+      );
+      for (const _ of [1, 2]) await Promise.all(readers.map((reader) => reader.next()));
+      // Time for what would be read ahead.
+      await sleep(500);
+      const heldEach = ((await heldBytes()) - before) / readers.length;
+      for (const reader of readers) await reader.return?.();
+      assert.ok(heldEach <= maxStalledBytes, `${Math.round(heldEach / 1024)} KiB each`);
     });
 
     test('answers that are lost after the work was done do no harm', async () => {

@@ -148,24 +148,51 @@ for (const [kind, blocks] of [
       }
   });
 
-test('what has arrived is freed once it is read, without waiting for a collection', async () => {
+/** Each behind other bytes in the same memory, as the first piece of an answer lies behind its headers. */
+async function* behindHeaders(start: number, end: number, pieceBytes: number): AsyncGenerator<Uint8Array> {
+  for await (const piece of inPieces(start, end, pieceBytes)) {
+    const memory = new Uint8Array(500 + piece.length);
+    memory.set(piece, 500);
+    yield memory.subarray(500);
+  }
+}
+
+for (const [what, arriving] of [
+  ['has arrived', inPieces],
+  ['came together with headers', behindHeaders],
+] as const)
+  test(`what ${what} is freed once it is read, without waiting for a collection`, async () => {
+    const { blocks } = countedBlocks();
+    const given: ArrayBufferLike[] = [];
+    const held: number[] = [];
+    const open = async (start: number, end = whole.length) => {
+      const bytes = (async function* () {
+        for await (const piece of arriving(start, end, 65_536)) {
+          given.push(piece.buffer);
+          yield piece;
+        }
+      })();
+      return { bytes, lengthBytes: end - start };
+    };
+    for await (const _ of resumedRead({ range: { start: 0, end: whole.length }, clock, blocks, open }))
+      held.push(given.filter(({ byteLength }) => byteLength > 0).length);
+    // The piece that a block ends in is freed when the next block is asked for.
+    assert.deepEqual(held, [1, 1, 1]);
+    assert.equal(given.length, 9);
+  });
+
+test('memory that small buffers share is left to them', async () => {
   const { blocks } = countedBlocks();
-  const given: ArrayBufferLike[] = [];
-  const held: number[] = [];
-  const open = async (start: number, end = whole.length) => {
+  const others = Buffer.from('another buffer');
+  const shared = others.buffer;
+  const open = async () => {
     const bytes = (async function* () {
-      for await (const piece of inPieces(start, end, 65_536)) {
-        given.push(piece.buffer);
-        yield piece;
-      }
+      yield new Uint8Array(shared, shared.byteLength - 1_000);
     })();
-    return { bytes, lengthBytes: end - start };
+    return { bytes, lengthBytes: 1_000 };
   };
-  for await (const _ of resumedRead({ range: { start: 0, end: whole.length }, clock, blocks, open }))
-    held.push(given.filter(({ byteLength }) => byteLength > 0).length);
-  // The piece that a block ends in is freed when the next block is asked for.
-  assert.deepEqual(held, [1, 1, 1]);
-  assert.equal(given.length, 9);
+  await chunksOf(resumedRead({ range: { start: 0, end: 1_000 }, clock, blocks, open }));
+  assert.equal(others.toString(), 'another buffer');
 });
 
 test('an answer that does not say how long it is is read to its end', async () => {

@@ -8,7 +8,7 @@ const firstPauseMs = 100;
 
 /** An answer of the store. */
 export type StoreAnswer = {
-  /** Nobody else has its chunks: the memory of one is freed once it is read. */
+  /** Nobody else reads what is in the memory of its chunks, but other chunks before: it is freed once the last of them is read. */
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Where the store says how many come. */
   readonly lengthBytes: number | undefined;
@@ -85,9 +85,13 @@ function begun(blocks: Blocks, position: number, end: number | undefined): Filli
   return { memory: blocks.take(length), length, used: 0 };
 }
 
-/** At once: until a collection, what many readers have read would be far more than what they hold. */
-function free({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+/**
+ * At once: until a collection, what many readers have read would be far more than what they hold. What came before the chunk in the same
+ * memory, headers mostly, is read already. Chunks shorter than half of it may lie in the memory that Node shares among small buffers.
+ */
+function free({ buffer, byteOffset, byteLength }: Uint8Array): void {
+  const isLast = byteOffset + byteLength === buffer.byteLength;
+  if (buffer instanceof ArrayBuffer && isLast && byteLength > buffer.byteLength / 2) buffer.transfer(0);
 }
 
 /** How much of the chunk went in. */

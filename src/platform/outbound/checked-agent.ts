@@ -1,7 +1,7 @@
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction } from 'node:net';
 import { getCACertificates } from 'node:tls';
-import { Agent, buildConnector } from 'undici';
+import { Agent, buildConnector, type Dispatcher } from 'undici';
 import type { AddressCheck } from './address-check.ts';
 import { OutboundError } from './outbound-error.ts';
 import { hostNameOf } from './outbound-url.ts';
@@ -24,20 +24,20 @@ export type AgentOptions = {
 
 const connectTimeoutMs = 10_000;
 const defaultConnections = 64;
-/** What a connection holds of an answer that nobody reads before it stops taking more: one read of the socket, not two. */
-const readAheadBytes = 16 * 1024;
+/** A connection reads nothing ahead: what nobody asks for yet waits in the system's buffers, not in memory of ours. */
+const readAheadBytes = 0;
 
 /** The system's resolver, which knows the hosts file. */
 const resolveBySystem: Resolve = (hostName) => systemLookup(hostName, { all: true, verbatim: true });
 
 /** A connection pool that connects to checked addresses alone: each name is resolved once, and what was checked is what is called. */
-export function createCheckedAgent(options: AgentOptions): Agent {
+export function createCheckedAgent(options: AgentOptions): Dispatcher {
   const { isAllowed, hosts, ca, resolve = resolveBySystem, connections = defaultConnections } = options;
   const trust = ca.length === 0 ? {} : { ca: [...getCACertificates(), ...ca] };
   const connecting = { timeout: connectTimeoutMs, allowH2: false, highWaterMark: readAheadBytes, ...trust };
   const toChosen = buildConnector(connecting);
   const toChecked = buildConnector({ ...connecting, lookup: checkedLookup(isAllowed, resolve) });
-  return new Agent({
+  const agent = new Agent({
     connections,
     connect: (target, done) => {
       const name = hostNameOf(target.hostname);
@@ -47,7 +47,21 @@ export function createCheckedAgent(options: AgentOptions): Agent {
       else toChecked(target, done);
     },
   });
+  return agent.compose(withoutRawHeaders);
 }
+
+/**
+ * undici keeps an answer's headers also as they came, for as long as its body lasts, and with them the memory of the whole read that they
+ * came in: up to 64 KiB. They are let go of once they are parsed.
+ */
+const withoutRawHeaders: Dispatcher.DispatchInterceptor = (dispatch) => (options, handler) => {
+  const { onResponseStart } = handler;
+  handler.onResponseStart = (controller, ...head) => {
+    onResponseStart?.call(handler, controller, ...head);
+    controller.rawHeaders = null;
+  };
+  return dispatch(options, handler);
+};
 
 /** A name with one address that is not allowed is refused as a whole: a public name has no reason to point inside. */
 function checkedLookup(isAllowed: AddressCheck, resolve: Resolve): LookupFunction {

@@ -1,10 +1,13 @@
 import type { ContainerClient } from '@azure/storage-blob';
+import type { Clock } from '../../clock.ts';
+import { BlobMissing } from '../blob-store.ts';
 import { checkedNoteName, isNoteName, type NoteEntry, type StoreNotes } from '../store-notes.ts';
-import { azureFault, isMissing } from './azure-fault.ts';
+import { azureFault } from './azure-fault.ts';
+import { downloadWhole } from './download.ts';
 import { removeBlobs } from './remove-blobs.ts';
 
 /** The notes of a store in a container; `prefix` is empty or ends with a slash. */
-export function azureNotes(container: ContainerClient, prefix: string): StoreNotes {
+export function azureNotes(container: ContainerClient, prefix: string, clock: Clock): StoreNotes {
   const folder = `${prefix}notes/`;
   const noteOf = (name: string) => container.getBlockBlobClient(`${folder}${checkedNoteName(name)}`);
   return {
@@ -15,9 +18,9 @@ export function azureNotes(container: ContainerClient, prefix: string): StoreNot
     get: (name) =>
       translated(async () => {
         try {
-          return await noteOf(name).downloadToBuffer();
+          return await downloadWhole(noteOf(name), clock);
         } catch (cause) {
-          if (isMissing(cause)) return undefined;
+          if (cause instanceof BlobMissing) return undefined;
           throw cause;
         }
       }),

@@ -17,13 +17,13 @@ import {
 import { createReusedBlocks, freshBlocks } from '../file-reader.ts';
 import { isStorageKey } from '../folder-layout.ts';
 import { MemoryBudget } from '../memory-budget.ts';
-import { emptyAnswer, resumedRead } from '../resumed-read.ts';
 import { sendPieces } from '../send-pieces.ts';
 import { markOf, type StoreMark } from '../store-mark.ts';
 import type { StoreNotes } from '../store-notes.ts';
 import { azureFault, isMissing, isStatus, orMissing } from './azure-fault.ts';
 import { azureNotes } from './azure-notes.ts';
 import { type BlockRun, blockBytesAt, blockId, blocksOf, runsOf, writeToken } from './block-token.ts';
+import { download, downloadWhole } from './download.ts';
 import { removeBlobs } from './remove-blobs.ts';
 
 const keyBytes = 16;
@@ -61,7 +61,7 @@ export class AzureStore implements BlobStore {
     this.#ids = ids;
     this.#clock = clock;
     this.#budget = new MemoryBudget(clock);
-    this.notes = azureNotes(container, prefix);
+    this.notes = azureNotes(container, prefix, clock);
   }
 
   readonly begin = async (): Promise<StoreHandle> => this.#hex(keyBytes);
@@ -132,20 +132,8 @@ export class AzureStore implements BlobStore {
     });
 
   async *read(key: StorageKey, range?: ByteRange, { mayReuse = false }: ReadOptions = {}): AsyncGenerator<Uint8Array> {
-    const blob = this.#blob(key);
-    const open = async (start: number, end: number | undefined) => {
-      try {
-        const count = end === undefined ? undefined : end - start;
-        const { readableStreamBody, contentLength } = await blob.download(start, count);
-        if (readableStreamBody === undefined) return emptyAnswer();
-        return { bytes: bytesOf(readableStreamBody), lengthBytes: contentLength };
-      } catch (cause) {
-        if (isStatus(cause, 416)) return emptyAnswer();
-        throw orMissing(cause);
-      }
-    };
     const blocks = mayReuse ? this.#reusedBlocks : freshBlocks;
-    yield* translatedStream(resumedRead({ range, clock: this.#clock, blocks, open }));
+    yield* translatedStream(download(this.#blob(key), { range, clock: this.#clock, blocks }));
   }
 
   readonly removeMany = (keys: readonly StorageKey[]): Promise<void> =>
@@ -190,7 +178,7 @@ export class AzureStore implements BlobStore {
     read: () =>
       translated(async () => {
         const blob = this.#container.getBlockBlobClient(`${this.#prefix}installation`);
-        return (await blob.exists()) ? markOf(await blob.downloadToBuffer()) : undefined;
+        return (await blob.exists()) ? markOf(await downloadWhole(blob, this.#clock)) : undefined;
       }),
     write: (owner) =>
       translated(async () => {
@@ -267,13 +255,6 @@ async function ignoring(status: number, answer: Promise<unknown>): Promise<void>
     await answer;
   } catch (cause) {
     if (!isStatus(cause, status)) throw cause;
-  }
-}
-
-async function* bytesOf(stream: AsyncIterable<unknown>): AsyncGenerator<Uint8Array> {
-  for await (const chunk of stream) {
-    if (!(chunk instanceof Uint8Array)) throw new TypeError('the store answered with something other than bytes');
-    yield chunk;
   }
 }
 

@@ -1,7 +1,9 @@
+import type { Readable } from 'node:stream';
 import { type BlobClientOptions, RestError } from '@azure/storage-blob';
 import type { Outbound, OutboundRequest } from '../../outbound/outbound.ts';
 import { OutboundError } from '../../outbound/outbound-error.ts';
 import { readOnDemand } from '../read-on-demand.ts';
+import { SilentBody } from './silent-body.ts';
 
 type Client = NonNullable<BlobClientOptions['httpClient']>;
 type Request = Parameters<Client['sendRequest']>[0];
@@ -21,13 +23,18 @@ export function createOutboundClient(outbound: Outbound): Client {
         const head = { request, status: answer.status, headers: headersOf(request, answer.headers) };
         const isStream = request.streamResponseStatusCodes?.has(answer.status) === true;
         if (isStream || request.streamResponseStatusCodes?.has(Number.POSITIVE_INFINITY) === true)
-          return { ...head, readableStreamBody: readOnDemand(answer.body) };
+          return { ...head, readableStreamBody: streamOf(request, answer.body) };
         return { ...head, bodyAsText: await textOf(answer.body) };
       } catch (cause) {
         throw retriable(cause);
       }
     },
   };
+}
+
+/** The SDK reads what batches answer; what a download answers `download` does. */
+function streamOf({ method }: Request, body: AsyncIterable<Uint8Array>): Readable {
+  return method === 'GET' ? new SilentBody(body) : readOnDemand(body);
 }
 
 function callOf(request: Request): OutboundRequest {
