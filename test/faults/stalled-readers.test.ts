@@ -15,8 +15,8 @@ import { isWhole, RegistryClient } from './registry-client.ts';
 
 const crowd = 200;
 const windowMs = 6_000;
-/** More than with blobs in a folder: each stalled pull has a connection to the store, and what is read ahead on it. */
-const maxResidentMiB = 300;
+/** More than with blobs in a folder: each stalled pull has a connection to the store, and one read of it. */
+const maxResidentMiB = 280;
 
 for (const kind of ['S3', 'Azure'] as const) {
   test(`F-19: ${crowd} stalled pulls of blobs in ${kind} hold little memory, are cut, and others are served`, async (t) => {
