@@ -65,9 +65,20 @@ const createTask = async (name: string, secret: string, identity?: object) =>
   );
 const runSchema = z.looseObject({ name: z.string(), properties: z.looseObject({ status: z.string() }) });
 
+const taskRunSchema = z.looseObject({ properties: z.looseObject({ runResult: runSchema }) });
+
+/** The name of the run that a resource stands for. */
+const asResource = async (name: string, properties: object) => {
+  await arm.put(`taskRuns/${name}`, { identity: { type: 'SystemAssigned' }, properties }, 201);
+  return await waitFor(`the run of ${name} is made`, 120_000, async () => {
+    const taskRun = taskRunSchema.safeParse(await arm.get(`taskRuns/${name}`));
+    return taskRun.data?.properties.runResult.name;
+  });
+};
+
 /** The status that a run ends with, and its log. */
-const ended = async (request: object) => {
-  const { name } = runSchema.parse(await arm.post('scheduleRun', request));
+const ended = async (request: object) => await endOf(runSchema.parse(await arm.post('scheduleRun', request)).name);
+const endOf = async (name: string) => {
   const status = await waitFor(`the run ${name} ends`, 180_000, async () => {
     const now = runSchema.parse(await arm.get(`runs/${name}`)).properties.status;
     return !['Queued', 'Started', 'Running'].includes(now) && now;
@@ -97,19 +108,21 @@ test('a step has the value of a secret that the identity of its task may read, a
 
 test('a run without such an identity, or whose vault has no such secret, says so and does nothing', async () => {
   const quick = { type: 'EncodedTaskRunRequest', ...taskOf('npm') };
-  const [ofNoTask, bare, wrong] = await Promise.all([
+  const [ofNoTask, resource, bare, wrong] = await Promise.all([
     ended(quick),
+    asResource('described', { runRequest: quick }).then(endOf),
     createTask('plain', 'npm').then(runOf),
     createTask('wrong', 'nosuch', { type: 'SystemAssigned' }).then(async (task) => {
       vault.readers.add(task.identity?.principalId ?? assert.fail('it has an identity'));
       return await runOf(task);
     }),
   ]);
-  for (const { status, log } of [ofNoTask, bare, wrong]) {
+  for (const { status, log } of [ofNoTask, resource, bare, wrong]) {
     assert.equal(status, 'Failed', log);
     assert.doesNotMatch(log, /Executing step/);
   }
   assert.match(ofNoTask.log, /identities of tasks read key vaults, and this run is of none/);
+  assert.match(resource.log, /answered 403 \(Forbidden\)/, 'its own identity is told to the vault');
   assert.match(bare.log, /the task has no system-assigned identity/);
   assert.match(wrong.log, /the key vault team\.vault\.example answered 404 \(SecretNotFound\)/);
 });

@@ -26,15 +26,15 @@ export async function armCaller(server: BerthServer) {
       headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-  const right = async (response: Response): Promise<unknown> => {
+  const right = async (response: Response, status = 200): Promise<unknown> => {
     const text = await response.text();
-    assert.equal(response.status, 200, text);
+    assert.equal(response.status, status, text);
     return JSON.parse(text);
   };
   return {
     get: async (path: string) => await right(await call('GET', path)),
     post: async (path: string, body?: object) => await right(await call('POST', path, body)),
-    put: async (path: string, body: object) => await right(await call('PUT', path, body)),
+    put: async (path: string, body: object, status = 200) => await right(await call('PUT', path, body), status),
     /** Changes the registry itself. */
     patch: async (body: object) => await right(await call('PATCH', '', body)),
     /** The error that it is answered with. */

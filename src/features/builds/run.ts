@@ -75,7 +75,7 @@ export type NewRun = {
   readonly agentPoolName?: string;
   readonly authority: RunAuthority;
   readonly customRegistries: readonly CustomRegistry[];
-  /** Absent for the run of no task: only tasks have identities. */
+  /** Absent for a run that somebody asks for in full: only resources have identities. */
   readonly vaultAccess?: VaultAccess;
   readonly isArchiveEnabled: boolean;
   readonly logTemplate?: string;

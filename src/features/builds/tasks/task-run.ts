@@ -216,7 +216,8 @@ function principalOf(resource: Resource, named: string): string | undefined {
   return identitiesOf(resource).find(({ clientId = '[system]' }) => clientId === key)?.principalUid;
 }
 
-function identitiesOf({ identity }: Resource): TaskIdentity[] {
+/** Of a task, or of a run that is a resource. */
+export function identitiesOf({ identity }: Resource): TaskIdentity[] {
   const own = uidIn(identity?.principalId);
   const assigned = identity?.userAssignedIdentities;
   const others = Object.values(isJsonObject(assigned) ? assigned : {}).flatMap((each) => {
