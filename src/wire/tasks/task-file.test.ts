@@ -189,6 +189,8 @@ describe('secrets of key vaults', () => {
     ],
     ['by plain HTTP', '[{id: a, keyvault: "http://v.example/secrets/a"}]', /its keyvault is not https/],
     ['that is a key', '[{id: a, keyvault: "https://v.example/keys/a"}]', /its keyvault is not https/],
+    ['of a port that is none', '[{id: a, keyvault: "https://v.example:99999/secrets/a"}]', /its keyvault is not https/],
+    ['of an address that is none', '[{id: a, keyvault: "https://1.2.3.4.5/secrets/a"}]', /its keyvault is not https/],
     ['with a password', '[{id: a, keyvault: "https://u:p@v.example/secrets/a"}]', /its keyvault is not https/],
     ['with a query', '[{id: a, keyvault: "https://v.example/secrets/a?x=y"}]', /its keyvault is not https/],
     ['above its vault', '[{id: a, keyvault: "https://v.example/secrets/../keys"}]', /its keyvault is not https/],
@@ -197,6 +199,7 @@ describe('secrets of key vaults', () => {
       '[{id: a, keyvault: "https://v.example/secrets/a", clientID: me}]',
       /its clientID is not/,
     ],
+    ['whose id is a map', '[{id: {toString: a}, keyvault: "https://v.example/secrets/a"}]', /not a list of at most 50/],
     ['that are no list', '{a: b}', /not a list of at most 50/],
     ['without number', `[${'{},'.repeat(50)}{}]`, /not a list of at most 50/],
   ] as const)

@@ -13,15 +13,16 @@ const clientIdPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /** A secret of a key vault that a task file names. Source: ACR tasks, 2.4. */
 export const vaultSecretSchema = z.object({
   id: z.string().regex(idPattern),
-  keyvault: z.string().regex(keyvaultPattern),
+  keyvault: z.string().refine(isVaultAddress),
   /** Of a user-assigned identity of the task; the system-assigned one reads it without. */
   clientId: z.string().regex(clientIdPattern).exactOptional(),
 });
 export type VaultSecret = z.infer<typeof vaultSecretSchema>;
 
+const text = z.union([z.string(), z.number()]).transform(String);
 /** As people write them; `vaultSecretsOf` looks at what is left out. */
 export const writtenSecretsSchema = z
-  .array(z.object({ id: z.coerce.string().nullish(), keyvault: z.string().nullish(), clientID: z.string().nullish() }))
+  .array(z.object({ id: text.nullish(), keyvault: z.string().nullish(), clientID: z.string().nullish() }))
   .max(maxVaultSecrets);
 type WrittenSecret = z.infer<typeof writtenSecretsSchema>[number];
 
@@ -40,9 +41,13 @@ function vaultSecretOf({ id, keyvault, clientID }: WrittenSecret, index: number)
     throw new TaskError(
       `the secret ${name} has no keyvault: write the address of a secret of a key vault, or leave it out and give the value with --set-secret ${name}=…, and write {{.Values.${name}}}`,
     );
-  if (!keyvaultPattern.test(keyvault))
+  if (!isVaultAddress(keyvault))
     throw new TaskError(`the secret ${name}: its keyvault is not https://<vault>/secrets/<name>[/<version>]`);
   if (clientID && !clientIdPattern.test(clientID))
     throw new TaskError(`the secret ${name}: its clientID is not the client id of an identity, which is a GUID`);
   return { id: name, keyvault, ...(clientID ? { clientId: clientID } : {}) };
+}
+
+function isVaultAddress(text: string): boolean {
+  return keyvaultPattern.test(text) && URL.canParse(text);
 }
