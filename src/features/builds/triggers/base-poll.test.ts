@@ -29,8 +29,8 @@ after(async () => {
 
 /** A registry that hands out tokens at `realm`, its own address unless given, to `bob` alone where it is private. */
 async function registry({ realm, isPrivate = false }: { readonly realm?: string; readonly isPrivate?: boolean } = {}) {
-  const state = { digit: 1 };
-  const server = await webhookReceiver(({ path, headers }, response) => {
+  const state = { digit: 1, meanwhile: async () => {} };
+  const server = await webhookReceiver(async ({ path, headers }, response) => {
     if (path.startsWith('/token')) {
       const isRefused = isPrivate && headers.authorization !== basic(login);
       return void response.writeHead(isRefused ? 401 : 200).end(JSON.stringify({ token: 'abc' }));
@@ -39,8 +39,10 @@ async function registry({ realm, isPrivate = false }: { readonly realm?: string;
       const challenge = `Bearer realm="${realm ?? `http://${headers.host}/token`}",service="here",scope="x"`;
       return void response.writeHead(401, { 'www-authenticate': challenge }).end();
     }
+    const { digit } = state;
+    await state.meanwhile();
     const isKnown = path === '/v2/team/base/manifests/v1';
-    response.writeHead(isKnown ? 200 : 404, isKnown ? { 'docker-content-digest': digestOf(state.digit) } : {}).end();
+    response.writeHead(isKnown ? 200 : 404, isKnown ? { 'docker-content-digest': digestOf(digit) } : {}).end();
   });
   opened.push(server);
   return { server, state, host: `127.0.0.1:${server.port}` };
@@ -132,6 +134,21 @@ forEachDatabase((_, open) => {
     await look();
     assert.equal(asked(), 2);
     assert.deepEqual(await started('task-one', 'task-two'), ['task-one', 'task-two']);
+  });
+
+  test('a task that comes to stand on an image while that is looked at is told what it is with the next look', async () => {
+    const { host, state } = await registry();
+    const look = await standing(host, { 'task-early': undefined });
+    state.meanwhile = async () => {
+      state.meanwhile = async () => {};
+      await standing(host, { 'task-late': undefined });
+    };
+    await look();
+    await look();
+    state.digit = 2;
+    clock.advance(91_000);
+    await look();
+    assert.deepEqual(await started('task-early', 'task-late'), ['task-early', 'task-late']);
   });
 
   test('a task is told what its own sign-in sees: neither kept from it nor helped to it by that of another', async () => {

@@ -72,7 +72,8 @@ async function lookAt(
 ): Promise<void> {
   const { outbound, baseImages, log } = parts;
   const image = { host, repository, tag };
-  for (const { login, taskUids } of await signInsOf(parts, image)) {
+  const signIns = await signInsOf(parts, image);
+  for (const { login, taskUids } of signIns) {
     try {
       const digest = await readRemoteDigest(outbound, image, login);
       if (digest !== undefined) await baseImages.seenElsewhere({ ...image, digest }, taskUids);
@@ -82,7 +83,11 @@ async function lookAt(
     }
     await renew();
   }
-  await putOff(parts, image);
+  await putOff(
+    parts,
+    image,
+    signIns.flatMap(({ taskUids }) => taskUids),
+  );
 }
 
 type SignIn = { readonly login: RemoteLogin | undefined; readonly taskUids: readonly string[] };
@@ -106,8 +111,16 @@ async function signInsOf(parts: BasePollParts, { host, repository, tag }: Remote
   }));
 }
 
-/** By half to one and a half of the mean: many images are not looked at in the same moment. */
-async function putOff({ database, clock, ids, baseImagePollMs }: BasePollParts, image: RemoteTag): Promise<void> {
+/**
+ * By half to one and a half of the mean: many images are not looked at in the same moment. A task that came to stand on the image
+ * meanwhile is still to be told what it is now.
+ */
+async function putOff(
+  { database, clock, ids, baseImagePollMs }: BasePollParts,
+  image: RemoteTag,
+  taskUids: readonly string[],
+): Promise<void> {
+  if (taskUids.length === 0) return;
   const [random = 0] = ids.bytes(1);
   const nextAt = clock.nowMicros() + Math.round(baseImagePollMs * (0.5 + random / 255) * 1_000);
   await database.transaction((tx) =>
@@ -118,6 +131,7 @@ async function putOff({ database, clock, ids, baseImagePollMs }: BasePollParts, 
       .where('repository', '=', image.repository)
       .where('tag', '=', image.tag)
       .where('base_registry_uid', 'is', null)
+      .where('task_uid', 'in', taskUids)
       .execute(),
   );
 }
