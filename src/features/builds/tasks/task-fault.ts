@@ -8,3 +8,8 @@ import { SealError } from '../../../platform/keys/sealer.ts';
 export function isFaultOfTask(error: unknown): error is BerthError | SealError {
   return error instanceof SealError || (error instanceof BerthError && errorCatalogue[error.error].status < 500);
 }
+
+/** Whether it is of the database, or of room on disk: every other task would meet it too, until it goes away. */
+export function isFaultOfAll(error: unknown): boolean {
+  return error instanceof BerthError && !isFaultOfTask(error);
+}

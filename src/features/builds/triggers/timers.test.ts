@@ -3,8 +3,10 @@ import { beforeEach, test } from 'node:test';
 import { forEachDatabase } from '../../../../test/support/databases.ts';
 import { type SampleProcess, sampleAccess, sampleProcess } from '../../../../test/support/sample-access.ts';
 import { sampleTask, sampleTasks } from '../../../../test/support/sample-tasks.ts';
+import { BerthError } from '../../../core/errors.ts';
 import type { Database } from '../../../platform/database/database.ts';
 import { HeldClock } from '../../../platform/held-clock.ts';
+import type { Journal } from '../../../platform/journal/journal.ts';
 import { createLog } from '../../../platform/log.ts';
 import type { JsonObject } from '../../../wire/arm/json.ts';
 import { Runs } from '../runs.ts';
@@ -32,9 +34,9 @@ forEachDatabase((_, open) => {
     tasks = await sampleTasks({ ...sample, ...here.account, database, journal: here.journal, clock });
   });
 
-  const look = async (runs = tasks.runs) =>
+  const look = async (runs = tasks.runs, journal: Journal = here.journal) =>
     await startDueTasks(
-      { ...here.account, ...tasks, runs, database, journal: here.journal, clock, log },
+      { ...here.account, ...tasks, runs, database, journal, clock, log },
       new AbortController().signal,
     );
   const occurrences = async () =>
@@ -118,6 +120,15 @@ forEachDatabase((_, open) => {
     clock.advance(hourMs);
     await look();
     assert.deepEqual(await occurrences(), ['whole-task t1 01-01T01:00']);
+  });
+
+  test('an occurrence at which the database is busy is made up for', async () => {
+    await tasks.put('late-task', sampleTask('late', timers('0 1 * * *')));
+    clock.advance(hourMs);
+    const busy: Journal = { ...here.journal, transaction: () => Promise.reject(new BerthError('busy')) };
+    await assert.rejects(look(tasks.runs, busy), { error: 'busy' });
+    await look();
+    assert.deepEqual(await occurrences(), ['late-task t1 01-01T01:00']);
   });
 
   test('timers start nothing while too many runs of the registry wait', async () => {

@@ -5,6 +5,7 @@ import type { Journal } from '../../../platform/journal/journal.ts';
 import type { Log } from '../../../platform/log.ts';
 import type { Runs } from '../runs.ts';
 import { prepareTaskRun } from '../tasks/prepare-task-run.ts';
+import { isFaultOfAll } from '../tasks/task-fault.ts';
 import type { TaskSecretParts } from '../tasks/task-secrets.ts';
 import { type DueTimer, listDue, moveOn } from '../tasks/task-timers.ts';
 import { nextOccurrence, parseTimerSchedule } from '../tasks/timer-schedule.ts';
@@ -61,11 +62,15 @@ export async function startDueTasks(
   }
 }
 
-/** A task that cannot be run, or for which there is no room, keeps no other waiting: its occurrence is passed over. */
+/**
+ * A task that cannot be run, or for which there is no room, keeps no other waiting: its occurrence is passed over. Throws what is not of the
+ * task: the timer is still due.
+ */
 async function startOrPassOver(parts: TimersParts, due: DueTimer, nowMicros: number): Promise<void> {
   try {
     await startTask(parts, due, nowMicros);
   } catch (error) {
+    if (isFaultOfAll(error)) throw error;
     parts.log.warn('task could not be started by its timer', { taskUid: due.taskUid, timer: due.name, error });
     const next = nextOccurrence(parseTimerSchedule(due.schedule), nowMicros);
     await parts.database.transaction(async (tx) => await moveOn(tx, due, next));
