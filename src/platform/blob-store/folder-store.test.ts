@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
   mkdtempSync,
   readdirSync,
@@ -8,6 +9,7 @@ import {
   statfsSync,
   statSync,
   truncateSync,
+  watch,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -66,6 +68,18 @@ describe('folder store', () => {
       await assert.rejects(store.abort(key), /malformed storage key/);
     });
   }
+
+  test('what a kill leaves of a check is listed, as unfinished bytes are', async () => {
+    const watcher = watch(join(folder, 'incoming'));
+    const changed = once(watcher, 'change');
+    await store.check();
+    const [, name] = await changed;
+    watcher.close();
+    const left = join(folder, 'incoming', String(name));
+    writeFileSync(left, 'berth');
+    assert.ok((await entries(store, '')).some(({ key }) => key === name));
+    rmSync(left);
+  });
 
   test('a blob that was cut short on disk reads short, not padded', async () => {
     const key = await put(store, sample(2 * mebibyte));

@@ -131,7 +131,8 @@ class FolderStore implements BlobStore {
 
   readonly check = (): Promise<void> =>
     translated(async () => {
-      const probe = join(this.#layout.incoming, `check-${this.#ids.uid()}`);
+      // Named as unfinished bytes are: what a kill leaves of it is freed with theirs.
+      const probe = this.#layout.unfinishedPath(await this.begin());
       try {
         await writeFile(probe, 'berth', { flag: 'wx', mode: fileMode });
       } finally {
