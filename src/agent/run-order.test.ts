@@ -92,6 +92,15 @@ async function done(
   return { result, text: Buffer.concat(lines).toString() };
 }
 
+/** A run whose step has a secret of a key vault, where the server answers so. */
+async function withVault(fetching: typeof fetch): Promise<RunResult> {
+  const client = createAgentClient({ origin: 'http://127.0.0.1', token: 'x', fetch: fetching, timeoutMs: 1000 });
+  const clock = { ...systemClock, sleep: async () => undefined };
+  const task =
+    'secrets:\n  - id: key\n    keyvault: https://v.example/secrets/key\nsteps:\n  - cmd: docker {{.Secrets.key}}\n';
+  return (await done(task, { more: { client, clock } })).result;
+}
+
 /** A registry that gives tokens to `name` with the password `word`. */
 async function tokenServer(): Promise<{ readonly url: string; readonly asked: readonly string[] } & AsyncDisposable> {
   const asked: string[] = [];
@@ -213,6 +222,34 @@ test('secrets of key vaults come from the server, and are in no log', async () =
     [refused.result.status, refused.result.message],
     ['Failed', 'failed during run, err: the vault is shut'],
   );
+});
+for (const [label, fault] of [
+  ['restarts', async () => await Promise.reject(new TypeError('fetch failed'))],
+  ['cannot answer yet', async () => Response.json({}, { status: 503 })],
+] as const)
+  test(`a server that ${label} is asked for secrets of key vaults again`, async () => {
+    let asked = 0;
+    const fetching: typeof fetch = async () => {
+      asked += 1;
+      return asked === 1 ? await fault() : Response.json({ values: [{ id: 'key', value: 'nosuch' }], masked: [] });
+    };
+    const { message } = await withVault(fetching);
+    assert.match(message ?? '', /docker nosuch is not done/);
+    assert.equal(asked, 2);
+  });
+test('a server that reads no key vaults, or refuses to, is told of as that, and not asked again', async () => {
+  let asked = 0;
+  const refused = async (status: number) =>
+    await withVault(async () => {
+      asked += 1;
+      return Response.json({ errors: [{ code: 'NO', message: 'too many secrets' }] }, { status });
+    });
+  const older = await refused(404);
+  assert.equal(older.status, 'Failed');
+  assert.match(older.message ?? '', /the server of this agent does not know how to read them: it has to be upgraded/);
+  const other = await refused(400);
+  assert.deepEqual([other.status, asked], ['Failed', 2]);
+  assert.match(other.message ?? '', /the server refused to read secrets of key vaults: .*too many secrets/);
 });
 test('aliases come from an address, within its limits', async () => {
   const server = createServer((request, response) => {

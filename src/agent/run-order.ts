@@ -7,6 +7,7 @@ import type { RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
 import { TaskError } from '../wire/tasks/task-error.ts';
 import type { SecretVolume, Task } from '../wire/tasks/task-file.ts';
 import type { TaskText } from '../wire/tasks/task-text.ts';
+import { askSecrets } from './ask-secrets.ts';
 import { dependenciesOf, dependencyText } from './dependency-report.ts';
 import { EarlyPrograms } from './early-programs.ts';
 import { createBuildah } from './executors/buildah.ts';
@@ -154,8 +155,7 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
   };
   const now = new Date(parts.clock.nowMicros() / 1000);
   const { outbound } = parts;
-  const readSecrets: TaskSurroundings['readSecrets'] = (secrets, stop) =>
-    parts.client.secrets(order.lease, secrets, stop);
+  const readSecrets: TaskSurroundings['readSecrets'] = (secrets, stop) => askSecrets(parts, order, secrets, stop);
   const around = { run, sharedVolume, now, cell, workspace, log, outbound, parse: early.parse, readSecrets, signal };
   const { task, aliases, masked } = await readTask(order, around);
   requireDoable(task, order);
