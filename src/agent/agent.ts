@@ -57,13 +57,14 @@ export class UnfitHost extends Error {
  */
 export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<void> {
   const { log, clock, folder } = parts;
-  const host = await checkHostWith(parts.isolation, parts.buildKit, parts);
-  if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   const sweep = () =>
     sweepLeftovers(folder, clock.nowMicros() / 1000, (leftover, error) => {
       log.warn('what is left of a run cannot be removed', { leftover, error });
     });
+  // What they hold may be what a room needs: a full disk is one.
   await sweep();
+  const host = await checkHostWith(parts.isolation, parts.buildKit, parts);
+  if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   log.info('agent ready', {
     agent: parts.name,
     slots: parts.slots,
