@@ -16,6 +16,7 @@ for (const [what, keyvault, challenge, audience] of [
   ['another cloud', 'https://team.vault.azure.cn/secrets/x', named('https://vault.azure.cn'), 'https://vault.azure.cn'],
   ['a scope', azure, 'Bearer scope="https://vault.azure.net/.default"', 'https://vault.azure.net'],
   ['its own name', own, named('https://vault.corp.example:8443'), 'https://vault.corp.example:8443'],
+  ['its own name without the port', own, named('https://vault.corp.example'), 'https://vault.corp.example'],
   ['a domain of its owner', own, named('https://corp.example'), 'https://corp.example'],
   ['nothing, in Azure', azure, 'Bearer', 'https://vault.azure.net'],
   ['nothing, elsewhere', own, '', 'https://vault.corp.example:8443'],
@@ -36,9 +37,13 @@ for (const [what, keyvault, resource] of [
   test(`no token is made for a name ${what}`, () =>
     assert.throws(() => audienceOf(keyvault, named(resource)), VaultRefusal));
 
+test('no token is made for a vault that has the name of this installation and says nothing', () =>
+  assert.throws(() => audienceOf('https://graph.microsoft.com/secrets/npm', ''), VaultRefusal));
+
 let origin: string;
 let outbound: Outbound;
 let stop: () => Promise<void>;
+const waits: number[] = [];
 const authorizations: (string | undefined)[] = [];
 const challenge = (response: ServerResponse) =>
   response.writeHead(401, { 'www-authenticate': named(origin.replace('http:', 'https:')) }).end('{}');
@@ -52,6 +57,15 @@ const pages: Readonly<Record<string, (response: ServerResponse) => unknown>> = {
   text: (response) => response.end('hunter2'),
   number: (response) => response.end('{"value":2}'),
   broken: (response) => response.destroy(),
+  throttled: (response) => response.writeHead(429, { 'retry-after': '3' }).end(),
+  busy: (response) => response.writeHead(503).end(),
+  closed: (response) => response.writeHead(503, { 'retry-after': '60' }).end(),
+  later: (response) => response.writeHead(429, { 'retry-after': 'Fri, 31 Dec 1999 23:59:59 GMT' }).end(),
+  recovers: (response) => {
+    const isFirst = authorizations.filter((each) => each !== undefined).length === 1;
+    if (isFirst) response.writeHead(429, { 'retry-after': '5' }).end();
+    else response.end('{"value":"hunter2"}');
+  },
 };
 
 before(async () => {
@@ -78,8 +92,11 @@ after(() => stop());
 
 const read = async (path: string, more: { readonly allow?: readonly string[] } = {}) => {
   const other = createOutbound({ allow: more.allow ?? ['127.0.0.0/8'], hosts: new Map(), clock: systemClock });
+  waits.length = 0;
+  const clock = { ...systemClock, sleep: async (ms: number) => void waits.push(ms) };
   const asking = {
     outbound: other,
+    clock,
     tokenFor: async (audience: string) => `token-for-${audience}`,
     issuer: 'https://sts.example/t/',
     signal: new AbortController().signal,
@@ -106,6 +123,9 @@ for (const [path, reason] of [
     'distrusts',
     /refuses the token of the identity: it has to trust the issuer https:\/\/sts\.example\/t\/ for the audience https:\/\/127/,
   ],
+  ['throttled', /answered 429$/],
+  ['busy', /answered 503$/],
+  ['closed', /answered 503$/],
   ['redirects', /answered 302$/],
   ['large', /cannot be asked: the answer is larger than its limit$/],
   ['text', /answered without a value$/],
@@ -119,6 +139,22 @@ for (const [path, reason] of [
       assert.doesNotMatch(error.message, /hunter2|token-for/);
       return true;
     }));
+
+test('a vault that is busy for a moment is asked once more, when it says so', async () => {
+  authorizations.length = 0;
+  assert.equal(await read('recovers'), 'hunter2');
+  assert.deepEqual([authorizations.length, waits], [3, [5_000]]);
+  for (const [path, wanted] of [
+    ['throttled', [3_000]],
+    ['busy', [1_000]],
+    ['later', [1_000]],
+    ['closed', []],
+    ['forbidden', []],
+  ] as const) {
+    await assert.rejects(read(path), VaultRefusal);
+    assert.deepEqual(waits, wanted, path);
+  }
+});
 
 test('a vault in a private network is asked where the installation says so', async () =>
   await assert.rejects(read('value', { allow: [] }), /cannot be asked: the address is not allowed/));

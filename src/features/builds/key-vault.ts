@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Clock } from '../../platform/clock.ts';
 import type { Outbound, OutboundResponse } from '../../platform/outbound/outbound.ts';
 import { OutboundError } from '../../platform/outbound/outbound-error.ts';
 import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
@@ -9,6 +10,7 @@ export class VaultRefusal extends Error {}
 
 type Asking = {
   readonly outbound: Pick<Outbound, 'call'>;
+  readonly clock: Pick<Clock, 'sleep'>;
   /** A token of the identity that reads the secret. */
   readonly tokenFor: (audience: string) => Promise<string>;
   /** `iss` of those tokens. */
@@ -21,6 +23,8 @@ type Answer = { readonly status: number; readonly headers: OutboundResponse['hea
 /** Of an answer; the value of a secret has at most 25 KiB in Azure. */
 const maxBytes = 64 * 1024;
 const timeoutMs = 10_000;
+/** A vault that is busy for longer, by its `Retry-After`, is waited for by nobody; without that header the wait is the other. */
+const [mostWaitSeconds, waitSeconds] = [5, 1];
 const apiVersion = '7.4';
 const azureVaults = 'https://vault.azure.net';
 
@@ -53,21 +57,36 @@ export function audienceOf(keyvault: string, challenge: string): string {
   const [, resource] = /\bresource="([^"]{1,300})"/i.exec(challenge) ?? [];
   const [, scope] = /\bscope="([^"\s]{1,300})\/\.default"/i.exec(challenge) ?? [];
   const asked = resource ?? scope;
-  if (asked === undefined) return isBelow(vault, new URL(azureVaults)) ? azureVaults : vault.origin;
-  const wanted = URL.parse(asked);
-  const isOwn =
-    wanted !== null && wanted.protocol === 'https:' && (wanted.host === vault.host || isBelow(vault, wanted));
-  if (isOwn && !Object.values(resourceAudiences).includes(asked)) return asked;
+  const isOwn = asked === undefined || isOf(vault, URL.parse(asked));
+  const audience = asked ?? (isBelow(vault, new URL(azureVaults)) ? azureVaults : vault.origin);
+  if (isOwn && !Object.values(resourceAudiences).includes(audience)) return audience;
   throw new VaultRefusal(
     `the key vault ${vault.host} asks for a token for something else than itself, and is given none`,
   );
+}
+
+function isOf(vault: URL, named: URL | null): boolean {
+  if (named?.protocol !== 'https:') return false;
+  const isSame = named.hostname === vault.hostname && (named.port === '' || named.port === vault.port);
+  return isSame || isBelow(vault, named);
 }
 
 function isBelow({ hostname }: URL, domain: URL): boolean {
   return domain.port === '' && domain.hostname.includes('.') && hostname.endsWith(`.${domain.hostname}`);
 }
 
-async function ask(secret: VaultSecret, { outbound, signal }: Asking, token: string | undefined): Promise<Answer> {
+/** Vaults count requests, and a run may ask for many at once: one that is busy for a moment is asked once more. */
+async function ask(secret: VaultSecret, asking: Asking, token: string | undefined): Promise<Answer> {
+  const answer = await askOnce(secret, asking, token);
+  if (answer.status !== 429 && answer.status !== 503) return answer;
+  const [written] = /^\d{1,9}$/.exec(answer.headers.get('retry-after') ?? '') ?? [];
+  const seconds = written === undefined ? waitSeconds : Number(written);
+  if (seconds > mostWaitSeconds) return answer;
+  await asking.clock.sleep(seconds * 1_000, asking.signal);
+  return await askOnce(secret, asking, token);
+}
+
+async function askOnce(secret: VaultSecret, { outbound, signal }: Asking, token: string | undefined): Promise<Answer> {
   try {
     const { status, headers, body } = await outbound.call({
       url: `${secret.keyvault.replace(/\/$/, '')}?api-version=${apiVersion}`,

@@ -60,6 +60,7 @@ forEachDatabase((_, open) => {
     const outbound = createOutbound({ allow: ['127.0.0.0/8'], hosts: new Map(), clock: systemClock });
     readVaultSecrets = createReadVaultSecrets({
       ...{ database, tenantUid, outbound, tenantTokens: here.tenantTokens, sealer: here.account.sealer },
+      clock: systemClock,
       accessLog: { record: (access) => void accesses.push(access) },
     });
     stop = async () => {

@@ -1,4 +1,5 @@
 import type { AccessLog } from '../../platform/access-log/access-log.ts';
+import type { Clock } from '../../platform/clock.ts';
 import type { Database } from '../../platform/database/database.ts';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
@@ -20,6 +21,7 @@ export type VaultSecretsParts = {
   readonly tenantTokens: Pick<TenantTokens, 'issueOutside' | 'issuer'>;
   readonly outbound: Pick<Outbound, 'call'>;
   readonly accessLog: Pick<AccessLog, 'record'>;
+  readonly clock: Pick<Clock, 'sleep'>;
 };
 
 export type VaultSecretsAsked = {
@@ -60,7 +62,7 @@ export function createReadVaultSecrets(parts: VaultSecretsParts): ReadVaultSecre
 type Reader = { readonly secret: VaultSecret; readonly identity: ManagedIdentity };
 
 async function read(
-  { outbound, tenantTokens, accessLog }: VaultSecretsParts,
+  { outbound, tenantTokens, accessLog, clock }: VaultSecretsParts,
   { from }: VaultSecretsAsked,
   { secret, identity }: Reader,
   signal: AbortSignal,
@@ -73,7 +75,8 @@ async function read(
     });
     return await tenantTokens.issueOutside(identity, audience);
   };
-  const value = await readVaultSecret(secret, { outbound, tokenFor, issuer: tenantTokens.issuer, signal });
+  const { issuer } = tenantTokens;
+  const value = await readVaultSecret(secret, { outbound, clock, tokenFor, issuer, signal });
   return { id: secret.id, value };
 }
 
