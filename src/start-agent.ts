@@ -1,6 +1,6 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { hostname, tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { mkdir, rmdir } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { runAgent, UnfitHost } from './agent/agent.ts';
 import { createBuildAddressCheck } from './agent/executors/build-addresses.ts';
 import type { BuildKitSettings } from './agent/executors/buildkit.ts';
@@ -27,6 +27,7 @@ export type StartAgentParts = {
 };
 
 const requestTimeoutMs = 30_000;
+const stopSignals = ['SIGTERM', 'SIGINT'] as const;
 
 /** Runs a build agent until it is told to stop. False where this machine cannot, or the settings do not say for whom. */
 export async function startAgent(task: AgentTask, settings: Settings, parts: StartAgentParts): Promise<boolean> {
@@ -43,9 +44,9 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
   const log = createLog({ sink: createLineSink(process.stderr), format, level: settings.logLevel });
   guardProcess(log);
   const stopping = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stopping.abort());
-  const folder = resolve(join(settings.data, 'agent'));
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const signal of stopSignals) process.once(signal, () => stopping.abort());
+  const folder = folderOf(settings);
+  await makeFolder(folder);
   const { outboundAllow: allow, outboundHost: hosts } = settings;
   const isAllowed = createBuildAddressCheck(allow);
   const outbound = createOutbound({ allow, isAllowed, hosts, clock: systemClock });
@@ -75,20 +76,57 @@ export async function startAgent(task: AgentTask, settings: Settings, parts: Sta
   }
 }
 
-/** What this machine can do for builds with these settings. */
+/** What this machine can do for builds with these settings. SIGTERM and SIGINT end the process once nothing is left of the try. */
 export async function buildHostOf(settings: Settings): Promise<HostFacts> {
-  // Made where a room is tried.
-  const folder = join(tmpdir(), `berth-${systemIds.uid()}`);
-  const place = { folder, uid: systemIds.uid };
-  const wish = settings.buildIsolation;
+  return await endedBySignals(async (signal) => {
+    // Where agents have their rooms: what is left here, also of a try, they sweep.
+    const folder = folderOf(settings);
+    const made = await makeFolder(folder).catch(() => undefined);
+    const place = { folder, uid: systemIds.uid };
+    const wish = settings.buildIsolation;
+    try {
+      return await checkHostWith(wish, buildKitOf(settings), place, signal);
+    } catch (error) {
+      if (!(error instanceof UnfitHost)) throw error;
+      const host = await checkHost(wish, place, signal);
+      return { ...host, missing: [...host.missing, error.message] };
+    } finally {
+      if (made !== undefined) await removeEmpty(folder, made);
+    }
+  });
+}
+
+function folderOf({ data }: Settings): string {
+  return resolve(join(data, 'agent'));
+}
+
+/** The first folder that was not there, if any. */
+async function makeFolder(folder: string): Promise<string | undefined> {
+  return await mkdir(folder, { recursive: true, mode: 0o700 });
+}
+
+/** From the folder up to the last, while nothing is in them. */
+async function removeEmpty(folder: string, last: string): Promise<void> {
+  for (let each = folder; each.startsWith(last); each = dirname(each)) {
+    const isGone = await rmdir(each).then(
+      () => true,
+      () => false,
+    );
+    if (!isGone) return;
+  }
+}
+
+/** A signal aborts the work, and ends this process when that is over. */
+async function endedBySignals<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stopping = new AbortController();
+  const stop = (name: NodeJS.Signals) => stopping.abort(name);
+  for (const name of stopSignals) process.on(name, stop);
   try {
-    return await checkHostWith(wish, buildKitOf(settings), place);
-  } catch (error) {
-    if (!(error instanceof UnfitHost)) throw error;
-    const host = await checkHost(wish, place);
-    return { ...host, missing: [...host.missing, error.message] };
+    return await work(stopping.signal);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    for (const name of stopSignals) process.off(name, stop);
+    const name = stopSignals.find((each) => each === stopping.signal.reason);
+    if (name !== undefined) process.kill(process.pid, name);
   }
 }
 

@@ -63,7 +63,11 @@ export async function runAgent(parts: AgentParts, signal: AbortSignal): Promise<
     });
   // What they hold may be what a room needs: a full disk is one.
   await sweep();
-  const host = await checkHostWith(parts.isolation, parts.buildKit, parts);
+  const host = await checkHostWith(parts.isolation, parts.buildKit, parts, signal).catch((error: unknown) => {
+    if (signal.aborted) return undefined;
+    throw error;
+  });
+  if (host === undefined) return;
   if (host.missing.length > 0) throw new UnfitHost(host.missing.join('\n'));
   log.info('agent ready', {
     agent: parts.name,

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { refuseStrangers } from '../../src/agent/executors/refuse-strangers.ts';
+import { ownerFile } from '../../src/agent/executors/sweep.ts';
+import { processesThat } from '../faults/running-build.ts';
+import { Daemon } from '../support/daemon.ts';
 import { withRunc } from '../support/other-runc.ts';
 import { run, tryRun } from '../support/run.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 // What an agent says of machines whose runc is not there or starts nothing. One that builds on such a machine is in own-agent.test.ts.
 
@@ -14,19 +18,35 @@ const berth = join(import.meta.dirname, '../../bin/berth');
 const folder = temporaryFolder('isolation');
 after(() => folder.remove());
 
-const broken = join(folder.path, 'runc');
-writeFileSync(
-  broken,
-  '#!/bin/sh\n[ "$1" != --version ] || { echo runc version 9.9.9; exit 0; }\necho out of order >&2\nexit 1\n',
-  {
+const broken = runcThat('broken', 'echo out of order >&2; exit 1');
+const killed = runcThat('killed', 'kill -9 $$');
+const slow = runcThat('slow', 'sleep 600');
+
+/** Tells its version, and does nothing else but this. */
+function runcThat(name: string, line: string): string {
+  const path = join(folder.path, name);
+  writeFileSync(path, `#!/bin/sh\n[ "$1" != --version ] || { echo runc version 9.9.9; exit 0; }\n${line}\n`, {
     mode: 0o755,
-  },
-);
+  });
+  return path;
+}
 
 async function say(runc: string, ...words: readonly string[]) {
   const { command, args } = withRunc(runc, berth, words);
   const { code, output } = await tryRun(command, args, { env: { BERTH_DATA: join(folder.path, 'data') } });
   return { code, output };
+}
+
+const noSignal = 'new AbortController().signal';
+
+/** What a function of src/agent/executors resolves to on a machine with this runc. */
+async function call(runc: string, file: string, name: string, words: (place: string) => string): Promise<unknown> {
+  const module = join(import.meta.dirname, '../../src/agent/executors', file);
+  const place = `{ folder: ${JSON.stringify(folder.path)}, uid: () => crypto.randomUUID() }`;
+  const line = `console.log(JSON.stringify(await ${name}(${words(place)})))`;
+  const program = `import { ${name} } from ${JSON.stringify(module)}; ${line}`;
+  const { command, args } = withRunc(runc, process.execPath, ['--input-type=module', '--eval', program]);
+  return JSON.parse((await run(command, args)).stdout);
 }
 
 const fallback = (why: string) =>
@@ -55,6 +75,11 @@ const cases = [
     ...{ runc: broken, wish: 'oci', code: 1, isChroot: false },
     says: /^missing: runc starts no containers here: it says ".*out of order/m,
   },
+  {
+    sentence: 'of a runc that was ended nothing is known: such an agent is none, and does not do without',
+    ...{ runc: killed, wish: 'auto', code: 1, isChroot: false },
+    says: /^missing: runc could not be tried here \(.*killed.*\): start the agent again when/m,
+  },
 ] as const;
 
 for (const { sentence, runc, wish, code, isChroot, says } of cases)
@@ -65,12 +90,60 @@ for (const { sentence, runc, wish, code, isChroot, says } of cases)
     assert.equal(/^executor: buildah \S+, chroot$/m.test(said.output), isChroot, said.output);
   });
 
+test('of a runc that takes too long nothing is known', async () => {
+  const trial = await call(slow, 'try-room.ts', 'tryRoom', (place) => `${place}, true, ${noSignal}, 2_000`);
+  assert.deepEqual(trial, {
+    ...{ kind: 'none', why: 'runc could not be tried here (it took more than 2 s)' },
+    help: 'start the agent again when the machine has more to spare, or do without by --build-isolation chroot',
+  });
+});
+
+const rooms = (data: string) => (existsSync(join(data, 'agent')) ? readdirSync(join(data, 'agent')) : []);
+/** Of a room that a busy machine does not let go: whether no sweep would take it. */
+const isKept = (data: string) => (room: string) => existsSync(join(data, 'agent', room, ownerFile));
+
+for (const [word, flags, code] of [
+  ['an agent', ['--server', 'http://127.0.0.1:1'], 0],
+  ['a check', ['--check'], 143],
+] as const)
+  test(`${word} that is told to end while it tries runc leaves nothing`, async () => {
+    const data = join(folder.path, word);
+    const { command, args } = withRunc(slow, berth, ['agent', ...flags]);
+    const env = { BERTH_DATA: data, BERTH_AGENT_TOKEN: 'berth-agent-of-nobody' };
+    const agent = new Daemon({ command, args, logFile: `${data}.log`, env });
+    const isTried = (room: string) => processesThat(({ groups }) => groups.includes(`/${room}`)).length > 0;
+    try {
+      const room = await waitFor('a room is tried', 120_000, () => rooms(data).find(isTried));
+      agent.signal('SIGTERM');
+      await waitFor('it has ended', 50_000, () => !agent.running);
+      assert.equal(await agent.exited, code, agent.log());
+      assert.deepEqual(rooms(data).filter(isKept(data)), []);
+      await waitFor('no program is left', 120_000, () => !isTried(room));
+    } finally {
+      await agent.kill();
+    }
+  });
+
+test('a check takes nothing of the folder of agents, and leaves none where there was none', async () => {
+  const before = temporaryFolder('agent-check');
+  try {
+    const data = join(before.path, 'some/data');
+    const { output } = await tryRun(berth, ['agent', '--check'], { env: { BERTH_DATA: data } });
+    assert.match(output, /^executor: /m);
+    const isBusy = rooms(data).length > 0;
+    assert.deepEqual(readdirSync(before.path), isBusy ? ['some'] : []);
+    assert.deepEqual(rooms(data).filter(isKept(data)), []);
+    mkdirSync(join(data, 'agent/a-run'), { recursive: true });
+    await tryRun(berth, ['agent', '--check'], { env: { BERTH_DATA: data } });
+    assert.ok(rooms(data).includes('a-run'));
+  } finally {
+    before.remove();
+  }
+});
+
 test('pull requests from forks are refused where containers are kept apart by chroot alone', async () => {
-  const checkHost = join(import.meta.dirname, '../../src/agent/executors/check-host.ts');
-  const place = `{ folder: ${JSON.stringify(folder.path)}, uid: () => 'facts' }`;
-  const program = `import { checkHost } from ${JSON.stringify(checkHost)}; console.log(JSON.stringify(await checkHost('auto', ${place})))`;
-  const { command, args } = withRunc('/dev/null', process.execPath, ['--input-type=module', '--eval', program]);
-  const facts = z.object({ unpatched: z.array(z.string()) }).parse(JSON.parse((await run(command, args)).stdout));
+  const found = await call('/dev/null', 'check-host.ts', 'checkHost', (place) => `'auto', ${place}, ${noSignal}`);
+  const facts = z.object({ unpatched: z.array(z.string()) }).parse(found);
   const unpatched = facts.unpatched.filter((each) => !each.startsWith('buildah '));
   const stranger = { variables: { TriggeredBy: 'Pull Request' }, credentials: [] };
   assert.throws(

@@ -11,8 +11,9 @@ export async function checkHostWith(
   wish: IsolationWish,
   settings: BuildKitSettings | undefined,
   place: TrialPlace,
+  signal: AbortSignal,
 ): Promise<HostFacts> {
-  const host = await checkHost(wish, place);
+  const host = await checkHost(wish, place, signal);
   if (settings === undefined) return host;
   try {
     const { version, platforms, missedFixes } = await checkBuildKit(settings);

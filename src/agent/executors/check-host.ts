@@ -49,8 +49,11 @@ const lookScript = `for each; do [ -r "$each" ] || printf '%s\\n' "$each"; done`
 const advice =
   'Builds that use them leave their containers as an ordinary user without rights here: script/build-tools makes newer ones; without them pull requests from forks are refused';
 
-/** What this machine can do for runs, which a room is made for. Security rule 20: versions are looked at and told. */
-export async function checkHost(wish: IsolationWish, place: TrialPlace): Promise<HostFacts> {
+/**
+ * What this machine can do for runs, which a room is made for. Throws the signal's reason once nothing is left of that. Security
+ * rule 20: versions are looked at and told.
+ */
+export async function checkHost(wish: IsolationWish, place: TrialPlace, signal: AbortSignal): Promise<HostFacts> {
   const missing = await missingPrograms(programFolders);
   if (process.getuid?.() !== 0)
     missing.push('the agent needs root to make user namespaces and disks of runs: run it as root');
@@ -59,7 +62,7 @@ export async function checkHost(wish: IsolationWish, place: TrialPlace): Promise
       'there are no loop devices (/dev/loop-control): load the module loop, or give the container that device',
     );
   const closed = missing.length === 0 ? await unreadableFiles(ownFiles) : [];
-  const choice = missing.length === 0 ? await chooseByTrial(wish, place) : undefined;
+  const choice = missing.length === 0 ? await chooseByTrial(wish, place, signal) : undefined;
   if (choice?.kind === 'none') missing.push(choice.missing);
   const isWeak = choice?.kind === 'weak';
   const found = await Promise.all((isWeak ? (['buildah'] as const) : (['buildah', 'runc'] as const)).map(lookAt));
@@ -84,11 +87,10 @@ export async function checkHost(wish: IsolationWish, place: TrialPlace): Promise
   };
 }
 
-async function chooseByTrial(wish: IsolationWish, place: TrialPlace): Promise<IsolationChoice> {
-  const trial = await tryRoom(place, wish !== 'chroot' && (await isIn(programFolders, 'runc')));
+async function chooseByTrial(wish: IsolationWish, place: TrialPlace, signal: AbortSignal): Promise<IsolationChoice> {
+  const trial = await tryRoom(place, wish !== 'chroot' && (await isIn(programFolders, 'runc')), signal);
   if (trial.kind === 'room') return chooseIsolation(wish, trial.oci);
-  const help = 'an agent has to make namespaces of users, mounts, networks and control groups';
-  return { kind: 'none', missing: `no room for a run can be made here (${trial.why}): ${help}` };
+  return { kind: 'none', missing: `${trial.why}: ${trial.help}` };
 }
 
 /** Those of these files that others than their owner cannot read. */
