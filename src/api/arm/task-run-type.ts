@@ -7,7 +7,7 @@ import { isFinal } from '../../features/builds/run-store.ts';
 import type { Runs } from '../../features/builds/runs.ts';
 import { refuseUnknownPool } from '../../features/builds/tasks/agent-pool.ts';
 import { isByRepository } from '../../features/builds/tasks/prepare-task-run.ts';
-import { identitiesOf } from '../../features/builds/tasks/task-run.ts';
+import { vaultAccessOf } from '../../features/builds/tasks/task-run.ts';
 import {
   checkTaskRunName,
   openRequest,
@@ -146,5 +146,5 @@ async function newRunOf(parts: TaskRunTypeParts, registry: Resource, resource: R
   if (request.type === 'TaskRunRequest') return await parts.resolveTaskRun({ registry, request, author });
   const run = newQuickRun({ registryUid: registry.uid, isByRepository: isByRepository(registry), request, author });
   if (resource.identity === undefined) return run;
-  return { ...run, vaultAccess: { kind: 'identities', identities: identitiesOf(resource) } };
+  return { ...run, vaultAccess: vaultAccessOf(resource) };
 }

@@ -16,6 +16,7 @@ const customRegistrySchema = z.object({
 const vaultAccessSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('identities'),
+    resourceUid: z.string().exactOptional(),
     identities: z.array(z.object({ clientId: z.string().exactOptional(), principalUid: z.string() })),
   }),
   z.object({ kind: z.literal('none'), reason: z.enum(['otherFiles', 'stranger']) }),

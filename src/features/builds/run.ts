@@ -57,7 +57,12 @@ export type TaskIdentity = { readonly clientId?: string; readonly principalUid: 
 
 /** As whom a run of a task reads key vaults; or why as nobody. */
 export type VaultAccess =
-  | { readonly kind: 'identities'; readonly identities: readonly TaskIdentity[] }
+  | {
+      readonly kind: 'identities';
+      /** What lends them, and has to have them still; absent in runs that older releases queued: their task. */
+      readonly resourceUid?: string;
+      readonly identities: readonly TaskIdentity[];
+    }
   | { readonly kind: 'none'; readonly reason: 'otherFiles' | 'stranger' };
 
 /** A run to be queued. */

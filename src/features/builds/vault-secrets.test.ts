@@ -5,13 +5,16 @@ import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleBuilds, sampleBuilds } from '../../../test/support/sample-builds.ts';
 import type { Access } from '../../platform/access-log/access-log.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import { createOutbound } from '../../platform/outbound/outbound.ts';
 import { systemClock } from '../../platform/system-clock.ts';
 import { systemIds as ids } from '../../platform/system-ids.ts';
 import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
 import { writeManagedIdentity } from '../identity/managed-identities.ts';
 import { objectIdOf } from '../identity/object-id.ts';
-import type { VaultAccess } from './run.ts';
+import type { Resource } from '../resources/resource.ts';
+import { deleteResource, findByUid, insertResource, updateResource } from '../resources/resource-store.ts';
+import type { NewRun, TaskIdentity, VaultAccess } from './run.ts';
 import { createReadVaultSecrets } from './vault-secrets.ts';
 
 const clientId = '0a000000-0000-4000-8000-00000000000f';
@@ -23,7 +26,9 @@ forEachDatabase((_, open) => {
   let most = 0;
   const tokens: string[] = [];
   const accesses: Access[] = [];
-  const [own, given] = [ids.uid(), ids.uid()];
+  const [own, given, taskUid] = [ids.uid(), ids.uid(), ids.uid()];
+  let task: Resource;
+  let write: (change: (tx: Transaction) => Promise<unknown>) => Promise<void>;
   let readVaultSecrets: ReturnType<typeof createReadVaultSecrets>;
   let stop: () => Promise<void>;
 
@@ -37,6 +42,20 @@ forEachDatabase((_, open) => {
       await writeManagedIdentity(tx, append, { ...of(own, ids.guid()), kind: 'systemAssigned' }, change);
       await writeManagedIdentity(tx, append, { ...of(given, clientId), kind: 'userAssigned' }, change);
     });
+    const registry = (await findByUid(database.read, builds.registryUid)) ?? assert.fail('the sample has it');
+    const type = `${registry.type}/tasks`;
+    task = {
+      ...registry,
+      ...{ id: `${registry.id}/tasks/publish`, parentId: registry.id, type, name: 'publish', uid: taskUid },
+      identity: {
+        principalId: objectIdOf(own),
+        userAssignedIdentities: { '/given': { clientId, principalId: objectIdOf(given) } },
+      },
+    };
+    write = async (change) => {
+      await database.transaction(async (tx) => void (await change(tx)));
+    };
+    await write((tx) => insertResource(tx, task));
     let asking = 0;
     const vault = createServer((request, response) => {
       const { authorization } = request.headers;
@@ -76,19 +95,21 @@ forEachDatabase((_, open) => {
     ...{ id: name, keyvault: `http://${host}/secrets/${name}` },
     ...more,
   });
-  const read = async (access: VaultAccess | undefined, ...secrets: readonly VaultSecret[]) => {
+  const read = async (access: VaultAccess | undefined, ...secrets: readonly VaultSecret[]) =>
+    await readIn(access === undefined ? {} : { vaultAccess: access }, ...secrets);
+  const readIn = async (run: Partial<NewRun>, ...secrets: readonly VaultSecret[]) => {
     tokens.length = 0;
-    await builds.runs.schedule(builds.newRun(access === undefined ? {} : { vaultAccess: access }));
+    await builds.runs.schedule(builds.newRun(run));
     const { lease } = (await builds.take()) ?? assert.fail('no run waits');
-    const run = await builds.leases.held(lease);
-    const answer = await readVaultSecrets({ run, secrets, from, signal: new AbortController().signal });
+    const held = await builds.leases.held(lease);
+    const answer = await readVaultSecrets({ run: held, secrets, from, signal: new AbortController().signal });
     await builds.leases.finish(lease, { status: 'Succeeded', images: [], dependencies: [] });
     return answer;
   };
-  const both: VaultAccess = {
-    kind: 'identities',
-    identities: [{ principalUid: own }, { clientId, principalUid: given }],
-  };
+  const lent = (...identities: readonly TaskIdentity[]): VaultAccess => ({
+    ...{ kind: 'identities', resourceUid: taskUid, identities },
+  });
+  const both = lent({ principalUid: own }, { clientId, principalUid: given });
 
   test('each secret is read as the identity that it names, with a token that nothing else takes', async () => {
     accesses.length = 0;
@@ -138,16 +159,16 @@ forEachDatabase((_, open) => {
       /the files of this run are others than its task names/,
     ],
     ['of a stranger', { kind: 'none', reason: 'stranger' }, {}, /a pull request from a fork is lent no identity/],
-    ['without an identity', { kind: 'identities', identities: [] }, {}, /the task has no system-assigned identity/],
+    ['without an identity', lent(), {}, /the task has no system-assigned identity/],
     [
       'without that identity',
-      { kind: 'identities', identities: [{ principalUid: own }] },
+      lent({ principalUid: own }),
       { clientId },
       /the task has no identity with the client id 0a000000-/,
     ],
     [
       'whose identity is gone',
-      { kind: 'identities', identities: [{ principalUid: ids.uid() }] },
+      lent({ principalUid: ids.uid() }),
       {},
       /the identity of the task that reads it is gone or disabled/,
     ],
@@ -159,6 +180,35 @@ forEachDatabase((_, open) => {
       assert.match(answer.refusal, reason);
       assert.deepEqual(tokens, []);
     });
+
+  test('a run of a task that was queued by a release that lent none to it says so', async () => {
+    const answer = await readIn({ task: { uid: taskUid, name: 'publish' } }, secret('npm'));
+    assert('refusal' in answer);
+    assert.match(answer.refusal, /was queued before .* run the task again/);
+  });
+
+  test('an identity that was taken from its task since, or whose task is gone, reads nothing more', async () => {
+    const npm = secret('npm', { clientId });
+    const refused = async (run: Partial<NewRun>) => {
+      const answer = await readIn(run, npm);
+      assert('refusal' in answer);
+      assert.match(answer.refusal, /the task has that identity no longer, or is gone/);
+      assert.deepEqual(tokens, []);
+    };
+    const older = { vaultAccess: { kind: 'identities', identities: [{ clientId, principalUid: given }] } } as const;
+    const ofTask = { ...older, task: { uid: taskUid, name: 'publish' } };
+    assert('values' in (await readIn(ofTask, npm)));
+    await refused(older);
+    await write((tx) => updateResource(tx, { ...task, identity: { principalId: objectIdOf(own) } }));
+    await refused({ vaultAccess: both });
+    await refused(ofTask);
+    assert('values' in (await read(both, secret('npm'))));
+    await write((tx) => updateResource(tx, task));
+    assert('values' in (await read(both, npm)));
+    await write((tx) => deleteResource(tx, taskUid));
+    await refused({ vaultAccess: both });
+    await write((tx) => insertResource(tx, task));
+  });
 
   test('one that cannot be read leaves the run without all', async () => {
     const elsewhere = { keyvault: 'http://10.0.0.1/secrets/npm' };

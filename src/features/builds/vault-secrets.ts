@@ -8,11 +8,13 @@ import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
 import type { Circumstances } from '../access/decision.ts';
 import { findManagedIdentity, type ManagedIdentity } from '../identity/managed-identities.ts';
 import type { TenantTokens } from '../identity/tenant-tokens.ts';
+import { findByUid } from '../resources/resource-store.ts';
 import { readVaultSecret, VaultRefusal } from './key-vault.ts';
 import type { VaultAccess } from './run.ts';
 import { maskedForms } from './run-masks.ts';
 import { openOrder } from './run-order-secrets.ts';
 import type { RunRow } from './run-store.ts';
+import { identitiesOf } from './tasks/task-run.ts';
 
 export type VaultSecretsParts = {
   readonly database: Pick<Database, 'read'>;
@@ -86,16 +88,36 @@ async function readersOf(
   { run, secrets }: VaultSecretsAsked,
 ): Promise<readonly Reader[]> {
   const { vaultAccess } = run.sealed_order === null ? {} : openOrder(sealer, run.uid, run.sealed_order);
+  const lent = await lentStill(database, run, vaultAccess);
   return await Promise.all(
     secrets.map(async (secret) => {
-      const identity = await findManagedIdentity(database.read, tenantUid, principalOf(vaultAccess, secret));
-      if (identity !== undefined) return { secret, identity };
-      throw refusal(secret, 'the identity of the task that reads it is gone or disabled');
+      const principalUid = principalOf(run, vaultAccess, secret);
+      const identity = await findManagedIdentity(database.read, tenantUid, principalUid);
+      if (identity === undefined) throw refusal(secret, 'the identity of the task that reads it is gone or disabled');
+      if (lent.has(principalUid)) return { secret, identity };
+      throw refusal(
+        secret,
+        'the task has that identity no longer, or is gone; what it has now reads for its next runs',
+      );
     }),
   );
 }
 
-function principalOf(access: VaultAccess | undefined, secret: VaultSecret): string {
+/** Uids of the identities that the task, or the run as a resource, has now: whoever takes one away ends its reading. */
+async function lentStill(
+  { read }: VaultSecretsParts['database'],
+  run: RunRow,
+  access: VaultAccess | undefined,
+): Promise<ReadonlySet<string>> {
+  if (access?.kind !== 'identities') return new Set();
+  const uid = access.resourceUid ?? run.task_uid;
+  const lender = uid === null ? undefined : await findByUid(read, uid);
+  return new Set(lender === undefined ? [] : identitiesOf(lender).map(({ principalUid }) => principalUid));
+}
+
+function principalOf(run: RunRow, access: VaultAccess | undefined, secret: VaultSecret): string {
+  if (access === undefined && run.task_uid !== null)
+    throw refusal(secret, 'this run was queued before the server read key vaults for its task; run the task again');
   if (access === undefined)
     throw refusal(
       secret,

@@ -5,7 +5,7 @@ import { uidOfObjectId } from '../../identity/object-id.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Author, Resource } from '../../resources/resource.ts';
 import { isUploadPath } from '../quick-run.ts';
-import type { CustomRegistry, NewRun, RunAuthority, RunTrigger, TaskIdentity } from '../run.ts';
+import type { CustomRegistry, NewRun, RunAuthority, RunTrigger, TaskIdentity, VaultAccess } from '../run.ts';
 import { contextOf, isOfSameRepository, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
 
 /** What one run has otherwise than its task says. Source: ACR tasks, 4.5. */
@@ -63,9 +63,7 @@ export function newTaskRun(asked: TaskRunOf): NewRun {
     ...(agentPoolName ? { agentPoolName } : {}),
     authority: authorityOf(asked, context),
     customRegistries: customRegistriesOf(resource, task).flatMap((each) => lentTo(context, each)),
-    vaultAccess: context.isOther
-      ? { kind: 'none', reason: 'otherFiles' }
-      : { kind: 'identities', identities: identitiesOf(resource) },
+    vaultAccess: context.isOther ? { kind: 'none', reason: 'otherFiles' } : vaultAccessOf(resource),
     isArchiveEnabled: overrides.isArchiveEnabled ?? false,
     ...(logTemplate ? { logTemplate } : {}),
     task: { uid: resource.uid, name: resource.name },
@@ -217,6 +215,11 @@ function principalOf(resource: Resource, named: string): string | undefined {
 }
 
 /** Of a task, or of a run that is a resource. */
+export function vaultAccessOf(resource: Resource): VaultAccess {
+  return { kind: 'identities', resourceUid: resource.uid, identities: identitiesOf(resource) };
+}
+
+/** Of the same. */
 export function identitiesOf({ identity }: Resource): TaskIdentity[] {
   const own = uidIn(identity?.principalId);
   const assigned = identity?.userAssignedIdentities;
