@@ -398,7 +398,7 @@ export const settingsSchema = z.strictObject({
     unit: 'on or off',
     default: 'off',
     meaning:
-      'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers, or with a BuildKit.',
+      'Whether agents also build pull requests from forks with a buildah or runc that lacks fixes of known escapes from containers, with chroot where --build-isolation asks for it, or with a BuildKit.',
   }),
   buildIsolation: setting(isolationWish, {
     unit: 'auto, oci or chroot',

@@ -32,7 +32,7 @@ export type AgentParts = {
   readonly slots: number;
   /** Whether steps reach more than the registry here; the server may say no for all agents. */
   readonly hasNetwork: boolean;
-  /** Those of forks, also with programs that lack fixes of known escapes from containers. */
+  /** Those of forks, also with programs that lack fixes of known escapes from containers, and with what was asked for. */
   readonly doesUnpatchedPullRequests: boolean;
   /** Of the containers of a run from each other. */
   readonly isolation: IsolationWish;

@@ -141,16 +141,22 @@ test('a check takes nothing of the folder of agents, and leaves none where there
   }
 });
 
-test('pull requests from forks are refused where containers are kept apart by chroot alone', async () => {
-  const found = await call('/dev/null', 'check-host.ts', 'checkHost', (place) => `'auto', ${place}, ${noSignal}`);
-  const facts = z.object({ unpatched: z.array(z.string()) }).parse(found);
-  const unpatched = facts.unpatched.filter((each) => !each.startsWith('buildah '));
-  const stranger = { variables: { TriggeredBy: 'Pull Request' }, credentials: [] };
-  assert.throws(
-    () => refuseStrangers(stranger, { unpatched, hasBuildKit: false }, false),
-    /by chroot alone \(runc is missing\)/,
-  );
-});
+for (const [wish, isTaken] of [
+  ['auto', false],
+  ['chroot', true],
+] as const)
+  test(`pull requests from forks are refused where ${wish} means chroot alone, ${isTaken ? 'unless that is taken' : 'whatever else is taken'}`, async () => {
+    const words = (place: string) => `'${wish}', ${place}, ${noSignal}`;
+    const schema = z.object({ unpatched: z.array(z.string()), unasked: z.string().optional() });
+    const facts = schema.parse(await call('/dev/null', 'check-host.ts', 'checkHost', words));
+    const unpatched = facts.unpatched.filter((each) => !each.startsWith('buildah '));
+    const stranger = { variables: { TriggeredBy: 'Pull Request' }, credentials: [] };
+    const refuse = (taken: boolean) => () =>
+      refuseStrangers(stranger, { ...facts, unpatched, hasBuildKit: false }, taken);
+    assert.throws(refuse(false), /by chroot alone/);
+    if (isTaken) refuse(true)();
+    else assert.throws(refuse(true), /by chroot alone \(runc is missing\)/);
+  });
 
 test('doctor warns where containers are kept apart by chroot alone', async () => {
   const { output } = await say('/dev/null', 'doctor');

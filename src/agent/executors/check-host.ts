@@ -25,8 +25,10 @@ export type HostFacts = {
   readonly platforms: readonly RunPlatform[];
   /** What has to be there and is not, each with what would help. */
   readonly missing: readonly string[];
-  /** Ways out of a container that are known here: programs that lack fixes, each with what it lacks, and chroot. */
+  /** Ways out of a container that are known here: programs that lack fixes, each with what it lacks, and chroot where it was asked for. */
   readonly unpatched: readonly string[];
+  /** Chroot that nobody asked for: what was taken for the ways above does not cover it. */
+  readonly unasked?: string | undefined;
   readonly warnings: readonly string[];
 };
 
@@ -75,7 +77,8 @@ export async function checkHost(wish: IsolationWish, place: TrialPlace, signal: 
     ...(isWeak ? { weakness: choice.weakness } : {}),
     platforms: platforms(),
     missing,
-    unpatched: [...outdated, ...(isWeak ? [choice.weakness] : [])],
+    unpatched: [...outdated, ...(isWeak && choice.isAsked ? [choice.weakness] : [])],
+    unasked: isWeak && !choice.isAsked ? choice.weakness : undefined,
     warnings: [
       ...(isWeak ? [`${choice.weakness}: ${choice.help}`] : []),
       ...outdated.map((text) => `${text}. ${advice}`),

@@ -13,7 +13,7 @@ const cases: readonly (readonly [string, IsolationWish, OciState, ReturnType<typ
     'auto does without, and says why and what would mend it',
     'auto',
     fails,
-    { kind: 'weak', weakness: weakness('runc is missing'), help: 'apt install runc' },
+    { kind: 'weak', isAsked: false, weakness: weakness('runc is missing'), help: 'apt install runc' },
   ],
   ['oci is taken where it works', 'oci', works, { kind: 'strong' }],
   [
@@ -30,6 +30,7 @@ const cases: readonly (readonly [string, IsolationWish, OciState, ReturnType<typ
         oci,
         {
           kind: 'weak',
+          isAsked: true,
           weakness: weakness('--build-isolation chroot'),
           help: 'use oci where runc can be installed',
         },

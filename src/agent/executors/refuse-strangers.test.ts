@@ -23,6 +23,17 @@ test('pull requests from forks are refused where a BuildKit builds for others to
   refuseStrangers(stranger, shared, true);
 });
 
+test('what became of an agent unasked is not among what its operator took', () => {
+  const weak = { unpatched: [], unasked: 'containers are kept apart by chroot alone', hasBuildKit: false };
+  for (const isTaken of [true, false])
+    assert.throws(
+      () => refuseStrangers(stranger, weak, isTaken),
+      (error: Error) =>
+        error instanceof RunFailure && /by chroot alone\. .*--build-isolation chroot/.test(error.message),
+    );
+  refuseStrangers(of('Pull Request'), weak, false);
+});
+
 test('all other runs go on', () => {
   refuseStrangers(of('Pull Request'), old, false);
   refuseStrangers(of('Pull Request'), shared, false);
