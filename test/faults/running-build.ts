@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { trialPrefix } from '../../src/agent/executors/try-room.ts';
 import { armCaller } from '../support/arm-caller.ts';
 import type { BerthServer } from '../support/berth-server.ts';
 import { run, tryRun } from '../support/run.ts';
@@ -81,11 +82,11 @@ export async function scheduleBuild(
   }
 }
 
-/** Names of the rooms that runs have on this server's own agent, or had. */
+/** Names of the rooms that runs have on this server's own agent, or had; those that it tried at its start are of no run. */
 export function roomsOf(server: BerthServer): string[] {
   const folder = join(server.dataFolder, 'agent');
   try {
-    return readdirSync(folder);
+    return readdirSync(folder).filter((name) => !name.startsWith(trialPrefix));
   } catch {
     // No agent yet.
     return [];

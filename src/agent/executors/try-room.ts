@@ -19,6 +19,8 @@ export type RoomTrial =
   /** There is no room, or it is not known whether runc starts containers in it; with what would help. */
   | { readonly kind: 'none'; readonly why: string; readonly help: string };
 
+/** Of the names of these rooms; run ids begin otherwise. */
+export const trialPrefix = 'trial-';
 const limits = { cpus: 1, memoryMiB: 512, diskMiB: 64, processes: 200 };
 const longestStartMs = 60_000;
 const tries = 2;
@@ -62,7 +64,7 @@ async function tryOnce(
   signal.throwIfAborted();
   let cell: Cell;
   try {
-    const name = `trial-${uid()}`;
+    const name = `${trialPrefix}${uid()}`;
     cell = await openUserCell({ name, root: folder, limits, firstUserId: firstTrialUser, hosts: [] });
   } catch (cause) {
     const needs = 'an agent has to make namespaces of users, mounts, networks and control groups';
