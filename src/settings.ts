@@ -275,7 +275,8 @@ export const settingsSchema = z.strictObject({
   blobGrace: setting(parseDuration, {
     unit: 'duration',
     default: '24h',
-    meaning: 'A blob that no manifest references is kept this long after its push or last check.',
+    meaning:
+      'A blob that no manifest references is kept this long after its push or last check, and at least seven eighths of it, or half after a check, where others did the same shortly before.',
   }),
   gcInterval: setting(parseDuration, {
     unit: 'duration',

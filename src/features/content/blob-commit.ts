@@ -98,12 +98,14 @@ export async function linkCopy(
   const found = await findCopy.ahead(tx, { ...copy, graceFrom: freshGraceMicros(target) });
   const sent = await sendLink(tx, target, digest);
   const isFresh = (await found()).length > 0;
-  const link = await sent();
+  let link = await sent();
   // Whoever takes the blob out of use meanwhile is waited for, too.
   if (!isFresh || isInUse(link)) {
     const renewed = await renewGrace(tx, { ...copy, graceUntil: target.graceUntilMicros });
     if (renewed === undefined) throw new CopyGone();
   }
+  // A link that was there already may have been collected before the grace was renewed.
+  if (!isFresh) link = [...link, ...(await (await sendLink(tx, target, digest))())];
   await useLinked(tx, target, digest, link);
 }
 

@@ -63,7 +63,7 @@ export class Blobs {
     requireOn({ repository: place.repository }, repositoryLocks ?? 0, 'readEnabled');
     if (state === 'damaged') throw new BerthError('blobDamaged', { digest });
     const blob = { digest, sizeBytes, storageKey, checksums, registryUid: place.registryUid };
-    await this.#renewGrace(blob, graceUntil);
+    await this.#renewGrace(place, blob, graceUntil);
     return blob;
   }
 
@@ -118,7 +118,7 @@ export class Blobs {
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
       const limitBytes = storageLimitOf(context.registry, this.#parts.storageLimits);
-      await linkBlob(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, limitBytes }, digest);
+      // As pushes do: the blob, then the registry's count of what is in use.
       const graceUntilMicros = nowMicros + this.#parts.graceMs * 1000;
       await tx
         .updateTable('blobs')
@@ -127,6 +127,7 @@ export class Blobs {
         .where('digest', '=', digest)
         .where('grace_until', '<', freshGraceMicros({ nowMicros, graceUntilMicros }))
         .execute();
+      await linkBlob(tx, { registryUid: place.registryUid, repositoryUid: uid, nowMicros, limitBytes }, digest);
       return true;
     });
   }
@@ -192,19 +193,31 @@ export class Blobs {
     await database.transaction(async (tx) => await markDamaged(tx, blob));
   }
 
-  /** A client that is told a blob is here may skip its upload: what nothing references yet must stay for a while longer. */
-  async #renewGrace(blob: StoredBlob, graceUntilMicros: number): Promise<void> {
+  /**
+   * A client that is told a blob is here may skip its upload: what nothing references yet must stay for a while longer. Throws
+   * `blobUnknown` when it was collected since it was found.
+   */
+  async #renewGrace(place: Place, { digest }: StoredBlob, graceUntilMicros: number): Promise<void> {
     const graceMicros = this.#parts.graceMs * 1000;
     const nowMicros = this.#parts.clock.nowMicros();
     if (graceUntilMicros > nowMicros + graceMicros / 2) return;
-    await this.#parts.database.transaction(async (tx) => {
+    const link = await this.#parts.database.transaction(async (tx) => {
       await tx
         .updateTable('blobs')
         .set({ grace_until: nowMicros + graceMicros })
-        .where('registry_uid', '=', blob.registryUid)
-        .where('digest', '=', blob.digest)
+        .where('registry_uid', '=', place.registryUid)
+        .where('digest', '=', digest)
         .execute();
+      return await tx
+        .selectFrom('blob_links as l')
+        .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
+        .where('r.registry_uid', '=', place.registryUid)
+        .where('r.name', '=', place.repository)
+        .where('l.digest', '=', digest)
+        .select('l.digest')
+        .executeTakeFirst();
     });
+    if (link === undefined) throw new BerthError('blobUnknown', { digest });
   }
 }
 

@@ -94,6 +94,26 @@ forEachDatabase((_, open) => {
     });
   });
 
+  test('push of a blob against a push of an image that may name it before it is there: it counts as in use', async () => {
+    const [here, there] = pair();
+    const type = 'application/vnd.oci.image.layer.nondistributable.v1.tar+gzip';
+    const digests: string[] = [];
+    await race(30, [], async (round) => {
+      const [place, config, blob] = [bench.place(`foreign${round}`), sampleBlob(), sampleBlob()];
+      digests.push(blob.digest);
+      await bench.push(place, config);
+      const image = sampleImage([config], {
+        layers: [{ mediaType: type, digest: blob.digest, size: blob.bytes.length }],
+      });
+      return [
+        () => here.uploads.push(place, me, blob.digest, bodyOf(blob.bytes)),
+        () => push(there, place, image, 'latest'),
+      ];
+    });
+    const inUse = bench.database.read.selectFrom('referenced_blobs').where('digest', 'in', digests).select('digest');
+    assert.deepEqual(new Set((await inUse.execute()).map(({ digest }) => digest)), new Set(digests));
+  });
+
   test('first pushes of several blobs of a new repository', async () => {
     const [here, there] = pair();
     await race(15, [], async (round) => {
@@ -102,9 +122,9 @@ forEachDatabase((_, open) => {
       await bench.push(bench.place('elsewhere'), known);
       const blobs = [known, sampleBlob(), sampleBlob(), sampleBlob()];
       return blobs.map((blob, index) => async () => {
-        const { uploads } = index % 2 === 0 ? here : there;
-        await uploads.push(place, me, blob.digest, bodyOf(blob.bytes));
-        assert((await bench.pull(place, blob.digest)).equals(blob.bytes));
+        const at = index % 2 === 0 ? here : there;
+        await at.uploads.push(place, me, blob.digest, bodyOf(blob.bytes));
+        assert.equal((await at.blobs.find(place, blob.digest, me)).sizeBytes, blob.bytes.length);
       });
     });
   });

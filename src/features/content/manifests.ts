@@ -6,6 +6,7 @@ import type { Reference, Tag } from '../../core/reference.ts';
 import type { Transaction } from '../../platform/database/database.ts';
 import type { Authority } from '../access/authority.ts';
 import { type Locks, requireOn } from './attributes.ts';
+import type { Change } from './authorized-change.ts';
 import { eventsOf } from './content-events.ts';
 import type { ContentParts } from './content-parts.ts';
 import { Deletions } from './deletions.ts';
@@ -104,11 +105,12 @@ export class Manifests {
     const tags = push.reference.kind === 'tag' ? [push.reference.tag] : [...new Set(push.tags)].sort();
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
-    await change(place, authority, async ({ tx, append, atLast, repositoryUid, repositoryLocks, registry }) => {
+    const store = async (context: Change, isExclusive: boolean) => {
+      const { tx, append, atLast, repositoryUid, repositoryLocks, registry } = context;
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
-      const requireReferences = await this.#askForReferences(tx, place, uid, manifest);
+      const requireReferences = await this.#askForReferences(tx, place, uid, manifest, isExclusive);
       if (push.body.byteLength > fewBytes) await requireReferences();
       const wasInserted = await insertManifest(tx, { repositoryUid: uid, stored, manifest, nowMicros });
       const at = { registryUid: place.registryUid, repositoryUid: uid };
@@ -139,7 +141,13 @@ export class Manifests {
       }
       const addedBytes = (await usedBytes()) + (isNew ? push.body.byteLength : 0);
       atLast(await askForUsage(tx, place.registryUid, addedBytes, storageLimitOf(registry, storageLimits)));
-    });
+    };
+    try {
+      await change(place, authority, (context) => store(context, false));
+    } catch (error) {
+      if (!(error instanceof BlobsToCome)) throw error;
+      await change(place, authority, (context) => store(context, true), { isExclusive: true });
+    }
     await failpoint('manifest.commit.after');
     return { digest, subject: manifest.subject?.digest };
   }
@@ -156,20 +164,30 @@ export class Manifests {
     throw new BerthError('manifestDamaged', { digest });
   }
 
-  /** Non-distributable layers count where they were pushed, and may be missing. Resolves to the check, for which the next statement need not wait. */
+  /**
+   * Non-distributable layers count where they were pushed, and may be missing. Resolves to the check, for which the next statement need
+   * not wait. It throws BlobsToCome where a blob that may be missing is, unless the change is exclusive.
+   */
   async #askForReferences(
     tx: Transaction,
     place: Place,
     repositoryUid: string,
     manifest: Manifest,
+    isExclusive: boolean,
   ): Promise<() => Promise<void>> {
     const { database, isSparseAllowed } = this.#parts;
     const target = { registryUid: place.registryUid, repositoryUid };
-    const blobs = await askForMissingBlobs(tx, database.kind, target, unique(manifest.blobs));
+    const needed = new Set(unique(manifest.blobs));
+    const named = unique([...manifest.blobs, ...manifest.nonDistributable]);
+    const blobs = await askForMissingBlobs(tx, database.kind, target, named);
     const children = await askForMissingManifests(tx, database.kind, repositoryUid, unique(manifest.children));
     return async () => {
-      const missing = [...(await blobs()), ...(await children())];
-      if (isSparseAllowed || missing.length === 0) return;
+      const [missingBlobs, missingChildren] = [await blobs(), await children()];
+      const missing = [...missingBlobs.filter((digest) => needed.has(digest)), ...missingChildren];
+      if (isSparseAllowed || missing.length === 0) {
+        if (missingBlobs.length > 0 && !isExclusive && database.kind === 'postgres') throw new BlobsToCome();
+        return;
+      }
       throw new BerthError(
         'manifestBlobUnknown',
         missing.slice(0, shownMissing).map((digest) => ({ digest })),
@@ -185,6 +203,12 @@ async function refersToOneOf(rows: RepositoryRows, { subject }: Manifest): Promi
     (await rows.manifests().where('digest', '=', subject.digest).select('digest').executeTakeFirst()) !== undefined
   );
 }
+
+/**
+ * A blob that the manifest names may be pushed at the same time: in PostgreSQL neither would see the other, and nobody would count it as
+ * in use. So no other change of the repository is let in beside such a push.
+ */
+class BlobsToCome extends Error {}
 
 const shownMissing = 20;
 /** A longer manifest is written only when all that it names is here: a refusal has nothing to undo. A shorter one saves a journey. */

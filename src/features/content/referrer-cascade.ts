@@ -22,6 +22,8 @@ export type ReferrerCascadeParts = {
 const looksAtOnce = 200;
 /** Subjects that are asked about together. */
 const askedAtOnce = 50;
+/** Manifests that refer to a subject, of which most may be held by tags. */
+const referrersAtOnce = 200;
 
 /** Not along the index of times: in SQLite's eyes it would be as good as the one that finds a few rows. */
 function isOlder(beforeMicros: number): RawBuilder<boolean> {
@@ -100,11 +102,11 @@ export class ReferrerCascade {
         .where('digest', '>', last)
         .where((where) => where.not(where.exists(this.#itself(subject))))
         .orderBy('digest')
-        .limit(askedAtOnce)
+        .limit(referrersAtOnce)
         .select('digest')
         .execute();
       loose.push(...(await this.#unheld(rows)));
-      last = rows.length < askedAtOnce ? undefined : rows.at(-1)?.digest;
+      last = rows.length < referrersAtOnce ? undefined : rows.at(-1)?.digest;
     }
     return await this.#takeAll(loose.slice(0, Math.max(limit, 0)));
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../../platform/clock.ts';
-import type { Database } from '../../platform/database/database.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
+import { lockedForShare } from '../../platform/database/locks.ts';
 import type { Ids } from '../../platform/ids.ts';
 import type { JobRun, Jobs } from '../../platform/jobs/jobs.ts';
 import type { Journal } from '../../platform/journal/journal.ts';
@@ -60,15 +61,16 @@ const turnMs = 30_000;
  * what was a day old before its turn came has an hour more, up to two days.
  */
 export async function deliver(parts: DeliveryRunParts, webhookUid: string, job: JobRun): Promise<void> {
-  const row = await findWebhook(parts.database.read, webhookUid);
+  const { database, clock } = parts;
+  const row = await findWebhook(database.read, webhookUid);
   if (row === undefined || row.is_enabled === 0) return;
-  if (row.retry_at > parts.clock.nowMicros()) return await deliverLater(parts, webhookUid, row.retry_at);
+  if (row.retry_at > clock.nowMicros()) return await deliverAtRetry(parts, webhookUid);
   const receiver = await parts.receiverOf(row);
   if (receiver === undefined) return;
   const run = new DeliveryRun(parts, row, receiver, job);
-  const end = await followAll(run, await cursorsBehind(parts.database.read, webhookUid, row.registry_uid));
+  const end = await followAll(run, await cursorsBehind(database.read, webhookUid, row.registry_uid));
   await run.trim(1);
-  if (end === 'turnOver') await deliverLater(parts, webhookUid, parts.clock.nowMicros());
+  if (end === 'turnOver') await database.transaction((tx) => addRun(parts, tx, webhookUid, clock.nowMicros()));
 }
 
 async function followAll(
@@ -82,10 +84,23 @@ async function followAll(
   return 'told';
 }
 
-async function deliverLater({ database, jobs }: DeliveryRunParts, webhookUid: string, runAtMicros: number) {
-  await database.transaction((tx) =>
-    jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid }, runAtMicros }),
-  );
+/** Whoever changes the webhook meanwhile is seen here, or finds this run and hastens it. */
+async function deliverAtRetry(parts: DeliveryRunParts, webhookUid: string): Promise<void> {
+  const { database } = parts;
+  await database.transaction(async (tx) => {
+    const query = tx.selectFrom('webhooks').where('uid', '=', webhookUid).select('retry_at');
+    const row = await lockedForShare(database.kind, query).executeTakeFirst();
+    if (row !== undefined) await addRun(parts, tx, webhookUid, row.retry_at);
+  });
+}
+
+async function addRun(
+  { jobs }: Pick<DeliveryRunParts, 'jobs'>,
+  tx: Transaction,
+  webhookUid: string,
+  runAtMicros: number,
+) {
+  await jobs.add(tx, { kind: deliverJob, key: webhookUid, payload: { webhookUid }, runAtMicros });
 }
 
 class DeliveryRun {
@@ -196,10 +211,8 @@ class DeliveryRun {
     await database.transaction(async (tx) => {
       const sinceMicros = this.#failingSinceMicros;
       const isNoted = await noteFailures(tx, this.#row, { failures: this.#failures, retryAtMicros, sinceMicros });
-      const payload = { webhookUid: this.#uid };
       // One that was changed meanwhile is tried at once.
-      const runAtMicros = isNoted ? retryAtMicros : clock.nowMicros();
-      await jobs.add(tx, { kind: deliverJob, key: this.#uid, payload, runAtMicros });
+      await addRun({ jobs }, tx, this.#uid, isNoted ? retryAtMicros : clock.nowMicros());
     });
   }
 

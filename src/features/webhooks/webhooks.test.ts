@@ -210,6 +210,32 @@ forEachDatabase((name, open) => {
       await waitFor('the push', patienceMs, () => made.received.length === 1);
     });
 
+  test('a webhook that is changed while its run puts itself off until the next attempt is tried at once', async () => {
+    const uid = await hook('http://127.0.0.1:9/', { scope: 'nothing:*' });
+    const jobsOf = () => database.read.selectFrom('jobs').where('key', '=', uid).select('run_at').execute();
+    await waitFor('the run of a new webhook', patienceMs, async () => (await jobsOf()).length === 0);
+    const retryAt = async (micros: number) =>
+      await database.transaction(async (tx) => {
+        await tx.updateTable('webhooks').set({ retry_at: micros }).where('uid', '=', uid).execute();
+        await hastenDelivery(tx, uid, clock.nowMicros());
+      });
+    await retryAt(clock.nowMicros() + 7_200_000_000);
+    const changed: Database = {
+      ...database,
+      transaction: async (work, options) => {
+        await retryAt(0);
+        return await database.transaction(work, options);
+      },
+    };
+    const parts = { ...here, database: changed, clock, ids, log, sealer, jobs: sender.jobs, answered: () => 0 };
+    const outbound = createOutbound({ allow: loopback, hosts: new Map(), clock });
+    const [delivery] = new Webhooks({ ...parts, outbound }).jobKinds();
+    const { signal } = new AbortController();
+    await delivery?.run({ payload: { webhookUid: uid }, attempt: 1, signal, renew: async () => {} });
+    for (const { run_at: runAtMicros } of await jobsOf()) assert(runAtMicros <= clock.nowMicros());
+    await outbound.close();
+  });
+
   test('a failing receiver gets everything in order once it is back, with the same ids, and holds up nobody', async () => {
     let isDown = true;
     const failing = await receive((_received, response) => {
