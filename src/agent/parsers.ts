@@ -41,11 +41,7 @@ export const parserLoaders: { readonly [Name in ParserName]: () => Promise<Parse
   quickBuild: async () => (await import('./quick-build.ts')).taskOfBuild,
   builderMetadata: async () => (await import('./steps/builder-metadata.ts')).runImagesOf,
   packReport: async () => (await import('./steps/pack-report.ts')).packReportOf,
-  vaultSecrets: async () => {
-    const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
-    const { vaultSecretsIn } = await import('../wire/tasks/task-file.ts');
-    return (input) => vaultSecretsIn(prepareTaskText(input).yaml);
-  },
+  vaultSecrets: async () => (await import('../wire/tasks/task-file.ts')).vaultSecretsOfTask,
   task: async () => {
     const { prepareTaskText } = await import('../wire/tasks/task-text.ts');
     const { parseTaskFile } = await import('../wire/tasks/task-file.ts');

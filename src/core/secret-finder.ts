@@ -1,5 +1,5 @@
 /** Shorter texts are too common to hide: every other letter of the log would go. In letters of what is searched. */
-const minSecretLength = 4;
+export const minSecretLength = 4;
 /** So much of a secret's beginning is a secret by itself. */
 const maxHeadLength = 256;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hiding } from './run-log-text.ts';
-import { inBase64, masksOf } from './run-masks.ts';
+import { inBase64, maskedForms, masksOf } from './run-masks.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 
 const token = 'ghp_0123456789abcdefghijABCDEFGHIJ';
@@ -48,6 +48,38 @@ test('a secret is hidden in base64, whatever stands around it and whoever the us
     for (const after of ['', '\n', ' and more'])
       assert.match(shown(order, base64(`${before}${value}${after}`)), /\*\*\*/, `${before}, ${after}`);
   assert.equal(shown(order, base64('nothing of it')), base64('nothing of it'));
+});
+
+test('what stands in a secret that is JSON is hidden too, as templates take it apart', () => {
+  const json =
+    '{"user": "deploy-bot", "keys": [{"pem": "first line\\nsecond line"}, "abc", "pass\\u0077ord", true, 12345]}';
+  for (const masks of [
+    maskedForms([json]),
+    masksOf(
+      orderOf({ work: { kind: 'encodedTask', content: '', values: [{ name: 'K', value: json, isSecret: true }] } }),
+      [],
+    ),
+  ]) {
+    const log = (line: string) => Buffer.from(hiding(masks)(Buffer.from(line))).toString();
+    assert.equal(log('as deploy-bot with password'), 'as *** with ***');
+    assert.equal(log('has a second line'), 'has a ***');
+    assert.match(log(base64('deploy-bot:password')), /^\w{0,2}\*\*\*/);
+    assert.equal(log('abc true 12345 user keys'), 'abc true 12345 user keys');
+    assert.equal(log(`all of ${json}`), 'all of ***');
+  }
+  assert.deepEqual(maskedForms(['"text"', '{"user": ', '1234567']).slice(0, 3), ['"text"', '{"user": ', '1234567']);
+});
+
+test('secrets that are JSON of any depth and number are read, and all of it has a bound', () => {
+  const deep = `${'['.repeat(30_000)}"deep secret"${']'.repeat(30_000)}`;
+  assert(maskedForms([deep]).includes('deep secret'));
+  const many = Array.from({ length: 50 }, (_, at) =>
+    JSON.stringify(Array.from({ length: 2_000 }, (_each, index) => `text ${at} ${index}`)),
+  );
+  const letters = maskedForms(many)
+    .slice(50)
+    .reduce((sum, { length }) => sum + length, 0);
+  assert.ok(letters > 128 * 1024 && letters <= 160 * 1024, `${letters}`);
 });
 
 test('what is very short or very long is not looked for in base64, and all of it has a bound', () => {

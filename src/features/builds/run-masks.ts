@@ -1,3 +1,4 @@
+import { minSecretLength } from '../../core/secret-finder.ts';
 import type { RegistryCredential } from '../../wire/builds/agent-protocol.ts';
 import type { RunWork } from '../../wire/builds/run-work.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
@@ -8,20 +9,56 @@ const minTokenLetters = 20;
 const encoded = { least: 8, most: 1_024 };
 /** Of all that is looked for in base64, so that secrets without number cost no more time in each log. */
 const maxEncodedLetters = 32 * 1024;
+/** Of all that stands in secrets that are JSON, for the same reason. */
+const maxPartLetters = 128 * 1024;
 
 /** Texts that the log of a run must not show: its secrets, and those of headers of requests as base64. */
 export function masksOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
   const passwords = credentials.map(({ password }) => password);
-  const plain = [...valuesOf(work), ...tokensOf(source)];
+  const plain = withParts([...valuesOf(work), ...tokensOf(source)]);
   // Builders and git keep them in this form, and what they say may quote it.
   const headers = [...credentials.map(({ username, password }) => inHeader(username, password)), ...headersOf(source)];
   const all = [...plain, ...passwords, ...headers, ...allInBase64([...passwords, ...plain])];
   return distinct(all);
 }
 
-/** Secrets themselves, and as they stand in base64. */
+/** Secrets themselves, the texts in those that are JSON, and how they stand in base64. */
 export function maskedForms(secrets: readonly string[]): string[] {
-  return distinct([...secrets, ...allInBase64(secrets)]);
+  const plain = withParts(secrets);
+  return distinct([...plain, ...allInBase64(plain)]);
+}
+
+/** Templates take JSON apart (`fromJson`): what stands in a secret that is an object or a list is a secret too. */
+function withParts(secrets: readonly string[]): readonly string[] {
+  let left = maxPartLetters;
+  const parts = [...new Set(secrets.flatMap(textsInJson))].filter(({ length }) => {
+    if (length < minSecretLength) return false;
+    left -= length;
+    return left >= 0;
+  });
+  return [...secrets, ...parts];
+}
+
+/** Without recursion: lists may be nested as deep as a secret is long. */
+function textsInJson(secret: string): readonly string[] {
+  if (!/^\s*[[{]/.test(secret)) return [];
+  const texts: string[] = [];
+  const waiting: unknown[] = [parsed(secret)];
+  while (waiting.length > 0) {
+    const value = waiting.pop();
+    if (typeof value === 'string') texts.push(value);
+    else if (typeof value === 'object' && value !== null) for (const each of Object.values(value)) waiting.push(each);
+  }
+  return texts;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // It is hidden as the text that it is.
+    return undefined;
+  }
 }
 
 function distinct(texts: readonly string[]): string[] {

@@ -3,21 +3,21 @@ import { describe, test } from 'node:test';
 import { parseDockerBuild } from './docker-build-options.ts';
 import { stepGraphOf } from './step-graph.ts';
 import { TaskError } from './task-error.ts';
-import { parseTaskFile, vaultSecretsIn } from './task-file.ts';
+import { parseTaskFile, vaultSecretsIn, vaultSecretsOfTask } from './task-file.ts';
 import { prepareTaskText, type TaskTextInput } from './task-text.ts';
 import { splitWords } from './words.ts';
 
-const prepare = (text: string, more: Partial<TaskTextInput> = {}) =>
-  prepareTaskText({
-    text,
-    valuesText: undefined,
-    values: [],
-    run: { ID: 'ca1', Registry: 'r.example' },
-    secrets: {},
-    now: new Date(0),
-    aliasSources: new Map(),
-    ...more,
-  });
+const inputOf = (text: string, more: Partial<TaskTextInput> = {}): TaskTextInput => ({
+  text,
+  valuesText: undefined,
+  values: [],
+  run: { ID: 'ca1', Registry: 'r.example' },
+  secrets: {},
+  now: new Date(0),
+  aliasSources: new Map(),
+  ...more,
+});
+const prepare = (text: string, more: Partial<TaskTextInput> = {}) => prepareTaskText(inputOf(text, more));
 const parse = (text: string, more: Partial<TaskTextInput> = {}) => parseTaskFile(prepare(text, more).yaml);
 const steps = (list: string) => `version: v1.1.0\nsteps:\n${list}`;
 
@@ -173,6 +173,31 @@ describe('secrets of key vaults', () => {
     ]);
     assert.deepEqual(vaultSecretsIn('steps: []'), []);
     assert.deepEqual(parse(`secrets: ${list}\n${steps('  - cmd: x')}`).steps.length, 1);
+  });
+  const keyOf = (address: string) => `secrets:\n  - id: key\n    keyvault: ${address}\n`;
+  for (const [template, key, shown] of [
+    ['{{ (fromJson .Secrets.key).user }}', '{"user":"u"}', 'u'],
+    ['{{ required "k" .Secrets.key }}', 'abc', 'abc'],
+    ['{{ if .Secrets.key }}y{{ else }}{{ fail "no key" }}{{ end }}', 'abc', 'y'],
+    ['{{ index (splitList ":" .Secrets.key) 1 }}', 'a:b', 'b'],
+    ['{{ div 10 (int .Secrets.key) }}', '5', '2'],
+  ] as const)
+    test(`are known before what cannot do without their values is filled: ${template}`, () => {
+      const text = `version: v1.1.0\nalias:\n  values: { vault: v.example }\n${keyOf('https://$vault/secrets/{{.Run.ID}}')}steps:\n  - cmd: x ${template}\n`;
+      assert.deepEqual(vaultSecretsOfTask(inputOf(text)), [{ id: 'key', keyvault: 'https://v.example/secrets/ca1' }]);
+      assert.deepEqual(parse(text, { secrets: { key } }).steps[0]?.work, { kind: 'cmd', text: `x ${shown}` });
+    });
+  test('are asked for under the conditions that stand around them', () => {
+    const text = `{{ $host := "v.example" }}{{ if .Values.signs }}\n${keyOf('https://{{$host}}/secrets/a')}{{ end }}\nsteps:\n  - cmd: x {{.Secrets.key}}\n`;
+    assert.deepEqual(vaultSecretsOfTask(inputOf(text)), []);
+    const values = [{ name: 'signs', value: 'yes', isSecret: false }];
+    assert.deepEqual(vaultSecretsOfTask(inputOf(text, { values })), [
+      { id: 'key', keyvault: 'https://v.example/secrets/a' },
+    ]);
+  });
+  test('are not what a task fails for that names none', () => {
+    assert.throws(() => vaultSecretsOfTask(inputOf('# secrets\nsteps:\n  - cmd: {{ fail "no" }}\n')), /no/);
+    assert.throws(() => vaultSecretsOfTask(inputOf(`secrets: []\nsteps:\n  - cmd: {{ fail "no" }}\n`)), /no/);
   });
   for (const [label, secrets, reason] of [
     ['without a vault', '[{id: npm}]', /npm has no keyvault: .*--set-secret npm=….*\{\{\.Values\.npm\}\}$/],

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type DockerBuildOptions, parseDockerBuild } from './docker-build-options.ts';
 import { TaskError } from './task-error.ts';
-import { parseYaml } from './task-text.ts';
+import { parseYaml, prepareSecretsText, prepareTaskText, type TaskTextInput } from './task-text.ts';
 import { maxVaultSecrets, type VaultSecret, vaultSecretsOf, writtenSecretsSchema } from './vault-secret.ts';
 import { splitWords } from './words.ts';
 
@@ -162,7 +162,22 @@ export function parseTaskFile(yaml: string): Task {
   };
 }
 
-/** The secrets that a task names, before the templates have their values. Throws TaskError. Source: ACR tasks, 2.2. */
+/**
+ * The secrets that a task names, before the templates have their values; by its `secrets:` block alone where other templates
+ * cannot do without. Throws TaskError. Source: ACR tasks, 2.2.
+ */
+export function vaultSecretsOfTask(input: TaskTextInput): readonly VaultSecret[] {
+  try {
+    return vaultSecretsIn(prepareTaskText(input).yaml);
+  } catch (cause) {
+    if (!(cause instanceof TaskError)) throw cause;
+    const secrets = vaultSecretsIn(prepareSecretsText(input));
+    if (secrets.length === 0) throw cause;
+    return secrets;
+  }
+}
+
+/** Of the final YAML of a task. Throws TaskError. */
 export function vaultSecretsIn(yaml: string): readonly VaultSecret[] {
   const parsed = taskSecretsSchema.safeParse(parseYaml(yaml, 'the task'));
   if (parsed.success) return vaultSecretsOf(parsed.data.secrets ?? []);

@@ -10,6 +10,7 @@ import { type TemplateValue, templateValueOf } from './template-value.ts';
 
 const maxTaskLength = 1024 * 1024;
 const maxYamlAliases = 100;
+const [aliasLine, secretsLine] = [/^alias\s*:/, /^secrets\s*:/];
 
 export type TaskTextInput = {
   /** YAML as the person wrote it. */
@@ -33,13 +34,22 @@ export type TaskText = { readonly yaml: string; readonly aliases: ReadonlyMap<st
  * version has them, then templates are filled. Throws TaskError. Source: ACR tasks, 2.2.
  */
 export function prepareTaskText(input: TaskTextInput): TaskText {
+  return prepareText(input, (yaml) => yaml);
+}
+
+/** The same of the top-level `secrets:` block alone, which is empty where there is none. Throws TaskError. */
+export function prepareSecretsText(input: TaskTextInput): string {
+  return prepareText(input, (yaml) => cutBlock(yaml, secretsLine).block || '{}').yaml;
+}
+
+function prepareText(input: TaskTextInput, partOf: (yaml: string) => string): TaskText {
   if (input.text.length > maxTaskLength) throw new TaskError('the task is larger than 1 MiB');
   const text = withoutComments(input.text);
   const data = templateDataOf(input);
   const surroundings = { now: input.now, budget: new TemplateBudget() };
   const fill = (template: string) => renderTemplate(template, data, surroundings);
   const { yaml, aliases } = hasAliases(text) ? withAliases(text, input, fill) : { yaml: text, aliases: new Map() };
-  const rendered = fill(yaml);
+  const rendered = fill(partOf(yaml));
   if (rendered.trim() === '') throw new TaskError('rendered template was empty');
   return { yaml: rendered, aliases };
 }
@@ -47,7 +57,7 @@ export function prepareTaskText(input: TaskTextInput): TaskText {
 /** Names of the files and addresses in `alias.src`. Throws TaskError. */
 export function aliasSourcesOf(text: string): readonly string[] {
   const plain = withoutComments(text);
-  return hasAliases(plain) ? (aliasBlockOf(cutAliasBlock(plain).block).src ?? []) : [];
+  return hasAliases(plain) ? (aliasBlockOf(cutBlock(plain, aliasLine).block).src ?? []) : [];
 }
 
 /** Fills the templates of a quick build, which share a budget: only the run is known. Source: ACR tasks, 2.9. */
@@ -113,7 +123,7 @@ function valuesOf(value: unknown): Record<string, unknown> {
 }
 
 function withAliases(text: string, input: TaskTextInput, fill: (template: string) => string): TaskText {
-  const { block, rest } = cutAliasBlock(text);
+  const { block, rest } = cutBlock(text, aliasLine);
   const { values, src, directive } = aliasBlockOf(fill(block));
   const aliases = new Map(predefinedAliases);
   for (const source of src ?? []) addAliases(aliases, aliasMapOf(source, input.aliasSources.get(source)));
@@ -128,10 +138,10 @@ function addAliases(aliases: Map<string, string>, more: Readonly<Record<string, 
   }
 }
 
-/** The top-level `alias:` block: its line and those below it that are indented. */
-function cutAliasBlock(text: string): { readonly block: string; readonly rest: string } {
+/** A block of the top level: its line and those below it that are indented. */
+function cutBlock(text: string, firstLine: RegExp): { readonly block: string; readonly rest: string } {
   const lines = text.split('\n');
-  const start = lines.findIndex((line) => /^alias\s*:/.test(line));
+  const start = lines.findIndex((line) => firstLine.test(line));
   if (start < 0) return { block: '', rest: text };
   const length = lines.slice(start + 1).findIndex((line) => /^\S/.test(line) && !line.startsWith('-'));
   const end = length < 0 ? lines.length : start + 1 + length;
