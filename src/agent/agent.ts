@@ -99,8 +99,14 @@ async function repeatedly({ log, clock }: AgentParts, signal: AbortSignal, work:
 }
 
 async function takeRun(parts: AgentParts, host: HostFacts, slot: number, signal: AbortSignal): Promise<void> {
-  const { executor, isolation, platforms } = host;
-  const order = await parts.client.lease({ agent: parts.name, executor, isolation, platforms: [...platforms] }, signal);
+  const { executor, isolation, platforms, unasked } = host;
+  const order = await parts.client.lease(
+    {
+      ...{ agent: parts.name, executor, isolation, platforms: [...platforms] },
+      ...(unasked === undefined ? {} : { refusesStrangers: true }),
+    },
+    signal,
+  );
   if (order === undefined) return;
   const log = parts.log.with({ runId: order.runId, attempt: order.attempt });
   log.info('run begins');

@@ -20,6 +20,7 @@ import { createLog } from '../../src/platform/log.ts';
 import { systemClock } from '../../src/platform/system-clock.ts';
 import { systemIds as ids } from '../../src/platform/system-ids.ts';
 import { type JsonObject, mergeJson } from '../../src/wire/arm/json.ts';
+import type { LeaseRequest } from '../../src/wire/builds/agent-protocol.ts';
 import { type SampleAccess, sampleAccess, sampleProcess } from './sample-access.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
@@ -87,8 +88,9 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
     ...{ addresses, jobs, here, held, store, contexts, logs, leases, ownerUid, newRun, journal, measured, log },
     runs: new Runs({ ...parts, maxQueued }),
     agentTokens: new AgentTokens(parts),
-    take: (agent = 'agent-1', pool = sharedPool) =>
+    take: (agent = 'agent-1', pool = sharedPool, more: Partial<LeaseRequest> = {}) =>
       leases.take(pool, {
+        ...more,
         agent,
         executor: 'none',
         isolation: 'none',

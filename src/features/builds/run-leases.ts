@@ -21,10 +21,13 @@ import { type ComposeOrder, reasonOf } from './run-order.ts';
 import { masksVersion, openMasks, openOrder, sealMasks } from './run-order-secrets.ts';
 import { isRunQueued, nextQueued } from './run-queue.ts';
 import { keptReport } from './run-report.ts';
-import { lockedRun, nothingYet, type RunRow } from './run-store.ts';
+import { lockedRun, nothingYet, type RunRow, runOf } from './run-store.ts';
 
 /** Seconds without a call after which a run is given to another agent. */
 export const leaseSeconds = 30;
+
+/** For an agent that takes runs of strangers; then one that refuses them does, which says why. */
+const strangersWaitMicros = 600_000_000;
 
 export type RunLeasesParts = {
   readonly database: Database;
@@ -69,11 +72,12 @@ export class RunLeases {
   }
 
   /** The next run of the pool; undefined while none waits. A run that cannot be handed out ends as `Error` and says why. */
-  async take(pool: AgentPool, { agent }: LeaseRequest): Promise<RunOrder | undefined> {
+  async take(pool: AgentPool, request: LeaseRequest): Promise<RunOrder | undefined> {
     const { ids, log } = this.#parts;
+    const { agent } = request;
     while (true) {
       const lease = `${ids.uid()}${ids.uid()}`;
-      const row = await this.#takeRow(pool, agent, lease);
+      const row = await this.#takeRow(pool, request, lease);
       if (row === undefined) return undefined;
       try {
         const order = await this.#orderOf(row, lease, pool);
@@ -162,13 +166,18 @@ export class RunLeases {
     return await this.#held(this.#parts.database.read, lease);
   }
 
-  async #takeRow(pool: AgentPool, agent: string, lease: string): Promise<RunRow | undefined> {
+  async #takeRow(
+    pool: AgentPool,
+    { agent, refusesStrangers = false }: LeaseRequest,
+    lease: string,
+  ): Promise<RunRow | undefined> {
     const { database, journal, clock, jobs } = this.#parts;
     // Agents that wait ask again and again: a look writes nothing.
     if (!(await isRunQueued(database.read, pool))) return undefined;
     const untilMicros = await this.#untilMicros();
+    const isLeft = (row: RunRow) => refusesStrangers && this.#isLeftToOthers(row);
     return await journal.transaction(async (tx, append) => {
-      const row = await nextQueued(tx, database.kind, pool);
+      const row = await nextQueued(tx, database.kind, pool, isLeft);
       if (row === undefined) return undefined;
       const nowMicros = clock.nowMicros();
       const change = {
@@ -186,6 +195,20 @@ export class RunLeases {
       this.#tell(append, taken);
       return taken;
     });
+  }
+
+  /** By agents that refuse strangers: for a while. */
+  #isLeftToOthers(row: RunRow): boolean {
+    const { clock, sealer } = this.#parts;
+    const isOld = clock.nowMicros() - row.created_at >= strangersWaitMicros;
+    if (isOld || !isOfPullRequest(row) || row.sealed_order === null) return false;
+    try {
+      const { authority, customRegistries } = openOrder(sealer, row.uid, row.sealed_order);
+      return authority.kind === 'none' && customRegistries.length === 0;
+    } catch {
+      // Whoever takes it ends it, and says why.
+      return false;
+    }
   }
 
   /** Its tokens are written down before the agent has them. */
@@ -287,6 +310,11 @@ export class RunLeases {
 }
 
 const tooLong = Buffer.from('\r\nThe log is longer than this installation keeps: what follows is left out.\r\n');
+
+function isOfPullRequest(row: RunRow): boolean {
+  const { trigger } = runOf(row);
+  return trigger.kind === 'source' && trigger.eventType === 'pullrequest';
+}
 
 function stateOf({ canceled_at: canceledAt }: RunRow): LeaseState {
   return { isCanceled: canceledAt !== null, leaseSeconds };

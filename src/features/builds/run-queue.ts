@@ -5,29 +5,40 @@ import type { AgentPool } from './agent-tokens.ts';
 import { hasRoom } from './pool-capacity.ts';
 import type { RunRow } from './run-store.ts';
 
+/** Of a registry, that an agent leaves to others with one look. */
+const maxLeft = 100;
+
 /**
  * The run that an agent of a pool takes next, locked: the oldest of the registry that has the fewest at work, so that one
- * registry with many runs keeps no other waiting. None while a named pool has as many at work as it may.
+ * registry with many runs keeps no other waiting, but for those that it leaves to others. None while a named pool has as many at
+ * work as it may.
  */
 export async function nextQueued(
   tx: Transaction,
   kind: Database['kind'],
   pool: AgentPool,
+  isLeft: (row: RunRow) => boolean,
 ): Promise<RunRow | undefined> {
   const registries = await waitingRegistries(tx, pool);
   if (registries.length === 0 || !(await hasRoom(tx, kind, pool))) return undefined;
   for (const registryUid of registries) {
-    const oldest = tx
-      .selectFrom('runs')
-      .selectAll()
-      .where('pool_key', '=', pool.key)
-      .where('registry_uid', '=', registryUid)
-      .where('finished_at', 'is', null)
-      .where('status', '=', 'Queued')
-      .orderBy('number')
-      .limit(1);
-    const row = await lockedForUpdateSkipLocked(kind, oldest).executeTakeFirst();
-    if (row !== undefined) return row;
+    const left: number[] = [];
+    while (left.length < maxLeft) {
+      const oldest = tx
+        .selectFrom('runs')
+        .selectAll()
+        .where('pool_key', '=', pool.key)
+        .where('registry_uid', '=', registryUid)
+        .where('finished_at', 'is', null)
+        .where('status', '=', 'Queued')
+        .where('number', '>', left.at(-1) ?? 0)
+        .orderBy('number')
+        .limit(1);
+      const row = await lockedForUpdateSkipLocked(kind, oldest).executeTakeFirst();
+      if (row === undefined) break;
+      if (!isLeft(row)) return row;
+      left.push(row.number);
+    }
   }
   return undefined;
 }

@@ -84,6 +84,28 @@ forEachDatabase((_, open) => {
     await empty();
   });
 
+  test('an agent that refuses strangers leaves their runs to others for ten minutes', async () => {
+    const trigger: NewRun['trigger'] = {
+      ...{ kind: 'source', id: 'one', eventType: 'pullrequest', commitId: 'c1', pullRequestId: '7' },
+      ...{ repositoryUrl: 'https://git.example/a.git', branchName: 'main', providerType: 'Github' },
+    };
+    const weak = async () => await sample.take('weak', undefined, { refusesStrangers: true });
+    const stranger = await schedule({ trigger, authority: { kind: 'none' } });
+    const ours = await schedule({ trigger });
+    const first = (await weak()) ?? assert.fail('a pull request of our own waits');
+    assert.equal(first.runId, ours.runId);
+    assert.equal(await weak(), undefined);
+    const other = await take('other');
+    assert.equal(other.runId, stranger.runId);
+    const alone = await schedule({ trigger, authority: { kind: 'none' } });
+    sample.held.advance(599_000);
+    assert.equal(await weak(), undefined);
+    sample.held.advance(1_000);
+    const late = (await weak()) ?? assert.fail('nobody else took it');
+    assert.equal(late.runId, alone.runId);
+    for (const { lease } of [first, other, late]) await sample.leases.finish(lease, done);
+  });
+
   test('a pool takes its own runs only', async () => {
     await sample.writePool('Fast', { count: 5 });
     const { runId } = await schedule({ agentPoolName: 'Fast' });

@@ -23,6 +23,8 @@ export const leaseRequestSchema = z.object({
   /** How runs are kept apart: `user-namespace`, `namespaces`, `chroot`. */
   isolation: z.string().max(100),
   platforms: z.array(platformSchema).min(1).max(50),
+  /** Runs of pull requests from forks would fail here: others may take them. */
+  refusesStrangers: z.boolean().exactOptional(),
 });
 export type LeaseRequest = z.infer<typeof leaseRequestSchema>;
 
