@@ -52,8 +52,8 @@ export type LogAnswer =
 
 type Appended = { readonly runUid: string; readonly answer: LogAnswer };
 
-/** Of one run; more than the secrets of a task file are, however often its agent asks for them. */
-const mostMaskLetters = 16 * 1024 * 1024;
+/** Of one run, whose row is written with each piece of its log: 50 secrets of 25 KiB, and what is hidden beside each. */
+const mostMaskLetters = 50 * (25 + 5) * 1024;
 /** Those of most runs are short; of the longest, which take some MiB each and long to learn, so many as 16 runs have. */
 const mostLearned = { letters: 16 * 128 * 1024, count: 1_024 };
 
@@ -136,7 +136,8 @@ export class RunLeases {
     const { sealer } = this.#parts;
     await this.#change(lease, async (tx, { uid, sealed_masks: sealed }) => {
       const all = [...new Set([...(sealed === null ? [] : openMasks(sealer, uid, sealed)), ...masked])];
-      if (lettersOf(all) > mostMaskLetters) throw new BerthError('requestInvalid', 'the run has too many secrets');
+      if (lettersOf(all) > mostMaskLetters)
+        throw new BerthError('requestInvalid', 'its secrets are more than 50 of 25 KiB together');
       await tx
         .updateTable('runs')
         .set({ sealed_masks: sealMasks(sealer, uid, all) })
@@ -281,7 +282,7 @@ export class RunLeases {
   async #change<T>(lease: string, work: (tx: Transaction, row: RunRow, append: Append) => Promise<T>): Promise<T> {
     const { database, journal } = this.#parts;
     return await journal.transaction(async (tx, append) => {
-      const { uid } = await this.#held(tx, lease);
+      const uid = await this.#heldUid(tx, lease);
       const row = await lockedRun(tx, database.kind, uid);
       // Given to another while this waited for the lock.
       if (row === undefined || row.lease_verifier !== hashSecret(lease)) throw new BerthError('leaseLost');
@@ -297,6 +298,17 @@ export class RunLeases {
       .executeTakeFirst();
     if (row === undefined) throw new BerthError('leaseLost');
     return row;
+  }
+
+  /** The rest of a row, with its secrets, is long: it is read with its lock alone. */
+  async #heldUid(queries: Queries, lease: string): Promise<string> {
+    const row = await queries
+      .selectFrom('runs')
+      .select('uid')
+      .where('lease_verifier', '=', hashSecret(lease))
+      .executeTakeFirst();
+    if (row === undefined) throw new BerthError('leaseLost');
+    return row.uid;
   }
 
   #tell(append: Append, row: RunRow): void {

@@ -313,6 +313,16 @@ forEachDatabase((_, open) => {
     await sample.leases.finish(lease, done);
   });
 
+  test('a run hides 50 secrets of 25 KiB, and is refused more', async () => {
+    await schedule();
+    const { lease } = await take();
+    const secrets = (what: string) => Array.from({ length: 50 }, (_, at) => `${what}${at}`.padEnd(25 * 1024, 'x'));
+    await sample.leases.hide(lease, secrets('a'));
+    await sample.leases.hide(lease, secrets('a'));
+    await assert.rejects(sample.leases.hide(lease, secrets('b')), { error: 'requestInvalid' });
+    await sample.leases.finish(lease, done);
+  });
+
   test('a log has CRLF, hides secrets, takes each byte once, and ends at its limit', async () => {
     const secret = { name: 'KEY', value: 'hunter2-hunter2', isSecret: true };
     const { runId } = await schedule({
