@@ -12,6 +12,7 @@ import {
   checkTaskRunName,
   openRequest,
   settleTaskRun,
+  shownRequest,
   type TaskRunResourceParts,
   taskRunType,
   validateTaskRun,
@@ -75,7 +76,7 @@ export function taskRunArmType(parts: TaskRunTypeParts): ArmType {
     forget: async (writing, resource) => await forgetRegistryIdentity(writing, resource),
     properties: ({ properties: { runRequest = {}, forceUpdateTag = null, runResult = null }, state }) => ({
       provisioningState: state,
-      runRequest,
+      runRequest: shownRequest(runRequest),
       runResult,
       forceUpdateTag,
     }),

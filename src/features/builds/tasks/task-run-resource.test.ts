@@ -5,7 +5,7 @@ import { createSealer } from '../../../platform/keys/sealer.ts';
 import { systemIds as ids } from '../../../platform/system-ids.ts';
 import { type JsonObject, mergeJson } from '../../../wire/arm/json.ts';
 import type { Resource } from '../../resources/resource.ts';
-import { openRequest, settleTaskRun, taskRunType, validateTaskRun } from './task-run-resource.ts';
+import { openRequest, settleTaskRun, shownRequest, taskRunType, validateTaskRun } from './task-run-resource.ts';
 
 const sealer = createSealer(parseMasterKeys(Buffer.alloc(32, 7).toString('base64')), ids);
 const parts = { sealer, ids };
@@ -84,6 +84,7 @@ for (const [what, requestFor] of [
   test(`a token in the address of the files ${what} is not shown, and stays for whoever writes back what was shown`, () => {
     const [whole, shown] = ['https://bob:s3cret@git.example/a.git#main', 'https://git.example/a.git#main'];
     const first = write({ runRequest: requestFor(whole) });
+    assert.deepEqual(shownRequest(requestFor(whole)), requestFor(shown), 'of one that was stored as it was written');
     assert.doesNotMatch(JSON.stringify(first), /s3cret/);
     assert.ok(JSON.stringify(first.properties.runRequest).includes(shown));
     const { runRequest } = first.properties;

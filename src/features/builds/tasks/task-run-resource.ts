@@ -57,11 +57,27 @@ export function settleTaskRun(parts: TaskRunResourceParts, { resource, previous 
     isSameRequest && previous?.state !== 'Failed' && (previous?.properties.forceUpdateTag ?? null) === forceUpdateTag;
   const { sealed, round, runResult } = previous?.properties ?? {};
   return tidy({
-    runRequest: withoutSecrets(tidy(withAddress(request, withoutCredentials))),
+    runRequest: shownRequest(withoutSecrets(tidy(request))),
     forceUpdateTag,
     sealed: isSameRequest ? sealed : sealRequest(parts, resource.uid, request),
     ...(isSame ? { round, runResult } : { round: parts.ids.uid() }),
   });
+}
+
+/** A stored request without what people wrote into addresses: those that were written long ago have it yet. */
+export function shownRequest(stored: Json): Json {
+  if (!isJsonObject(stored)) return stored;
+  const { overrideTaskStepProperties: step } = stored;
+  return {
+    ...stored,
+    ...shownAddress(stored, 'sourceLocation'),
+    ...(isJsonObject(step) ? { overrideTaskStepProperties: { ...step, ...shownAddress(step, 'contextPath') } } : {}),
+  };
+}
+
+function shownAddress(properties: JsonObject, name: string): JsonObject {
+  const given = properties[name];
+  return typeof given === 'string' ? { [name]: withoutCredentials(given) } : {};
 }
 
 /** The request of a stored task run, whole. Throws SealError. */
