@@ -49,7 +49,7 @@ export const testGroups: readonly TestGroup[] = [
   files(
     'unit',
     'everything beside the code, on SQLite and PostgreSQL',
-    12,
+    15,
     ['src/**/*.test.ts', 'bench/**/*.test.ts', 'script/*.test.ts', 'test/support/*.test.ts'],
     2,
   ),
