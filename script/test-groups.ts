@@ -55,7 +55,7 @@ export const testGroups: readonly TestGroup[] = [
   ),
   files('conformance', 'the official OCI conformance program', 3, ['test/conformance/*.test.ts'], 1),
   withOwnMounts(
-    files('faults', 'kills, full disks, damage, slow clients, many servers', 32, ['test/faults/!(backup*).test.ts'], 1),
+    files('faults', 'kills, full disks, damage, slow clients, many servers', 40, ['test/faults/!(backup*).test.ts'], 1),
   ),
   builds('deploy', 'the image, the Helm chart, the units, metrics with their dashboard and rules', 7, [
     'test/deploy/*.test.ts',
@@ -110,7 +110,7 @@ export const testGroups: readonly TestGroup[] = [
       'federation',
     ],
   ),
-  builds('agent', 'real builds: steps, git, limits, hostile code, kills', 10, [
+  builds('agent', 'real builds: steps, git, limits, hostile code, kills', 13, [
     'test/agent/!(*buildkit|az-task-files|az-pack|az-node-app|git-lfs|hostile-builds|triggers|rebuilds|pools).test.ts',
   ]),
   builds(
