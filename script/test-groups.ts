@@ -64,7 +64,7 @@ export const testGroups: readonly TestGroup[] = [
     files(
       'copies',
       'backups and moves that are killed on the way, or whose source is in use',
-      6,
+      9,
       ['test/faults/backup*.test.ts'],
       1,
     ),
@@ -73,7 +73,7 @@ export const testGroups: readonly TestGroup[] = [
     files(
       'postgres-clients',
       `${clientsOnPostgres.join(', ')} against a server on PostgreSQL`,
-      4,
+      6,
       clientsOnPostgres.map((name) => `test/end-to-end/${name}.test.ts`),
       1,
       { BERTH_TEST_DATABASE: 'postgres' },
@@ -116,13 +116,13 @@ export const testGroups: readonly TestGroup[] = [
   builds(
     'triggers',
     'real builds that commits, pull requests and base images start, in order and side by side; named pools',
-    8,
+    10,
     ['triggers', 'rebuilds', 'pools'].map((name) => `test/agent/${name}.test.ts`),
   ),
   builds(
     'task-files',
     'contexts of artifacts and of Git LFS, words of task files, buildpacks, a Node application',
-    12,
+    18,
     ['test/agent/{az-task-files,az-pack,az-node-app,git-lfs}.test.ts'],
   ),
   builds('buildkit', 'builds by a real BuildKit', 9, ['test/agent/*buildkit.test.ts']),
