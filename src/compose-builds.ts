@@ -43,10 +43,12 @@ export function composeBuilds(
   const parts = { ...data, tenantUid, region, jobs, measure };
   const contexts = new Contexts({ ...parts, maxBytes: settings.buildContextLimit });
   const logs = new RunLogs(parts);
+  const readVaultSecrets = createReadVaultSecrets({ ...parts, tenantTokens: features.tenantTokens });
   const composeOrder = createComposeOrder({
     ...parts,
     directory,
     runTokens,
+    readVaultSecrets,
     registryUrlOf: ({ loginServer }) => `${schemeOf(settings)}://${loginServer}`,
     caCertificate: async () => certificates.caPem,
     hasNetwork: settings.buildNetwork,
@@ -76,7 +78,7 @@ export function composeBuilds(
     addresses: new BlobAddresses({ ...parts, key: addressKey(data) }),
     queue: new QueueWatch(parts),
     runBuiltIn: createRunBuiltIn({ ...parts, ...features }),
-    readVaultSecrets: createReadVaultSecrets({ ...parts, tenantTokens: features.tenantTokens }),
+    readVaultSecrets,
     contexts,
     logs,
     blobOriginOf,

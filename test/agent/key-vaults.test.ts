@@ -16,6 +16,7 @@ import { waitFor } from '../support/wait-for.ts';
 const host = 'team.vault.example';
 const value = 'a $HOME, "that" nobody=lists';
 const folder = temporaryFolder('key-vaults');
+const secrets: Record<string, string> = { npm: value };
 let vault: KeyVault;
 let bench: Workbench;
 let arm: Awaited<ReturnType<typeof armCaller>>;
@@ -23,7 +24,7 @@ let arm: Awaited<ReturnType<typeof armCaller>>;
 before(async () => {
   const authority = await openCertificateAuthority({ folder: folder.path, clock: systemClock, ids: systemIds });
   const { certPem: cert, keyPem: key } = await authority.issue({ dns: [host], ip: [] });
-  vault = await KeyVault.start({ host, tls: { cert, key }, secrets: { npm: value } });
+  vault = await KeyVault.start({ host, tls: { cert, key }, secrets });
   bench = await openWorkbench({
     settings: { 'outbound-host': `${host}=127.0.0.1:${vault.port}` },
     env: { NODE_EXTRA_CA_CERTS: authority.path },
@@ -125,4 +126,46 @@ test('a run without such an identity, or whose vault has no such secret, says so
   assert.match(resource.log, /answered 403 \(Forbidden\)/, 'its own identity is told to the vault');
   assert.match(bare.log, /the task has no system-assigned identity/);
   assert.match(wrong.log, /the key vault team\.vault\.example answered 404 \(SecretNotFound\)/);
+});
+
+test('a run signs in to a registry with the user name and password that a key vault keeps', async () => {
+  const { host: server } = bench.named;
+  const ofVault = (name: string) => ({ type: 'Vaultsecret', value: `https://${host}/secrets/${name}` });
+  const step = Buffer.from(`steps: [{cmd: '${server}/debian:12 echo pulled'}]`).toString('base64');
+  const put = async (password: string) =>
+    taskSchema.parse(
+      await arm.put('tasks/pulls', {
+        ...{ location: 'local', identity: { type: 'SystemAssigned' } },
+        properties: {
+          platform: { os: 'linux' },
+          step: { type: 'EncodedTask', encodedTaskContent: step },
+          credentials: {
+            sourceRegistry: { loginMode: 'None' },
+            customRegistries: {
+              [server]: { userName: ofVault('user'), password: ofVault(password), identity: '[system]' },
+            },
+          },
+        },
+      }),
+    );
+  const task = await put('word');
+  assert.doesNotMatch(JSON.stringify(task), /team\.vault/);
+  vault.readers.add(task.identity?.principalId ?? assert.fail('it has an identity'));
+  Object.assign(secrets, { user: bench.username, word: bench.password, wrong: 'nobody-has-this-one' });
+  const { status, log } = await runOf(task);
+  assert.equal(status, 'Succeeded', log);
+  assert.match(log, /^pulled\r?$/m);
+  assert(!log.includes(bench.password));
+  const wrong = await runOf(await put('wrong'));
+  assert.equal(wrong.status, 'Failed', wrong.log);
+  await put('gone');
+  const { name } = runSchema.parse(await arm.post('scheduleRun', { type: 'TaskRunRequest', taskId: task.id }));
+  const { properties } = await waitFor('the run ends without an agent', 60_000, async () => {
+    const now = runSchema.parse(await arm.get(`runs/${name}`));
+    return now.properties.status === 'Error' && now;
+  });
+  assert.match(
+    String(properties.runErrorMessage),
+    /the secret 'gone' cannot be read: the key vault team\.vault\.example answered 404 \(SecretNotFound\)/,
+  );
 });

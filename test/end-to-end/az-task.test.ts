@@ -140,6 +140,17 @@ for (const release of azReleasesInTurn('newest')) {
         credentialSchema.parse(await az.json('az acr task credential list -r local -n login-task'));
       assert.equal((await list())['other.example']?.password.value, 'second');
       assert.doesNotMatch(await az.type('az acr task show -r local -n login-task'), /second/);
+      const vault = 'https://team.vault.berth.localhost/secrets';
+      await az.type(
+        `az acr task credential update -r local -n login-task --login-server other.example -u ${vault}/user -p ${vault}/word --use-identity [system] -o none`,
+      );
+      assert.deepEqual((await list())['other.example']?.password, { type: 'Vaultsecret', value: `${vault}/word` });
+      assert.match(
+        await az.refused(
+          'az acr task credential update -r local -n login-task --login-server other.example -u bob -p https://team.vault.berth.localhost/keys/word',
+        ),
+        /not https:\/\/<vault>\/secrets\/<name>/,
+      );
       await az.type('az acr task credential remove -r local -n login-task --login-server other.example -o none');
       assert.deepEqual(await list(), {});
     });

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { z } from 'zod';
 import { AgentTokens, sharedPool } from '../../src/features/builds/agent-tokens.ts';
 import { BlobAddresses } from '../../src/features/builds/blob-addresses.ts';
@@ -27,6 +28,7 @@ import { temporaryFolder } from './temporary-folder.ts';
 export type SampleBuilds = Awaited<ReturnType<typeof sampleBuilds>>;
 
 const log = createLog({ sink: { write: () => {}, dropped: () => 0 }, format: 'json', level: 'error' });
+const readVaultSecrets = () => assert.fail('no key vault is asked here');
 /** Of one registry. */
 export const maxQueued = 150;
 const limits = { memoryMiB: 512, diskMiB: 1024, processes: 100, logBytes: 4_096 };
@@ -62,7 +64,7 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
   const contexts = new Contexts({ ...parts, maxBytes: 1_000 });
   const logs = new RunLogs(parts);
   const composeOrder = createComposeOrder({
-    ...{ directory, runTokens, clock, limits, hasNetwork: true },
+    ...{ directory, runTokens, readVaultSecrets, clock, limits, hasNetwork: true },
     registryUrlOf: ({ loginServer }) => `https://${loginServer}`,
     caCertificate: async () => undefined,
   });
@@ -89,13 +91,17 @@ export async function sampleBuilds(database: Database, given?: SampleRegistries)
     runs: new Runs({ ...parts, maxQueued }),
     agentTokens: new AgentTokens(parts),
     take: (agent = 'agent-1', pool = sharedPool, more: Partial<LeaseRequest> = {}) =>
-      leases.take(pool, {
-        ...more,
-        agent,
-        executor: 'none',
-        isolation: 'none',
-        platforms: [{ os: 'linux', architecture: 'amd64' }],
-      }),
+      leases.take(
+        pool,
+        {
+          ...more,
+          agent,
+          executor: 'none',
+          isolation: 'none',
+          platforms: [{ os: 'linux', architecture: 'amd64' }],
+        },
+        { address: '192.0.2.1', correlationId: 'sample', userAgent: undefined },
+      ),
     /** Makes an agent pool of the first registry, or changes it. */
     writePool: async (name: string, properties: JsonObject) => {
       const registry = await findByUid(database.read, sample.registryUid);

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Hono } from 'hono';
 import { forEachDatabase } from '../../../test/support/databases.ts';
+import { sampleCircumstances } from '../../../test/support/sample-access.ts';
 import { type SampleBuilds, sampleBuilds } from '../../../test/support/sample-builds.ts';
 import { sharedPool } from '../../features/builds/agent-tokens.ts';
 import { QueueWatch } from '../../features/builds/queue-watch.ts';
 import { systemClock } from '../../platform/system-clock.ts';
+import type { Env } from '../middleware/env.ts';
 import { agentRoutes } from './agent-routes.ts';
 
 forEachDatabase((_, open) => {
@@ -30,9 +33,18 @@ forEachDatabase((_, open) => {
       },
       transfer: { minBytesPerSecond: 1, windowMs: 30_000 },
     });
-    routes.onError((error) => new Response('error' in error ? String(error.error) : error.message, { status: 401 }));
+    const { here, registryUid } = builds;
+    await here.directory.refresh();
+    const registry = here.directory.byUid(registryUid) ?? assert.fail('the sample has it');
+    const app = new Hono<Env>();
+    app.use(async (c, next) => {
+      c.set('call', { ...sampleCircumstances, origin: 'https://contoso.test', registry });
+      await next();
+    });
+    app.route('/', routes);
+    app.onError((error) => new Response('error' in error ? String(error.error) : error.message, { status: 401 }));
     const platforms = [{ os: 'linux', architecture: 'amd64' }];
-    const answer = await routes.request('/agent/v1/lease', {
+    const answer = await app.request('/agent/v1/lease', {
       method: 'POST',
       headers: { Authorization: `Bearer ${token}` },
       body: JSON.stringify({ agent: 'agent-1', executor: 'none', isolation: 'none', platforms }),

@@ -8,7 +8,7 @@ import type { RunBuiltIn } from '../../features/builds/built-in-call.ts';
 import type { Contexts } from '../../features/builds/contexts.ts';
 import type { QueueWatch } from '../../features/builds/queue-watch.ts';
 import type { RunLeases } from '../../features/builds/run-leases.ts';
-import type { ReadVaultSecrets } from '../../features/builds/vault-secrets.ts';
+import type { AgentCall, ReadVaultSecrets } from '../../features/builds/vault-secrets.ts';
 import {
   type BuiltInLine,
   builtInCommandSchema,
@@ -49,7 +49,7 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
     const request = await message(c, leaseRequestSchema);
     const gone = c.req.raw.signal;
     // Looked at each time: its token may be deleted while it waits.
-    const take = async () => await builds.leases.take(await poolOf(parts, c), request);
+    const take = async () => await builds.leases.take(await poolOf(parts, c), request, callOf(c));
     const order = await builds.queue.next(take, longestWaitMs, gone);
     return order === undefined ? c.body(null, 204) : c.json(order, 200, { 'Cache-Control': 'no-store' });
   });
@@ -81,9 +81,8 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
       const write = async (line: BuiltInLine) => {
         await out.write(`${JSON.stringify(line)}\n`);
       };
-      const { address, correlationId, userAgent } = c.var.call;
-      const from = { address, correlationId, userAgent };
-      for await (const line of builds.runBuiltIn({ run, words, from, signal: stopped.signal })) await write(line);
+      for await (const line of builds.runBuiltIn({ run, words, from: callOf(c), signal: stopped.signal }))
+        await write(line);
     });
   });
   routes.post('/agent/v1/leases/:lease/secrets', async (c) => {
@@ -91,9 +90,7 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
     const lease = c.req.param('lease');
     await builds.leases.renew(lease);
     const run = await builds.leases.held(lease);
-    const { address, correlationId, userAgent } = c.var.call;
-    const from = { address, correlationId, userAgent };
-    const answer = await builds.readVaultSecrets({ run, secrets, from, signal: c.req.raw.signal });
+    const answer = await builds.readVaultSecrets({ run, secrets, from: callOf(c), signal: c.req.raw.signal });
     // Hidden before anybody knows them.
     if ('values' in answer) await builds.leases.hide(lease, answer.masked);
     return c.json(answer, 200, { 'Cache-Control': 'no-store' });
@@ -103,6 +100,11 @@ export function agentRoutes(parts: AgentRouteParts): Hono<Env> {
     return c.body(null, 204);
   });
   return routes;
+}
+
+function callOf(c: Context<Env>): AgentCall {
+  const { address, correlationId, userAgent } = c.var.call;
+  return { address, correlationId, userAgent };
 }
 
 async function poolOf({ builds }: AgentRouteParts, c: Context<Env>): Promise<AgentPool> {

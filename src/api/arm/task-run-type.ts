@@ -145,7 +145,8 @@ async function newRunOf(parts: TaskRunTypeParts, registry: Resource, resource: R
   const request = openRequest(parts, resource);
   const author = resource.changedBy;
   if (request.type === 'TaskRunRequest') return await parts.resolveTaskRun({ registry, request, author });
-  const run = newQuickRun({ registryUid: registry.uid, isByRepository: isByRepository(registry), request, author });
-  if (resource.identity === undefined) return run;
-  return { ...run, vaultAccess: vaultAccessOf(resource) };
+  return newQuickRun({
+    ...{ registryUid: registry.uid, isByRepository: isByRepository(registry), request, author },
+    ...(resource.identity === undefined ? {} : { vaultAccess: vaultAccessOf(resource) }),
+  });
 }

@@ -2,7 +2,8 @@ import type { QuickRunRequest } from '../../wire/builds/run-request.ts';
 import type { NamedValue, RunPlatform, RunWork } from '../../wire/builds/run-work.ts';
 import { refuse } from '../resources/refuse.ts';
 import type { Author } from '../resources/resource.ts';
-import type { CustomRegistry, NewRun, RunAuthority } from './run.ts';
+import { customRegistryOf, namesVault, vaultFault } from './custom-registry.ts';
+import type { CustomRegistry, NewRun, RunAuthority, VaultAccess } from './run.ts';
 
 /** Cores of a run that names no number. Source: ACR tasks, 3.1. */
 const defaultCpus = 2;
@@ -13,10 +14,13 @@ export type QuickRunOf = {
   readonly isByRepository: boolean;
   readonly request: QuickRunRequest;
   readonly author: Author;
+  /** Of a run that is a resource with an identity. */
+  readonly vaultAccess?: VaultAccess;
 };
 
 /** The run that somebody asks for in full. Throws `runRequestInvalid`. Source: ACR tasks, 1.1, 2.12. */
-export function newQuickRun({ registryUid, isByRepository, request, author }: QuickRunOf): NewRun {
+export function newQuickRun(asked: QuickRunOf): NewRun {
+  const { registryUid, isByRepository, request, author, vaultAccess } = asked;
   const { agentPoolName, logTemplate } = request;
   const authority = authorityOf(request, isByRepository, author);
   return {
@@ -30,7 +34,8 @@ export function newQuickRun({ registryUid, isByRepository, request, author }: Qu
     ...(agentPoolName ? { agentPoolName } : {}),
     ...(logTemplate ? { logTemplate } : {}),
     authority,
-    customRegistries: customRegistriesOf(request, author),
+    customRegistries: customRegistriesOf(request, asked),
+    ...(vaultAccess === undefined ? {} : { vaultAccess }),
     isArchiveEnabled: request.isArchiveEnabled,
     trigger: { kind: 'manual' },
   };
@@ -110,22 +115,20 @@ function authorityOf({ credentials }: QuickRunRequest, isByRepository: boolean, 
   };
 }
 
-function customRegistriesOf({ credentials }: QuickRunRequest, author: Author): CustomRegistry[] {
-  return Object.entries(credentials.customRegistries ?? {}).map(([server, { userName, password, identity }]) => {
-    for (const secret of [userName, password])
-      if (secret?.type?.toLowerCase() === 'vaultsecret')
-        throw refuse('runRequestInvalid', {
-          message: `The credential of '${server}' names a secret of a key vault, where only the secrets of task files are read: give user name and password themselves, of type Opaque.`,
-          target: 'credentials.customRegistries',
-        });
+function customRegistriesOf({ credentials }: QuickRunRequest, { author, vaultAccess }: QuickRunOf): CustomRegistry[] {
+  return Object.entries(credentials.customRegistries ?? {}).map(([server, written]) => {
+    const fault = namesVault(written) && vaultAccess === undefined ? ofNobody(server) : vaultFault(server, written);
+    if (fault !== undefined)
+      throw refuse('runRequestInvalid', { message: fault, target: 'credentials.customRegistries' });
     return {
-      server,
-      ...(userName?.value ? { username: userName.value } : {}),
-      ...(password?.value ? { password: password.value } : {}),
-      ...(identity ? { identity } : {}),
-      ...(identity?.toLowerCase() === '[caller]' ? { principalUid: author.uid } : {}),
+      ...customRegistryOf(server, written),
+      ...(written.identity?.toLowerCase() === '[caller]' ? { principalUid: author.uid } : {}),
     };
   });
+}
+
+function ofNobody(server: string): string {
+  return `The credential of '${server}' names a secret of a key vault, which identities of tasks read, and this run has none: give user name and password themselves, of type Opaque, or make it a task (az acr task create, az acr task credential add).`;
 }
 
 function decoded(base64: string): string {

@@ -22,6 +22,7 @@ import { masksVersion, openMasks, openOrder, sealMasks } from './run-order-secre
 import { isRunQueued, nextQueued } from './run-queue.ts';
 import { keptReport } from './run-report.ts';
 import { lockedRun, nothingYet, type RunRow, runOf } from './run-store.ts';
+import type { AgentCall } from './vault-secrets.ts';
 
 /** Seconds without a call after which a run is given to another agent. */
 export const leaseSeconds = 30;
@@ -72,7 +73,7 @@ export class RunLeases {
   }
 
   /** The next run of the pool; undefined while none waits. A run that cannot be handed out ends as `Error` and says why. */
-  async take(pool: AgentPool, request: LeaseRequest): Promise<RunOrder | undefined> {
+  async take(pool: AgentPool, request: LeaseRequest, from: AgentCall): Promise<RunOrder | undefined> {
     const { ids, log } = this.#parts;
     const { agent } = request;
     while (true) {
@@ -80,7 +81,7 @@ export class RunLeases {
       const row = await this.#takeRow(pool, request, lease);
       if (row === undefined) return undefined;
       try {
-        const order = await this.#orderOf(row, lease, pool);
+        const order = await this.#orderOf(row, lease, pool, from);
         log.info('run taken', { runId: row.run_id, registryUid: row.registry_uid, agent, attempt: row.attempt });
         return order;
       } catch (error) {
@@ -213,7 +214,7 @@ export class RunLeases {
   }
 
   /** Its tokens are written down before the agent has them. */
-  async #orderOf(row: RunRow, lease: string, pool: AgentPool): Promise<RunOrder> {
+  async #orderOf(row: RunRow, lease: string, pool: AgentPool, from: AgentCall): Promise<RunOrder> {
     const { sealer, composeOrder } = this.#parts;
     if (row.sealed_order === null) throw new Error('the order of a run is gone before its end');
     const { order, tokenUids } = await composeOrder(row, openOrder(sealer, row.uid, row.sealed_order), {
@@ -221,6 +222,7 @@ export class RunLeases {
       leaseSeconds,
       pool,
       terms: await poolTerms(this.#parts.database.read, pool),
+      from,
     });
     await this.#change(lease, async (tx, current) => {
       const tokens = JSON.stringify([...JSON.parse(current.tokens), ...tokenUids]);

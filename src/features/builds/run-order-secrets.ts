@@ -3,12 +3,16 @@ import { z } from 'zod';
 import type { Sealer } from '../../platform/keys/sealer.ts';
 import { runSourceSchema } from '../../wire/builds/agent-protocol.ts';
 import { runWorkSchema } from '../../wire/builds/run-work.ts';
+import { vaultSecretSchema } from '../../wire/tasks/vault-secret.ts';
 import type { NewRun } from './run.ts';
 
 const customRegistrySchema = z.object({
   server: z.string(),
   username: z.string().exactOptional(),
   password: z.string().exactOptional(),
+  vault: z
+    .object({ username: vaultSecretSchema.exactOptional(), password: vaultSecretSchema.exactOptional() })
+    .exactOptional(),
   identity: z.string().exactOptional(),
   principalUid: z.string().exactOptional(),
 });

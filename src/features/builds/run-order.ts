@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { RegistryCredential, RunLimits, RunOrder, RunVariables } from '../../wire/builds/agent-protocol.ts';
+import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
@@ -9,13 +10,18 @@ import { refuse } from '../resources/refuse.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import { type AliasImages, aliasImagesOf } from './alias-images.ts';
 import type { PoolTerms } from './pool-capacity.ts';
-import type { CustomRegistry, RunTrigger } from './run.ts';
+import type { CustomRegistry, NewRun, RunTrigger } from './run.ts';
 import { masksOf } from './run-masks.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
+import type { AgentCall, ReadVaultSecrets } from './vault-secrets.ts';
 
 /** Every one is a name in the rooms of runs. */
 const maxPublicServers = 200;
+
+/** Half a lease: an agent waits for its order meanwhile. */
+const vaultsTimeoutMs = 15_000;
+const vaultsSlow = `key vaults took longer than ${vaultsTimeoutMs / 1000} s`;
 
 /** What `refuse` puts into an error. */
 const messageSchema = z.object({ message: z.string() });
@@ -23,6 +29,7 @@ const messageSchema = z.object({ message: z.string() });
 export type RunOrderParts = {
   readonly directory: Pick<Directory, 'byUid' | 'byHost' | 'list' | 'refresh'>;
   readonly runTokens: Pick<RunTokens, 'issue' | 'end'>;
+  readonly readVaultSecrets: ReadVaultSecrets;
   readonly clock: Clock;
   /** Of a registry, as agents reach it. */
   readonly registryUrlOf: (registry: Registry) => string;
@@ -45,6 +52,8 @@ export type ComposeOrder = (
     readonly leaseSeconds: number;
     readonly pool: AgentPool;
     readonly terms: PoolTerms;
+    /** The agent's call. */
+    readonly from: AgentCall;
   },
 ) => Promise<HandedOut>;
 
@@ -52,13 +61,15 @@ type Credentials = { readonly credentials: RegistryCredential[]; readonly tokenU
 
 /** Throws `registryUnknown`, `directoryObjectUnknown`, `runRequestInvalid`. */
 export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
-  return async (row, sealed, { lease, leaseSeconds, pool, terms }) => {
+  return async (row, sealed, { lease, leaseSeconds, pool, terms, from }) => {
     await parts.directory.refresh();
     const registry = parts.directory.byUid(row.registry_uid);
     if (registry === undefined) throw new BerthError('registryUnknown');
     const run = runOf(row);
     const timeoutSeconds = secondsLeft(row, parts.clock.nowMicros());
-    const { credentials, tokenUids } = await credentialsOf(parts, row, sealed, { registry, pool, timeoutSeconds });
+    const customRegistries = await withVaultSecrets(parts, row, sealed, from);
+    const lent = { authority: sealed.authority, customRegistries };
+    const { credentials, tokenUids } = await credentialsOf(parts, row, lent, { registry, pool, timeoutSeconds });
     const caCertificate = await parts.caCertificate();
     const order: RunOrder = {
       lease,
@@ -97,11 +108,46 @@ export function reasonOf(error: unknown): string {
   }
 }
 
+/** With what key vaults keep of their user names and passwords. Throws `runRequestInvalid`. */
+async function withVaultSecrets(
+  { readVaultSecrets, clock }: RunOrderParts,
+  run: RunRow,
+  { customRegistries }: SealedOrder,
+  from: AgentCall,
+): Promise<readonly CustomRegistry[]> {
+  const secrets = customRegistries.flatMap(({ vault }) => secretsIn(vault));
+  if (secrets.length === 0) return customRegistries;
+  const [late, read] = [new AbortController(), new AbortController()];
+  const inTime = clock.sleep(vaultsTimeoutMs, read.signal).then(
+    () => late.abort(),
+    () => {},
+  );
+  const answer = await readVaultSecrets({ run, secrets, from, signal: late.signal }).finally(() => read.abort());
+  await inTime;
+  if ('refusal' in answer)
+    throw refuse('runRequestInvalid', {
+      message: `the run has not all credentials of its registries: ${late.signal.aborted ? vaultsSlow : answer.refusal}`,
+    });
+  const values = answer.values.map(({ value }) => value);
+  return customRegistries.map((each) => {
+    const [username, password] = [each.vault?.username, each.vault?.password].map((named) => named && values.shift());
+    return {
+      ...each,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+    };
+  });
+}
+
+function secretsIn({ username, password }: NonNullable<CustomRegistry['vault']> = {}): readonly VaultSecret[] {
+  return [username, password].filter((each) => each !== undefined);
+}
+
 /** Of the registry itself, and of every other that the run was given. */
 async function credentialsOf(
   { runTokens, directory }: RunOrderParts,
   row: RunRow,
-  { authority, customRegistries }: SealedOrder,
+  { authority, customRegistries }: Pick<NewRun, 'authority' | 'customRegistries'>,
   of: { readonly registry: Registry; readonly pool: AgentPool; readonly timeoutSeconds: number },
 ): Promise<Credentials> {
   const made: Credentials = { credentials: [], tokenUids: [] };

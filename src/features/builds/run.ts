@@ -1,5 +1,6 @@
 import type { RunSource } from '../../wire/builds/agent-protocol.ts';
 import type { ImageDependencies, OutputImage, RunPlatform, RunWork } from '../../wire/builds/run-work.ts';
+import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
 
 /** Source: ACR tasks, 3.1. The last five are final. */
 export const runStatuses = [
@@ -38,6 +39,8 @@ export type CustomRegistry = {
   readonly server: string;
   readonly username?: string;
   readonly password?: string;
+  /** Those of the two that a key vault keeps: read when an agent takes the run. */
+  readonly vault?: { readonly username?: VaultSecret; readonly password?: VaultSecret };
   /** `[system]`, `[caller]`, or the client id of a managed identity. */
   readonly identity?: string;
   /** Of that identity, for a registry of this installation: the run gets a token with its rights. */

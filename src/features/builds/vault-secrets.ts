@@ -26,10 +26,13 @@ export type VaultSecretsParts = {
   readonly clock: Pick<Clock, 'sleep'>;
 };
 
+/** The call of an agent that secrets are read for. */
+export type AgentCall = Pick<Circumstances, 'address' | 'correlationId' | 'userAgent'>;
+
 export type VaultSecretsAsked = {
   readonly run: RunRow;
   readonly secrets: readonly VaultSecret[];
-  readonly from: Pick<Circumstances, 'address' | 'correlationId' | 'userAgent'>;
+  readonly from: AgentCall;
   readonly signal: AbortSignal;
 };
 

@@ -43,9 +43,20 @@ function vaultSecretOf({ id, keyvault, clientID }: WrittenSecret, index: number)
     );
   if (!isVaultAddress(keyvault))
     throw new TaskError(`the secret ${name}: its keyvault is not https://<vault>/secrets/<name>[/<version>]`);
-  if (clientID && !clientIdPattern.test(clientID))
+  if (clientID && !isClientId(clientID))
     throw new TaskError(`the secret ${name}: its clientID is not the client id of an identity, which is a GUID`);
   return { id: name, keyvault, ...(clientID ? { clientId: clientID } : {}) };
+}
+
+/** What an address names, read as the identity with `clientId`; undefined where either is none. It is called by its own name. */
+export function vaultSecretAt(keyvault: string, clientId?: string): VaultSecret | undefined {
+  const [, id] = /\/secrets\/([^/]+)/i.exec(keyvault) ?? [];
+  const secret = { id, keyvault, ...(clientId === undefined ? {} : { clientId }) };
+  return vaultSecretSchema.safeParse(secret).data;
+}
+
+export function isClientId(text: string): boolean {
+  return clientIdPattern.test(text);
 }
 
 function isVaultAddress(text: string): boolean {

@@ -231,6 +231,34 @@ forEachDatabase((_, open) => {
     assert.deepEqual(newTaskRun({ ...asked, task: none, isByRepository: false }).authority, { kind: 'none' });
   });
 
+  test('credentials that a key vault keeps are read as the identity that they name, and never for other files', async () => {
+    const ofVault = (name: string) => ({ type: 'Vaultsecret', value: `https://team.vault.example/secrets/${name}` });
+    const credential = { userName: { value: 'bob' }, password: ofVault('deploy'), identity: '[system]' };
+    const resource = await tasks.put(
+      'vault-task',
+      mergeJson(secretTask(), { credentials: { customRegistries: { 'other.example': credential } } }),
+      { identity: { type: 'SystemAssigned' } },
+    );
+    assert(!JSON.stringify(resource.properties).includes('team.vault'));
+    const run = (contextPath?: string) =>
+      newTaskRun({
+        ...{ registryUid: 'r', resource, task: details(resource), isByRepository: false, trigger: { kind: 'manual' } },
+        overrides: { contextPath },
+      }).customRegistries.map(({ server, username, password, vault }) => ({ server, username, password, vault }));
+    const { value: keyvault } = ofVault('deploy');
+    assert.deepEqual(run(), [
+      {
+        server: 'other.example',
+        username: 'bob',
+        password: undefined,
+        vault: { password: { id: 'deploy', keyvault } },
+      },
+    ]);
+    assert.deepEqual(run('https://evil.example/x.git'), []);
+    const ofSameRepository = `${details(resource).step?.contextPath?.split('#')[0]}#other`;
+    assert.deepEqual(run(ofSameRepository), []);
+  });
+
   test('other files have the rights of whoever names them, never the identity of the task', async () => {
     const own = { userName: { value: 'bob' }, password: { value: 'registryPassword' } };
     const resource = await tasks.put(
@@ -342,11 +370,11 @@ forEachDatabase((_, open) => {
       timers({ name: 'a', schedule: '0 1 * * *' }, { name: 'b', schedule: '0  1 * * *' }),
       /there twice/,
     );
-    const vault = { userName: { type: 'Vaultsecret', value: 'https://vault.example/secrets/x' } };
+    const vault = { userName: { type: 'Vaultsecret', value: 'https://vault.example/keys/x' } };
     await refused(
       'bad1-task',
       sampleTask('app', { credentials: { customRegistries: { 'a.example': vault } } }),
-      /key vault/,
+      /not https:\/\/<vault>\/secrets/,
     );
     const source = {
       name: 's',

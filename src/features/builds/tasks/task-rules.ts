@@ -4,6 +4,7 @@ import { parseProperties } from '../../resources/parse-properties.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Desired, Resource } from '../../resources/resource.ts';
 import type { Validation } from '../../resources/resource-type.ts';
+import { vaultFault } from '../custom-registry.ts';
 import { patchedIdentity } from './patched-identity.ts';
 import { contextOf, type StoredTask, storedTaskOf, storedTaskSchema, tidy } from './task.ts';
 import { nextOccurrence, parseTimerSchedule, ScheduleError } from './timer-schedule.ts';
@@ -120,12 +121,10 @@ function refuseSources(task: StoredTask): void {
 }
 
 function refuseVaults({ credentials }: StoredTask): void {
-  for (const [server, { userName, password }] of Object.entries(credentials?.customRegistries ?? {}))
-    if (userName?.type === 'Vaultsecret' || password?.type === 'Vaultsecret')
-      throw invalid(
-        'properties.credentials.customRegistries',
-        `The credential of '${server}' names a secret of a key vault, where only the secrets of task files are read: give user name and password themselves, of type Opaque (az acr task credential add -u … -p …). They are kept sealed, and no list shows them.`,
-      );
+  for (const [server, written] of Object.entries(credentials?.customRegistries ?? {})) {
+    const fault = vaultFault(server, written);
+    if (fault !== undefined) throw invalid('properties.credentials.customRegistries', fault);
+  }
 }
 
 /** A task that was stored with more, before there was a limit, may keep them, or some of them. */

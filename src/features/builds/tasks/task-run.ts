@@ -4,6 +4,7 @@ import type { NamedValue, RunWork } from '../../../wire/builds/run-work.ts';
 import { uidOfObjectId } from '../../identity/object-id.ts';
 import { refuse } from '../../resources/refuse.ts';
 import type { Author, Resource } from '../../resources/resource.ts';
+import { customRegistryOf } from '../custom-registry.ts';
 import { isUploadPath } from '../quick-run.ts';
 import type { CustomRegistry, NewRun, RunAuthority, RunTrigger, TaskIdentity, VaultAccess } from '../run.ts';
 import { contextOf, isOfSameRepository, isSameOrigin, type StoredTask, stepAuthorOf } from './task.ts';
@@ -107,7 +108,7 @@ function withoutSecretValues(step: TaskStep): TaskStep {
     : { ...step, values: shown(step.values) };
 }
 
-/** Other files have the passwords of a task at most, and never its identity. */
+/** Other files have the passwords of a task at most, and never its identity, nor what that reads of key vaults. */
 function lentTo({ isOther, hasSecrets }: ContextAsked, registry: CustomRegistry): CustomRegistry[] {
   if (!isOther) return [registry];
   const { server, username, password } = registry;
@@ -236,14 +237,8 @@ function uidIn(objectId: unknown): string | undefined {
 }
 
 export function customRegistriesOf(resource: Resource, { credentials }: StoredTask): CustomRegistry[] {
-  return Object.entries(credentials?.customRegistries ?? {}).map(([server, { userName, password, identity }]) => {
-    const principalUid = identity ? principalOf(resource, identity) : undefined;
-    return {
-      server,
-      ...(userName?.value ? { username: userName.value } : {}),
-      ...(password?.value ? { password: password.value } : {}),
-      ...(identity ? { identity } : {}),
-      ...(principalUid === undefined ? {} : { principalUid }),
-    };
+  return Object.entries(credentials?.customRegistries ?? {}).map(([server, written]) => {
+    const principalUid = written.identity ? principalOf(resource, written.identity) : undefined;
+    return { ...customRegistryOf(server, written), ...(principalUid === undefined ? {} : { principalUid }) };
   });
 }
