@@ -3,8 +3,8 @@ import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { RepositoryName } from '../../core/repository-name.ts';
 import { BlobMissing, type ByteRange, type StorageKey } from '../../platform/blob-store/blob-store.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotQuery } from '../../platform/database/hot-query.ts';
+import type { Database } from '../../platform/database/database.ts';
+import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-query.ts';
 import { lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Authority } from '../access/authority.ts';
 import { lockBits, requireOn } from './attributes.ts';
@@ -141,35 +141,16 @@ export class Blobs {
     await failpoint('delete.commit.before');
     await change(place, authority, async ({ tx, repositoryUid, repositoryLocks }) => {
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
-      const removed = await tx
-        .deleteFrom('blob_links')
-        .where('repository_uid', '=', repositoryUid ?? '')
-        .where('digest', '=', digest)
-        .returning('digest')
-        .executeTakeFirst();
-      if (removed === undefined) throw new BerthError('blobUnknown', { digest });
-      const reference = await this.#referenceTo(tx, repositoryUid ?? '', digest);
+      const of = { repository: repositoryUid ?? '', digest };
+      const removed = await deleteLink.ahead(tx, of);
+      const references = await referenceTo.ahead(tx, of, []);
+      await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
+      if ((await removed()).length === 0) throw new BerthError('blobUnknown', { digest });
+      const [reference] = await references();
       if (reference !== undefined)
         throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
-      await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
     });
     await failpoint('delete.commit.after');
-  }
-
-  /** Of a manifest, also of one that was deleted and can be restored. */
-  async #referenceTo(tx: Transaction, repositoryUid: string, digest: Digest) {
-    for (const table of ['manifest_references', 'deleted_references'] as const) {
-      const row = await tx
-        .selectFrom(table)
-        .select('manifest_digest')
-        .where('repository_uid', '=', repositoryUid)
-        .where('digest', '=', digest)
-        .where('kind', '=', 'blob')
-        .limit(1)
-        .executeTakeFirst();
-      if (row !== undefined) return row;
-    }
-    return undefined;
   }
 
   async *#readChecked(blob: StoredBlob, range: ByteRange): AsyncGenerator<Uint8Array> {
@@ -239,6 +220,26 @@ async function* filled(bytes: AsyncIterable<Uint8Array>, filling: Filling): Asyn
     filling.end();
   }
 }
+
+const deleteLink = hotStatement(['repository', 'digest'], (on, parameter) =>
+  on
+    .deleteFrom('blob_links')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('digest', '=', parameter<string>('digest'))
+    .returning('digest'),
+);
+
+/** Of a manifest, also of one that was deleted and can be restored. */
+const referenceTo = hotRows(['repository', 'digest'], [], (on, parameter) => {
+  const of = (table: 'manifest_references' | 'deleted_references') =>
+    on
+      .selectFrom(table)
+      .where('repository_uid', '=', parameter<string>('repository'))
+      .where('digest', '=', parameter<string>('digest'))
+      .where('kind', '=', 'blob')
+      .select('manifest_digest');
+  return of('manifest_references').unionAll(of('deleted_references')).limit(1);
+});
 
 /** Repositories looked at for a mount without a source; one of them is almost always readable. */
 const mountSources = 100;

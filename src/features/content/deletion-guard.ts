@@ -1,3 +1,4 @@
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import { deletionLocks, isKept, type Locks, requireOn } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import { type ImmutableTags, immutableTagsOf } from './immutable-tags.ts';
@@ -50,16 +51,14 @@ export class DeletionGuard {
   }
 
   /**
-   * Every tag of one manifest, or of all. They are looked at one by one only where rules may keep some.
-   * Throws `contentLocked`, `tagImmutable`.
+   * Asks for the tags on a manifest, as `sendAhead`. They are looked at one by one only where rules may keep some. The answer
+   * throws `contentLocked`, `tagImmutable`.
    */
-  async requireTags(digest?: string): Promise<void> {
-    const all = this.#rows.tags().select(['name', 'locks']);
-    const tags = digest === undefined ? all : all.where('digest', '=', digest);
-    const rows = this.#immutable.keepsSome
-      ? await tags.execute()
-      : await tags.where(isKept('locks')).limit(1).execute();
-    for (const row of rows) this.requireTag(row);
+  async askForTags(digest: string): Promise<() => Promise<void>> {
+    const { repositoryUid: repository, change } = this.#parts;
+    if (this.#immutable.keepsSome) return async () => await this.#requireTags(digest);
+    const kept = await keptTag.ahead(change.tx, { repository, digest });
+    return async () => (await kept()).forEach((row) => void this.requireTag(row));
   }
 
   /** The repository and everything in it. Throws `contentLocked`, `tagImmutable`. */
@@ -73,6 +72,26 @@ export class DeletionGuard {
       .limit(1)
       .executeTakeFirst();
     if (locked !== undefined) this.requireManifest(locked.digest, locked.locks);
-    await this.requireTags();
+    await this.#requireTags();
+  }
+
+  async #requireTags(digest?: string): Promise<void> {
+    const all = this.#rows.tags().select(['name', 'locks']);
+    const tags = digest === undefined ? all : all.where('digest', '=', digest);
+    const rows = this.#immutable.keepsSome
+      ? await tags.execute()
+      : await tags.where(isKept('locks')).limit(1).execute();
+    for (const row of rows) this.requireTag(row);
   }
 }
+
+/** One that a lock keeps. */
+const keptTag = hotStatement(['repository', 'digest'], (on, parameter) =>
+  on
+    .selectFrom('tags')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('digest', '=', parameter<string>('digest'))
+    .where(isKept('locks'))
+    .select(['name', 'locks'])
+    .limit(1),
+);

@@ -1,10 +1,11 @@
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import { parseTag, type Tag } from '../../core/reference.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import { isManifestAsSeen, isTagAsSeen, type SeenManifest, type SeenTag } from './as-seen.ts';
 import { DeletionGuard, type DeletionGuardParts } from './deletion-guard.ts';
 import { keepLeftReferrers, leftReferrers } from './left-referrers.ts';
-import { referredIn } from './referred-subjects.ts';
+import { askWhetherReferred, referredIn } from './referred-subjects.ts';
 import { ReferrerCascade } from './referrer-cascade.ts';
 import { type Gone, Removal, type RepositoryChangeParts } from './removal.ts';
 import { RepositoryDeletion } from './repository-deletion.ts';
@@ -26,6 +27,8 @@ export class Deletion {
   readonly #guard: DeletionGuard;
   readonly #removal: Removal;
   readonly #cascade: ReferrerCascade;
+  /** Of manifests that were taken, asked while nothing had changed. */
+  readonly #isReferred = new Map<Digest, () => Promise<boolean>>();
   /** Of everything in the repository. */
   readonly repository: RepositoryDeletion;
 
@@ -83,13 +86,18 @@ export class Deletion {
    * Throws `contentLocked`, also for a lock on one of the tags; `tagImmutable`; `manifestReferenced` for part of an index.
    */
   async manifest(digest: Digest): Promise<boolean> {
-    const row = await this.#rows.manifests().where('digest', '=', digest).select('locks').executeTakeFirst();
+    const { change, repositoryUid: repository } = this.#parts;
+    const found = await manifestLocks.ahead(change.tx, { repository, digest });
+    const listing = await indexOf.ahead(change.tx, { repository, digest });
+    const requireTags = await this.#guard.askForTags(digest);
+    this.#isReferred.set(digest, await askWhetherReferred(change.tx, repository, digest));
+    const [row] = await found();
     if (row === undefined) return false;
     this.#guard.requireWritable();
     this.#guard.requireManifest(digest, row.locks);
-    const index = await this.#indexOf(digest);
-    if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index });
-    await this.#guard.requireTags(digest);
+    const [index] = await listing();
+    if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index: index.manifest_digest });
+    await requireTags();
     await this.#removal.manifests([digest]);
     return true;
   }
@@ -101,6 +109,8 @@ export class Deletion {
    */
   async referrers(subject: Digest, limit: number): Promise<boolean> {
     const { change, repositoryUid, nowMicros } = this.#parts;
+    const isReferred = this.#isReferred.get(subject) ?? (await askWhetherReferred(change.tx, repositoryUid, subject));
+    if (!(await isReferred())) return false;
     const known = await leftReferrers(change.tx, repositoryUid, subject);
     const subjects = new Set([subject, ...(known?.subjects ?? [])]);
     const left = await this.#cascade.take([...subjects], limit);
@@ -139,14 +149,8 @@ export class Deletion {
 
   /** One that lists the manifest. */
   async #indexOf(digest: Digest): Promise<string | undefined> {
-    const row = await this.#rows
-      .references()
-      .where('digest', '=', digest)
-      .where('kind', '=', 'manifest')
-      .select('manifest_digest')
-      .limit(1)
-      .executeTakeFirst();
-    return row?.manifest_digest;
+    const { change, repositoryUid: repository } = this.#parts;
+    return (await indexOf(change.tx, { repository, digest }))?.manifest_digest;
   }
 
   /** Whether it refers to a manifest that is here: it leaves with that one. */
@@ -162,3 +166,21 @@ export class Deletion {
     return subjects.length > 0;
   }
 }
+
+const manifestLocks = hotStatement(['repository', 'digest'], (on, parameter) =>
+  on
+    .selectFrom('manifests')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('digest', '=', parameter<string>('digest'))
+    .select('locks'),
+);
+
+const indexOf = hotStatement(['repository', 'digest'], (on, parameter) =>
+  on
+    .selectFrom('manifest_references')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('digest', '=', parameter<string>('digest'))
+    .where('kind', '=', 'manifest')
+    .select('manifest_digest')
+    .limit(1),
+);

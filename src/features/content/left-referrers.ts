@@ -39,7 +39,7 @@ export async function leftReferrers(
 ): Promise<LeftReferrers | undefined> {
   const row = await queries
     .selectFrom('walks')
-    .where('name', '=', nameOf(repositoryUid, root))
+    .where('name', '=', walkOf(repositoryUid, root))
     .select('position')
     .executeTakeFirst();
   return row === undefined ? undefined : leftOf(row.position);
@@ -67,7 +67,7 @@ export async function idleLeftReferrers(
 export async function keepLeftReferrers(tx: Transaction, left: LeftReferrers, nowMicros: number): Promise<void> {
   if (left.subjects.length === 0) return await forgetLeftReferrers(tx, left);
   const { place, ...rest } = left;
-  const name = nameOf(left.repositoryUid, left.root);
+  const name = walkOf(left.repositoryUid, left.root);
   const values = { position: JSON.stringify({ ...place, ...rest }), changed_at: nowMicros };
   await tx
     .insertInto('walks')
@@ -80,7 +80,7 @@ export async function forgetLeftReferrers(
   tx: Transaction,
   { repositoryUid, root }: Pick<LeftReferrers, 'repositoryUid' | 'root'>,
 ): Promise<void> {
-  await tx.deleteFrom('walks').where('name', '=', nameOf(repositoryUid, root)).execute();
+  await tx.deleteFrom('walks').where('name', '=', walkOf(repositoryUid, root)).execute();
 }
 
 /** Lets others that are idle go first. */
@@ -92,12 +92,13 @@ export async function putOffLeftReferrers(
   await tx
     .updateTable('walks')
     .set({ changed_at: nowMicros })
-    .where('name', '=', nameOf(repositoryUid, root))
+    .where('name', '=', walkOf(repositoryUid, root))
     .where('changed_at', '<', nowMicros)
     .execute();
 }
 
-function nameOf(repositoryUid: string, root: Digest): string {
+/** Its name among walks. */
+export function walkOf(repositoryUid: string, root: Digest): string {
   return `${prefix}${repositoryUid} ${root}`;
 }
 

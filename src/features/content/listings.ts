@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 import { type Digest, parseDigest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Queries } from '../../platform/database/database.ts';
+import { hotQuery, hotRows } from '../../platform/database/hot-query.ts';
 import type { Authority } from '../access/authority.ts';
 import { isListed } from './attributes.ts';
 import { countWithin, type Listed, type Page, paged } from './paging.ts';
@@ -23,9 +24,11 @@ const maxReferrerPageBytes = 2 * 1024 * 1024;
 /** The lists of a registry, in byte order, page by page; each page is one index look-up. */
 export class Listings {
   readonly #queries: Queries;
+  readonly #find: ReturnType<typeof createFind>;
 
   constructor(database: Database) {
     this.#queries = database.read;
+    this.#find = createFind(database);
   }
 
   /** Names of the repositories that hold a manifest, that the caller may read, and that lists show. */
@@ -38,15 +41,8 @@ export class Listings {
   /** Throws `nameUnknown` for a repository without a manifest. */
   async tags(place: Place, authority: Authority, page: Page): Promise<Listed<string>> {
     const repositoryUid = await this.#locate(place, authority);
-    const rows = await this.#queries
-      .selectFrom('tags')
-      .select('name')
-      .where('repository_uid', '=', repositoryUid)
-      .where('name', '>', page.last)
-      .where(isListed('locks'))
-      .orderBy('name')
-      .limit(page.limit + 1)
-      .execute();
+    const of = { repository: repositoryUid, last: page.last, limit: page.limit + 1 };
+    const rows = await tagNames(this.#queries, of, []);
     if (rows.length === 0 && !(await this.#holdsManifest(repositoryUid))) {
       throw new BerthError('nameUnknown', { name: place.repository });
     }
@@ -99,7 +95,7 @@ export class Listings {
     authority: Authority,
   ): Promise<string> {
     const from = { registry: at.registryUid, repository: at.repository ?? '' };
-    const row = await fromRepository(this.#queries, from).select('r.uid as repositoryUid').executeTakeFirst();
+    const row = await this.#find(this.#queries, from);
     if (row === undefined) throw new BerthError('registryUnknown');
     await authority.confirm(row.epoch);
     return row.repositoryUid ?? '';
@@ -141,3 +137,22 @@ function referrerOf(row: ReferrerRow): Referrer {
     ...(row.annotations === null ? {} : { annotations: JSON.parse(row.annotations) }),
   };
 }
+
+function createFind(database: Database) {
+  return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
+    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select(
+      'r.uid as repositoryUid',
+    ),
+  );
+}
+
+const tagNames = hotRows(['repository', 'last', 'limit'], [], (on, parameter) =>
+  on
+    .selectFrom('tags')
+    .select('name')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('name', '>', parameter<string>('last'))
+    .where(isListed('locks'))
+    .orderBy('name')
+    .limit(parameter<number>('limit')),
+);

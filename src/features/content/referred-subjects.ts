@@ -1,7 +1,9 @@
 import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
+import { hotRows } from '../../platform/database/hot-query.ts';
 import { cosignTags } from './cosign-tags.ts';
+import { walkOf } from './left-referrers.ts';
 import { RepositoryRows } from './repository-rows.ts';
 
 export type Referred = (subjects: readonly Digest[]) => Promise<ReadonlySet<Digest>>;
@@ -40,3 +42,39 @@ async function withSubject(
       select 1 from manifests m where m.repository_uid = ${repositoryUid} and m.subject_digest = v.value)`.execute(tx);
   return new Set(rows.map(({ digest }) => digest));
 }
+
+/**
+ * Whether something may belong to a manifest, or is known to be left of what did; with one statement, as `sendAhead`: nothing
+ * belongs to most.
+ */
+export async function askWhetherReferred(
+  tx: Transaction,
+  repositoryUid: string,
+  subject: Digest,
+): Promise<() => Promise<boolean>> {
+  const items = cosignTags(subject).map((tag) => ({ tag }));
+  const walk = walkOf(repositoryUid, subject);
+  const found = await referrer.ahead(tx, { repository: repositoryUid, subject, walk }, items);
+  return async () => (await found()).length > 0;
+}
+
+const referrer = hotRows(['repository', 'subject', 'walk'], ['tag'], (on, parameter, items) =>
+  on
+    .selectFrom('manifests')
+    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('subject_digest', '=', parameter<string>('subject'))
+    .select('digest as name')
+    .unionAll(
+      on
+        .selectFrom('tags')
+        .where('repository_uid', '=', parameter<string>('repository'))
+        .where(
+          'name',
+          'in',
+          items.map((item) => item<string>('tag')),
+        )
+        .select('name'),
+    )
+    .unionAll(on.selectFrom('walks').where('name', '=', parameter<string>('walk')).select('name'))
+    .limit(1),
+);

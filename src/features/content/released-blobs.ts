@@ -1,8 +1,9 @@
 import type { Transaction } from '../../platform/database/database.ts';
+import { hotRows } from '../../platform/database/hot-query.ts';
 
 /**
  * Ends the grace of blobs that have lost a reference or a link now, so that garbage collection, which goes by the ends of graces,
- * looks at them again. A grace that ends later stays.
+ * looks at them again. A grace that ends later stays. As `sendAhead`.
  */
 export async function releaseBlobs(
   tx: Transaction,
@@ -11,11 +12,19 @@ export async function releaseBlobs(
   nowMicros: number,
 ): Promise<void> {
   if (digests.length === 0) return;
-  await tx
-    .updateTable('blobs')
-    .set({ grace_until: nowMicros })
-    .where('registry_uid', '=', registryUid)
-    .where('digest', 'in', digests)
-    .where('grace_until', '<', nowMicros)
-    .execute();
+  const items = digests.map((digest) => ({ digest }));
+  await endGraces.ahead(tx, { registry: registryUid, now: nowMicros }, items);
 }
+
+const endGraces = hotRows(['registry', 'now'], ['digest'], (on, parameter, items) =>
+  on
+    .updateTable('blobs')
+    .set({ grace_until: parameter('now') })
+    .where('registry_uid', '=', parameter<string>('registry'))
+    .where(
+      'digest',
+      'in',
+      items.map((item) => item<string>('digest')),
+    )
+    .where('grace_until', '<', parameter<number>('now')),
+);

@@ -1,14 +1,15 @@
 import type { Digest } from '../../core/digest.ts';
 import { parseTag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
+import { hotStatement } from '../../platform/database/hot-query.ts';
 import { isKept } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { keepManifests, keepTags } from './deleted-content.ts';
-import { deleteManifests } from './manifest-store.ts';
+import { deleteManifests, deleteTagsOn } from './manifest-store.ts';
 import type { Place } from './place.ts';
 import { RepositoryRows } from './repository-rows.ts';
-import { repositoryBeginning } from './repository-templates.ts';
+import { askForBeginning, type RepositoryBeginning } from './repository-templates.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
@@ -96,31 +97,21 @@ export class Removal {
   async manifests(digests: readonly Digest[]): Promise<void> {
     if (digests.length === 0) return;
     const { repositoryUid, change, nowMicros } = this.#parts;
-    const rows = await this.#rows
-      .manifests()
-      .where('digest', 'in', digests)
-      .select(['digest', 'media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType'])
-      .execute();
-    const tags = await this.#tx
-      .deleteFrom('tags')
-      .where('repository_uid', '=', repositoryUid)
-      .where('digest', 'in', digests)
-      .returning(['name', 'digest'])
-      .execute();
-    if (change.registry.retentionDays !== null) await this.#markUntagged(await this.#leftBehind(digests));
+    const { retentionDays, keepsDeleted } = change.registry;
+    const tagsGone = await deleteTagsOn(this.#tx, repositoryUid, digests);
+    if (retentionDays !== null) await this.#markUntagged(await this.#leftBehind(digests));
     this.#removedManifests += digests.length;
-    await this.#keepTags(tags);
-    const some = { repositoryUid, digests };
-    const kept = change.registry.keepsDeleted ? await keepManifests(this.#tx, some, nowMicros) : none;
-    const blobs = await deleteManifests(this.#tx, repositoryUid, digests);
-    const found = new Map(rows.map((row) => [row.digest, row]));
-    const tagsOf = Map.groupBy(tags, (tag) => tag.digest);
+    if (keepsDeleted) await this.#keepTags(await tagsGone());
+    const kept = keepsDeleted ? await keepManifests(this.#tx, { repositoryUid, digests }, nowMicros) : none;
+    const manifestsGone = await deleteManifests(this.#tx, repositoryUid, digests);
+    const tagsOf = Map.groupBy(await tagsGone(), (tag) => tag.digest);
+    const found = await manifestsGone();
     for (const digest of digests) {
       const row = found.get(digest);
       if (row === undefined) throw new Error(`a manifest to delete is not there: ${digest}`);
-      const { mediaType, sizeBytes, artifactType } = row;
+      const { mediaType, sizeBytes, artifactType, blobs } = row;
       // A copy that is kept uses what the manifest used; a second copy is none.
-      if (!kept.has(digest)) this.#release(sizeBytes, blobs.get(digest) ?? []);
+      if (!kept.has(digest)) this.#release(sizeBytes, blobs);
       this.#gone.manifests.push(digest);
       const type = artifactType === null ? {} : { artifactType };
       const names = (tagsOf.get(digest) ?? []).map(({ name }) => name);
@@ -134,8 +125,9 @@ export class Removal {
     if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
-    const held = await this.#rows.manifests().select('digest').limit(1).executeTakeFirst();
-    if (held === undefined) await this.#forgetRepository();
+    const held = await anyManifest.ahead(this.#tx, { repository: this.#parts.repositoryUid });
+    const beginning = await askForBeginning(this.#tx, place);
+    if ((await held()).length === 0) await this.#forgetRepository(await beginning());
     const digests = [...new Set(all.flatMap(({ unreferenced }) => [...unreferenced]))];
     const gone = goneOf(all, await disuseBlobs(this.#tx, kind, { registryUid, digests, nowMicros }));
     await subtractUsage(
@@ -184,14 +176,9 @@ export class Removal {
   }
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
-  async #forgetRepository(): Promise<void> {
-    const { nowMicros, place, repositoryUid } = this.#parts;
-    const { locks, immutableTags } = await repositoryBeginning(this.#tx, place);
-    await this.#tx
-      .updateTable('repositories')
-      .set({ locks, immutable_tags: immutableTags, created_at: nowMicros, changed_at: nowMicros })
-      .where('uid', '=', repositoryUid)
-      .execute();
+  async #forgetRepository({ locks, immutableTags }: RepositoryBeginning): Promise<void> {
+    const { nowMicros: now, repositoryUid: repository } = this.#parts;
+    await beginAgain.ahead(this.#tx, { repository, locks, immutableTags, now });
     this.#append('repository.deleted', {});
   }
 
@@ -200,6 +187,22 @@ export class Removal {
     change.append(event(type, data));
   }
 }
+
+const anyManifest = hotStatement(['repository'], (on, parameter) =>
+  on.selectFrom('manifests').where('repository_uid', '=', parameter<string>('repository')).select('digest').limit(1),
+);
+
+const beginAgain = hotStatement(['repository', 'locks', 'immutableTags', 'now'], (on, parameter) =>
+  on
+    .updateTable('repositories')
+    .set({
+      locks: parameter('locks'),
+      immutable_tags: parameter('immutableTags'),
+      created_at: parameter('now'),
+      changed_at: parameter('now'),
+    })
+    .where('uid', '=', parameter<string>('repository')),
+);
 
 const none: ReadonlySet<string> = new Set();
 

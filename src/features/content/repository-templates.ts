@@ -1,12 +1,14 @@
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { hotRows } from '../../platform/database/hot-query.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import type { RepositoryTemplateBody } from '../../wire/admin/repository-template-schema.ts';
 import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { attributesOf, type Locks, withAttributes } from './attributes.ts';
+import type { Place } from './place.ts';
 import { createRepositoryGate, type RepositoryGate } from './repository-gate.ts';
 import {
   beginApplying,
@@ -162,14 +164,28 @@ export async function repositoryBeginning(
   queries: Queries | Transaction,
   at: { readonly registryUid: string; readonly repository: string },
 ): Promise<RepositoryBeginning> {
-  const rows = await queries
+  return beginningOf(at, await templatesOf(queries, { registry: at.registryUid }, []));
+}
+
+/** The same, as `sendAhead`. */
+export async function askForBeginning(tx: Transaction, at: Place): Promise<() => Promise<RepositoryBeginning>> {
+  const templates = await templatesOf.ahead(tx, { registry: at.registryUid }, []);
+  return async () => beginningOf(at, await templates());
+}
+
+type Template = { readonly prefix: string } & RepositoryBeginning;
+
+const templatesOf = hotRows(['registry'], [], (on, parameter) =>
+  on
     .selectFrom('repository_templates')
-    .where('registry_uid', '=', at.registryUid)
+    .where('registry_uid', '=', parameter<string>('registry'))
     .orderBy('prefix', 'desc')
-    .select(['prefix', 'locks', 'immutable_tags as immutableTags'])
-    .execute();
-  const [longest] = rows
-    .filter(({ prefix }) => at.repository.startsWith(prefix))
+    .select(['prefix', 'locks', 'immutable_tags as immutableTags']),
+);
+
+function beginningOf({ repository }: { readonly repository: string }, templates: readonly Template[]) {
+  const [longest] = templates
+    .filter(({ prefix }) => repository.startsWith(prefix))
     .toSorted((a, b) => b.prefix.length - a.prefix.length);
   return { locks: longest?.locks ?? 0, immutableTags: longest?.immutableTags ?? '[]' };
 }

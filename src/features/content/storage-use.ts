@@ -3,7 +3,7 @@ import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotRows, hotStatement } from '../../platform/database/hot-query.ts';
-import { lockedForUpdate } from '../../platform/database/locks.ts';
+import { forEachKind, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
 import { isBlobHeld } from './deleted-content.ts';
 import { releaseBlobs } from './released-blobs.ts';
@@ -87,32 +87,55 @@ export async function disuseBlobs(
   const sorted = [...freed.digests].sort();
   for (let start = 0; start < sorted.length; start += digestsPerStatement) {
     const some = sorted.slice(start, start + digestsPerStatement);
-    const blobs = tx.selectFrom('blobs').where('registry_uid', '=', registryUid).where('digest', 'in', some);
-    await lockedForUpdate(kind, blobs.orderBy('digest').select('digest')).execute();
+    const items = some.map((digest) => ({ digest }));
+    await lockBlobs[kind].ahead(tx, { registry: registryUid }, items);
     await releaseBlobs(tx, registryUid, some, freed.nowMicros);
-    const rows = await tx
-      .deleteFrom('referenced_blobs')
-      .where('registry_uid', '=', registryUid)
-      .where('digest', 'in', some)
-      .where((where) =>
-        where.not(
-          where.exists(
-            tx
-              .selectFrom('blob_links as l')
-              .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
-              .where('l.digest', '=', where.ref('referenced_blobs.digest'))
-              .where('r.registry_uid', '=', registryUid)
-              .where((link) => isBlobHeld(link.ref('l.repository_uid'), link.ref('l.digest')))
-              .select('l.digest'),
-          ),
-        ),
-      )
-      .returning(['digest', 'size'])
-      .execute();
+    const rows = await deleteUnused(tx, { registry: registryUid }, items);
     for (const { digest, size } of rows) bytes.set(digest, size);
   }
   return bytes;
 }
+
+const lockBlobs = forEachKind((kind) =>
+  hotRows(['registry'], ['digest'], (on, parameter, items) => {
+    const blobs = on
+      .selectFrom('blobs')
+      .where('registry_uid', '=', parameter<string>('registry'))
+      .where(
+        'digest',
+        'in',
+        items.map((item) => item<string>('digest')),
+      )
+      .orderBy('digest')
+      .select('digest');
+    return lockedForUpdate(kind, blobs);
+  }),
+);
+
+const deleteUnused = hotRows(['registry'], ['digest'], (on, parameter, items) =>
+  on
+    .deleteFrom('referenced_blobs')
+    .where('registry_uid', '=', parameter<string>('registry'))
+    .where(
+      'digest',
+      'in',
+      items.map((item) => item<string>('digest')),
+    )
+    .where((where) =>
+      where.not(
+        where.exists(
+          on
+            .selectFrom('blob_links as l')
+            .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
+            .where('l.digest', '=', where.ref('referenced_blobs.digest'))
+            .where('r.registry_uid', '=', parameter<string>('registry'))
+            .where((link) => isBlobHeld(link.ref('l.repository_uid'), link.ref('l.digest')))
+            .select('l.digest'),
+        ),
+      ),
+    )
+    .returning(['digest', 'size']),
+);
 
 /** As `askForUsage`, waited for. */
 export async function addUsage(...usage: Parameters<typeof askForUsage>): Promise<void> {
@@ -154,15 +177,17 @@ const insertUsage = hotStatement(['registry', 'bytes', 'limit'], (on, parameter)
     .returning('bytes'),
 );
 
-/** Counts bytes that are no longer in use. */
+/** Counts bytes that are no longer in use, as `sendAhead`. */
 export async function subtractUsage(tx: Transaction, registryUid: string, bytes: number): Promise<void> {
-  if (bytes === 0) return;
-  await tx
-    .updateTable('registry_usage')
-    .set((set) => ({ bytes: set('bytes', '-', bytes) }))
-    .where('registry_uid', '=', registryUid)
-    .execute();
+  if (bytes > 0) await takeUsage.ahead(tx, { registry: registryUid, bytes });
 }
+
+const takeUsage = hotStatement(['registry', 'bytes'], (on, parameter) =>
+  on
+    .updateTable('registry_usage')
+    .set((set) => ({ bytes: set('bytes', '-', parameter<number>('bytes')) }))
+    .where('registry_uid', '=', parameter<string>('registry')),
+);
 
 function sum(rows: readonly { readonly size: number }[]): number {
   return rows.reduce((total, row) => total + row.size, 0);
