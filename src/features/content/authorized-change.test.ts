@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { sql } from 'kysely';
 import { bodyOf } from '../../../test/support/bodies.ts';
 import { type ContentBench, contentBench, fullAuthority } from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
@@ -8,6 +9,7 @@ import { BerthError } from '../../core/errors.ts';
 import { parseReference } from '../../core/reference.ts';
 import { streamOf } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
+import type { Place } from './place.ts';
 
 forEachDatabase((_, open) => {
   let bench: ContentBench;
@@ -106,6 +108,47 @@ forEachDatabase((_, open) => {
     assert.equal((await bench.stored()).length, files + 1, 'only the blob whose row was refused waits for the sweep');
     const names = await bench.database.read.selectFrom('repositories').select('name').execute();
     assert(!names.some(({ name }) => name === 'target'));
+  });
+
+  /** Of a repository, as another process does it. */
+  const setLocks = async ({ repository }: Place, locks: number) =>
+    await bench.database.transaction(async (tx) => {
+      await tx.updateTable('repositories').set({ locks }).where('name', '=', repository).execute();
+    });
+
+  test('what another process has changed since the last change of a repository holds for the next', async () => {
+    const place = bench.place('shared');
+    await bench.push(place, sampleBlob('config'));
+    let runs = 0;
+    const authority = decidedAt(await currentEpoch(), async () => assert.fail('decided again'));
+    const change = async () =>
+      await bench.here.change(place, authority, async ({ repositoryLocks }) => {
+        runs += 1;
+        if (repositoryLocks !== 0) throw new BerthError('contentLocked');
+        return 'done';
+      });
+    assert.equal(await change(), 'done');
+    await setLocks(place, 2);
+    await assert.rejects(change, { error: 'contentLocked' });
+    await assert.rejects(change, { error: 'contentLocked' });
+    await setLocks(place, 0);
+    assert.equal(await change(), 'done');
+    runs = 0;
+    assert.equal(await change(), 'done');
+    assert.equal(runs, 1, 'what nobody has changed is not done twice');
+  });
+
+  test('a change whose statement fails by what is so no longer runs anew', async () => {
+    const place = bench.place('renewed');
+    await bench.push(place, sampleBlob('config'));
+    const change = async () =>
+      await bench.here.change(place, fullAuthority(), async ({ tx, repositoryLocks }) => {
+        if (repositoryLocks === 0) await sql`select 1 from nowhere`.execute(tx);
+        return repositoryLocks;
+      });
+    await assert.rejects(change, /nowhere/);
+    await setLocks(place, 4);
+    assert.equal(await change(), 4);
   });
 
   test('a failed change is rolled back, events and all', async () => {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
@@ -6,8 +7,10 @@ import type { Authority } from '../access/authority.ts';
 import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
 import type { Place } from './place.ts';
+import { RecentRepositories } from './recent-repositories.ts';
 import { createRepositoryGate } from './repository-gate.ts';
 import { fromRepository, isRepositoryMade } from './repository-store.ts';
+import { askForBeginning, type RepositoryBeginning } from './repository-templates.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
 export type Change = {
@@ -15,6 +18,8 @@ export type Change = {
   readonly append: Append;
   readonly atLast: AtLast;
   readonly repositoryUid: string | undefined;
+  /** What a repository of this name begins with, for whoever makes it; stays until the commit. */
+  readonly beginning: () => Promise<RepositoryBeginning>;
   /** Of the repository; they stay as they are until the commit. */
   readonly repositoryLocks: Locks;
   readonly registry: {
@@ -67,21 +72,49 @@ class StaleAuthority extends Error {
   }
 }
 
+/** A change went by what was known of its repository, and that is so no longer. */
+class StaleGuess extends Error {}
+
 /**
  * Reads the tenant's epoch first in each change; when it is newer than the authority's, the change is rolled back, the
- * authority decides again (throws `unauthorized` or `denied`), and the change runs anew.
- * Throws `registryUnknown` when the registry is gone.
+ * authority decides again (throws `unauthorized` or `denied`), and the change runs anew. In PostgreSQL a change of a repository that was
+ * changed here lately goes by what was read then and waits for what it reads itself with the answers to its own statements; where that
+ * is something else, it is rolled back and runs anew. Throws `registryUnknown` when the registry is gone.
  */
 export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
   const begin = createBegin(database);
+  const recent = new RecentRepositories<RepositoryRow>();
   return async (place, authority, work, { isExclusive = false } = {}) =>
-    await untilCurrent(
-      async () =>
-        await journal.transaction(
-          async (tx, append, atLast) =>
-            await work(await begin({ tx, append, atLast }, { place, authority }, isExclusive)),
-        ),
-    );
+    await untilCurrent(async () => {
+      const guess = recent.find(place);
+      const mayBeNew = guess === undefined && database.kind === 'postgres';
+      return await journal.transaction(async (tx, append, atLast) => {
+        const { row, beginning } = await begin(tx, { place, authority }, { isExclusive, mayBeNew });
+        const changeOf = (known: RepositoryRow) => ({ tx, append, atLast, beginning, ...factsOf(known) });
+        if (guess === undefined) {
+          const now = await row();
+          if (now.repositoryUid !== null && database.kind === 'postgres') recent.keep(place, now);
+          return await work(changeOf(now));
+        }
+        const [outcome] = await Promise.allSettled([work(changeOf(guess))]);
+        if (!(await isStill(row, guess))) {
+          recent.forget(place);
+          throw new StaleGuess(`what was known of ${place.repository} has changed`);
+        }
+        if (outcome.status === 'rejected') throw outcome.reason;
+        return outcome.value;
+      });
+    });
+}
+
+/** Throws StaleAuthority. Where it cannot be read, since a statement beside it failed, nobody knows. */
+async function isStill(row: () => Promise<RepositoryRow>, guess: RepositoryRow): Promise<boolean> {
+  try {
+    return isDeepStrictEqual({ ...(await row()), epoch: guess.epoch }, guess);
+  } catch (error) {
+    if (error instanceof StaleAuthority) throw error;
+    return false;
+  }
 }
 
 /** As `createAuthorizedChange`. One order for all who change several: nobody waits in a circle. */
@@ -93,8 +126,10 @@ export function createAuthorizedChanges(database: Database, journal: Journal): A
       async () =>
         await journal.transaction(async (tx, append, atLast) => {
           const changes: (ChangeTarget & { readonly change: Change })[] = [];
-          for (const target of inOrder)
-            changes.push({ ...target, change: await begin({ tx, append, atLast }, target, isExclusive) });
+          for (const target of inOrder) {
+            const { row, beginning } = await begin(tx, target, { isExclusive, mayBeNew: false });
+            changes.push({ ...target, change: { tx, append, atLast, beginning, ...factsOf(await row()) } });
+          }
           return await work(changes);
         }),
     );
@@ -107,53 +142,64 @@ async function untilCurrent<T>(work: () => Promise<T>): Promise<T> {
       return await work();
     } catch (error) {
       if (error instanceof StaleAuthority) await error.authority.confirm(error.currentEpoch);
-      else if (!isRepositoryMade(error)) throw error;
+      else if (!(error instanceof StaleGuess || isRepositoryMade(error))) throw error;
     }
   }
 }
 
-type Begin = (
-  transaction: Pick<Change, 'tx' | 'append' | 'atLast'>,
-  target: ChangeTarget,
-  isExclusive: boolean,
-) => Promise<Change>;
+type BeginOptions = {
+  readonly isExclusive: boolean;
+  /** What makes it is asked for at once. */
+  readonly mayBeNew: boolean;
+};
+
+type Begun = Pick<Change, 'beginning'> & {
+  /** Waits for what is read; throws `registryUnknown`, StaleAuthority. */
+  readonly row: () => Promise<RepositoryRow>;
+};
+
+type Begin = (tx: Transaction, target: ChangeTarget, options: BeginOptions) => Promise<Begun>;
 
 function createBegin(database: Database): Begin {
   const pass = createRepositoryGate(database);
   const read = createRead(database);
-  return async ({ tx, append, atLast }, { place, authority }, isExclusive) => {
+  return async (tx, { place, authority }, { isExclusive, mayBeNew }) => {
     const at = { registry: place.registryUid, repository: place.repository };
     await pass(tx, at, isExclusive);
-    const row = await read(tx, at);
-    if (row === undefined) throw new BerthError('registryUnknown');
-    if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
-    // Whoever makes it reads the templates, which stay until the commit.
-    if (row.repositoryUid === null) await pass(tx, { ...at, repository: '' }, false);
-    const {
-      repositoryUid,
-      locks,
+    const rows = await read.ahead(tx, at);
+    const askBeginning = async () => {
+      // Whoever makes it reads the templates, which stay until the commit.
+      await pass(tx, { ...at, repository: '' }, false);
+      return await askForBeginning(tx, place);
+    };
+    const asked = mayBeNew ? await askBeginning() : undefined;
+    return {
+      row: async () => {
+        const [row] = await rows();
+        if (row === undefined) throw new BerthError('registryUnknown');
+        if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
+        return row;
+      },
+      beginning: async () => await (asked ?? (await askBeginning()))(),
+    };
+  };
+}
+
+type RepositoryRow = NonNullable<Awaited<ReturnType<ReturnType<typeof createRead>>>>;
+
+function factsOf(row: RepositoryRow): Pick<Change, 'repositoryUid' | 'repositoryLocks' | 'registry'> {
+  const { sku, storageLimitBytes, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
+  return {
+    repositoryUid: row.repositoryUid ?? undefined,
+    repositoryLocks: row.locks ?? 0,
+    registry: {
       sku,
       storageLimitBytes,
       immutableTags,
-      ownImmutableTags,
+      ownImmutableTags: ownImmutableTags ?? '[]',
       retentionDays,
-      keepsDeleted,
-    } = row;
-    return {
-      tx,
-      append,
-      atLast,
-      repositoryUid: repositoryUid ?? undefined,
-      repositoryLocks: locks ?? 0,
-      registry: {
-        sku,
-        storageLimitBytes,
-        immutableTags,
-        ownImmutableTags: ownImmutableTags ?? '[]',
-        retentionDays,
-        keepsDeleted: keepsDeleted === 1,
-      },
-    };
+      keepsDeleted: keepsDeleted === 1,
+    },
   };
 }
 

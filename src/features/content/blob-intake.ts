@@ -201,11 +201,12 @@ export class BlobIntake {
   async #change<T>(target: Target, work: (tx: Transaction, commit: CommitTarget) => Promise<T>): Promise<T> {
     const { change, clock, ids, graceMs, storageLimits } = this.#parts;
     const { place, authority, upload } = target;
-    return await change(place, authority, async ({ tx, repositoryUid, repositoryLocks, registry }) => {
+    return await change(place, authority, async (context) => {
+      const { tx, repositoryLocks, registry } = context;
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
-      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
+      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const graceUntilMicros = nowMicros + graceMs * 1000;
       const limitBytes = storageLimitOf(registry, storageLimits);
       const { registryUid } = place;

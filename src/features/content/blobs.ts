@@ -99,7 +99,7 @@ export class Blobs {
     if (from !== undefined && !authority.allows('pull', from)) return false;
     const { change, database, clock, ids } = this.#parts;
     return await change(place, authority, async (context) => {
-      const { tx, repositoryUid } = context;
+      const { tx } = context;
       requireOn({ repository: place.repository }, context.repositoryLocks, 'writeEnabled');
       let sources = tx
         .selectFrom('blob_links as l')
@@ -116,7 +116,7 @@ export class Blobs {
       const found = await lockedForKeyShare(database.kind, sources, 'b').limit(mountSources).execute();
       if (!found.some((source) => authority.allows('pull', source.name))) return false;
       const nowMicros = clock.nowMicros();
-      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
+      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const limitBytes = storageLimitOf(context.registry, this.#parts.storageLimits);
       // As pushes do: the blob, then the registry's count of what is in use.
       const graceUntilMicros = nowMicros + this.#parts.graceMs * 1000;

@@ -11,6 +11,7 @@ import {
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleManifest, sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { parseReference, parseTag } from '../../core/reference.ts';
+import type { Transaction } from '../../platform/database/database.ts';
 import { changesUnderWayEnded } from './changes-under-way.ts';
 import { Deletions } from './deletions.ts';
 import { immutableTagsOf } from './immutable-tags.ts';
@@ -31,6 +32,9 @@ test('rules hold for the repositories and tags of their patterns, but for their 
   assert.deepEqual(holding('dev/app', ...tags), []);
   assert.equal(immutableTagsOf({ ...columns, immutableTags: '[]' }, 'prod/app').holds('v1'), false);
 });
+
+/** A change has begun in the database with its first answer. */
+const firstStatement = async (tx: Transaction) => void (await tx.selectFrom('tenants').select('uid').execute());
 
 forEachDatabase((kind, open) => {
   let bench: ContentBench;
@@ -127,7 +131,8 @@ forEachDatabase((kind, open) => {
     await put(place, await imageIn(place), 'latest');
     const read = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
-    const change = here.change(place, me, async () => {
+    const change = here.change(place, me, async ({ tx }) => {
+      await firstStatement(tx);
       read.resolve();
       // SQLite has one writer: nobody can set rules meanwhile.
       if (kind === 'postgres') await goOn.promise;
@@ -155,7 +160,8 @@ forEachDatabase((kind, open) => {
     for (const place of [known, fresh()]) {
       const goOn = Promise.withResolvers<void>();
       const begun = Promise.withResolvers<void>();
-      const change = here.change(place, me, async () => {
+      const change = here.change(place, me, async ({ tx }) => {
+        await firstStatement(tx);
         begun.resolve();
         await goOn.promise;
       });

@@ -40,14 +40,14 @@ export class Listings {
 
   /** Throws `nameUnknown` for a repository without a manifest. */
   async tags(place: Place, authority: Authority, page: Page): Promise<Listed<string>> {
-    const repositoryUid = await this.#locate(place, authority);
-    const of = { repository: repositoryUid, last: page.last, limit: page.limit + 1 };
-    const rows = await tagNames(this.#queries, of, []);
+    const of = { registry: place.registryUid, repository: place.repository, last: page.last, limit: page.limit + 1 };
+    const [at, ...rows] = await tagNames(this.#queries, of, []);
+    const repositoryUid = await located(at, authority);
     if (rows.length === 0 && !(await this.#holdsManifest(repositoryUid))) {
       throw new BerthError('nameUnknown', { name: place.repository });
     }
     return paged(
-      rows.map((row) => row.name),
+      rows.flatMap(({ name }) => name ?? []),
       page,
       itself,
       itself,
@@ -95,10 +95,7 @@ export class Listings {
     authority: Authority,
   ): Promise<string> {
     const from = { registry: at.registryUid, repository: at.repository ?? '' };
-    const row = await this.#find(this.#queries, from);
-    if (row === undefined) throw new BerthError('registryUnknown');
-    await authority.confirm(row.epoch);
-    return row.repositoryUid ?? '';
+    return await located(await this.#find(this.#queries, from), authority);
   }
 
   async #holdsManifest(repositoryUid: string): Promise<boolean> {
@@ -138,6 +135,15 @@ function referrerOf(row: ReferrerRow): Referrer {
   };
 }
 
+type Located = { readonly epoch: number; readonly repositoryUid: string | null };
+
+/** The repository's uid, or a text no repository has. Throws `registryUnknown`, and what `confirm` does. */
+async function located(row: Located | undefined, authority: Authority): Promise<string> {
+  if (row === undefined) throw new BerthError('registryUnknown');
+  await authority.confirm(row.epoch);
+  return row.repositoryUid ?? '';
+}
+
 function createFind(database: Database) {
   return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
     fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select(
@@ -146,13 +152,29 @@ function createFind(database: Database) {
   );
 }
 
-const tagNames = hotRows(['repository', 'last', 'limit'], [], (on, parameter) =>
-  on
+/** First where the repository is, then tags by name. Joined, PostgreSQL would sort all of them for each page. */
+const tagNames = hotRows(['registry', 'repository', 'last', 'limit'], [], (on, parameter) => {
+  const [registry, repository] = [parameter<string>('registry'), parameter<string>('repository')];
+  const names = on
     .selectFrom('tags')
     .select('name')
-    .where('repository_uid', '=', parameter<string>('repository'))
+    .where('repository_uid', '=', (where) =>
+      where
+        .selectFrom('repositories')
+        .where('registry_uid', '=', registry)
+        .where('name', '=', repository)
+        .select('uid'),
+    )
     .where('name', '>', parameter<string>('last'))
     .where(isListed('locks'))
     .orderBy('name')
-    .limit(parameter<number>('limit')),
-);
+    .limit(parameter<number>('limit'));
+  const nothing = sql<string | null>`null`;
+  return fromRepository(on, { registry, repository })
+    .select(['r.uid as repositoryUid', nothing.as('name')])
+    .unionAll(
+      on
+        .selectFrom(names.as('n'))
+        .select([sql<number>`0`.as('epoch'), nothing.as('repositoryUid'), sql<string | null>`n.name`.as('name')]),
+    );
+});

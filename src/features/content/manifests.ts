@@ -25,7 +25,6 @@ import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { ensureRepository } from './repository-store.ts';
-import { repositoryBeginning } from './repository-templates.ts';
 import { askForUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
@@ -106,10 +105,10 @@ export class Manifests {
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
     const store = async (context: Change, isExclusive: boolean) => {
-      const { tx, append, atLast, repositoryUid, repositoryLocks, registry } = context;
+      const { tx, append, atLast, beginning, repositoryUid, repositoryLocks, registry } = context;
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
-      const uid = await ensureRepository(tx, place, repositoryUid, { uid: ids.uid(), nowMicros });
+      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const requireReferences = await this.#askForReferences(tx, place, uid, manifest, isExclusive);
       if (push.body.byteLength > fewBytes) await requireReferences();
       const wasInserted = await insertManifest(tx, { repositoryUid: uid, stored, manifest, nowMicros });
@@ -118,7 +117,7 @@ export class Manifests {
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
       // A repository that this push made has rules that were not read with the registry.
-      const own = repositoryUid === undefined ? await repositoryBeginning(tx, place) : undefined;
+      const own = repositoryUid === undefined ? await beginning() : undefined;
       const ownImmutableTags = own?.immutableTags ?? registry.ownImmutableTags;
       const immutable = immutableTagsOf({ ...registry, ownImmutableTags }, place.repository);
       const untagged: string[] = [];

@@ -1,16 +1,19 @@
-import type { Queries, Transaction } from '../../platform/database/database.ts';
+import type { Expression } from 'kysely';
+import type { Queries } from '../../platform/database/database.ts';
 import { DuplicateKey } from '../../platform/database/duplicate-key.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
 import type { Visible } from '../access/decision.ts';
 import { isListed } from './attributes.ts';
+import type { Change } from './authorized-change.ts';
 import type { Place } from './place.ts';
-import { repositoryBeginning } from './repository-templates.ts';
+
+type Value = string | Expression<string>;
 
 /**
  * What every query of content begins with: the registry beside its tenant's current access epoch, and the repository where it
  * exists. One row whenever the registry does.
  */
-export function fromRepository(queries: Queries, at: { readonly registry: string; readonly repository: string }) {
+export function fromRepository(queries: Queries, at: { readonly registry: Value; readonly repository: Value }) {
   return queries
     .selectFrom('registries as g')
     .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
@@ -22,19 +25,16 @@ export function fromRepository(queries: Queries, at: { readonly registry: string
 }
 
 /**
- * The repository's uid, made by the registry's template when `known` is undefined. The next statement that is waited for throws
+ * The repository's uid; made by the registry's template where there is none. The next statement that is waited for throws
  * DuplicateKey when somebody else has made it meanwhile.
  */
 export async function ensureRepository(
-  tx: Transaction,
-  place: Place,
-  known: string | undefined,
-  fresh: { readonly uid: string; readonly nowMicros: number },
+  { tx, repositoryUid, beginning }: Pick<Change, 'tx' | 'repositoryUid' | 'beginning'>,
+  { registryUid: registry, repository: name }: Place,
+  { uid, nowMicros: now }: { readonly uid: string; readonly nowMicros: number },
 ): Promise<string> {
-  if (known !== undefined) return known;
-  const { uid, nowMicros: now } = fresh;
-  const { locks, immutableTags } = await repositoryBeginning(tx, place);
-  const { registryUid: registry, repository: name } = place;
+  if (repositoryUid !== undefined) return repositoryUid;
+  const { locks, immutableTags } = await beginning();
   await insertRepository.ahead(tx, { registry, name, uid, now, locks, immutableTags });
   return uid;
 }

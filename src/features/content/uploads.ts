@@ -198,13 +198,14 @@ export class Uploads {
     const { upload, failure } = await this.#orAbort(handle, async () => {
       const received = await this.#receive(first, body, digest);
       const stored = grown(first, received);
-      await this.#parts.change(session.place, authority, async ({ tx, repositoryUid, repositoryLocks }) => {
+      await this.#parts.change(session.place, authority, async (context) => {
+        const { tx, repositoryLocks } = context;
         requireOn({ repository: session.place.repository }, repositoryLocks, 'writeEnabled');
         if ((await countOpenUploads(tx, session)) >= limits.maxOpenPerIdentity) {
           throw new BerthError('uploadTooMany', { limit: limits.maxOpenPerIdentity });
         }
         const fresh = { uid: ids.uid(), nowMicros: this.#now() };
-        const repository = await ensureRepository(tx, session.place, repositoryUid, fresh);
+        const repository = await ensureRepository(context, session.place, fresh);
         if (!(await insertUpload(tx, session, repository, stored, this.#times()))) throw new BerthError('uploadBusy');
       });
       return { upload: stored, failure: received.failure };
@@ -261,9 +262,10 @@ export class Uploads {
   /** A cancelled session without a row gets one that says it ended, so that its ticket is of no further use. */
   async #cancelUnwritten(session: UploadSession, authority: Authority): Promise<void> {
     const { change, ids } = this.#parts;
-    await change(session.place, authority, async ({ tx, repositoryUid }) => {
+    await change(session.place, authority, async (context) => {
+      const { tx } = context;
       const fresh = { uid: ids.uid(), nowMicros: this.#now() };
-      const repository = await ensureRepository(tx, session.place, repositoryUid, fresh);
+      const repository = await ensureRepository(context, session.place, fresh);
       const ended: Upload = { uid: session.uid, handle: '', offset: 0, tokens: [], fence: 1, isHeld: false };
       if (!(await insertUpload(tx, session, repository, ended, this.#times()))) throw new BerthError('uploadBusy');
     });
