@@ -56,6 +56,8 @@ export class Removal {
   readonly #before: Leaving[] = [];
   #gone = noneGone();
   #removedManifests = 0;
+  /** What the repository begins anew with, where the last manifests that left were all it held. */
+  #rest: (() => Promise<RepositoryBeginning | undefined>) | undefined;
 
   constructor(parts: RepositoryChangeParts) {
     this.#parts = parts;
@@ -104,6 +106,7 @@ export class Removal {
     if (keepsDeleted) await this.#keepTags(await tagsGone());
     const kept = keepsDeleted ? await keepManifests(this.#tx, { repositoryUid, digests }, nowMicros) : none;
     const manifestsGone = await deleteManifests(this.#tx, repositoryUid, digests);
+    this.#rest = await this.#askForRest();
     const tagsOf = Map.groupBy(await tagsGone(), (tag) => tag.digest);
     const found = await manifestsGone();
     for (const digest of digests) {
@@ -125,9 +128,8 @@ export class Removal {
     if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
     const { kind, place, nowMicros } = this.#parts;
     const { registryUid } = place;
-    const held = await anyManifest.ahead(this.#tx, { repository: this.#parts.repositoryUid });
-    const beginning = await askForBeginning(this.#tx, place);
-    if ((await held()).length === 0) await this.#forgetRepository(await beginning());
+    const beginning = await this.#rest?.();
+    if (beginning !== undefined) await this.#forgetRepository(beginning);
     const digests = [...new Set(all.flatMap(({ unreferenced }) => [...unreferenced]))];
     const gone = goneOf(all, await disuseBlobs(this.#tx, kind, { registryUid, digests, nowMicros }));
     await subtractUsage(
@@ -173,6 +175,14 @@ export class Removal {
     const { change, place, repositoryUid, nowMicros } = this.#parts;
     if (change.registry.retentionDays === null) return;
     await markUntagged(this.#tx, { registryUid: place.registryUid, repositoryUid }, [...new Set(digests)], nowMicros);
+  }
+
+  /** As `sendAhead`. */
+  async #askForRest(): Promise<() => Promise<RepositoryBeginning | undefined>> {
+    const { place, repositoryUid: repository } = this.#parts;
+    const held = await anyManifest.ahead(this.#tx, { repository });
+    const beginning = await askForBeginning(this.#tx, place);
+    return async () => ((await held()).length === 0 ? await beginning() : undefined);
   }
 
   /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
