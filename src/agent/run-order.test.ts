@@ -8,6 +8,7 @@ import { createAddressCheck } from '../platform/outbound/address-check.ts';
 import { createOutbound } from '../platform/outbound/outbound.ts';
 import { systemClock } from '../platform/system-clock.ts';
 import type { RunOrder, RunResult } from '../wire/builds/agent-protocol.ts';
+import { parseBuildKitAddress } from './executors/buildkit-address.ts';
 import type { Cell } from './executors/cell.ts';
 import { RunLog } from './run-log.ts';
 import { type RunOrderParts, RunStop, runOrder } from './run-order.ts';
@@ -186,20 +187,54 @@ test('the first errors of a step that is repeated are told', async () => {
   assert.equal(result.status, 'Failed');
   assert.equal(result.message?.match(/docker nosuch/g)?.length, 10);
 });
+const buildKit: RunOrderParts['buildKit'] = {
+  address: parseBuildKitAddress('unix:///nowhere', undefined),
+  ...{ program: '/nowhere', attestations: { provenance: 'off', sbomGenerator: undefined } },
+};
 for (const [label, step, reason] of [
-  ['a privileged step', 'privileged: true', /step acb_step_0 asks to be privileged/],
+  ['a privileged step', 'cmd: docker x\n    privileged: true', /step acb_step_0 asks to be privileged/],
   [
-    'processors of its own',
-    'cpus: 0.5',
-    /step acb_step_0 is to use 0.5 processors, and steps share the 1 of their run/,
+    'processors of its own for a build by BuildKit',
+    'build: .\n    cpus: 0.5',
+    /step acb_step_0 cannot build with 0.5 processors: it is built by BuildKit, outside of its run/,
   ],
 ] as const) {
   test(`${label} ends the run before its first step`, async () => {
-    const { result, text } = await done(`steps:\n  - cmd: docker nosuch\n    ${step}\n`);
+    const { result, text } = await done(`steps:\n  - ${step}\n`, { more: { buildKit } });
     assert.deepEqual([result.status, reason.test(result.message ?? '')], ['Failed', true]);
     assert.doesNotMatch(text, /Executing step/);
   });
 }
+test('BuildKit builds for no docker command of a step with processors of its own either', async () => {
+  const cell: Cell = { ...room, read: async (words) => (isOfBuild(words) ? filesOfBuild : '') };
+  const more = { buildKit, openCell: async () => cell };
+  const { result } = await done('steps:\n  - cmd: docker build .\n    cpus: 0.5\n', { more });
+  assert.match(result.message ?? '', /the image cannot be built with 0.5 processors: it is built by BuildKit/);
+});
+test('programs of a step are held to its processors, where they are fewer than those of its run', async () => {
+  const held = async (step: string) => {
+    const programs: (readonly [string, number | undefined])[] = [];
+    const cell: Cell = {
+      ...room,
+      run: async (words, program) => {
+        if (words.includes('run') || words.includes('build')) programs.push([words.join(' '), program?.cpus]);
+        return 0;
+      },
+      read: async (words) => {
+        if (words.includes('inspect')) return '{"OCIv1":{}}';
+        return isOfBuild(words) ? filesOfBuild : '';
+      },
+    };
+    const { result } = await done(`steps:\n  - ${step}\n`, { more: { openCell: async () => cell } });
+    assert.equal(result.status, 'Succeeded', JSON.stringify(result));
+    assert.equal(programs.length, 1);
+    return programs[0]?.[1];
+  };
+  for (const step of ['cmd: image word', 'cmd: docker run image word', 'build: .', 'cmd: docker build .']) {
+    assert.equal(await held(`${step}\n    cpus: 0.5`), 0.5, step);
+    for (const more of ['', '\n    cpus: 1', '\n    cpus: 4']) assert.equal(await held(`${step}${more}`), undefined);
+  }
+});
 test('secrets of key vaults come from the server, and are in no log', async () => {
   const asked: unknown[] = [];
   const answered = async (answer: unknown, step: string) => {

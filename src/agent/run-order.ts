@@ -158,7 +158,7 @@ async function workIn(parts: RunOrderParts, work: Work): Promise<void> {
   const readSecrets: TaskSurroundings['readSecrets'] = (secrets, stop) => askSecrets(parts, order, secrets, stop);
   const around = { run, sharedVolume, now, cell, workspace, log, outbound, parse: early.parse, readSecrets, signal };
   const { task, aliases, masked } = await readTask(order, around);
-  requireDoable(task, order);
+  requireDoable(task, order, { hasBuildKit: parts.buildKit !== undefined });
   if (task.networks.length > 0) sayNetworks(log, task);
   const known = { ...order, variables: run, masked: [...order.masked, ...masked] };
   const room = await roomOf(parts, { ...work, order: known }, { task, aliases, workspace });

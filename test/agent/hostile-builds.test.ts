@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { z } from 'zod';
 import { count } from '../faults/length.ts';
-import { agentsOf, leftOf, roomsOf, scheduleBuild, scheduleLongBuild } from '../faults/running-build.ts';
+import { agentsOf, leftOf, roomsOf, scheduleBuild, scheduleLongBuild, scheduleRunOf } from '../faults/running-build.ts';
 import { armCaller } from '../support/arm-caller.ts';
 import { type BerthServer, startBerth } from '../support/berth-server.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -23,6 +23,8 @@ const mebibyte = 1024 * kibibyte;
 /** An agent and its server stand far below it; a log that was kept in memory would not. */
 const maxRssGrowth = 200 * mebibyte;
 const neighbourLines = 500;
+/** The kernel counts a quota by periods of 0.1 s, with which steps do not begin. */
+const quotaSlack = 1.3;
 const runSchema = z.looseObject({
   properties: z.looseObject({ status: z.string(), runErrorMessage: z.string().nullable() }),
 });
@@ -92,6 +94,32 @@ test('one that makes processes without end is told so', async () => {
   const { status, runErrorMessage } = await outcomeOf('b() { b | b & }; b; sleep 4; exit 9');
   assert.equal(status, 'Failed');
   assert.match(runErrorMessage ?? '', /the run has as many processes as it may \(120\)/);
+});
+
+test('steps that keep every processor busy have the part that they ask for, and no more', async (t) => {
+  const busy = 'while :; do :; done &';
+  const line = `a=$(date +%s%N); ${busy} x=$!; ${busy} y=$!; sleep 1.5; kill $x $y; wait; b=$(date +%s%N); echo took $((b - a)); times`;
+  const steps = [
+    { build: '-t app:busy .', cpus: 0.5, when: ['-'] },
+    { cmd: `{{.Run.Registry}}/app:busy /bin/sh -c '${line}'`, cpus: 0.5 },
+  ];
+  const dockerfile = `FROM scratch\nCOPY . /\nRUN ${JSON.stringify(['/bin/sh', '-c', line])}\n`;
+  const { status, runId } = await endOf(
+    await scheduleRunOf(
+      server,
+      { Dockerfile: dockerfile, 'acb.yaml': JSON.stringify({ steps }) },
+      { type: 'FileTaskRunRequest', taskFilePath: 'acb.yaml', platform: { os: 'Linux' } },
+    ),
+  );
+  const { text } = await logOf(runId);
+  assert.equal(status, 'Succeeded', text);
+  const found = [...text.matchAll(/^took (\d+)\r\n\S+ \S+\r\n(\d+)m([\d.]+)s /gm)];
+  assert.equal(found.length, steps.length, text);
+  for (const [, nanoseconds, minutes, seconds] of found) {
+    const [took, used] = [Number(nanoseconds) / 1e9, Number(minutes) * 60 + Number(seconds)];
+    t.diagnostic(`${used} s of a processor in ${took.toFixed(1)} s`);
+    assert.ok(used > 0 && used <= took * 0.5 * quotaSlack, `${used} s of a processor in ${took} s`);
+  }
 });
 
 test('a log without end is cut at its limit, can be read, and costs nobody memory', async (t) => {

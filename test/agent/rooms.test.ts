@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { besideCell } from '../../src/agent/beside-cell.ts';
 import { fetchGit, type GitContext } from '../../src/agent/context/git-context.ts';
@@ -146,14 +146,29 @@ describe('a room', () => {
     ].filter((file) => existsSync(file));
     for (const file of files) assert.ok(Number(readFileSync(file, 'utf8')) <= limits.memoryMiB * 1024 * 1024, file);
   });
-  test('it has as much of a processor as its limit says', async () => {
-    const name = `room-${process.pid}-${count}`;
-    const v1 = `/sys/fs/cgroup/cpu/berth-agent/${name}`;
-    const text = existsSync(v1)
-      ? `${readFileSync(`${v1}/cpu.cfs_quota_us`, 'utf8')} ${readFileSync(`${v1}/cpu.cfs_period_us`, 'utf8')}`
-      : readFileSync(`/sys/fs/cgroup/berth-agent/${name}/cpu.max`, 'utf8');
-    const [quota = 0, period = 0] = text.trim().split(/\s+/).map(Number);
-    assert.equal(quota / period, limits.cpus);
+  test('it has as much of a processor as its limit says', () => {
+    assert.equal(processorsOf(groupOf(`room-${process.pid}-${count}`)), limits.cpus);
+  });
+  test('a program has the part of a processor that it is given, and what it leaves behind ends with it', async () => {
+    const group = groupOf(`room-${process.pid}-${count}`);
+    const parts = () => readdirSync(group).filter((name) => name.startsWith('part-'));
+    const look = 'setsid sleep 876 > /dev/null 2>&1 & cat /proc/self/cgroup';
+    const own = await cell.read(['sh', '-c', look], { cpus: 0.25 });
+    assert.match(own, new RegExp(`/berth-agent/${basename(group)}/part-1$`, 'm'));
+    assert.equal(isRunning('sleep\x00876'), false);
+    assert.deepEqual(parts(), []);
+
+    const stopper = new AbortController();
+    const running = cell.run(['sleep', '765'], { cpus: 0.25, signal: stopper.signal });
+    await waitFor('it runs', 60_000, () => isRunning('sleep\x00765'));
+    assert.deepEqual(
+      parts().map((part) => processorsOf(join(group, part))),
+      [0.25],
+    );
+    stopper.abort(new Error('enough'));
+    await assert.rejects(running, /enough/);
+    assert.equal(isRunning('sleep\x00765'), false);
+    assert.deepEqual(parts(), []);
   });
   test('more processes than its limit are not made', async () => {
     const output = await shell('for i in $(seq 100); do sleep 5 & done 2>&1; true').catch((error: unknown) =>
@@ -232,7 +247,7 @@ test('an agent that is killed leaves no process, and the next one removes its fo
     const cell = await openUserCell({ name: 'killed-${process.pid}', root: '${root}', firstUserId: 1900000000, hosts: [],
       limits: { cpus: 1, memoryMiB: 256, diskMiB: 128, processes: 64 } });
     console.log('open');
-    await cell.run(['sleep', '5432']);`;
+    await cell.run(['sleep', '5432'], { cpus: 0.5 });`;
   const logFile = join(folder.path, 'agent.log');
   const agent = new Daemon({
     command: process.execPath,
@@ -247,6 +262,20 @@ test('an agent that is killed leaves no process, and the next one removes its fo
   await sweepLeftovers(root, Date.now(), () => assert.fail('nothing is stuck'));
   assert.deepEqual(readdirSync(root), []);
 });
+
+/** Where the kernel has what a room may use of processors. */
+function groupOf(room: string): string {
+  const old = `/sys/fs/cgroup/cpu/berth-agent/${room}`;
+  return existsSync(old) ? old : `/sys/fs/cgroup/berth-agent/${room}`;
+}
+
+function processorsOf(group: string): number {
+  const read = (file: string) => readFileSync(join(group, file), 'utf8').trim();
+  const isOld = existsSync(join(group, 'cpu.cfs_quota_us'));
+  const text = isOld ? `${read('cpu.cfs_quota_us')} ${read('cpu.cfs_period_us')}` : read('cpu.max');
+  const [quota = 0, period = 0] = text.split(' ').map(Number);
+  return quota / period;
+}
 
 /** What a program sees of itself and of the machine. Arguments: a file, and the process of the agent. */
 const lookAround = `

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { trialPrefix } from '../../src/agent/executors/try-room.ts';
@@ -29,14 +29,24 @@ export async function scheduleLongBuild(
 /** Processors of a run. */
 export type AgentConfiguration = { readonly cpu?: number };
 
-/**
- * Queues a build that needs no other image: its files are a shell, some programs and what they need, of this machine. Resolves to
- * the id of its run.
- */
+/** Queues a build that needs no other image: its files are those of `scheduleRunOf`. Resolves to the id of its run. */
 export async function scheduleBuild(
   server: BerthServer,
   dockerfile: string,
   agentConfiguration: AgentConfiguration = {},
+): Promise<string> {
+  const asked = { type: 'DockerBuildRequest', dockerFilePath: 'Dockerfile', imageNames: ['app:one'] };
+  return await scheduleRunOf(server, { Dockerfile: dockerfile }, { ...asked, agentConfiguration });
+}
+
+/**
+ * Queues a run whose files are these, and a shell, some programs and what they need, of this machine. Resolves to the id of
+ * the run.
+ */
+export async function scheduleRunOf(
+  server: BerthServer,
+  files: Readonly<Record<string, string>>,
+  asked: Readonly<Record<string, unknown>>,
 ): Promise<string> {
   const folder = temporaryFolder('long-build');
   try {
@@ -46,20 +56,14 @@ export async function scheduleBuild(
     );
     const libraries = [...new Set([...listed].map(([, path = '']) => path))];
     const script = [
-      'mkdir -p "$1/bin"; cp /bin/dash "$1/bin/sh"; for each in $4; do cp "/bin/$each" "$1/bin/"; done; printf %s "$2" > "$1/Dockerfile"',
-      'root=$1; archive=$3; shift 4; for each; do mkdir -p "$root$(dirname "$each")"; cp -L "$each" "$root/$each"; done',
+      'mkdir -p "$1/bin"; cp /bin/dash "$1/bin/sh"; for each in $3; do cp "/bin/$each" "$1/bin/"; done',
+      'root=$1; archive=$2; shift 3; for each; do mkdir -p "$root$(dirname "$each")"; cp -L "$each" "$root/$each"; done',
       'tar cf "$archive" -C "$root" .',
     ].join('\n');
-    await run('sh', [
-      '-ec',
-      script,
-      'sh',
-      join(folder.path, 'root'),
-      dockerfile,
-      archive,
-      programs.join(' '),
-      ...libraries,
-    ]);
+    const root = join(folder.path, 'root');
+    mkdirSync(root);
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(root, name), text);
+    await run('sh', ['-ec', script, 'sh', root, archive, programs.join(' '), ...libraries]);
     const arm = await armCaller(server);
     const { uploadUrl, relativePath } = z
       .object({ uploadUrl: z.string(), relativePath: z.string() })
@@ -69,13 +73,7 @@ export async function scheduleBuild(
       ...{ method: 'PUT', headers: { 'x-ms-blob-type': 'BlockBlob' }, body: readFileSync(archive) },
     });
     assert.equal(answer.status, 201);
-    const build = {
-      type: 'DockerBuildRequest',
-      dockerFilePath: 'Dockerfile',
-      imageNames: ['app:one'],
-      agentConfiguration,
-    };
-    const made = await arm.post('scheduleRun', { ...build, sourceLocation: relativePath });
+    const made = await arm.post('scheduleRun', { ...asked, sourceLocation: relativePath });
     return z.looseObject({ name: z.string() }).parse(made).name;
   } finally {
     folder.remove();

@@ -92,6 +92,7 @@ export class BuildKitRoom {
       ...{ context, dockerfile: `${context}/Dockerfile`, tags: [], pushes: true, target: undefined },
       ...{ platforms: [{ os: 'linux', architecture: 'amd64' }], arguments: new Map(), labels: [], annotations: [] },
       ...{ hasCache: true, pulls: false, isSquashed: false, secrets: [], addedHosts: [], cacheRepository: undefined },
+      cpus: undefined,
     };
     await this.executor.build({ ...plain, ...asked }, this.options(signal));
   }

@@ -4,7 +4,7 @@ import type { RunPlatform } from '../../wire/builds/run-work.ts';
 import { formatImageName, parseImageName, withHub, withTag } from '../../wire/tasks/image-name.ts';
 import { ProgramError } from '../program.ts';
 import { RunFailure } from '../run-failure.ts';
-import { type Cell, givenFile } from './cell.ts';
+import { type Cell, type CellProgram, givenFile } from './cell.ts';
 import type { ContainerIsolation } from './container-isolation.ts';
 import { createContainerNetworks, type JoinedNetwork } from './container-network.ts';
 import { directList } from './direct-list.ts';
@@ -19,6 +19,8 @@ export type BuildahOptions = {
   /** Of HTTP proxies and their like: seen by the builder and by what it runs. */
   readonly env: Readonly<Record<string, string>>;
 };
+
+type HeldOptions = ExecutorOptions & Pick<ContainerRun, 'cpus'>;
 
 const isolationWords: Readonly<Record<ContainerIsolation, readonly string[]>> = {
   oci: ['--isolation', 'oci', '--runtime', 'runc'],
@@ -37,12 +39,13 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
   const show = async (
     line: readonly string[],
     { output, signal }: ExecutorOptions,
-    own: Readonly<Record<string, string>> = {},
+    { env: own, cpus }: Pick<CellProgram, 'env' | 'cpus'> = {},
   ) => {
     const reached = await watchLimits(cell);
     const code = await cell.run(line, {
       ...program(),
       env: { ...programEnv, ...own },
+      cpus,
       signal,
       onOutput: (chunk) => {
         reached.see(chunk);
@@ -85,11 +88,10 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
     build: async (build, options) => {
       const given = [...build.arguments].flatMap(([name, value]) => (value === undefined ? [] : [{ name, value }]));
       const hidden = hideValues('--build-arg', given);
-      await show(
-        [...hidden.before, ...words('build', ...hidden.words, ...buildWords(build, isolation))],
-        options,
-        hidden.env,
-      );
+      await show([...hidden.before, ...words('build', ...hidden.words, ...buildWords(build, isolation))], options, {
+        env: hidden.env,
+        cpus: build.cpus,
+      });
       const [first, ...others] = build.tags;
       if (build.platforms.length > 1 && first !== undefined) {
         for (const other of others) await read(words('tag', first, other), options.signal);
@@ -161,11 +163,11 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
         name,
         ...line,
       );
-      return run([...inNetwork(joined, isolation), ...runWords], joined, options);
+      return run([...inNetwork(joined, isolation), ...runWords], joined, { ...options, cpus: container.cpus });
     },
   };
 
-  async function runToEnd(line: readonly string[], { output, signal }: ExecutorOptions): Promise<number> {
+  async function runToEnd(line: readonly string[], { output, signal, cpus }: HeldOptions): Promise<number> {
     const tail = new TailFilter();
     const reached = await watchLimits(cell);
     try {
@@ -173,7 +175,7 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
         reached.see(chunk);
         return output.add(tail.add(chunk));
       };
-      const code = await cell.run(line, { env: programEnv, signal, onOutput });
+      const code = await cell.run(line, { env: programEnv, cpus, signal, onOutput });
       const why = code === 0 ? '' : await reached.explain();
       if (why !== '') throw new ProgramError('run', code, why);
       return code;
@@ -186,10 +188,10 @@ export function createBuildah({ cell, env, isolation }: BuildahOptions): Executo
   function run(
     line: readonly string[],
     { leave, connect, disconnect }: JoinedNetwork,
-    { output, signal }: ExecutorOptions,
+    { output, signal, cpus }: HeldOptions,
   ): RunningContainer {
     const stopper = new AbortController();
-    const running = runToEnd(line, { output, signal: AbortSignal.any([signal, stopper.signal]) });
+    const running = runToEnd(line, { output, signal: AbortSignal.any([signal, stopper.signal]), cpus });
     // What cannot be given back goes with the cell.
     const exited = running.finally(() => leave().catch(() => undefined));
     exited.catch(() => {

@@ -10,7 +10,7 @@ const build: ImageBuild = {
   ...{ context: '/w', dockerfile: '/w/deploy/My.Dockerfile', tags: ['r.test/app:v1'], pushes: true },
   ...{ platforms: [{ os: 'linux', architecture: 'amd64' }], arguments: new Map(), target: undefined, labels: [] },
   ...{ annotations: [], hasCache: true, pulls: false, isSquashed: false, secrets: [], addedHosts: [] },
-  cacheRepository: undefined,
+  ...{ cacheRepository: undefined, cpus: undefined },
 };
 const task: BuildctlBuild = {
   build,

@@ -35,6 +35,9 @@ export type BuildKitParts = {
   readonly masked: readonly string[];
 };
 
+/** Why a build has no processors of its own. */
+export const unheldBuild = 'it is built by BuildKit, outside of its run; leave cpus out of the step';
+
 const firstPort = 3_130;
 const maxBuilds = 2_000;
 const certificates = '/etc/containers/certs.d';
@@ -64,6 +67,8 @@ export function withBuildKit(base: Executor, parts: BuildKitParts): Executor {
       builder.keepLogin(server, username, password);
     },
     build: async (build, options) => {
+      if (build.cpus !== undefined)
+        throw new RunFailure(`the image cannot be built with ${build.cpus} processors: ${unheldBuild}`);
       for (const tag of build.tags) pushed.delete(tag);
       await builder.inFolder(async (folder) => {
         // Without names there is nothing that a later step could ask for.

@@ -27,6 +27,8 @@ export type CellProgram = Omit<ProgramOptions, 'env' | 'cwd' | 'openFile'> & {
   readonly cwd?: string;
   /** The program reads it from `givenFile`. It has no name in any mount: what else runs in the cell does not find it. */
   readonly given?: string;
+  /** Processors of those of the cell that it and what it starts use at most. What it started ends with it then. */
+  readonly cpus?: number | undefined;
 };
 
 /** Listens inside the cell's network; each connection is answered by us, outside. */

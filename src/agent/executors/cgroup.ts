@@ -2,11 +2,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { RunFailure } from '../run-failure.ts';
 import type { CellLimits } from './cell.ts';
 
 const mount = '/sys/fs/cgroup';
 /** All that agents make lies below groups of this name, so that leftovers are known as ours. */
 const parent = 'berth-agent';
+/** Of version 2: a group whose parts have limits holds no process itself. Source: cgroups(7), "no internal processes". */
+const membersPart = 'run';
 const controllers = ['memory', 'pids', 'cpu', 'cpuacct'] as const;
 const mebibyte = 1024 * 1024;
 const periodMicros = 100_000;
@@ -19,6 +22,8 @@ const isUnified = () => existsSync(join(mount, 'cgroup.controllers'));
 export type Cgroup = {
   /** A process that writes its id into each of these belongs to it. */
   readonly memberFiles: readonly string[];
+  /** Throws RunFailure where the kernel holds no part of it. */
+  readonly part: (cpus: number) => Promise<CgroupPart>;
   readonly cpuSeconds: () => Promise<number | undefined>;
   /** How often what is in it met a limit; 0 where the kernel does not count. */
   readonly refusals: () => Promise<{ readonly memory: number; readonly processes: number }>;
@@ -26,14 +31,29 @@ export type Cgroup = {
   readonly remove: () => Promise<boolean>;
 };
 
+/** Processes of a run that use at most so many processors together. What is left in it ends with it. */
+export type CgroupPart = AsyncDisposable & Pick<Cgroup, 'memberFiles'>;
+
 /** Makes the group of a run. Throws when this machine lets us make none. */
 export async function createCgroup(name: string, limits: CellLimits): Promise<Cgroup> {
   const folders = foldersOf(name);
   if (isUnified()) await shareControllers();
   for (const folder of folders) await mkdir(folder, { recursive: true });
   await setLimits(name, limits);
+  const homes = isUnified() ? [await makeMembersPart(name)] : folders;
+  const memberFiles = homes.map((folder) => join(folder, 'cgroup.procs'));
+  let parts = 0;
   return {
-    memberFiles: folders.map((folder) => join(folder, 'cgroup.procs')),
+    memberFiles,
+    part: async (cpus) => {
+      parts += 1;
+      const folder = await makePart(join(name, `part-${parts}`), cpus);
+      return {
+        // Where controllers are mounted together, the last one counts.
+        memberFiles: [...memberFiles, join(folder, 'cgroup.procs')],
+        [Symbol.asyncDispose]: async () => void (await removeFolders([folder])),
+      };
+    },
     cpuSeconds: () => cpuSecondsOf(name),
     refusals: async () => ({
       memory: await countIn(fileOf(name, 'memory', isUnified() ? 'memory.events' : 'memory.oom_control'), 'oom_kill'),
@@ -74,16 +94,48 @@ async function shareControllers(): Promise<void> {
   await writeFile(join(mount, parent, 'cgroup.subtree_control'), '+memory +pids +cpu');
 }
 
-async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimits): Promise<void> {
+async function makeMembersPart(name: string): Promise<string> {
+  const group = join(mount, parent, name);
+  await writeFile(join(group, 'cgroup.subtree_control'), '+cpu');
+  await mkdir(join(group, membersPart));
+  return join(group, membersPart);
+}
+
+async function makePart(name: string, cpus: number): Promise<string> {
+  const folder = fileOf(name, 'cpu', '');
+  try {
+    // Not what it lies in: that is gone where the run has ended.
+    await mkdir(folder);
+    await setProcessors(name, cpus);
+  } catch (cause) {
+    await removeFolders([folder]);
+    throw new RunFailure(`this machine cannot hold a step to ${cpus} processors${codeOf(cause)}: leave cpus out`, {
+      cause,
+    });
+  }
+  return folder;
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? ` (${cause.code})` : '';
+}
+
+async function setProcessors(name: string, cpus: number): Promise<void> {
   const quota = Math.max(1_000, Math.round(cpus * periodMicros));
+  const set = (file: string, value: string) => writeFile(fileOf(name, 'cpu', file), value);
+  if (isUnified()) return await set('cpu.max', `${quota} ${periodMicros}`);
+  await set('cpu.cfs_period_us', String(periodMicros));
+  await set('cpu.cfs_quota_us', String(quota));
+}
+
+async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimits): Promise<void> {
   const memory = String(memoryMiB * mebibyte);
   if (isUnified()) {
     const set = (file: string, value: string) => writeFile(join(mount, parent, name, file), value);
     await set('memory.max', memory);
     await ifThere(set('memory.swap.max', '0'));
     await set('pids.max', String(processes));
-    await set('cpu.max', `${quota} ${periodMicros}`);
-    return;
+    return await setProcessors(name, cpus);
   }
   const set = (controller: string, file: string, value: string) =>
     writeFile(join(mount, controller, parent, name, file), value);
@@ -91,8 +143,7 @@ async function setLimits(name: string, { cpus, memoryMiB, processes }: CellLimit
   // Memory and swap together; not less than memory alone.
   await ifThere(set('memory', 'memory.memsw.limit_in_bytes', memory));
   await set('pids', 'pids.max', String(processes));
-  await set('cpu', 'cpu.cfs_period_us', String(periodMicros));
-  await set('cpu', 'cpu.cfs_quota_us', String(quota));
+  await setProcessors(name, cpus);
 }
 
 /** Kernels that do not count swap have no file for its limit. */
@@ -129,15 +180,21 @@ async function countIn(file: string, word: string): Promise<number> {
 async function removeFolders(folders: readonly string[]): Promise<boolean> {
   for (const folder of folders) {
     for (let tries = 0; existsSync(folder) && tries < removeTries; tries += 1) {
-      await killMembers(folder);
-      const isGone = await rmdir(folder).then(
-        () => true,
-        () => false,
-      );
-      if (!isGone) await delay(20);
+      for (const each of [...(await partsOf(folder)), folder]) {
+        await killMembers(each);
+        await rmdir(each).catch(() => {
+          // What is in it ends yet.
+        });
+      }
+      if (existsSync(folder)) await delay(20);
     }
   }
   return !folders.some((folder) => existsSync(folder));
+}
+
+async function partsOf(folder: string): Promise<readonly string[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name));
 }
 
 async function killMembers(folder: string): Promise<void> {

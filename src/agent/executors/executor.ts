@@ -26,6 +26,8 @@ export type ImageBuild = {
   readonly addedHosts: readonly string[];
   /** A repository that keeps layers between runs. */
   readonly cacheRepository: string | undefined;
+  /** Processors that the build may use, where they are fewer than those of its run. */
+  readonly cpus: number | undefined;
 };
 
 export type ContainerRun = {
@@ -46,6 +48,8 @@ export type ContainerRun = {
   /** Paths in the cell by the path in the container. */
   readonly mounts: ReadonlyMap<string, string>;
   readonly pulls: boolean;
+  /** Processors that its programs may use together, where they are fewer than those of its run. */
+  readonly cpus: number | undefined;
 };
 
 /** What an image says to those who run it. */

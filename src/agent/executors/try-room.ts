@@ -102,7 +102,7 @@ async function startContainer(cell: Cell, signal: AbortSignal): Promise<ProgramE
     {
       ...{ name: 'trial', image: 'scratch', entryPoint: '/usr/bin/true', arguments: [], env: [] },
       ...{ workingDirectory: undefined, user: undefined, isPrivileged: false },
-      ...{ network: undefined, aliases: [], pulls: false },
+      ...{ network: undefined, aliases: [], pulls: false, cpus: undefined },
       mounts: new Map(programFolders.filter((path) => existsSync(path)).map((path) => [path, path])),
     },
     { output, signal, starting: signal },

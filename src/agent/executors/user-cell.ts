@@ -247,29 +247,32 @@ function besideOf({ memberFiles }: Cgroup, firstUserId: number): Beside {
 }
 
 function cellOf(first: number, cgroup: Cgroup, { home, limits, open, beside, close }: CellParts): Cell {
-  const enter = (words: readonly string[], cwd: string) => [
-    ...['sh', '-ec', joinScript, 'sh', ...cgroup.memberFiles, '--'],
+  const enter = (words: readonly string[], cwd: string, { memberFiles }: Pick<Cgroup, 'memberFiles'>) => [
+    ...['sh', '-ec', joinScript, 'sh', ...memberFiles, '--'],
     ...['nsenter', '--target', String(first), '--user', '--mount', '--pid', '--net', '--ipc', '--uts'],
     ...['--setuid', '0', '--setgid', '0', '--'],
     // Ends with nsenter, which is all that we can send a signal to.
     ...['setpriv', '--pdeathsig', 'TERM', '--', 'env', '-C', cwd, ...words],
   ];
   const within = async <Result>(
-    { cwd = folder, env, given, ...program }: CellProgram,
-    work: (options: ProgramOptions, cwd: string) => Promise<Result>,
+    words: readonly string[],
+    { cwd = folder, env, given, cpus, ...program }: CellProgram,
+    work: (line: readonly string[], options: ProgramOptions) => Promise<Result>,
   ): Promise<Result> => {
     const options = { ...program, env: { ...cellEnvironment, ...env } };
-    if (given === undefined) return await work(options, cwd);
+    await using part = cpus === undefined ? undefined : await cgroup.part(cpus);
+    const line = enter(words, cwd, part ?? cgroup);
+    if (given === undefined) return await work(line, options);
     await using file = await namelessFile(home, given);
-    return await work({ ...options, openFile: file.fd }, cwd);
+    return await work(line, { ...options, openFile: file.fd });
   };
   return {
     folder,
     address,
-    run: (words, program = {}) => within(program, (options, cwd) => runProgram(enter(words, cwd), options)),
+    run: (words, program = {}) => within(words, program, runProgram),
     read: async (words, program = {}) => {
       try {
-        return await within(program, (options, cwd) => readProgram(enter(words, cwd), options));
+        return await within(words, program, readProgram);
       } catch (cause) {
         // It went in through others; what failed is this one.
         throw cause instanceof ProgramError ? new ProgramError(words[0] ?? '', cause.exitCode, cause.output) : cause;

@@ -15,6 +15,8 @@ export type BuildStep = {
   readonly workingDirectory: string | undefined;
   /** Folders of secret volumes by the path that the step gives them. */
   readonly mounts: ReadonlyMap<string, string>;
+  /** Where they are fewer than those of the run. */
+  readonly cpus: number | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -62,6 +64,7 @@ export async function buildStep(room: RunRoom, step: BuildStep): Promise<void> {
       },
       arguments: options.arguments,
       cacheRepository: step.isCached ? cacheRepositoryOf(tags, room.registries) : undefined,
+      cpus: step.cpus,
     },
     { output: log.output(), signal: step.signal },
   );

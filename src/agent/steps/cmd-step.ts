@@ -6,6 +6,7 @@ import type { ContainerRun, RunningContainer } from '../executors/executor.ts';
 import { ProgramError } from '../program.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
+import { ownProcessors } from './doable.ts';
 import { dockerCommand } from './docker-command.ts';
 import { packCommand, packImage } from './pack-command.ts';
 
@@ -55,6 +56,7 @@ export function containerOf(room: RunRoom, step: TaskStep, image: string, words:
     aliases: [],
     mounts,
     pulls: step.pulls,
+    cpus: ownProcessors(step, room.order),
   };
 }
 

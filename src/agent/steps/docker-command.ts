@@ -7,6 +7,7 @@ import { RunFailure } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { buildStep } from './build-step.ts';
 import { containerOf, runContainer } from './cmd-step.ts';
+import { ownProcessors } from './doable.ts';
 import { dockerNetwork, networksOf } from './docker-network.ts';
 import { parseDockerRun } from './docker-run.ts';
 import { pushStep } from './push-step.ts';
@@ -33,7 +34,8 @@ const build: Command = async (room, step, words, signal) => {
   const options = parseDockerBuild(words);
   const mounts = new Map(step.volumeMounts.map(({ name, mountPath }) => [mountPath, room.volumes.get(name) ?? '']));
   const { workingDirectory, id: stepId } = step;
-  await buildStep(room, { stepId, options, isCached: false, workingDirectory, mounts, signal });
+  const cpus = ownProcessors(step, room.order);
+  await buildStep(room, { stepId, options, isCached: false, workingDirectory, mounts, cpus, signal });
   if (options.pushes) await pushStep(room, options.tags, signal);
 };
 

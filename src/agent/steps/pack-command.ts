@@ -6,6 +6,7 @@ import type { ContainerRun } from '../executors/executor.ts';
 import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { BuiltImage, RunRoom } from '../run-room.ts';
 import { runContainer } from './cmd-step.ts';
+import { ownProcessors } from './doable.ts';
 import { type PackAuth, packAuth } from './pack-auth.ts';
 import type { PackImages } from './pack-credentials.ts';
 import { lendAuth, type PackFolders, packFolders, prepareFolders } from './pack-folders.ts';
@@ -114,7 +115,7 @@ async function runPhase(lifecycle: Lifecycle, phase: PackPhase): Promise<void> {
 }
 
 function containerOf(
-  { step, asked, folders, user }: Lifecycle,
+  { room, step, asked, folders, user }: Lifecycle,
   { isConnected }: PackPhase,
   words: readonly string[],
 ): ContainerRun {
@@ -140,6 +141,7 @@ function containerOf(
     ]),
     // It is there.
     pulls: false,
+    cpus: ownProcessors(step, room.order),
   };
 }
 

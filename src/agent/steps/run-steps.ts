@@ -5,6 +5,7 @@ import { RunFailure, reasonOf } from '../run-failure.ts';
 import type { RunRoom } from '../run-room.ts';
 import { buildStep } from './build-step.ts';
 import { cmdStep } from './cmd-step.ts';
+import { ownProcessors } from './doable.ts';
 import { pushStep } from './push-step.ts';
 
 const maxErrors = 10;
@@ -142,6 +143,7 @@ async function doStep(room: RunRoom, step: TaskStep, signal: AbortSignal): Promi
   const mounts = new Map(step.volumeMounts.map(({ name, mountPath }) => [mountPath, room.volumes.get(name) ?? '']));
   const { id: stepId, workingDirectory } = step;
   const { options, isCached, hasPushStep } = work;
-  await buildStep(room, { stepId, options, isCached, workingDirectory, mounts, signal });
+  const cpus = ownProcessors(step, room.order);
+  await buildStep(room, { stepId, options, isCached, workingDirectory, mounts, cpus, signal });
   if (options.pushes && !hasPushStep) await pushStep(room, options.tags, signal);
 }
