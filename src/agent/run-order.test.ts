@@ -230,10 +230,11 @@ test('programs of a step are held to its processors, where they are fewer than t
     assert.equal(programs.length, 1);
     return programs[0]?.[1];
   };
-  for (const step of ['cmd: image word', 'cmd: docker run image word', 'build: .', 'cmd: docker build .']) {
+  for (const step of ['cmd: image word', 'build: .', 'cmd: docker build .'])
     assert.equal(await held(`${step}\n    cpus: 0.5`), 0.5, step);
-    for (const more of ['', '\n    cpus: 1', '\n    cpus: 4']) assert.equal(await held(`${step}${more}`), undefined);
-  }
+  for (const as of ['', 'cpus: 1', 'cpus: 4']) assert.equal(await held(`cmd: image word\n    ${as}`), undefined, as);
+  assert.equal(await held('cmd: docker run --cpus=0.75 image word\n    cpus: 0.25'), 0.25);
+  assert.equal(await held('cmd: docker run --cpus 0.75 image word'), 0.75);
 });
 test('secrets of key vaults come from the server, and are in no log', async () => {
   const asked: unknown[] = [];

@@ -141,6 +141,7 @@ const run: Command = async (room, step, words, signal) => {
     user: options.user ?? step.user,
     isDetached: options.isDetached || step.isDetached,
     network: networkOf(room, options.network) ?? step.network,
+    cpus: Math.min(options.cpus ?? Number.POSITIVE_INFINITY, step.cpus ?? Number.POSITIVE_INFINITY),
   };
   const container = containerOf(room, asked, options.image, options.arguments);
   const full = nameOf(room, options.image);

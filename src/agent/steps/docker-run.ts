@@ -1,3 +1,4 @@
+import { processorsIn } from '../../wire/tasks/processors.ts';
 import { TaskError } from '../../wire/tasks/task-error.ts';
 
 /** What a step asked of `docker run`. */
@@ -8,6 +9,7 @@ export type DockerRunOptions = {
   readonly workingDirectory: string | undefined;
   readonly user: string | undefined;
   readonly isDetached: boolean;
+  readonly cpus: number | undefined;
   readonly network: string | undefined;
   /** Further names on that network. */
   readonly networkAliases: readonly string[];
@@ -26,7 +28,7 @@ const names = new Map([
 ]);
 const withValue = new Set([
   ...['--name', '--env', '--entrypoint', '--workdir', '--user', '--publish', '--network'],
-  '--network-alias',
+  ...['--network-alias', '--cpus'],
 ]);
 const alone = new Set(['--detach', '--rm', '-i', '-t', '-it', '--init']);
 
@@ -62,6 +64,10 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     throw new TaskError('docker run has a --name that no container can have');
   if (!networkAliases.every(isContainerName) || networkAliases.length > maxAliases)
     throw new TaskError(`docker run has a --network-alias that no container can have, or more than ${maxAliases}`);
+  const processors = last('--cpus');
+  const cpus = processors === undefined ? undefined : processorsIn(processors);
+  if (processors !== undefined && cpus === undefined)
+    throw new TaskError('docker run has --cpus without a number of processors such as 1.5');
   return {
     name,
     env: (values.get('--env') ?? []).filter((entry) => entry.includes('=')),
@@ -69,6 +75,7 @@ export function parseDockerRun(words: readonly string[]): DockerRunOptions {
     workingDirectory: last('--workdir'),
     user: last('--user'),
     isDetached: last('--detach') === 'true',
+    cpus,
     network: last('--network'),
     networkAliases,
     image,

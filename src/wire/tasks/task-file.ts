@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { type DockerBuildOptions, parseDockerBuild } from './docker-build-options.ts';
+import { processorsIn } from './processors.ts';
 import { TaskError } from './task-error.ts';
 import { parseYaml, prepareSecretsText, prepareTaskText, type TaskTextInput } from './task-text.ts';
 import { maxVaultSecrets, type VaultSecret, vaultSecretsOf, writtenSecretsSchema } from './vault-secret.ts';
@@ -303,8 +304,9 @@ function portsOf(id: string, ports: readonly string[]): readonly string[] {
 
 function cpusOf(id: string, text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
-  if (/^\d{1,4}(?:\.\d{1,9})?$/.test(text) && Number(text) > 0) return Number(text);
-  throw new TaskError(`step ${id}: cpus is a number of processors such as 1.5`);
+  const cpus = processorsIn(text);
+  if (cpus === undefined) throw new TaskError(`step ${id}: cpus is a number of processors such as 1.5`);
+  return cpus;
 }
 
 /** Those that a task makes. Throws TaskError for one that runs cannot have. */
