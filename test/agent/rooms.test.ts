@@ -356,6 +356,15 @@ describe('git in a room', () => {
     assert.equal((await fetched(`#${first}`)).commit, first);
     await fileIs('sub/file', 'one\n');
   });
+  test('such a commit of a server that gives none by its id', async () => {
+    await using old = await GitServer.start(join(folder.path, 'git'), token, { isOld: true });
+    const location = parseLocation(`${old.origin}/app.git#${first}`);
+    assert.ok(location.kind === 'git');
+    assert.equal((await fetched('', location)).commit, first);
+    await fileIs('sub/file', 'one\n');
+    const isPart = await cell.read(['git', '-C', 'workspace', 'rev-parse', '--is-shallow-repository']);
+    assert.equal(isPart.trim(), 'false', 'it refused the commit alone');
+  });
   test('the token is sent to the repository, and stands in no text', async () => {
     await assert.rejects(fetched('#no-such-branch'), (error: Error) => !error.message.includes(token));
     await assert.rejects(fetched('', { accessToken: 'wrong-token-here' }), (error: Error) => {

@@ -20,8 +20,11 @@ export class GitServer implements AsyncDisposable {
     this.#close = close;
   }
 
-  /** Repositories lie in `folder`. With a password every request must carry it, whatever the user name. */
-  static async start(folder: string, password?: string): Promise<GitServer> {
+  /**
+   * Repositories lie in `folder`. With a password every request must carry it, whatever the user name. One that is old speaks the
+   * first protocol alone: it gives a commit by its id where a branch ends with it. Source: gitprotocol-v2(5), git-config(1), uploadpack.
+   */
+  static async start(folder: string, password?: string, { isOld = false } = {}): Promise<GitServer> {
     const port = await freePort();
     const backend = join((await run('git', ['--exec-path'])).stdout.trim(), 'git-http-backend');
     const server = createServer((request, response) => {
@@ -29,7 +32,10 @@ export class GitServer implements AsyncDisposable {
       const given = Buffer.from(request.headers.authorization?.split(' ')[1] ?? '', 'base64').toString();
       if (password !== undefined && given.split(':')[1] !== password) {
         response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end('who are you?');
-      } else serve(backend, folder, request, response);
+        return;
+      }
+      if (isOld) delete request.headers['git-protocol'];
+      serve(backend, folder, request, response);
     });
     const close = async () => {
       server.closeAllConnections();
