@@ -52,7 +52,7 @@ test('a secret is hidden in base64, whatever stands around it and whoever the us
 
 test('what stands in a secret that is JSON is hidden too, as templates take it apart', () => {
   const json =
-    '{"user": "deploy-bot", "keys": [{"pem": "first line\\nsecond line"}, "abc", "pass\\u0077ord", true, 12345]}';
+    '{"user": "deploy-bot", "keys": [{"pem": "first line\\nsecond line"}, "abc", "pass\\u0077ord", true, 12345.0, 678]}';
   for (const masks of [
     maskedForms([json]),
     masksOf(
@@ -64,7 +64,8 @@ test('what stands in a secret that is JSON is hidden too, as templates take it a
     assert.equal(log('as deploy-bot with password'), 'as *** with ***');
     assert.equal(log('has a second line'), 'has a ***');
     assert.match(log(base64('deploy-bot:password')), /^\w{0,2}\*\*\*/);
-    assert.equal(log('abc true 12345 user keys'), 'abc true 12345 user keys');
+    assert.equal(log('with pin 12345'), 'with pin ***');
+    assert.equal(log('abc true 678 user keys'), 'abc true 678 user keys');
     assert.equal(log(`all of ${json}`), 'all of ***');
   }
   assert.deepEqual(maskedForms(['"text"', '{"user": ', '1234567']).slice(0, 3), ['"text"', '{"user": ', '1234567']);

@@ -1,6 +1,7 @@
 import { minSecretLength } from '../../core/secret-finder.ts';
 import type { RegistryCredential } from '../../wire/builds/agent-protocol.ts';
 import type { RunWork } from '../../wire/builds/run-work.ts';
+import { textOf } from '../../wire/tasks/template-value.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 
 /** Access tokens are longer than names of users. */
@@ -22,7 +23,7 @@ export function masksOf({ work, source }: SealedOrder, credentials: readonly Reg
   return distinct(all);
 }
 
-/** Secrets themselves, the texts in those that are JSON, and how they stand in base64. */
+/** Secrets themselves, the texts and numbers in those that are JSON, and how they stand in base64. */
 export function maskedForms(secrets: readonly string[]): string[] {
   const plain = withParts(secrets);
   return distinct([...plain, ...allInBase64(plain)]);
@@ -39,14 +40,14 @@ function withParts(secrets: readonly string[]): readonly string[] {
   return [...secrets, ...parts];
 }
 
-/** Without recursion: lists may be nested as deep as a secret is long. */
+/** Numbers as templates print them. Without recursion: lists may be nested as deep as a secret is long. */
 function textsInJson(secret: string): readonly string[] {
   if (!/^\s*[[{]/.test(secret)) return [];
   const texts: string[] = [];
   const waiting: unknown[] = [parsed(secret)];
   while (waiting.length > 0) {
     const value = waiting.pop();
-    if (typeof value === 'string') texts.push(value);
+    if (typeof value === 'string' || typeof value === 'number') texts.push(textOf(value));
     else if (typeof value === 'object' && value !== null) for (const each of Object.values(value)) waiting.push(each);
   }
   return texts;
