@@ -27,6 +27,9 @@ import type { AgentCall } from './vault-secrets.ts';
 /** Seconds without a call after which a run is given to another agent. */
 export const leaseSeconds = 30;
 
+/** An agent waits some 60 seconds for an answer, and 25 of them may be over. */
+const longestLookMs = 10_000;
+
 /** For an agent that takes runs of strangers; then one that refuses them does, which says why. */
 const strangersWaitMicros = 600_000_000;
 
@@ -74,9 +77,11 @@ export class RunLeases {
 
   /** The next run of the pool; undefined while none waits. A run that cannot be handed out ends as `Error` and says why. */
   async take(pool: AgentPool, request: LeaseRequest, from: AgentCall): Promise<RunOrder | undefined> {
-    const { ids, log } = this.#parts;
+    const { ids, log, clock } = this.#parts;
     const { agent } = request;
-    while (true) {
+    const endMs = clock.monotonicMs() + longestLookMs;
+    // What key vaults took for runs that could not be handed out is taken from whoever waits: he asks again.
+    while (clock.monotonicMs() < endMs) {
       const lease = `${ids.uid()}${ids.uid()}`;
       const row = await this.#takeRow(pool, request, lease);
       if (row === undefined) return undefined;
@@ -89,6 +94,7 @@ export class RunLeases {
         await this.#finish(lease, { status: 'Error', outcome: { ...nothingYet, errorMessage: reasonOf(error) } });
       }
     }
+    return undefined;
   }
 
   /** Keeps the lease; tells whether the run shall end. */
@@ -224,9 +230,11 @@ export class RunLeases {
       terms: await poolTerms(this.#parts.database.read, pool),
       from,
     });
+    const untilMicros = await this.#untilMicros();
     await this.#change(lease, async (tx, current) => {
       const tokens = JSON.stringify([...JSON.parse(current.tokens), ...tokenUids]);
-      const change = { tokens, sealed_masks: sealMasks(sealer, row.uid, order.masked) };
+      const masks = sealMasks(sealer, row.uid, order.masked);
+      const change = { tokens, sealed_masks: masks, lease_until: untilMicros };
       await tx.updateTable('runs').set(change).where('uid', '=', row.uid).execute();
     });
     return order;

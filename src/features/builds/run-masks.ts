@@ -16,10 +16,10 @@ const maxPartLetters = 128 * 1024;
 /** Texts that the log of a run must not show: its secrets, and those of headers of requests as base64. */
 export function masksOf({ work, source }: SealedOrder, credentials: readonly RegistryCredential[]): string[] {
   const passwords = credentials.map(({ password }) => password);
-  const plain = withParts([...valuesOf(work), ...tokensOf(source)]);
+  const plain = withParts([...valuesOf(work), ...tokensOf(source), ...passwords]);
   // Builders and git keep them in this form, and what they say may quote it.
   const headers = [...credentials.map(({ username, password }) => inHeader(username, password)), ...headersOf(source)];
-  const all = [...plain, ...passwords, ...headers, ...allInBase64([...passwords, ...plain])];
+  const all = [...plain, ...headers, ...allInBase64([...passwords, ...plain])];
   return distinct(all);
 }
 

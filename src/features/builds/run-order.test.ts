@@ -76,6 +76,27 @@ forEachDatabase((_, open) => {
     await assert.rejects(refused, (error) => /all credentials .*: the vault is shut/.test(reasonOf(error)));
   });
 
+  test('what vaults keep is no more, and no longer, than what is given itself', async () => {
+    const many = Array.from({ length: 26 }, (_each, index) => ({
+      ...{ server: `r${index}.example`, vault: { username: at(`u${index}`), password: at(`p${index}`) } },
+    }));
+    const unasked = orderOf(many, () => assert.fail('it is too much'));
+    await assert.rejects(unasked, (error) => /52 secrets of key vaults, .* at most 50/.test(reasonOf(error)));
+    const long = orderOf([{ server: 'a.example', username: 'bob', vault: { password: at('word') } }], async () => ({
+      ...{ values: [{ id: 'word', value: 'x'.repeat(8_001) }], masked: [] },
+    }));
+    await assert.rejects(long, (error) => /the secret 'word' has more than 8000 letters/.test(reasonOf(error)));
+  });
+
+  test('what is hidden of secrets of vaults is hidden of credentials too', async () => {
+    const key = JSON.stringify({ private_key: 'of a service account' });
+    const { masked } = await orderOf(
+      [{ server: 'a.example', username: '_json_key', password: key, vault: { username: at('user') } }],
+      async () => ({ values: [{ id: 'user', value: 'a user' }], masked: ['a user'] }),
+    );
+    for (const text of ['of a service account', 'a user', key]) assert(masked.includes(text), text);
+  });
+
   test('vaults that are slow together are waited for no longer than half a lease', async () => {
     const registries = [{ server: 'a.example', username: 'bob', vault: { password: at('word') } }];
     const slow: ReadVaultSecrets = async ({ signal }) => {

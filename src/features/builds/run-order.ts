@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
 import type { RegistryCredential, RunLimits, RunOrder, RunVariables } from '../../wire/builds/agent-protocol.ts';
-import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
+import { maxVaultSecrets, type VaultSecret } from '../../wire/tasks/vault-secret.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
@@ -21,6 +21,8 @@ const maxPublicServers = 200;
 
 /** Half a lease: an agent waits for its order meanwhile. */
 const vaultsTimeoutMs = 15_000;
+/** As of those that are given themselves. */
+const longestCredential = 8_000;
 const vaultsSlow = `key vaults took longer than ${vaultsTimeoutMs / 1000} s`;
 
 /** What `refuse` puts into an error. */
@@ -67,7 +69,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
     if (registry === undefined) throw new BerthError('registryUnknown');
     const run = runOf(row);
     const timeoutSeconds = secondsLeft(row, parts.clock.nowMicros());
-    const customRegistries = await withVaultSecrets(parts, row, sealed, from);
+    const { customRegistries, masked } = await withVaultSecrets(parts, row, sealed, from);
     const lent = { authority: sealed.authority, customRegistries };
     const { credentials, tokenUids } = await credentialsOf(parts, row, lent, { registry, pool, timeoutSeconds });
     const caCertificate = await parts.caCertificate();
@@ -89,7 +91,7 @@ export function createComposeOrder(parts: RunOrderParts): ComposeOrder {
       imageAliases: aliasImagesOf(parts.aliasImages ?? new Map(), registry.loginServer),
       hasNetwork: parts.hasNetwork && terms.hasNetwork,
       limits: { ...parts.limits, cpus: run.cpus, ...terms.limits },
-      masked: masksOf(sealed, credentials),
+      masked: [...new Set([...masksOf(sealed, credentials), ...masked])],
     };
     return { order, tokenUids };
   };
@@ -108,15 +110,19 @@ export function reasonOf(error: unknown): string {
   }
 }
 
-/** With what key vaults keep of their user names and passwords. Throws `runRequestInvalid`. */
+type VaultParts = { readonly customRegistries: readonly CustomRegistry[]; readonly masked: readonly string[] };
+
+/** With what key vaults keep of their user names and passwords, and what of that no log shows. Throws `runRequestInvalid`. */
 async function withVaultSecrets(
   { readVaultSecrets, clock }: RunOrderParts,
   run: RunRow,
   { customRegistries }: SealedOrder,
   from: AgentCall,
-): Promise<readonly CustomRegistry[]> {
+): Promise<VaultParts> {
   const secrets = customRegistries.flatMap(({ vault }) => secretsIn(vault));
-  if (secrets.length === 0) return customRegistries;
+  if (secrets.length === 0) return { customRegistries, masked: [] };
+  if (secrets.length > maxVaultSecrets)
+    throw lacking(`they name ${secrets.length} secrets of key vaults, and a run has at most ${maxVaultSecrets}`);
   const [late, read] = [new AbortController(), new AbortController()];
   const inTime = clock.sleep(vaultsTimeoutMs, read.signal).then(
     () => late.abort(),
@@ -124,12 +130,11 @@ async function withVaultSecrets(
   );
   const answer = await readVaultSecrets({ run, secrets, from, signal: late.signal }).finally(() => read.abort());
   await inTime;
-  if ('refusal' in answer)
-    throw refuse('runRequestInvalid', {
-      message: `the run has not all credentials of its registries: ${late.signal.aborted ? vaultsSlow : answer.refusal}`,
-    });
+  if ('refusal' in answer) throw lacking(late.signal.aborted ? vaultsSlow : answer.refusal);
+  const long = answer.values.find(({ value }) => value.length > longestCredential);
+  if (long !== undefined) throw lacking(`the secret '${long.id}' has more than ${longestCredential} letters`);
   const values = answer.values.map(({ value }) => value);
-  return customRegistries.map((each) => {
+  const filled = customRegistries.map((each) => {
     const [username, password] = [each.vault?.username, each.vault?.password].map((named) => named && values.shift());
     return {
       ...each,
@@ -137,6 +142,11 @@ async function withVaultSecrets(
       ...(password === undefined ? {} : { password }),
     };
   });
+  return { customRegistries: filled, masked: answer.masked };
+}
+
+function lacking(why: string) {
+  return refuse('runRequestInvalid', { message: `the run has not all credentials of its registries: ${why}` });
 }
 
 function secretsIn({ username, password }: NonNullable<CustomRegistry['vault']> = {}): readonly VaultSecret[] {

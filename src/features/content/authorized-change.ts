@@ -20,6 +20,8 @@ export type Change = {
   readonly repositoryUid: string | undefined;
   /** What a repository of this name begins with, for whoever makes it; stays until the commit. */
   readonly beginning: () => Promise<RepositoryBeginning>;
+  /** For who writes the repository's own row: the next change reads it first. */
+  readonly reread: () => void;
   /** Of the repository; they stay as they are until the commit. */
   readonly repositoryLocks: Locks;
   readonly registry: {
@@ -79,25 +81,29 @@ class StaleGuess extends Error {}
  * Reads the tenant's epoch first in each change; when it is newer than the authority's, the change is rolled back, the
  * authority decides again (throws `unauthorized` or `denied`), and the change runs anew. In PostgreSQL a change of a repository that was
  * changed here lately goes by what was read then and waits for what it reads itself with the answers to its own statements; where that
- * is something else, it is rolled back and runs anew. Throws `registryUnknown` when the registry is gone.
+ * is something else, it is rolled back and runs anew, once. Throws `registryUnknown` when the registry is gone.
  */
 export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
   const begin = createBegin(database);
   const recent = new RecentRepositories<RepositoryRow>();
-  return async (place, authority, work, { isExclusive = false } = {}) =>
-    await untilCurrent(async () => {
-      const guess = recent.find(place);
-      const mayBeNew = guess === undefined && database.kind === 'postgres';
+  const mayGuess = database.kind === 'postgres';
+  return async (place, authority, work, { isExclusive = false } = {}) => {
+    const reread = () => recent.forget(place);
+    let guess = mayGuess ? recent.find(place) : undefined;
+    return await untilCurrent(async () => {
+      const known = guess;
+      guess = undefined;
       return await journal.transaction(async (tx, append, atLast) => {
+        const mayBeNew = mayGuess && known === undefined;
         const { row, beginning } = await begin(tx, { place, authority }, { isExclusive, mayBeNew });
-        const changeOf = (known: RepositoryRow) => ({ tx, append, atLast, beginning, ...factsOf(known) });
-        if (guess === undefined) {
+        const changeOf = (facts: RepositoryRow) => ({ tx, append, atLast, beginning, reread, ...factsOf(facts) });
+        if (known === undefined) {
           const now = await row();
-          if (now.repositoryUid !== null && database.kind === 'postgres') recent.keep(place, now);
+          if (mayGuess && isWorthKeeping(now)) recent.keep(place, now);
           return await work(changeOf(now));
         }
-        const [outcome] = await Promise.allSettled([work(changeOf(guess))]);
-        if (!(await isStill(row, guess))) {
+        const [outcome] = await Promise.allSettled([work(changeOf(known))]);
+        if (!(await isStill(row, known))) {
           recent.forget(place);
           throw new StaleGuess(`what was known of ${place.repository} has changed`);
         }
@@ -105,14 +111,22 @@ export function createAuthorizedChange(database: Database, journal: Journal): Au
         return outcome.value;
       });
     });
+  };
 }
 
-/** Throws StaleAuthority. Where it cannot be read, since a statement beside it failed, nobody knows. */
+/** Rules may be long, and each repository has its own copy. */
+const longestRules = 2_000;
+
+function isWorthKeeping({ repositoryUid, immutableTags, ownImmutableTags }: RepositoryRow): boolean {
+  return repositoryUid !== null && immutableTags.length + (ownImmutableTags?.length ?? 0) <= longestRules;
+}
+
+/** Throws StaleAuthority, and what says that the database is busy. Where a statement beside it failed, nobody knows. */
 async function isStill(row: () => Promise<RepositoryRow>, guess: RepositoryRow): Promise<boolean> {
   try {
     return isDeepStrictEqual({ ...(await row()), epoch: guess.epoch }, guess);
   } catch (error) {
-    if (error instanceof StaleAuthority) throw error;
+    if (error instanceof StaleAuthority || error instanceof BerthError) throw error;
     return false;
   }
 }
@@ -128,7 +142,8 @@ export function createAuthorizedChanges(database: Database, journal: Journal): A
           const changes: (ChangeTarget & { readonly change: Change })[] = [];
           for (const target of inOrder) {
             const { row, beginning } = await begin(tx, target, { isExclusive, mayBeNew: false });
-            changes.push({ ...target, change: { tx, append, atLast, beginning, ...factsOf(await row()) } });
+            const facts = factsOf(await row());
+            changes.push({ ...target, change: { tx, append, atLast, beginning, reread: () => {}, ...facts } });
           }
           return await work(changes);
         }),
@@ -215,6 +230,8 @@ function createRead(database: Database) {
       'r.uid as repositoryUid',
       'r.locks',
       'r.immutable_tags as ownImmutableTags',
+      // Deletions in slices change it as they begin: no push goes by a time from before that.
+      'r.changed_at as changedAt',
     ]),
   );
 }

@@ -144,11 +144,11 @@ export class Blobs {
       const of = { repository: repositoryUid ?? '', digest };
       const removed = await deleteLink.ahead(tx, of);
       const references = await referenceTo.ahead(tx, of, []);
-      await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
       if ((await removed()).length === 0) throw new BerthError('blobUnknown', { digest });
       const [reference] = await references();
       if (reference !== undefined)
         throw new BerthError('blobReferenced', { digest, manifest: reference.manifest_digest });
+      await releaseBlobs(tx, place.registryUid, [digest], clock.nowMicros());
     });
     await failpoint('delete.commit.after');
   }

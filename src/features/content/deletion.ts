@@ -10,6 +10,7 @@ import { ReferrerCascade } from './referrer-cascade.ts';
 import { type Gone, Removal, type RepositoryChangeParts } from './removal.ts';
 import { RepositoryDeletion } from './repository-deletion.ts';
 import { RepositoryRows } from './repository-rows.ts';
+import { touchRepository } from './repository-store.ts';
 
 export type DeletionParts = RepositoryChangeParts & DeletionGuardParts;
 
@@ -115,6 +116,7 @@ export class Deletion {
     const subjects = new Set([subject, ...(known?.subjects ?? [])]);
     const left = await this.#cascade.take([...subjects], limit);
     if (left.length + (known?.subjects.length ?? 0) === 0) return false;
+    if (left.length > 0) await this.beginSlices();
     return await this.#keepLeft(subject, left, nowMicros);
   }
 
@@ -125,6 +127,11 @@ export class Deletion {
     if (known === undefined) return false;
     const left = await this.#cascade.take(known.subjects, limit, known.startedMicros);
     return await this.#keepLeft(root, left, known.startedMicros);
+  }
+
+  /** This is the first of several transactions; what is pushed after it stays. As `sendAhead`. */
+  async beginSlices(): Promise<void> {
+    await touchRepository(this.#parts.change, this.#parts.nowMicros);
   }
 
   /** What leaves from here on is counted for the next of several deletions. */

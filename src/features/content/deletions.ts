@@ -147,6 +147,7 @@ export class Deletions {
       if (deletion === undefined || !(await deletion.repository.holdsManifest()))
         throw new BerthError('nameUnknown', { name: place.repository });
       await deletion.repository.requireAllDeletable();
+      await deletion.beginSlices();
       return await deletion.repository.lastChangeMicros();
     });
     const take = async (some: (deletion: Deletion) => Promise<readonly string[]>): Promise<string[]> => {

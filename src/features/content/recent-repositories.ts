@@ -8,7 +8,9 @@ export class RecentRepositories<Facts> {
   readonly #known = new Map<string, Facts>();
 
   find(place: Place): Facts | undefined {
-    return this.#known.get(keyOf(place));
+    const facts = this.#known.get(keyOf(place));
+    if (facts !== undefined) this.keep(place, facts);
+    return facts;
   }
 
   keep(place: Place, facts: Facts): void {

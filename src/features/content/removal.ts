@@ -189,6 +189,7 @@ export class Removal {
   async #forgetRepository({ locks, immutableTags }: RepositoryBeginning): Promise<void> {
     const { nowMicros: now, repositoryUid: repository } = this.#parts;
     await beginAgain.ahead(this.#tx, { repository, locks, immutableTags, now });
+    this.#parts.change.reread();
     this.#append('repository.deleted', {});
   }
 

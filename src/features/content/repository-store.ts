@@ -1,4 +1,4 @@
-import type { Expression } from 'kysely';
+import { type Expression, sql } from 'kysely';
 import type { Queries } from '../../platform/database/database.ts';
 import { DuplicateKey } from '../../platform/database/duplicate-key.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
@@ -49,6 +49,27 @@ const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks'
     locks: parameter('locks'),
     immutable_tags: parameter('immutableTags'),
   }),
+);
+
+/**
+ * To be called in the first transaction of a deletion in slices, which leaves what is pushed meanwhile: a push that took its time before
+ * and comes after, in `createAuthorizedChange`, takes it anew. As `sendAhead`.
+ */
+export async function touchRepository(
+  { tx, repositoryUid: repository = '', reread }: Pick<Change, 'tx' | 'repositoryUid' | 'reread'>,
+  nowMicros: number,
+): Promise<void> {
+  await touch.ahead(tx, { repository, now: nowMicros });
+  reread();
+}
+
+const touch = hotStatement(['repository', 'now'], (on, parameter) =>
+  on
+    .updateTable('repositories')
+    .set({
+      changed_at: sql<number>`case when changed_at >= ${parameter('now')} then changed_at + 1 else ${parameter('now')} end`,
+    })
+    .where('uid', '=', parameter<string>('repository')),
 );
 
 /** Two made the same repository at once, and this is what the second one got: it has to begin anew. */

@@ -10,6 +10,7 @@ import type { AuthorizedChange, Change } from '../content/authorized-change.ts';
 import { eventsOf } from '../content/content-events.ts';
 import { forgetManifests } from '../content/deleted-content.ts';
 import type { Place } from '../content/place.ts';
+import { touchRepository } from '../content/repository-store.ts';
 import { disuseBlobs, subtractUsage } from '../content/storage-use.ts';
 
 export type DeletedExpiryParts = {
@@ -114,6 +115,7 @@ export async function dropDeleted(
     authority,
     async (change) => {
       requireUnlocked(change);
+      await touchRepository(change, parts.clock.nowMicros());
       return await lastDeletionMicros(change);
     },
     { isExclusive: true },
