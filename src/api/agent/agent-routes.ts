@@ -3,12 +3,13 @@ import { stream } from 'hono/streaming';
 import type { z } from 'zod';
 import { BerthError } from '../../core/errors.ts';
 import { parseStrictJson, StrictJsonError } from '../../core/strict-json.ts';
+import type { AgentCall } from '../../features/builds/agent-call.ts';
 import type { AgentPool, AgentTokens } from '../../features/builds/agent-tokens.ts';
 import type { RunBuiltIn } from '../../features/builds/built-in-call.ts';
 import type { Contexts } from '../../features/builds/contexts.ts';
 import type { QueueWatch } from '../../features/builds/queue-watch.ts';
 import type { RunLeases } from '../../features/builds/run-leases.ts';
-import type { AgentCall, ReadVaultSecrets } from '../../features/builds/vault-secrets.ts';
+import type { ReadVaultSecrets } from '../../features/builds/vault-secrets.ts';
 import {
   type BuiltInLine,
   builtInCommandSchema,

@@ -4,7 +4,6 @@ import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Log } from '../../platform/log.ts';
 import type { BuiltInLine } from '../../wire/builds/agent-protocol.ts';
 import type { Authorize } from '../access/access.ts';
-import type { Circumstances } from '../access/decision.ts';
 import type { RunTokens } from '../access/run-tokens.ts';
 import type { Deletions } from '../content/deletions.ts';
 import type { Listings } from '../content/listings.ts';
@@ -12,6 +11,7 @@ import type { Manifests } from '../content/manifests.ts';
 import type { Metadata } from '../content/metadata.ts';
 import type { Uploads } from '../content/uploads.ts';
 import type { Directory } from '../registries/directory.ts';
+import type { AgentCall } from './agent-call.ts';
 import type { RunRow } from './run-store.ts';
 
 export type BuiltInParts = {
@@ -32,7 +32,7 @@ export type BuiltInParts = {
 export type BuiltInCall = {
   readonly run: RunRow;
   readonly words: readonly string[];
-  readonly from: Pick<Circumstances, 'address' | 'correlationId' | 'userAgent'>;
+  readonly from: AgentCall;
   readonly signal: AbortSignal;
 };
 

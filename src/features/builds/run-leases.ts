@@ -8,6 +8,7 @@ import type { Sealer } from '../../platform/keys/sealer.ts';
 import { hashSecret } from '../../platform/keys/secret-hash.ts';
 import type { Log } from '../../platform/log.ts';
 import type { LeaseRequest, LeaseState, RunOrder, RunResult } from '../../wire/builds/agent-protocol.ts';
+import type { AgentCall } from './agent-call.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import { planWatch } from './overdue-runs.ts';
 import { poolTerms } from './pool-capacity.ts';
@@ -22,7 +23,6 @@ import { masksVersion, openMasks, openOrder, sealMasks } from './run-order-secre
 import { isRunQueued, nextQueued } from './run-queue.ts';
 import { keptReport } from './run-report.ts';
 import { lockedRun, nothingYet, type RunRow, runOf } from './run-store.ts';
-import type { AgentCall } from './vault-secrets.ts';
 
 /** Seconds without a call after which a run is given to another agent. */
 export const leaseSeconds = 30;

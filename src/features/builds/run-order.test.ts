@@ -4,11 +4,12 @@ import { after, before, test } from 'node:test';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { type SampleBuilds, sampleBuilds } from '../../../test/support/sample-builds.ts';
 import { systemClock } from '../../platform/system-clock.ts';
+import type { AgentCall } from './agent-call.ts';
 import { sharedPool } from './agent-tokens.ts';
 import type { CustomRegistry } from './run.ts';
 import { createComposeOrder, reasonOf } from './run-order.ts';
 import type { RunRow } from './run-store.ts';
-import type { AgentCall, ReadVaultSecrets } from './vault-secrets.ts';
+import type { ReadVaultSecrets } from './vault-secrets.ts';
 
 const from: AgentCall = { address: '192.0.2.1', correlationId: 'sample', userAgent: undefined };
 const at = (id: string) => ({ id, keyvault: `https://team.vault.example/secrets/${id}` });

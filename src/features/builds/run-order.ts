@@ -7,6 +7,7 @@ import type { RunTokens } from '../access/run-tokens.ts';
 import type { Directory } from '../registries/directory.ts';
 import type { Registry } from '../registries/registry.ts';
 import { refuse } from '../resources/refuse.ts';
+import type { AgentCall } from './agent-call.ts';
 import type { AgentPool } from './agent-tokens.ts';
 import { type AliasImages, aliasImagesOf } from './alias-images.ts';
 import type { PoolTerms } from './pool-capacity.ts';
@@ -14,7 +15,7 @@ import type { CustomRegistry, NewRun, RunTrigger } from './run.ts';
 import { masksOf } from './run-masks.ts';
 import type { SealedOrder } from './run-order-secrets.ts';
 import { type RunRow, runOf } from './run-store.ts';
-import type { AgentCall, ReadVaultSecrets } from './vault-secrets.ts';
+import type { ReadVaultSecrets } from './vault-secrets.ts';
 
 /** Every one is a name in the rooms of runs. */
 const maxPublicServers = 200;

@@ -5,10 +5,10 @@ import type { Sealer } from '../../platform/keys/sealer.ts';
 import type { Outbound } from '../../platform/outbound/outbound.ts';
 import type { VaultSecrets } from '../../wire/builds/agent-protocol.ts';
 import type { VaultSecret } from '../../wire/tasks/vault-secret.ts';
-import type { Circumstances } from '../access/decision.ts';
 import { findManagedIdentity, type ManagedIdentity } from '../identity/managed-identities.ts';
 import type { TenantTokens } from '../identity/tenant-tokens.ts';
 import { findByUid } from '../resources/resource-store.ts';
+import type { AgentCall } from './agent-call.ts';
 import { readVaultSecret, VaultRefusal } from './key-vault.ts';
 import type { VaultAccess } from './run.ts';
 import { maskedForms } from './run-masks.ts';
@@ -25,9 +25,6 @@ export type VaultSecretsParts = {
   readonly accessLog: Pick<AccessLog, 'record'>;
   readonly clock: Pick<Clock, 'sleep'>;
 };
-
-/** The call of an agent that secrets are read for. */
-export type AgentCall = Pick<Circumstances, 'address' | 'correlationId' | 'userAgent'>;
 
 export type VaultSecretsAsked = {
   readonly run: RunRow;

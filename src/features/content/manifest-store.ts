@@ -3,11 +3,10 @@ import type { Digest } from '../../core/digest.ts';
 import type { Manifest } from '../../core/manifest.ts';
 import type { Tag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotQuery, hotRows, hotStatement } from '../../platform/database/hot-query.ts';
+import { hotQuery, hotRows, hotStatement, ofEach } from '../../platform/database/hot-query.ts';
 import { forEachKind, lockedForKeyShare } from '../../platform/database/locks.ts';
 import type { Answer } from '../../platform/database/send-ahead.ts';
 import { lockBits } from './attributes.ts';
-import { forgetPassed } from './quarantine-state.ts';
 import { fromRepository } from './repository-store.ts';
 
 /** A manifest as pushed. */
@@ -89,11 +88,7 @@ const shownBlobs = forEachKind((kind) =>
         join.on('b.registry_uid', '=', parameter<string>('registry')).onRef('b.digest', '=', 'l.digest'),
       )
       .where('l.repository_uid', '=', parameter<string>('repository'))
-      .where(
-        'l.digest',
-        'in',
-        items.map((item) => item<string>('digest')),
-      )
+      .where('l.digest', 'in', ofEach(items, 'digest'))
       .where('b.state', '=', 'ready')
       // One order for all who lock blobs: nobody waits in a circle.
       .orderBy('l.digest')
@@ -119,11 +114,7 @@ const shownManifests = forEachKind((kind) =>
     const query = on
       .selectFrom('manifests as m')
       .where('m.repository_uid', '=', parameter<string>('repository'))
-      .where(
-        'm.digest',
-        'in',
-        items.map((item) => item<string>('digest')),
-      )
+      .where('m.digest', 'in', ofEach(items, 'digest'))
       .select(['m.digest']);
     return lockedForKeyShare(kind, query, 'm');
   }),
@@ -166,82 +157,6 @@ const insertReferences = hotRows(['repository', 'manifest'], ['digest', 'kind'],
       })),
     )
     .onConflict((conflict) => conflict.doNothing()),
-);
-
-/** What a manifest was that has left. */
-export type DeletedManifest = {
-  readonly mediaType: string;
-  readonly sizeBytes: number;
-  readonly artifactType: string | null;
-  /** That it referenced. */
-  readonly blobs: readonly string[];
-};
-
-/** Removes manifests and their references; their tags must be gone. Answers what each was, as `sendAhead`. */
-export async function deleteManifests(
-  tx: Transaction,
-  repositoryUid: string,
-  digests: readonly Digest[],
-): Promise<() => Promise<ReadonlyMap<string, DeletedManifest>>> {
-  const [of, items] = [{ repository: repositoryUid }, digests.map((digest) => ({ digest }))];
-  const references = await deleteReferences.ahead(tx, of, items);
-  const manifests = await deleteManifestRows.ahead(tx, of, items);
-  await forgetPassed(tx, repositoryUid, digests);
-  return async () => {
-    const blobs = (await references()).filter(({ kind }) => kind === 'blob');
-    const byManifest = Map.groupBy(blobs, ({ manifest }) => manifest);
-    const gone = (await manifests()).map(({ digest, ...row }): [string, DeletedManifest] => {
-      const some = byManifest.get(digest) ?? [];
-      return [digest, { ...row, blobs: some.map((blob) => blob.digest) }];
-    });
-    return new Map(gone);
-  };
-}
-
-const deleteReferences = hotRows(['repository'], ['digest'], (on, parameter, items) =>
-  on
-    .deleteFrom('manifest_references')
-    .where('repository_uid', '=', parameter<string>('repository'))
-    .where(
-      'manifest_digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
-    .returning(['manifest_digest as manifest', 'digest', 'kind']),
-);
-
-const deleteManifestRows = hotRows(['repository'], ['digest'], (on, parameter, items) =>
-  on
-    .deleteFrom('manifests')
-    .where('repository_uid', '=', parameter<string>('repository'))
-    .where(
-      'digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
-    .returning(['digest', 'media_type as mediaType', 'size as sizeBytes', 'artifact_type as artifactType']),
-);
-
-/** Removes the tags on manifests; answers them, as `sendAhead`. */
-export async function deleteTagsOn(
-  tx: Transaction,
-  repositoryUid: string,
-  digests: readonly Digest[],
-): Promise<Answer<{ readonly name: string; readonly digest: string }>> {
-  const items = digests.map((digest) => ({ digest }));
-  return await deleteTagRows.ahead(tx, { repository: repositoryUid }, items);
-}
-
-const deleteTagRows = hotRows(['repository'], ['digest'], (on, parameter, items) =>
-  on
-    .deleteFrom('tags')
-    .where('repository_uid', '=', parameter<string>('repository'))
-    .where(
-      'digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
-    .returning(['name', 'digest']),
 );
 
 async function insertRow(

@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { hotRows } from '../../platform/database/hot-query.ts';
+import { hotRows, ofEach } from '../../platform/database/hot-query.ts';
 import type { QuarantineState } from '../../wire/acr/attributes-schema.ts';
 
 /** What a scanner says of a manifest; details are JSON, as it wrote it. */
@@ -61,11 +61,7 @@ const deletePassed = hotRows(['repository'], ['digest'], (on, parameter, items) 
   on
     .deleteFrom('quarantine_states')
     .where('repository_uid', '=', parameter<string>('repository'))
-    .where(
-      'digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
+    .where('digest', 'in', ofEach(items, 'digest'))
     .where('state', '=', 'Passed')
     .where(isGone),
 );

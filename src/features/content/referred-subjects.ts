@@ -1,7 +1,7 @@
 import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotRows } from '../../platform/database/hot-query.ts';
+import { hotRows, ofEach } from '../../platform/database/hot-query.ts';
 import { cosignTags } from './cosign-tags.ts';
 import { walkOf } from './left-referrers.ts';
 import { RepositoryRows } from './repository-rows.ts';
@@ -68,11 +68,7 @@ const referrer = hotRows(['repository', 'subject', 'walk'], ['tag'], (on, parame
       on
         .selectFrom('tags')
         .where('repository_uid', '=', parameter<string>('repository'))
-        .where(
-          'name',
-          'in',
-          items.map((item) => item<string>('tag')),
-        )
+        .where('name', 'in', ofEach(items, 'tag'))
         .select('name'),
     )
     .unionAll(on.selectFrom('walks').where('name', '=', parameter<string>('walk')).select('name'))

@@ -1,5 +1,5 @@
 import type { Transaction } from '../../platform/database/database.ts';
-import { hotRows } from '../../platform/database/hot-query.ts';
+import { hotRows, ofEach } from '../../platform/database/hot-query.ts';
 
 /**
  * Ends the grace of blobs that have lost a reference or a link now, so that garbage collection, which goes by the ends of graces,
@@ -21,10 +21,6 @@ const endGraces = hotRows(['registry', 'now'], ['digest'], (on, parameter, items
     .updateTable('blobs')
     .set({ grace_until: parameter('now') })
     .where('registry_uid', '=', parameter<string>('registry'))
-    .where(
-      'digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
+    .where('digest', 'in', ofEach(items, 'digest'))
     .where('grace_until', '<', parameter<number>('now')),
 );

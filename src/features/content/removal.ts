@@ -6,7 +6,7 @@ import { isKept } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { keepManifests, keepTags } from './deleted-content.ts';
-import { deleteManifests, deleteTagsOn } from './manifest-store.ts';
+import { deleteManifests, deleteTagsOn } from './manifest-deletion.ts';
 import type { Place } from './place.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { askForBeginning, type RepositoryBeginning } from './repository-templates.ts';

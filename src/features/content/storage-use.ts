@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotRows, hotStatement } from '../../platform/database/hot-query.ts';
+import { hotRows, hotStatement, ofEach } from '../../platform/database/hot-query.ts';
 import { forEachKind, lockedForUpdate } from '../../platform/database/locks.ts';
 import type { Sku } from '../registries/registry.ts';
 import { isBlobHeld } from './deleted-content.ts';
@@ -101,11 +101,7 @@ const lockBlobs = forEachKind((kind) =>
     const blobs = on
       .selectFrom('blobs')
       .where('registry_uid', '=', parameter<string>('registry'))
-      .where(
-        'digest',
-        'in',
-        items.map((item) => item<string>('digest')),
-      )
+      .where('digest', 'in', ofEach(items, 'digest'))
       .orderBy('digest')
       .select('digest');
     return lockedForUpdate(kind, blobs);
@@ -116,11 +112,7 @@ const deleteUnused = hotRows(['registry'], ['digest'], (on, parameter, items) =>
   on
     .deleteFrom('referenced_blobs')
     .where('registry_uid', '=', parameter<string>('registry'))
-    .where(
-      'digest',
-      'in',
-      items.map((item) => item<string>('digest')),
-    )
+    .where('digest', 'in', ofEach(items, 'digest'))
     .where((where) =>
       where.not(
         where.exists(

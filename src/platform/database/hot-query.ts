@@ -108,6 +108,14 @@ export function hotRows<Name extends string, ItemName extends string, Row>(
   );
 }
 
+/** The same parameter of all items, for a list of values. */
+export function ofEach<ItemName extends string>(
+  items: readonly Parameter<ItemName>[],
+  name: ItemName,
+): RawBuilder<string>[] {
+  return items.map((item) => item<string>(name));
+}
+
 /** Statements for more are rare, and building them costs less than running them. */
 const mostItemsKept = 64;
 
