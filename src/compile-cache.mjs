@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, statfsSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+} from 'node:fs';
 import { constants, enableCompileCache, getCompileCacheDir } from 'node:module';
 import { dirname, join } from 'node:path';
 
@@ -31,6 +41,29 @@ export function dataFolderOf([command, ...words], environment) {
   if (environment.BERTH_DATA) return environment.BERTH_DATA;
   const hasFile = environment.BERTH_CONFIG || words.some((word) => /^--config(=|$)/.test(word));
   return hasFile ? undefined : './berth-data';
+}
+
+/**
+ * Makes the data folder of a first start, so that what it compiles is kept. Where that comes to nothing, as with a wrong setting, the folder
+ * leaves again with the process. Nothing is made where the folder above is not there either, and none that is there leaves. Never throws.
+ *
+ * @param {string} dataFolder
+ */
+export function makeForFirstStart(dataFolder) {
+  try {
+    mkdirSync(dataFolder, { mode: 0o700 });
+  } catch {
+    return;
+  }
+  process.once('exit', () => {
+    try {
+      if (readdirSync(dataFolder).some((name) => name !== folderName)) return;
+      remove(join(dataFolder, folderName));
+      rmdirSync(dataFolder);
+    } catch {
+      // It stays, as it would for any server that began to work in it.
+    }
+  });
 }
 
 /**
