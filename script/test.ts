@@ -106,7 +106,12 @@ async function runGroup({ name, work }: TestGroup, { env, timeoutMs, print }: Ru
     return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
   }
   const files = work.patterns.flatMap((pattern) => globSync(pattern)).sort();
-  const flags = ['--test', '--test-force-exit', `--test-concurrency=${work.atOnce}`];
+  const flags = [
+    '--test',
+    '--import',
+    join(import.meta.dirname, 'end-of-tests.ts'),
+    `--test-concurrency=${work.atOnce}`,
+  ];
   const reporter = ['--test-reporter', join(import.meta.dirname, 'test-report.ts')];
   const mounts = work.hasOwnMounts === true ? ['unshare', '--mount', '--propagation', 'private'] : [];
   const command = [...mounts, 'node', ...flags, ...reporter, ...files];

@@ -17,6 +17,7 @@ import { LastPulls } from './features/content/last-pulls.ts';
 import { Listings } from './features/content/listings.ts';
 import { Manifests } from './features/content/manifests.ts';
 import { Metadata } from './features/content/metadata.ts';
+import { RecentRepositories } from './features/content/recent-repositories.ts';
 import { RepositoryTemplates } from './features/content/repository-templates.ts';
 import { TagMoves } from './features/content/tag-moves.ts';
 import { UploadTickets } from './features/content/upload-tickets.ts';
@@ -79,9 +80,11 @@ export async function composeFeatures(settings: Settings, data: Data) {
   const tenant = composeTenant(settings, data, signIn, tenantKeys);
   const issuing = { ...data, callers, directory, rightsSource, tokens, tenantTokens: tenant.tenantTokens };
 
+  const recent = new RecentRepositories();
   const content = {
     ...data,
-    change: createAuthorizedChange(data.database, data.journal),
+    recent,
+    change: createAuthorizedChange(data.database, data.journal, recent),
     graceMs: settings.blobGrace,
     region,
     lastPulls: new LastPulls(data),

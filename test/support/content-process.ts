@@ -7,6 +7,7 @@ import { Blobs } from '../../src/features/content/blobs.ts';
 import { Listings } from '../../src/features/content/listings.ts';
 import { Manifests } from '../../src/features/content/manifests.ts';
 import type { Place } from '../../src/features/content/place.ts';
+import { RecentRepositories } from '../../src/features/content/recent-repositories.ts';
 import { UploadTickets } from '../../src/features/content/upload-tickets.ts';
 import { type UploadLimits, Uploads } from '../../src/features/content/uploads.ts';
 import { raiseAccessEpoch } from '../../src/features/identity/access-epoch.ts';
@@ -50,7 +51,8 @@ export function contentProcess(options: ContentOptions) {
   const failpoint = createFailpoints(options.failpoints, clock);
   const store = createFolderStore({ folder, ids, failpoint });
   const journal = createJournal({ database, clock, ids });
-  const change = createAuthorizedChange(database, journal);
+  const recent = new RecentRepositories();
+  const change = createAuthorizedChange(database, journal, recent);
   const limits: UploadLimits = {
     idleMs: 86_400_000,
     maxBlobBytes: 64 * 1024 * 1024,
@@ -58,7 +60,7 @@ export function contentProcess(options: ContentOptions) {
     graceMs: 86_400_000,
     ...options.limits,
   };
-  const parts = { database, clock, failpoint, store, journal, change, ids, log: quietLog };
+  const parts = { database, clock, failpoint, store, journal, change, recent, ids, log: quietLog };
   return {
     ...parts,
     limits,

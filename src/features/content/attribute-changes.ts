@@ -37,11 +37,11 @@ export class AttributeChanges {
 
   /** Throws `nameUnknown`. */
   async repository(place: Place, authority: Authority, attributes: AttributeChange): Promise<void> {
-    await this.#change(place, authority, async ({ tx, append, repositoryUid, repositoryLocks, reread }, event) => {
+    await this.#change(place, authority, async ({ tx, append, repositoryUid, repositoryLocks, rewritten }, event) => {
       const locks = changed(repositoryLocks, attributes);
       if (locks === undefined) return;
       await tx.updateTable('repositories').set({ locks }).where('uid', '=', repositoryUid).execute();
-      reread();
+      rewritten();
       append(event('repository.updated', { attributes: attributesOf(locks) }));
     });
   }

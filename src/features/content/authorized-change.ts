@@ -2,26 +2,25 @@ import { isDeepStrictEqual } from 'node:util';
 import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
-import type { Append, AtLast, Journal } from '../../platform/journal/journal.ts';
+import type { Append, Explain, Journal } from '../../platform/journal/journal.ts';
 import type { Authority } from '../access/authority.ts';
 import type { Sku } from '../registries/registry.ts';
 import type { Locks } from './attributes.ts';
 import type { Place } from './place.ts';
-import { RecentRepositories } from './recent-repositories.ts';
+import { factColumns, RecentRepositories, type RepositoryFacts } from './recent-repositories.ts';
 import { createRepositoryGate } from './repository-gate.ts';
 import { fromRepository, isRepositoryMade } from './repository-store.ts';
-import { askForBeginning, type RepositoryBeginning } from './repository-templates.ts';
 
 /** What the body of a change gets. `repositoryUid` is undefined while the repository does not exist. */
 export type Change = {
   readonly tx: Transaction;
   readonly append: Append;
-  readonly atLast: AtLast;
+  readonly explain: Explain;
   readonly repositoryUid: string | undefined;
-  /** What a repository of this name begins with, for whoever makes it; stays until the commit. */
-  readonly beginning: () => Promise<RepositoryBeginning>;
-  /** For who writes the repository's own row: the next change reads it first. */
-  readonly reread: () => void;
+  /** For who makes the repository: the registry's templates stay until the commit. Sent ahead, as the gate that it is. */
+  readonly passTemplates: () => Promise<void>;
+  /** For who writes the repository's own row: as what, so that the next change goes by it; without that it is read first. */
+  readonly rewritten: (as?: () => Promise<Partial<RepositoryFacts>>) => void;
   /** Of the repository; they stay as they are until the commit. */
   readonly repositoryLocks: Locks;
   readonly registry: {
@@ -83,48 +82,46 @@ class StaleGuess extends Error {}
  * changed here lately goes by what was read then and waits for what it reads itself with the answers to its own statements; where that
  * is something else, it is rolled back and runs anew, once. Throws `registryUnknown` when the registry is gone.
  */
-export function createAuthorizedChange(database: Database, journal: Journal): AuthorizedChange {
+export function createAuthorizedChange(
+  database: Database,
+  journal: Journal,
+  recent = new RecentRepositories(),
+): AuthorizedChange {
   const begin = createBegin(database);
-  const recent = new RecentRepositories<RepositoryRow>();
   const mayGuess = database.kind === 'postgres';
   return async (place, authority, work, { isExclusive = false } = {}) => {
-    const reread = () => recent.forget(place);
     let guess = mayGuess ? recent.find(place) : undefined;
     return await untilCurrent(async () => {
       const known = guess;
       guess = undefined;
-      return await journal.transaction(async (tx, append, atLast) => {
-        const mayBeNew = mayGuess && known === undefined;
-        const { row, beginning } = await begin(tx, { place, authority }, { isExclusive, mayBeNew });
-        const changeOf = (facts: RepositoryRow) => ({ tx, append, atLast, beginning, reread, ...factsOf(facts) });
-        if (known === undefined) {
-          const now = await row();
-          if (mayGuess && isWorthKeeping(now)) recent.keep(place, now);
-          return await work(changeOf(now));
+      const { result, left } = await journal.transaction(async (tx, append, explain) => {
+        const { row, passTemplates } = await begin(tx, { place, authority }, isExclusive);
+        const facts = known ?? (await row());
+        let leave = async (): Promise<RepositoryFacts | undefined> => facts;
+        const rewritten: Change['rewritten'] = (as) => {
+          leave = async () => as && { ...facts, ...(await as()) };
+        };
+        const changing = work({ tx, append, explain, passTemplates, rewritten, ...factsOf(facts) });
+        if (known !== undefined) {
+          await Promise.allSettled([changing]);
+          if (!(await isStill(row, known))) {
+            recent.keep(place, undefined);
+            throw new StaleGuess(`what was known of ${place.repository} has changed`);
+          }
         }
-        const [outcome] = await Promise.allSettled([work(changeOf(known))]);
-        if (!(await isStill(row, known))) {
-          recent.forget(place);
-          throw new StaleGuess(`what was known of ${place.repository} has changed`);
-        }
-        if (outcome.status === 'rejected') throw outcome.reason;
-        return outcome.value;
+        const result = await changing;
+        return { result, left: await leave() };
       });
+      if (mayGuess) recent.keep(place, left);
+      return result;
     });
   };
 }
 
-/** Rules may be long, and each repository has its own copy. */
-const longestRules = 2_000;
-
-function isWorthKeeping({ repositoryUid, immutableTags, ownImmutableTags }: RepositoryRow): boolean {
-  return repositoryUid !== null && immutableTags.length + (ownImmutableTags?.length ?? 0) <= longestRules;
-}
-
 /** Throws StaleAuthority, and what says that the database is busy. Where a statement beside it failed, nobody knows. */
-async function isStill(row: () => Promise<RepositoryRow>, guess: RepositoryRow): Promise<boolean> {
+async function isStill(row: () => Promise<RepositoryFacts>, guess: RepositoryFacts): Promise<boolean> {
   try {
-    return isDeepStrictEqual({ ...(await row()), epoch: guess.epoch }, guess);
+    return isDeepStrictEqual(await row(), guess);
   } catch (error) {
     if (error instanceof StaleAuthority || error instanceof BerthError) throw error;
     return false;
@@ -138,12 +135,12 @@ export function createAuthorizedChanges(database: Database, journal: Journal): A
     const inOrder = [...targets].sort((a, b) => (a.place.repository < b.place.repository ? -1 : 1));
     return await untilCurrent(
       async () =>
-        await journal.transaction(async (tx, append, atLast) => {
+        await journal.transaction(async (tx, append, explain) => {
           const changes: (ChangeTarget & { readonly change: Change })[] = [];
           for (const target of inOrder) {
-            const { row, beginning } = await begin(tx, target, { isExclusive, mayBeNew: false });
+            const { row, passTemplates } = await begin(tx, target, isExclusive);
             const facts = factsOf(await row());
-            changes.push({ ...target, change: { tx, append, atLast, beginning, reread: () => {}, ...facts } });
+            changes.push({ ...target, change: { tx, append, explain, passTemplates, rewritten: () => {}, ...facts } });
           }
           return await work(changes);
         }),
@@ -162,51 +159,38 @@ async function untilCurrent<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-type BeginOptions = {
-  readonly isExclusive: boolean;
-  /** What makes it is asked for at once. */
-  readonly mayBeNew: boolean;
-};
-
-type Begun = Pick<Change, 'beginning'> & {
+type Begun = Pick<Change, 'passTemplates'> & {
   /** Waits for what is read; throws `registryUnknown`, StaleAuthority. */
-  readonly row: () => Promise<RepositoryRow>;
+  readonly row: () => Promise<RepositoryFacts>;
 };
 
-type Begin = (tx: Transaction, target: ChangeTarget, options: BeginOptions) => Promise<Begun>;
+type Begin = (tx: Transaction, target: ChangeTarget, isExclusive: boolean) => Promise<Begun>;
 
 function createBegin(database: Database): Begin {
   const pass = createRepositoryGate(database);
   const read = createRead(database);
-  return async (tx, { place, authority }, { isExclusive, mayBeNew }) => {
+  return async (tx, { place, authority }, isExclusive) => {
     const at = { registry: place.registryUid, repository: place.repository };
     await pass(tx, at, isExclusive);
     const rows = await read.ahead(tx, at);
-    const askBeginning = async () => {
-      // Whoever makes it reads the templates, which stay until the commit.
-      await pass(tx, { ...at, repository: '' }, false);
-      return await askForBeginning(tx, place);
-    };
-    const asked = mayBeNew ? await askBeginning() : undefined;
     return {
       row: async () => {
         const [row] = await rows();
         if (row === undefined) throw new BerthError('registryUnknown');
-        if (row.epoch > authority.epoch()) throw new StaleAuthority(authority, row.epoch);
-        return row;
+        const { epoch, ...facts } = row;
+        if (epoch > authority.epoch()) throw new StaleAuthority(authority, epoch);
+        return facts;
       },
-      beginning: async () => await (asked ?? (await askBeginning()))(),
+      passTemplates: async () => await pass(tx, { ...at, repository: '' }, false),
     };
   };
 }
 
-type RepositoryRow = NonNullable<Awaited<ReturnType<ReturnType<typeof createRead>>>>;
-
-function factsOf(row: RepositoryRow): Pick<Change, 'repositoryUid' | 'repositoryLocks' | 'registry'> {
-  const { sku, storageLimitBytes, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = row;
+function factsOf(facts: RepositoryFacts): Pick<Change, 'repositoryUid' | 'repositoryLocks' | 'registry'> {
+  const { sku, storageLimitBytes, immutableTags, ownImmutableTags, retentionDays, keepsDeleted } = facts;
   return {
-    repositoryUid: row.repositoryUid ?? undefined,
-    repositoryLocks: row.locks ?? 0,
+    repositoryUid: facts.repositoryUid ?? undefined,
+    repositoryLocks: facts.locks ?? 0,
     registry: {
       sku,
       storageLimitBytes,
@@ -221,17 +205,8 @@ function factsOf(row: RepositoryRow): Pick<Change, 'repositoryUid' | 'repository
 /** Registry, epoch and repository; one row whenever the registry exists. */
 function createRead(database: Database) {
   return hotQuery(database.read, ['registry', 'repository'], (queries, parameter) =>
-    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select([
-      'g.sku',
-      'g.storage_limit as storageLimitBytes',
-      'g.immutable_tags as immutableTags',
-      'g.retention_days as retentionDays',
-      'g.keeps_deleted as keepsDeleted',
-      'r.uid as repositoryUid',
-      'r.locks',
-      'r.immutable_tags as ownImmutableTags',
-      // Deletions in slices change it as they begin: no push goes by a time from before that.
-      'r.changed_at as changedAt',
-    ]),
+    fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') }).select(
+      factColumns,
+    ),
   );
 }

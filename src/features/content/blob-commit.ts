@@ -173,7 +173,8 @@ async function useLinked(
   link: readonly Link[],
 ): Promise<void> {
   if (!isInUse(link)) return;
-  await addUsage(tx, registryUid, await useBlob(tx, { registryUid, repositoryUid }, digest), limitBytes);
+  const bytes = await useBlob(tx, { registryUid, repositoryUid }, digest);
+  await addUsage(tx, { registryUid, bytes, limitBytes });
 }
 
 function isInUse([link]: readonly Link[]): boolean {

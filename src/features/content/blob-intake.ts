@@ -206,7 +206,7 @@ export class BlobIntake {
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
       if (upload !== undefined && !(await endUpload(tx, upload))) throw new BerthError('uploadUnknown');
-      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
+      const { uid } = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const graceUntilMicros = nowMicros + graceMs * 1000;
       const limitBytes = storageLimitOf(registry, storageLimits);
       const { registryUid } = place;

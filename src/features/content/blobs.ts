@@ -116,7 +116,7 @@ export class Blobs {
       const found = await lockedForKeyShare(database.kind, sources, 'b').limit(mountSources).execute();
       if (!found.some((source) => authority.allows('pull', source.name))) return false;
       const nowMicros = clock.nowMicros();
-      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
+      const { uid } = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const limitBytes = storageLimitOf(context.registry, this.#parts.storageLimits);
       // As pushes do: the blob, then the registry's count of what is in use.
       const graceUntilMicros = nowMicros + this.#parts.graceMs * 1000;

@@ -25,7 +25,7 @@ import type { Place } from './place.ts';
 import { pointTag, tagState } from './point-tag.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { ensureRepository } from './repository-store.ts';
-import { askForUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
+import { countUsage, storageLimitOf, useBlobsOf } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
 export type ManifestParts = Omit<ContentParts, 'store'> & {
@@ -105,10 +105,10 @@ export class Manifests {
     const stored = { digest, mediaType: manifest.mediaType, body: push.body };
     await failpoint('manifest.commit.before');
     const store = async (context: Change, isExclusive: boolean) => {
-      const { tx, append, atLast, beginning, repositoryUid, repositoryLocks, registry } = context;
+      const { tx, append, repositoryLocks, registry } = context;
       requireOn({ repository: place.repository }, repositoryLocks, 'writeEnabled');
       const nowMicros = clock.nowMicros();
-      const uid = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
+      const { uid, ownImmutableTags } = await ensureRepository(context, place, { uid: ids.uid(), nowMicros });
       const requireReferences = await this.#askForReferences(tx, place, uid, manifest, isExclusive);
       if (push.body.byteLength > fewBytes) await requireReferences();
       const wasInserted = await insertManifest(tx, { repositoryUid: uid, stored, manifest, nowMicros });
@@ -116,10 +116,8 @@ export class Manifests {
       const usedBytes = await useBlobsOf(tx, at, digest);
       const event = eventsOf(place, authority, region);
       append(event('manifest.pushed', { ...describe(stored, manifest), tags }));
-      // A repository that this push made has rules that were not read with the registry.
-      const own = repositoryUid === undefined ? await beginning() : undefined;
-      const ownImmutableTags = own?.immutableTags ?? registry.ownImmutableTags;
-      const immutable = immutableTagsOf({ ...registry, ownImmutableTags }, place.repository);
+      const rules = { ...registry, ownImmutableTags: await ownImmutableTags() };
+      const immutable = immutableTagsOf(rules, place.repository);
       const untagged: string[] = [];
       for (const tag of tags) {
         const target = { tag, digest, region, nowMicros };
@@ -138,8 +136,9 @@ export class Manifests {
         if (registry.retentionDays !== null && !(await refersToOneOf(new RepositoryRows(tx, uid), manifest)))
           await markUntagged(tx, at, [digest], nowMicros + graceMs * 1000);
       }
-      const addedBytes = (await usedBytes()) + (isNew ? push.body.byteLength : 0);
-      atLast(await askForUsage(tx, place.registryUid, addedBytes, storageLimitOf(registry, storageLimits)));
+      const bytes = (await usedBytes()) + (isNew ? push.body.byteLength : 0);
+      const limitBytes = storageLimitOf(registry, storageLimits);
+      await countUsage(context, { registryUid: place.registryUid, bytes, limitBytes });
     };
     try {
       await change(place, authority, (context) => store(context, false));

@@ -1,15 +1,17 @@
+import { sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { parseTag } from '../../core/reference.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotStatement } from '../../platform/database/hot-query.ts';
-import { isKept } from './attributes.ts';
+import type { Answer } from '../../platform/database/send-ahead.ts';
+import { isKept, type Locks } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { EventOf } from './content-events.ts';
 import { keepManifests, keepTags } from './deleted-content.ts';
 import { deleteManifests, deleteTagsOn } from './manifest-deletion.ts';
 import type { Place } from './place.ts';
 import { RepositoryRows } from './repository-rows.ts';
-import { askForBeginning, type RepositoryBeginning } from './repository-templates.ts';
+import { beginningIn } from './repository-templates.ts';
 import { disuseBlobs, subtractUsage } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
@@ -57,7 +59,7 @@ export class Removal {
   #gone = noneGone();
   #removedManifests = 0;
   /** What the repository begins anew with, where the last manifests that left were all it held. */
-  #rest: (() => Promise<RepositoryBeginning | undefined>) | undefined;
+  #begunAgain: Answer<{ readonly locks: Locks; readonly ownImmutableTags: string }> | undefined;
 
   constructor(parts: RepositoryChangeParts) {
     this.#parts = parts;
@@ -106,7 +108,7 @@ export class Removal {
     if (keepsDeleted) await this.#keepTags(await tagsGone());
     const kept = keepsDeleted ? await keepManifests(this.#tx, { repositoryUid, digests }, nowMicros) : none;
     const manifestsGone = await deleteManifests(this.#tx, repositoryUid, digests);
-    this.#rest = await this.#askForRest();
+    this.#begunAgain = await beginAgain.ahead(this.#tx, { repository: repositoryUid, now: nowMicros });
     const tagsOf = Map.groupBy(await tagsGone(), (tag) => tag.digest);
     const found = await manifestsGone();
     for (const digest of digests) {
@@ -126,10 +128,13 @@ export class Removal {
   async finish(): Promise<readonly Gone[]> {
     const all = this.#all();
     if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
-    const { kind, place, nowMicros } = this.#parts;
+    const { kind, place, change, nowMicros } = this.#parts;
     const { registryUid } = place;
-    const beginning = await this.#rest?.();
-    if (beginning !== undefined) await this.#forgetRepository(beginning);
+    const [begunAgain] = (await this.#begunAgain?.()) ?? [];
+    if (begunAgain !== undefined) {
+      change.rewritten(async () => ({ ...begunAgain, changedAt: nowMicros }));
+      this.#append('repository.deleted', {});
+    }
     const digests = [...new Set(all.flatMap(({ unreferenced }) => [...unreferenced]))];
     const gone = goneOf(all, await disuseBlobs(this.#tx, kind, { registryUid, digests, nowMicros }));
     await subtractUsage(
@@ -177,42 +182,30 @@ export class Removal {
     await markUntagged(this.#tx, { registryUid: place.registryUid, repositoryUid }, [...new Set(digests)], nowMicros);
   }
 
-  /** As `sendAhead`. */
-  async #askForRest(): Promise<() => Promise<RepositoryBeginning | undefined>> {
-    const { place, repositoryUid: repository } = this.#parts;
-    const held = await anyManifest.ahead(this.#tx, { repository });
-    const beginning = await askForBeginning(this.#tx, place);
-    return async () => ((await held()).length === 0 ? await beginning() : undefined);
-  }
-
-  /** The row stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
-  async #forgetRepository({ locks, immutableTags }: RepositoryBeginning): Promise<void> {
-    const { nowMicros: now, repositoryUid: repository } = this.#parts;
-    await beginAgain.ahead(this.#tx, { repository, locks, immutableTags, now });
-    this.#parts.change.reread();
-    this.#append('repository.deleted', {});
-  }
-
   #append(type: string, data: Readonly<Record<string, unknown>>): void {
     const { change, event } = this.#parts;
     change.append(event(type, data));
   }
 }
 
-const anyManifest = hotStatement(['repository'], (on, parameter) =>
-  on.selectFrom('manifests').where('repository_uid', '=', parameter<string>('repository')).select('digest').limit(1),
-);
-
-const beginAgain = hotStatement(['repository', 'locks', 'immutableTags', 'now'], (on, parameter) =>
+/** The row of a repository that holds nothing stays for blobs that are being pushed; its name shows again with the next manifest, as a new repository. */
+const beginAgain = hotStatement(['repository', 'now'], (on, parameter) =>
   on
     .updateTable('repositories')
     .set({
-      locks: parameter('locks'),
-      immutable_tags: parameter('immutableTags'),
       created_at: parameter('now'),
       changed_at: parameter('now'),
+      ...beginningIn(sql.ref('repositories.registry_uid'), sql.ref('repositories.name')),
     })
-    .where('uid', '=', parameter<string>('repository')),
+    .where('uid', '=', parameter<string>('repository'))
+    .where((where) =>
+      where.not(
+        where.exists(
+          on.selectFrom('manifests').where('repository_uid', '=', parameter<string>('repository')).select('digest'),
+        ),
+      ),
+    )
+    .returning(['locks', 'immutable_tags as ownImmutableTags']),
 );
 
 const none: ReadonlySet<string> = new Set();

@@ -6,6 +6,7 @@ import type { Visible } from '../access/decision.ts';
 import { isListed } from './attributes.ts';
 import type { Change } from './authorized-change.ts';
 import type { Place } from './place.ts';
+import { beginningIn } from './repository-templates.ts';
 
 type Value = string | Expression<string>;
 
@@ -24,31 +25,42 @@ export function fromRepository(queries: Queries, at: { readonly registry: Value;
     .select('t.access_epoch as epoch');
 }
 
+/** A repository that is there. `ownImmutableTags`: JSON of its rules for tags that are written once. */
+export type EnsuredRepository = { readonly uid: string; readonly ownImmutableTags: () => Promise<string> };
+
 /**
- * The repository's uid; made by the registry's template where there is none. The next statement that is waited for throws
+ * The repository; made by the registry's template where there is none. The next statement that is waited for throws
  * DuplicateKey when somebody else has made it meanwhile.
  */
 export async function ensureRepository(
-  { tx, repositoryUid, beginning }: Pick<Change, 'tx' | 'repositoryUid' | 'beginning'>,
+  { tx, repositoryUid, registry: { ownImmutableTags }, passTemplates, rewritten }: Change,
   { registryUid: registry, repository: name }: Place,
   { uid, nowMicros: now }: { readonly uid: string; readonly nowMicros: number },
-): Promise<string> {
-  if (repositoryUid !== undefined) return repositoryUid;
-  const { locks, immutableTags } = await beginning();
-  await insertRepository.ahead(tx, { registry, name, uid, now, locks, immutableTags });
-  return uid;
+): Promise<EnsuredRepository> {
+  if (repositoryUid !== undefined) return { uid: repositoryUid, ownImmutableTags: async () => ownImmutableTags };
+  await passTemplates();
+  const answer = await insertRepository.ahead(tx, { registry, name, uid, now });
+  const made = async () => {
+    const [row] = await answer();
+    if (row === undefined) throw new Error('an inserted repository returned no row');
+    return { ...row, repositoryUid: uid, changedAt: now };
+  };
+  rewritten(made);
+  return { uid, ownImmutableTags: async () => (await made()).ownImmutableTags };
 }
 
-const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks', 'immutableTags'], (on, parameter) =>
-  on.insertInto('repositories').values({
-    uid: parameter('uid'),
-    registry_uid: parameter('registry'),
-    name: parameter('name'),
-    created_at: parameter('now'),
-    changed_at: parameter('now'),
-    locks: parameter('locks'),
-    immutable_tags: parameter('immutableTags'),
-  }),
+const insertRepository = hotStatement(['registry', 'name', 'uid', 'now'], (on, parameter) =>
+  on
+    .insertInto('repositories')
+    .values({
+      uid: parameter('uid'),
+      registry_uid: parameter('registry'),
+      name: parameter('name'),
+      created_at: parameter('now'),
+      changed_at: parameter('now'),
+      ...beginningIn(sql`cast(${parameter('registry')} as text)`, sql`cast(${parameter('name')} as text)`),
+    })
+    .returning(['locks', 'immutable_tags as ownImmutableTags']),
 );
 
 /**
@@ -56,11 +68,11 @@ const insertRepository = hotStatement(['registry', 'name', 'uid', 'now', 'locks'
  * and comes after, in `createAuthorizedChange`, takes it anew. As `sendAhead`.
  */
 export async function touchRepository(
-  { tx, repositoryUid: repository = '', reread }: Pick<Change, 'tx' | 'repositoryUid' | 'reread'>,
+  { tx, repositoryUid: repository = '', rewritten }: Change,
   nowMicros: number,
 ): Promise<void> {
   await touch.ahead(tx, { repository, now: nowMicros });
-  reread();
+  rewritten();
 }
 
 const touch = hotStatement(['repository', 'now'], (on, parameter) =>

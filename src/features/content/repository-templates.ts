@@ -1,14 +1,13 @@
+import { type Expression, sql } from 'kysely';
 import { BerthError } from '../../core/errors.ts';
 import type { Clock } from '../../platform/clock.ts';
-import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
-import { hotRows } from '../../platform/database/hot-query.ts';
+import type { Database, Transaction } from '../../platform/database/database.ts';
 import type { JobRun } from '../../platform/jobs/jobs.ts';
 import { type Journal, streamOf } from '../../platform/journal/journal.ts';
 import type { RepositoryTemplateBody } from '../../wire/admin/repository-template-schema.ts';
 import { immutableTagRulesSchema } from '../../wire/arm/immutable-tags-schema.ts';
 import { raiseAccessEpoch } from '../identity/access-epoch.ts';
 import { attributesOf, type Locks, withAttributes } from './attributes.ts';
-import type { Place } from './place.ts';
 import { createRepositoryGate, type RepositoryGate } from './repository-gate.ts';
 import {
   beginApplying,
@@ -160,32 +159,23 @@ function rowOf(registryUid: string, { prefix, attributes, immutableTags }: Repos
 export type RepositoryBeginning = { readonly locks: Locks; readonly immutableTags: string };
 
 /** By the template with the longest prefix of the name. */
-export async function repositoryBeginning(
-  queries: Queries | Transaction,
-  at: { readonly registryUid: string; readonly repository: string },
+async function repositoryBeginning(
+  tx: Transaction,
+  { registryUid, repository }: { readonly registryUid: string; readonly repository: string },
 ): Promise<RepositoryBeginning> {
-  return beginningOf(at, await templatesOf(queries, { registry: at.registryUid }, []));
+  const { locks, immutable_tags: immutableTags } = beginningIn(
+    sql`cast(${registryUid} as text)`,
+    sql`cast(${repository} as text)`,
+  );
+  return await tx.selectNoFrom([locks.as('locks'), immutableTags.as('immutableTags')]).executeTakeFirstOrThrow();
 }
 
-/** The same, as `sendAhead`. */
-export async function askForBeginning(tx: Transaction, at: Place): Promise<() => Promise<RepositoryBeginning>> {
-  const templates = await templatesOf.ahead(tx, { registry: at.registryUid }, []);
-  return async () => beginningOf(at, await templates());
-}
-
-type Template = { readonly prefix: string } & RepositoryBeginning;
-
-const templatesOf = hotRows(['registry'], [], (on, parameter) =>
-  on
-    .selectFrom('repository_templates')
-    .where('registry_uid', '=', parameter<string>('registry'))
-    .orderBy('prefix', 'desc')
-    .select(['prefix', 'locks', 'immutable_tags as immutableTags']),
-);
-
-function beginningOf({ repository }: { readonly repository: string }, templates: readonly Template[]) {
-  const [longest] = templates
-    .filter(({ prefix }) => repository.startsWith(prefix))
-    .toSorted((a, b) => b.prefix.length - a.prefix.length);
-  return { locks: longest?.locks ?? 0, immutableTags: longest?.immutableTags ?? '[]' };
+/** The same as columns of a repository, for a statement that makes it. */
+export function beginningIn(registry: Expression<string>, name: Expression<string>) {
+  const column = <T extends string | number>(of: 'locks' | 'immutable_tags', otherwise: T) => sql<T>`coalesce((
+    select ${sql.ref(`t.${of}`)} from repository_templates as t
+    where t.registry_uid = ${registry} and t.prefix = substr(${name}, 1, length(t.prefix))
+    order by length(t.prefix) desc limit 1
+  ), ${sql.lit(otherwise)})`;
+  return { locks: column<Locks>('locks', 0), immutable_tags: column('immutable_tags', '[]') };
 }

@@ -4,7 +4,9 @@ import { BerthError } from '../../core/errors.ts';
 import type { Database, Transaction } from '../../platform/database/database.ts';
 import { hotRows, hotStatement, ofEach } from '../../platform/database/hot-query.ts';
 import { forEachKind, lockedForUpdate } from '../../platform/database/locks.ts';
+import { MissingValue } from '../../platform/database/missing-value.ts';
 import type { Sku } from '../registries/registry.ts';
+import type { Change } from './authorized-change.ts';
 import { isBlobHeld } from './deleted-content.ts';
 import { releaseBlobs } from './released-blobs.ts';
 
@@ -129,44 +131,56 @@ const deleteUnused = hotRows(['registry'], ['digest'], (on, parameter, items) =>
     .returning(['digest', 'size']),
 );
 
-/** As `askForUsage`, waited for. */
-export async function addUsage(...usage: Parameters<typeof askForUsage>): Promise<void> {
-  const requireRoom = await askForUsage(...usage);
-  await requireRoom();
+/** `limitBytes`: of what the registry may have in use. */
+export type AddedUsage = {
+  readonly registryUid: string;
+  readonly bytes: number;
+  readonly limitBytes: number | undefined;
+};
+
+/** As `countUsage`, waited for. */
+export async function addUsage(tx: Transaction, usage: AddedUsage): Promise<void> {
+  try {
+    await (await sendUsage(tx, usage))();
+  } catch (error) {
+    throw refusalBy(usage)(error);
+  }
 }
 
 /**
- * Counts bytes that come into use, as `sendAhead`. The row is every push's last before the journal. The answer throws
+ * Counts bytes that come into use, as `sendAhead`. The row is every push's last before the journal. The transaction fails with
  * `storageLimitReached` for the write that would pass the limit, whoever came before it.
  */
-export async function askForUsage(
-  tx: Transaction,
-  registryUid: string,
-  bytes: number,
-  limitBytes: number = Number.MAX_SAFE_INTEGER,
-): Promise<() => Promise<void>> {
-  const isWithin = bytes <= limitBytes;
-  const used =
-    bytes > 0 && isWithin
-      ? await insertUsage.ahead(tx, { registry: registryUid, bytes, limit: limitBytes })
-      : undefined;
-  return async () => {
-    if (bytes === 0 || (used !== undefined && (await used()).length > 0)) return;
-    throw new BerthError('storageLimitReached', { addedBytes: bytes, limitBytes });
-  };
+export async function countUsage({ tx, explain }: Pick<Change, 'tx' | 'explain'>, usage: AddedUsage): Promise<void> {
+  explain(refusalBy(usage));
+  await sendUsage(tx, usage);
 }
 
+async function sendUsage(tx: Transaction, usage: AddedUsage): Promise<() => Promise<unknown>> {
+  const { registryUid: registry, bytes, limitBytes: limit = Number.MAX_SAFE_INTEGER } = usage;
+  if (bytes > limit) throw limitReached(usage);
+  return bytes === 0 ? async () => {} : await insertUsage.ahead(tx, { registry, bytes, limit });
+}
+
+function limitReached({ bytes: addedBytes, limitBytes }: AddedUsage): BerthError {
+  return new BerthError('storageLimitReached', { addedBytes, limitBytes });
+}
+
+function refusalBy(usage: AddedUsage): (error: unknown) => unknown {
+  return (error) =>
+    error instanceof MissingValue && error.column === 'registry_usage.bytes' ? limitReached(usage) : error;
+}
+
+/** Fails beyond the limit, with MissingValue. */
 const insertUsage = hotStatement(['registry', 'bytes', 'limit'], (on, parameter) =>
   on
     .insertInto('registry_usage')
     .values({ registry_uid: parameter('registry'), bytes: parameter('bytes') })
     .onConflict((conflict) =>
-      conflict
-        .column('registry_uid')
-        .doUpdateSet({ bytes: sql<number>`registry_usage.bytes + excluded.bytes` })
-        .where(sql<boolean>`registry_usage.bytes + excluded.bytes <= ${parameter('limit')}`),
-    )
-    .returning('bytes'),
+      conflict.column('registry_uid').doUpdateSet({
+        bytes: sql<number>`case when registry_usage.bytes + excluded.bytes <= cast(${parameter('limit')} as bigint) then registry_usage.bytes + excluded.bytes end`,
+      }),
+    ),
 );
 
 /** Counts bytes that are no longer in use, as `sendAhead`. */

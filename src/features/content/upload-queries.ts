@@ -1,18 +1,18 @@
 import type { Database } from '../../platform/database/database.ts';
 import { hotQuery } from '../../platform/database/hot-query.ts';
+import { factColumns } from './recent-repositories.ts';
+import { fromRepository } from './repository-store.ts';
 
 export type UploadQueries = ReturnType<typeof createUploadQueries>;
 
 /**
- * `find`: an upload's row by its uid, beside the tenant's current access epoch and the registry's good copy of a digest; one row
- * whenever the registry exists. `copy`: that copy alone.
+ * `find`: an upload's row by its uid, beside the tenant's current access epoch, what a change of its repository goes by, and the
+ * registry's good copy of a digest; one row whenever the registry exists. `copy`: that copy alone.
  */
 export function createUploadQueries(database: Database) {
   return {
-    find: hotQuery(database.read, ['registry', 'uid', 'digest'], (queries, parameter) =>
-      queries
-        .selectFrom('registries as g')
-        .innerJoin('tenants as t', 't.uid', 'g.tenant_uid')
+    find: hotQuery(database.read, ['registry', 'repository', 'uid', 'digest'], (queries, parameter) =>
+      fromRepository(queries, { registry: parameter('registry'), repository: parameter('repository') })
         .leftJoin('uploads as u', (join) =>
           join.onRef('u.registry_uid', '=', 'g.uid').on('u.uid', '=', parameter('uid')),
         )
@@ -22,9 +22,8 @@ export function createUploadQueries(database: Database) {
             .on('b.digest', '=', parameter('digest'))
             .on('b.state', '=', 'ready'),
         )
-        .where('g.uid', '=', parameter('registry'))
         .select([
-          't.access_epoch as epoch',
+          ...factColumns,
           'u.handle',
           'u.offset',
           'u.parts',

@@ -9,6 +9,7 @@ import { type IncomingBytes, type Received, receive } from './incoming-bytes.ts'
 import { IncomingDigest } from './incoming-digest.ts';
 import { OpenDigests } from './open-digests.ts';
 import type { Place } from './place.ts';
+import type { RecentRepositories } from './recent-repositories.ts';
 import { ensureRepository } from './repository-store.ts';
 import { createUploadQueries, type UploadQueries } from './upload-queries.ts';
 import {
@@ -35,6 +36,8 @@ export type UploadLimits = {
 };
 
 export type UploadParts = ContentParts & {
+  /** Told of what is read of repositories on the way, for the change that follows. */
+  readonly recent?: RecentRepositories;
   readonly tickets: UploadTickets;
   readonly limits: UploadLimits;
 };
@@ -174,13 +177,19 @@ export class Uploads {
    * when it ended or expired.
    */
   async #find(session: UploadSession, authority: Authority, wanted?: Digest): Promise<Found> {
-    const { database, clock, limits } = this.#parts;
-    const at = { registry: session.place.registryUid, uid: session.uid, digest: wanted ?? '' };
-    const row = await this.#queries.find(database.read, at);
+    const { database, clock, limits, recent } = this.#parts;
+    const { registryUid: registry, repository } = session.place;
+    const row = await this.#queries.find(database.read, {
+      registry,
+      repository,
+      uid: session.uid,
+      digest: wanted ?? '',
+    });
     if (row === undefined) throw new BerthError('registryUnknown');
-    await authority.confirm(row.epoch);
-    const { handle, offset, parts, fence, holder } = row;
-    const copy = copyIn(row);
+    const { epoch, handle, offset, parts, fence, holder, copyKey, copySize, copyGrace, ...facts } = row;
+    await authority.confirm(epoch);
+    recent?.keep(session.place, facts);
+    const copy = copyIn({ copyKey, copySize, copyGrace });
     if (handle === null || offset === null || parts === null || fence === null) {
       if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');
       return { upload: undefined, copy };
@@ -205,7 +214,7 @@ export class Uploads {
           throw new BerthError('uploadTooMany', { limit: limits.maxOpenPerIdentity });
         }
         const fresh = { uid: ids.uid(), nowMicros: this.#now() };
-        const repository = await ensureRepository(context, session.place, fresh);
+        const { uid: repository } = await ensureRepository(context, session.place, fresh);
         if (!(await insertUpload(tx, session, repository, stored, this.#times()))) throw new BerthError('uploadBusy');
       });
       return { upload: stored, failure: received.failure };
@@ -265,7 +274,7 @@ export class Uploads {
     await change(session.place, authority, async (context) => {
       const { tx } = context;
       const fresh = { uid: ids.uid(), nowMicros: this.#now() };
-      const repository = await ensureRepository(context, session.place, fresh);
+      const { uid: repository } = await ensureRepository(context, session.place, fresh);
       const ended: Upload = { uid: session.uid, handle: '', offset: 0, tokens: [], fence: 1, isHeld: false };
       if (!(await insertUpload(tx, session, repository, ended, this.#times()))) throw new BerthError('uploadBusy');
     });

@@ -221,7 +221,7 @@ async function writeManifest(
     .where('digest', '=', digest)
     .execute();
   const usedBytes = await (await useBlobsOf(tx, { registryUid, repositoryUid }, digest))();
-  await addUsage(tx, registryUid, usedBytes + kept.body.byteLength);
+  await addUsage(tx, { registryUid, bytes: usedBytes + kept.body.byteLength, limitBytes: undefined });
   return true;
 }
 

@@ -1,5 +1,6 @@
 import { BerthError } from '../../core/errors.ts';
 import { DuplicateKey } from './duplicate-key.ts';
+import { MissingValue } from './missing-value.ts';
 
 const retryAfterSeconds = 1;
 
@@ -7,6 +8,7 @@ const retryAfterSeconds = 1;
 const serializationFailure = '40001';
 const deadlockDetected = '40P01';
 const uniqueViolation = '23505';
+const notNullViolation = '23502';
 const diskFull = '53100';
 const featureNotSupported = '0A000';
 const readOnlyTransaction = '25006';
@@ -30,7 +32,9 @@ const networkCodes = new Set([
 /** What callers of the database get for an error of the driver or the server; anything else comes back as it is. */
 export function postgresFault(error: unknown): unknown {
   const code = codeOf(error);
-  if (error instanceof Error && code === uniqueViolation) return new DuplicateKey(constraintOf(error), error);
+  if (error instanceof Error && code === uniqueViolation) return new DuplicateKey(textOf(error, 'constraint'), error);
+  if (error instanceof Error && code === notNullViolation)
+    return new MissingValue(`${textOf(error, 'table')}.${textOf(error, 'column')}`, error);
   if (code === diskFull) return new BerthError('storageFull', undefined, { cause: error });
   if (code === readOnlyTransaction) return new BerthError('storageReadOnly', undefined, { cause: error });
   if (isLostRace(error) || isLostConnection(error) || busyCodes.has(code))
@@ -73,8 +77,10 @@ function isLostConnection(error: unknown): boolean {
   );
 }
 
-function constraintOf(error: Error): string {
-  return 'constraint' in error && typeof error.constraint === 'string' ? error.constraint : '';
+/** What the server says of an error in one of its fields. */
+function textOf(error: Error, field: 'constraint' | 'table' | 'column'): string {
+  const text = new Map(Object.entries(error)).get(field);
+  return typeof text === 'string' ? text : '';
 }
 
 function codeOf(error: unknown): string {

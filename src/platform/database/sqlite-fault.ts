@@ -1,4 +1,5 @@
 import { BerthError } from '../../core/errors.ts';
+import { MissingValue } from './missing-value.ts';
 
 // Source: https://sqlite.org/rescode.html (a primary code is the low byte of an extended one)
 const busyCode = 5;
@@ -7,6 +8,7 @@ const ioErrorCode = 10;
 const fullCode = 13;
 /** A full disk met while the shared-memory file grows; reported as an I/O error. */
 const sharedMemorySizeCode = 4874;
+const notNullCode = 1299;
 
 export const busyRetrySeconds = 1;
 
@@ -22,6 +24,8 @@ export function isSqliteIoError(error: unknown): boolean {
 
 /** What callers of the database get for an error that SQLite threw; anything else comes back as it is. */
 export function sqliteFault(error: unknown): unknown {
+  if (error instanceof Error && extendedCode(error) === notNullCode)
+    return new MissingValue(/: (\S+)$/.exec(error.message)?.[1] ?? '', error);
   if (extendedCode(error) === sharedMemorySizeCode) return new BerthError('storageFull', undefined, { cause: error });
   switch (primaryCode(error)) {
     case busyCode:

@@ -1,9 +1,10 @@
+import { sql } from 'kysely';
 import type { Clock } from '../clock.ts';
 import type { Database, Transaction } from '../database/database.ts';
 import { hotRows, hotStatement } from '../database/hot-query.ts';
 import { forEachKind, lockedForUpdate } from '../database/locks.ts';
 import type { Ids } from '../ids.ts';
-import { chainStart, type EventRow, eventRow } from './event-bytes.ts';
+import { chainStart, type EventRow, eventFrame, eventRow } from './event-bytes.ts';
 import type { NewEvent } from './journal.ts';
 
 type Head = {
@@ -16,19 +17,47 @@ type Head = {
 
 export type AppendTools = { readonly kind: Database['kind']; readonly clock: Clock; readonly ids: Ids };
 
+/** Writes the events of one transaction as its last statements, as `sendAhead`. */
+export type AppendEvents = (tx: Transaction, events: readonly NewEvent[]) => Promise<void>;
+
 /**
- * Writes the events of one transaction as its last statements. The heads are locked in stream order, so that two
- * transactions never wait for each other, and from then on nothing but the commit is left: sequence is commit order.
+ * The heads are locked in stream order, so that two transactions never wait for each other, and from then on nothing but the
+ * commit is left: sequence is commit order.
  */
-export async function appendEvents(tx: Transaction, events: readonly NewEvent[], tools: AppendTools): Promise<void> {
-  const byStream = [...Map.groupBy(events, (event) => event.stream)].sort(([a], [b]) => (a < b ? -1 : 1));
-  for (const [stream, ofStream] of byStream) {
-    const head = await lockHead(tx, stream, tools);
-    const rows = chain(head, ofStream, tools.clock.nowMicros());
+export function createAppendEvents(tools: AppendTools): AppendEvents {
+  const append = tools.kind === 'sqlite' ? appendHere(tools) : appendThere(tools);
+  return async (tx, events) => {
+    const byStream = [...Map.groupBy(events, (event) => event.stream)].sort(([a], [b]) => (a < b ? -1 : 1));
+    for (const [stream, ofStream] of byStream) await append(tx, stream, ofStream);
+  };
+}
+
+type AppendToStream = (tx: Transaction, stream: string, events: readonly NewEvent[]) => Promise<void>;
+
+function appendHere({ kind, clock, ids }: AppendTools): AppendToStream {
+  return async (tx, stream, events) => {
+    const head = (await lockHead[kind](tx, { stream })) ?? (await beginStream(tx, stream, { kind, ids }));
+    const rows = chain(head, events, clock.nowMicros());
     await insertEvents.ahead(tx, {}, rows);
     await moveHead(tx, rows);
-  }
+  };
 }
+
+/** Where the server of the database chains the events, all other commits of the stream wait for it alone, and not for this process. */
+function appendThere({ kind, clock, ids }: AppendTools): AppendToStream {
+  /** Streams whose heads are there: no head ever leaves. */
+  const begun = new Set<string>();
+  return async (tx, stream, events) => {
+    if (begun.has(stream)) await lockHead[kind].ahead(tx, { stream });
+    else if ((await lockHead[kind](tx, { stream })) === undefined) await beginStream(tx, stream, { kind, ids });
+    else if (begun.size < mostBegun) begun.add(stream);
+    const frames = JSON.stringify(events.map((event) => [event.type, ...eventFrame(event)]));
+    await insertChain.ahead(tx, { stream, frames, now: clock.nowMicros() });
+  };
+}
+
+/** One per registry, as a rule. */
+const mostBegun = 10_000;
 
 /** The rows of events that follow a head. Within a stream time grows with each event, whatever the wall clock does. */
 function chain(head: Head, events: readonly NewEvent[], nowMicros: number): EventRow[] {
@@ -44,21 +73,19 @@ function chain(head: Head, events: readonly NewEvent[], nowMicros: number): Even
   return rows;
 }
 
-async function lockHead(tx: Transaction, stream: string, tools: AppendTools): Promise<Head> {
-  const head = await selectHead[tools.kind](tx, { stream });
-  if (head !== undefined) return head;
-  const first = { stream, incarnation: tools.ids.uid(), seq: 0, hash: chainStart, changed_at: 0 };
+async function beginStream(tx: Transaction, stream: string, { kind, ids }: Omit<AppendTools, 'clock'>): Promise<Head> {
+  const first = { stream, incarnation: ids.uid(), seq: 0, hash: chainStart, changed_at: 0 };
   await tx
     .insertInto('journal_heads')
     .values(first)
     .onConflict((conflict) => conflict.doNothing())
     .execute();
-  const made = await selectHead[tools.kind](tx, { stream });
+  const made = await lockHead[kind](tx, { stream });
   if (made === undefined) throw new Error('an inserted journal head is not there');
   return made;
 }
 
-const selectHead = forEachKind((kind) =>
+const lockHead = forEachKind((kind) =>
   hotStatement(['stream'], (on, parameter) => {
     const query = on.selectFrom('journal_heads').selectAll().where('stream', '=', parameter<string>('stream'));
     return lockedForUpdate(kind, query);
@@ -95,3 +122,39 @@ const insertEvents = hotRows(
       })),
     ),
 );
+
+/**
+ * What `chain`, `insertEvents` and `moveHead` do, in one statement of PostgreSQL. It must not be the one that locks the head: it sees what was
+ * committed before it began. Without a head it fails: the first event has no incarnation then.
+ */
+const insertChain = hotStatement(['stream', 'frames', 'now'], (on, parameter) => {
+  const stream = sql`cast(${parameter('stream')} as text)`;
+  const statement = sql<never>`
+    with recursive frames as materialized (
+      select cast(${parameter('frames')} as jsonb) as value
+    ), chain as (
+      select 0 as at, head.incarnation, head.seq, head.changed_at as time, head.hash, '' as type, cast('' as bytea) as bytes
+      from (select 1) as one left join journal_heads as head on head.stream = ${stream}
+      union all
+      select at + 1, incarnation, seq + 1, next.time, encode(sha256(next.bytes), 'hex'), next.type, next.bytes
+      from chain cross join frames cross join lateral (
+        select
+          frames.value -> at ->> 0 as type,
+          greatest(chain.time + 1, cast(${parameter('now')} as bigint)) as time,
+          convert_to((frames.value -> at ->> 1)
+            || '"incarnation":"' || incarnation
+            || '","occurredAtMicros":' || greatest(chain.time + 1, cast(${parameter('now')} as bigint))
+            || ',"previous":"' || hash
+            || '","seq":' || seq + 1
+            || (frames.value -> at ->> 2), 'UTF8') as bytes
+      ) as next
+      where at < jsonb_array_length(frames.value)
+    ), appended as (
+      insert into journal_events (stream, incarnation, seq, type, occurred_at, hash, bytes)
+      select ${stream}, incarnation, seq, type, time, hash, bytes from chain where at > 0
+    )
+    update journal_heads set seq = last.seq, hash = last.hash, changed_at = last.time
+    from (select seq, hash, time from chain order by at desc limit 1) as last
+    where stream = ${stream}`;
+  return { compile: () => statement.compile(on) };
+});

@@ -1,9 +1,9 @@
 import type { Clock } from '../clock.ts';
-import type { Database } from '../database/database.ts';
+import type { Database, Transaction } from '../database/database.ts';
 import type { Ids } from '../ids.ts';
-import { appendEvents } from './append-events.ts';
+import { createAppendEvents } from './append-events.ts';
 import { eventOf } from './event-bytes.ts';
-import type { Append, AtLast, Cursor, Journal, JournalEvent, NewEvent } from './journal.ts';
+import type { Append, Cursor, Explain, Journal, JournalEvent, NewEvent } from './journal.ts';
 import type { JournalWakes } from './journal-wakes.ts';
 
 const maxEvents = 500;
@@ -18,6 +18,7 @@ export type JournalOptions = {
 
 /** The journal in the metadata database. */
 export function createJournal({ database, clock, ids, wakes }: JournalOptions): Journal {
+  const appendEvents = createAppendEvents({ kind: database.kind, clock, ids });
   const listeners = new Set<(streams: readonly string[]) => void>();
   const wake = (streams: readonly string[]) => {
     for (const listener of listeners) listener(streams);
@@ -26,18 +27,21 @@ export function createJournal({ database, clock, ids, wakes }: JournalOptions): 
   return {
     transaction: async (work) => {
       let streams: string[] = [];
-      const value = await database.transaction(async (tx) => {
+      let meanings: ((error: unknown) => unknown)[] = [];
+      const oneRun = async (tx: Transaction) => {
         const events: NewEvent[] = [];
-        const checks: (() => Promise<void>)[] = [];
+        meanings = [];
         const append: Append = (event) => void events.push(event);
-        const atLast: AtLast = (check) => void checks.push(check);
-        const result = await work(tx, append, atLast);
+        const explain: Explain = (meaning) => void meanings.push(meaning);
+        const result = await work(tx, append, explain);
         if (events.length > maxEvents)
           throw new Error(`${events.length} events in one transaction; bulk work commits in slices of ${maxEvents}`);
-        await appendEvents(tx, events, { kind: database.kind, clock, ids });
-        for (const check of checks) await check();
+        await appendEvents(tx, events);
         streams = [...new Set(events.map((event) => event.stream))];
         return result;
+      };
+      const value = await database.transaction(oneRun).catch((error: unknown) => {
+        throw meanings.reduce((fault, meaning) => meaning(fault), error);
       });
       if (streams.length > 0) {
         wake(streams);

@@ -39,6 +39,15 @@ export function eventRow(event: NewEvent, at: Cursor, occurredAtMicros: number, 
   return { stream, incarnation, seq, type, occurred_at: occurredAtMicros, hash: hashOf(bytes), bytes };
 }
 
+/**
+ * The same bytes around what is known once the head is locked: what comes before incarnation,
+ * time, hash of the event before and seq, and what comes after. Keys of canonical JSON are in the order of their names.
+ */
+export function eventFrame({ stream, type, version, actor, data }: NewEvent): readonly [front: string, back: string] {
+  const [front, back] = [canonicalJson({ actor, data }), canonicalJson({ stream, type, version })];
+  return [`${front.slice(0, -1)},`, `,${back.slice(1)}`];
+}
+
 /** Reads an event from the bytes that were hashed. Throws when they are not an event. */
 export function eventOf(row: Pick<EventRow, 'hash' | 'bytes'>): JournalEvent & { readonly previous: string } {
   return { ...eventSchema.parse(JSON.parse(Buffer.from(row.bytes).toString('utf8'))), hash: row.hash };

@@ -3,10 +3,14 @@ import { test } from 'node:test';
 import { sql } from 'kysely';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
+import { MissingValue } from '../database/missing-value.ts';
+import { sendAhead } from '../database/send-ahead.ts';
 import { HeldClock } from '../held-clock.ts';
 import { systemClock } from '../system-clock.ts';
 import { systemIds } from '../system-ids.ts';
+import { createAppendEvents } from './append-events.ts';
 import { createJournal } from './create-journal.ts';
+import { chainStart, eventRow } from './event-bytes.ts';
 import type { Journal, NewEvent } from './journal.ts';
 import { streamOf } from './journal.ts';
 import { openPostgresWakes } from './postgres-wakes.ts';
@@ -49,6 +53,61 @@ forEachDatabase((name, open, placeOf) => {
     assert.deepEqual(await journal.head(other), { ...(await journal.start(other)), seq: 1 });
     assert.deepEqual(await journal.after(await journal.head(stream), 10), []);
     assert.deepEqual(await verifyChain(database, await journal.head(stream)), { kind: 'whole', events: 2 });
+  });
+
+  test('an event has the bytes that its canonical JSON has, whatever is in it', async () => {
+    const { database, journal } = await journalOn(new HeldClock(7));
+    const odd = ['"\\', '\u0000\u2028\n', '\ud83d\ude80', '\ud800', '%s $1 {}', 'ä'];
+    const data = { odd, "it's": 'z', n: 1.5e-9, none: null, deep: { z: [], a: {} } };
+    await append(journal, { ...pushed(1), actor: odd.join(''), data }, { ...pushed(2), type: 'a"b' });
+    const { incarnation } = await journal.head(stream);
+    const rows = await database.read.selectFrom('journal_events').orderBy('seq').selectAll().execute();
+    const bytes = rows.map((row) => Buffer.from(row.bytes).toString());
+    let previous = chainStart;
+    const expected = [
+      { actor: odd.join(''), data, type: 'tag.pushed' },
+      { actor: 'tester', data: pushed(2).data, type: 'a"b' },
+    ].map((event, index) => {
+      const row = eventRow(
+        { ...event, stream, version: 1 },
+        { stream, incarnation, seq: index + 1 },
+        7 + index,
+        previous,
+      );
+      previous = row.hash;
+      return Buffer.from(row.bytes).toString();
+    });
+    assert.deepEqual(bytes, expected);
+  });
+
+  test('a head that a transaction made and rolled back is made again', async () => {
+    const { database, journal } = await journalOn();
+    const appended = createAppendEvents({ kind: database.kind, clock: systemClock, ids: systemIds });
+    const refused = database.transaction(async (tx) => {
+      await appended(tx, [pushed(1)]);
+      throw new Error('no');
+    });
+    await assert.rejects(refused, /no/);
+    for (const number of [1, 2, 3])
+      await database.transaction(async (tx) => await appended(tx, [pushed(number), pushed(number, other)]));
+    const events = await allEvents(journal);
+    assert.deepEqual(
+      events.map(({ seq }) => seq),
+      [1, 2, 3],
+    );
+  });
+
+  test('who began the transaction says what an error of its commit means', async () => {
+    const { journal } = await journalOn();
+    await append(journal, pushed(1));
+    const means = new Error('full');
+    const refused = journal.transaction(async (tx, add, explain) => {
+      add(pushed(2));
+      explain((error) => (error instanceof MissingValue && error.column === 'journal_heads.seq' ? means : error));
+      await sendAhead(tx, sql`update journal_heads set seq = null`.compile(tx));
+    });
+    await assert.rejects(refused, means);
+    assert.equal((await allEvents(journal)).length, 1);
   });
 
   test('a transaction that throws leaves no event; one of more than 500 events is refused', async () => {

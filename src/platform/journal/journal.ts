@@ -21,8 +21,8 @@ export type JournalEvent = NewEvent & Cursor & { readonly occurredAtMicros: numb
 
 export type Append = (event: NewEvent) => void;
 
-/** Runs a check right before the commit: for the answer of a statement that was sent ahead, which the transaction fails with. */
-export type AtLast = (check: () => Promise<void>) => void;
+/** Says what an error of the transaction means to its caller, also one that its commit throws. */
+export type Explain = (meaning: (error: unknown) => unknown) => void;
 
 /** The change journal: one event per change, written in the change's own transaction (house plan, idea 2). */
 export type Journal = {
@@ -30,7 +30,7 @@ export type Journal = {
    * A database transaction whose appended events are written as its last statements: each stream's head row is locked just
    * before commit, in stream order, so sequence is commit order. At most 500 events. Consumers are woken after the commit.
    */
-  readonly transaction: <T>(work: (tx: Transaction, append: Append, atLast: AtLast) => Promise<T>) => Promise<T>;
+  readonly transaction: <T>(work: (tx: Transaction, append: Append, explain: Explain) => Promise<T>) => Promise<T>;
   /** Events after the cursor, oldest first. */
   readonly after: (cursor: Cursor, limit: number) => Promise<JournalEvent[]>;
   /** The cursor before the first event of a stream's present incarnation; one without events has none yet (''). */
