@@ -8,11 +8,14 @@ import { forgetPassed } from './quarantine-state.ts';
 /** Keeps statements far below the parameter limits of both databases, however many tags a manifest has. */
 const tagsPerStatement = 150;
 
-/** Whether a manifest of the repository, served or deleted, references the blob. The one place that knows what holds a blob. */
+/**
+ * Whether a manifest of the repository, served or deleted, references the blob. The one place that knows what holds a blob. The offsets
+ * keep PostgreSQL from reading all references there are in place of looking for one, as it does where it thinks that they are few.
+ */
 export function isBlobHeld(repositoryUid: Expression<string>, digest: Expression<string>): Expression<SqlBool> {
   return sql<SqlBool>`(
-    exists (select 1 from manifest_references h where h.repository_uid = ${repositoryUid} and h.digest = ${digest} and h.kind = 'blob')
-    or exists (select 1 from deleted_references d where d.repository_uid = ${repositoryUid} and d.digest = ${digest} and d.kind = 'blob'))`;
+    exists (select 1 from manifest_references h where h.repository_uid = ${repositoryUid} and h.digest = ${digest} and h.kind = 'blob' limit 1 offset 0)
+    or exists (select 1 from deleted_references d where d.repository_uid = ${repositoryUid} and d.digest = ${digest} and d.kind = 'blob' limit 1 offset 0))`;
 }
 
 /** Manifests of one repository, as few as one transaction deletes or brings back. */

@@ -50,6 +50,11 @@ export class DeletionGuard {
     return !this.#immutable.keeps(name) && (this.#parts.ignoresLocks === true || (locks & deletionLocks) === 0);
   }
 
+  /** Whether `askForTags` looks at the tags only when its answer is waited for. */
+  get asksForEachTag(): boolean {
+    return this.#immutable.keepsSome;
+  }
+
   /**
    * Asks for the tags on a manifest, as `sendAhead`. They are looked at one by one only where rules may keep some. The answer
    * throws `contentLocked`, `tagImmutable`.

@@ -48,7 +48,7 @@ export class Deletion {
       referred: referredIn(tx, parts.kind, repositoryUid),
       mayRemove: (tag) => guard.mayRemoveTag(tag),
       removeTags: (tags) => removal.tags(tags),
-      removeManifests: (digests) => removal.manifests(digests),
+      removeManifests: async (digests) => void (await removal.manifests(digests)),
     });
     this.repository = new RepositoryDeletion({ tx, repositoryUid, guard, removal });
   }
@@ -84,23 +84,28 @@ export class Deletion {
 
   /**
    * Removes a manifest with every tag on it; false when there is none. An index and the manifests it lists part: those stay.
-   * Throws `contentLocked`, also for a lock on one of the tags; `tagImmutable`; `manifestReferenced` for part of an index.
+   * Throws `contentLocked`, also for a lock on one of the tags; `tagImmutable`; `manifestReferenced` for part of an index. Where it
+   * `isAlone`, a throw undoes the transaction, and the database is not waited for before it takes the manifest away.
    */
-  async manifest(digest: Digest): Promise<boolean> {
-    const { change, repositoryUid: repository } = this.#parts;
+  async manifest(digest: Digest, isAlone = false): Promise<boolean> {
+    const { change, kind, repositoryUid: repository } = this.#parts;
     const found = await manifestLocks.ahead(change.tx, { repository, digest });
     const listing = await indexOf.ahead(change.tx, { repository, digest });
     const requireTags = await this.#guard.askForTags(digest);
     this.#isReferred.set(digest, await askWhetherReferred(change.tx, repository, digest));
-    const [row] = await found();
-    if (row === undefined) return false;
-    this.#guard.requireWritable();
-    this.#guard.requireManifest(digest, row.locks);
-    const [index] = await listing();
-    if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index: index.manifest_digest });
-    await requireTags();
-    await this.#removal.manifests([digest]);
-    return true;
+    const isThere = async () => {
+      const [row] = await found();
+      if (row === undefined) return false;
+      this.#guard.requireWritable();
+      this.#guard.requireManifest(digest, row.locks);
+      const [index] = await listing();
+      if (index !== undefined) throw new BerthError('manifestReferenced', { digest, index: index.manifest_digest });
+      await requireTags();
+      return true;
+    };
+    const asksAlong = isAlone && kind === 'postgres' && this.#removal.isPlain && !this.#guard.asksForEachTag;
+    if (asksAlong) return await this.#removal.manifests([digest], isThere);
+    return (await isThere()) && (await this.#removal.manifests([digest]));
   }
 
   /**
@@ -149,8 +154,8 @@ export class Deletion {
     return this.#removal.releasedBlobs;
   }
 
-  /** What each deletion took and freed. Goes last. */
-  async finish(): Promise<readonly Gone[]> {
+  /** What each deletion took and freed, as `sendAhead`. Goes last. */
+  async finish(): Promise<() => Promise<readonly Gone[]>> {
     return await this.#removal.finish();
   }
 

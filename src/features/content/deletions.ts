@@ -122,7 +122,7 @@ export class Deletions {
    */
   async manifest(place: Place, authority: Authority, digest: Digest): Promise<void> {
     const hasMore = await this.#delete(place, authority, async (deletion) => {
-      if (deletion === undefined || !(await deletion.manifest(digest)))
+      if (deletion === undefined || !(await deletion.manifest(digest, true)))
         throw new BerthError('manifestUnknown', { repository: place.repository, digest });
       return await deletion.referrers(digest, manifestsAtOnce);
     });
@@ -224,13 +224,14 @@ export class Deletions {
     const run = async (context: Change) => {
       const deletion = this.#deletion(place, authority, context, options);
       const result = await work(deletion);
-      const [gone = nothing] = (await deletion?.finish()) ?? [];
-      await options.alongside?.(context.tx, [gone]);
+      const finished = await deletion?.finish();
+      const gone = async () => (await finished?.())?.[0] ?? nothing;
+      await options.alongside?.(context.tx, [await gone()]);
       return { result, gone };
     };
-    const result = await change(place, authority, run, { isExclusive: true });
+    const { result, gone } = await change(place, authority, run, { isExclusive: true });
     await failpoint('delete.commit.after');
-    return result;
+    return { result, gone: await gone() };
   }
 
   /**
@@ -260,7 +261,8 @@ export class Deletions {
         }
         settled.push(await settle(async () => await work(deletion, seen)));
       }
-      const gone = await deletion.finish();
+      const finished = await deletion.finish();
+      const gone = await finished();
       await options.alongside?.(context.tx, gone);
       return settled.map((each, index) => ({ ...each, gone: gone[index] ?? nothing }));
     };

@@ -12,7 +12,7 @@ import { deleteManifests, deleteTagsOn } from './manifest-deletion.ts';
 import type { Place } from './place.ts';
 import { RepositoryRows } from './repository-rows.ts';
 import { beginningIn } from './repository-templates.ts';
-import { disuseBlobs, subtractUsage } from './storage-use.ts';
+import { disuseBlobs } from './storage-use.ts';
 import { markUntagged } from './untagged-marks.ts';
 
 /** What a change of one repository works with, within its transaction. */
@@ -97,18 +97,28 @@ export class Removal {
     await this.#markUntagged(rows.map((row) => row.digest));
   }
 
-  /** With every tag on them. Each is there, and given once; an index and what it lists may be among them. */
-  async manifests(digests: readonly Digest[]): Promise<void> {
-    if (digests.length === 0) return;
+  /** Whether what leaves with a manifest is decided by statements alone: nothing else is read on the way. */
+  get isPlain(): boolean {
+    const { retentionDays, keepsDeleted } = this.#parts.change.registry;
+    return retentionDays === null && !keepsDeleted;
+  }
+
+  /**
+   * With every tag on them. Each is there, and given once; an index and what it lists may be among them. `mayLeave` waits for what was
+   * asked before; where that says no, the transaction has to be undone.
+   */
+  async manifests(digests: readonly Digest[], mayLeave = async () => true): Promise<boolean> {
+    if (digests.length === 0) return true;
     const { repositoryUid, change, nowMicros } = this.#parts;
     const { retentionDays, keepsDeleted } = change.registry;
     const tagsGone = await deleteTagsOn(this.#tx, repositoryUid, digests);
     if (retentionDays !== null) await this.#markUntagged(await this.#leftBehind(digests));
-    this.#removedManifests += digests.length;
     if (keepsDeleted) await this.#keepTags(await tagsGone());
     const kept = keepsDeleted ? await keepManifests(this.#tx, { repositoryUid, digests }, nowMicros) : none;
     const manifestsGone = await deleteManifests(this.#tx, repositoryUid, digests);
     this.#begunAgain = await beginAgain.ahead(this.#tx, { repository: repositoryUid, now: nowMicros });
+    if (!(await mayLeave())) return false;
+    this.#removedManifests += digests.length;
     const tagsOf = Map.groupBy(await tagsGone(), (tag) => tag.digest);
     const found = await manifestsGone();
     for (const digest of digests) {
@@ -122,12 +132,14 @@ export class Removal {
       const names = (tagsOf.get(digest) ?? []).map(({ name }) => name);
       this.#append('manifest.deleted', { digest, mediaType, sizeBytes, ...type, tags: names });
     }
+    return true;
   }
 
-  /** Counts what each deletion freed, and lets a repository go that holds nothing any more. Goes last. */
-  async finish(): Promise<readonly Gone[]> {
+  /** Counts what each deletion freed, and lets a repository go that holds nothing any more. Goes last; answers as `sendAhead`. */
+  async finish(): Promise<() => Promise<readonly Gone[]>> {
     const all = this.#all();
-    if (this.#removedManifests === 0) return all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
+    if (this.#removedManifests === 0)
+      return async () => all.map(({ tags, manifests }) => ({ tags, manifests, freedBytes: 0 }));
     const { kind, place, change, nowMicros } = this.#parts;
     const { registryUid } = place;
     const [begunAgain] = (await this.#begunAgain?.()) ?? [];
@@ -136,13 +148,9 @@ export class Removal {
       this.#append('repository.deleted', {});
     }
     const digests = [...new Set(all.flatMap(({ unreferenced }) => [...unreferenced]))];
-    const gone = goneOf(all, await disuseBlobs(this.#tx, kind, { registryUid, digests, nowMicros }));
-    await subtractUsage(
-      this.#tx,
-      registryUid,
-      gone.reduce((sum, { freedBytes }) => sum + freedBytes, 0),
-    );
-    return gone;
+    const bytes = all.reduce((sum, { manifestBytes }) => sum + manifestBytes, 0);
+    const freed = await disuseBlobs(this.#tx, kind, { registryUid, digests, bytes, nowMicros });
+    return async () => goneOf(all, await freed());
   }
 
   /** What may be there for nothing once these are gone: what they list, and what refers to them and stays because it is locked. */

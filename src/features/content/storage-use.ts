@@ -1,8 +1,8 @@
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { Digest } from '../../core/digest.ts';
 import { BerthError } from '../../core/errors.ts';
-import type { Database, Transaction } from '../../platform/database/database.ts';
-import { hotRows, hotStatement, ofEach } from '../../platform/database/hot-query.ts';
+import type { Database, Queries, Transaction } from '../../platform/database/database.ts';
+import { hotRows, hotStatement, ofEach, type Parameter } from '../../platform/database/hot-query.ts';
 import { forEachKind, lockedForUpdate } from '../../platform/database/locks.ts';
 import { MissingValue } from '../../platform/database/missing-value.ts';
 import type { Sku } from '../registries/registry.ts';
@@ -73,29 +73,63 @@ export async function useBlob(tx: Transaction, { registryUid }: RepositoryUids, 
 
 type RepositoryUids = { readonly registryUid: string; readonly repositoryUid: string };
 
+/** Blobs that lost references. */
+export type Freed = { readonly registryUid: string; readonly digests: readonly string[]; readonly nowMicros: number };
+type Unused = { readonly digest: string; readonly size: number };
+
 /**
- * The other way, after references were removed: ends the blobs' grace, and takes those out of use that nothing references any
- * more; answers the bytes of each of those. They are locked first, so that a push that relies on one is seen here, or waits and
- * finds it out of use. Once in a transaction, and last but for `subtractUsage`: a push locks its blobs, then the registry's count.
+ * The other way, after references were removed: ends the blobs' grace, takes those out of use that nothing references any more, and
+ * counts their bytes and `bytes` of manifests no longer; answers the bytes of each of those blobs, as `sendAhead`. Goes last: a push locks
+ * its blobs, then the registry's count. Many wait for what is locked here, so PostgreSQL is asked for all of it at once.
  */
 export async function disuseBlobs(
   tx: Transaction,
   kind: Database['kind'],
-  freed: { readonly registryUid: string; readonly digests: readonly string[]; readonly nowMicros: number },
-): Promise<ReadonlyMap<string, number>> {
-  const { registryUid } = freed;
-  const bytes = new Map<string, number>();
-  // One order for all who lock blobs: nobody waits in a circle.
-  const sorted = [...freed.digests].sort();
-  for (let start = 0; start < sorted.length; start += digestsPerStatement) {
-    const some = sorted.slice(start, start + digestsPerStatement);
-    const items = some.map((digest) => ({ digest }));
-    await lockBlobs[kind].ahead(tx, { registry: registryUid }, items);
-    await releaseBlobs(tx, registryUid, some, freed.nowMicros);
-    const rows = await deleteUnused(tx, { registry: registryUid }, items);
-    for (const { digest, size } of rows) bytes.set(digest, size);
+  freed: Freed & { readonly bytes: number },
+): Promise<() => Promise<ReadonlyMap<string, number>>> {
+  const { registryUid: registry, bytes } = freed;
+  if (kind === 'postgres' && freed.digests.length > 0 && freed.digests.length <= digestsPerStatement) {
+    const unused = await deleteAndSubtract.ahead(tx, { registry, bytes }, await release(tx, kind, freed));
+    return async () => bytesOf(await unused());
   }
-  return bytes;
+  const unused = await takeOutOfUse(tx, kind, freed);
+  await takeUsage.ahead(tx, { registry, bytes: bytes + sum(unused) });
+  return async () => bytesOf(unused);
+}
+
+/** The same for who counts anew. */
+export async function takeOutOfUse(
+  tx: Transaction,
+  kind: Database['kind'],
+  { registryUid, digests, nowMicros }: Freed,
+): Promise<readonly Unused[]> {
+  const sorted = [...digests].sort();
+  const unused: Unused[] = [];
+  for (let start = 0; start < sorted.length; start += digestsPerStatement) {
+    const some = { registryUid, digests: sorted.slice(start, start + digestsPerStatement), nowMicros };
+    unused.push(...(await deleteUnused(tx, { registry: registryUid }, await release(tx, kind, some))));
+  }
+  return unused;
+}
+
+/**
+ * Locks the blobs, so that a push that relies on one is seen here, or waits and finds it out of use. Their digests, in one order for all
+ * who lock blobs: nobody waits in a circle.
+ */
+async function release(
+  tx: Transaction,
+  kind: Database['kind'],
+  { registryUid, digests, nowMicros }: Freed,
+): Promise<readonly { readonly digest: string }[]> {
+  const sorted = [...digests].sort();
+  const items = sorted.map((digest) => ({ digest }));
+  await lockBlobs[kind].ahead(tx, { registry: registryUid }, items);
+  await releaseBlobs(tx, registryUid, sorted, nowMicros);
+  return items;
+}
+
+function bytesOf(blobs: readonly Unused[]): ReadonlyMap<string, number> {
+  return new Map(blobs.map(({ digest, size }) => [digest, size]));
 }
 
 const lockBlobs = forEachKind((kind) =>
@@ -110,8 +144,9 @@ const lockBlobs = forEachKind((kind) =>
   }),
 );
 
-const deleteUnused = hotRows(['registry'], ['digest'], (on, parameter, items) =>
-  on
+/** Begins with the links of each digest, however few repositories PostgreSQL thinks there are, which could read all of them otherwise. */
+function unusedOf(on: Queries, parameter: Parameter<'registry'>, items: readonly Parameter<'digest'>[]) {
+  return on
     .deleteFrom('referenced_blobs')
     .where('registry_uid', '=', parameter<string>('registry'))
     .where('digest', 'in', ofEach(items, 'digest'))
@@ -120,16 +155,49 @@ const deleteUnused = hotRows(['registry'], ['digest'], (on, parameter, items) =>
         where.exists(
           on
             .selectFrom('blob_links as l')
-            .innerJoin('repositories as r', 'r.uid', 'l.repository_uid')
             .where('l.digest', '=', where.ref('referenced_blobs.digest'))
-            .where('r.registry_uid', '=', parameter<string>('registry'))
             .where((link) => isBlobHeld(link.ref('l.repository_uid'), link.ref('l.digest')))
-            .select('l.digest'),
+            .where(
+              (link) =>
+                link
+                  .selectFrom('repositories as r')
+                  .whereRef('r.uid', '=', 'l.repository_uid')
+                  .select('r.registry_uid'),
+              '=',
+              parameter<string>('registry'),
+            )
+            .select('l.digest')
+            .limit(sql.lit(1))
+            .offset(sql.lit(0)),
         ),
       ),
     )
-    .returning(['digest', 'size']),
+    .returning(['digest', 'size']);
+}
+
+const deleteUnused = hotRows(['registry'], ['digest'], unusedOf);
+
+const takeUsage = hotStatement(['registry', 'bytes'], (on, parameter) =>
+  lessUsage(on, parameter, sql`${parameter<number>('bytes')}`),
 );
+
+/** Both in one, which SQLite does not offer. */
+const deleteAndSubtract = hotRows(['registry', 'bytes'], ['digest'], (on, parameter, items) =>
+  on
+    .with('unused', () => unusedOf(on, parameter, items))
+    .with('counted', () =>
+      lessUsage(on, parameter, sql`${parameter<number>('bytes')} + (select coalesce(sum(size), 0) from unused)`),
+    )
+    .selectFrom('unused')
+    .select(['digest', 'size']),
+);
+
+function lessUsage(on: Queries, parameter: Parameter<'registry'>, bytes: RawBuilder<number>) {
+  return on
+    .updateTable('registry_usage')
+    .set({ bytes: sql<number>`registry_usage.bytes - (${bytes})` })
+    .where('registry_uid', '=', parameter<string>('registry'));
+}
 
 /** `limitBytes`: of what the registry may have in use. */
 export type AddedUsage = {
@@ -181,18 +249,6 @@ const insertUsage = hotStatement(['registry', 'bytes', 'limit'], (on, parameter)
         bytes: sql<number>`case when registry_usage.bytes + excluded.bytes <= cast(${parameter('limit')} as bigint) then registry_usage.bytes + excluded.bytes end`,
       }),
     ),
-);
-
-/** Counts bytes that are no longer in use, as `sendAhead`. */
-export async function subtractUsage(tx: Transaction, registryUid: string, bytes: number): Promise<void> {
-  if (bytes > 0) await takeUsage.ahead(tx, { registry: registryUid, bytes });
-}
-
-const takeUsage = hotStatement(['registry', 'bytes'], (on, parameter) =>
-  on
-    .updateTable('registry_usage')
-    .set((set) => ({ bytes: set('bytes', '-', parameter<number>('bytes')) }))
-    .where('registry_uid', '=', parameter<string>('registry')),
 );
 
 function sum(rows: readonly { readonly size: number }[]): number {

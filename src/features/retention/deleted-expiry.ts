@@ -11,7 +11,7 @@ import { eventsOf } from '../content/content-events.ts';
 import { forgetManifests } from '../content/deleted-content.ts';
 import type { Place } from '../content/place.ts';
 import { touchRepository } from '../content/repository-store.ts';
-import { disuseBlobs, subtractUsage } from '../content/storage-use.ts';
+import { disuseBlobs } from '../content/storage-use.ts';
 
 export type DeletedExpiryParts = {
   readonly database: Database;
@@ -245,13 +245,8 @@ async function drop(
       const blobs = await forgetManifests(tx, { repositoryUid, digests: leaving.map(({ digest }) => digest) });
       for (const { digest, size } of leaving) append(event('manifest.purged', { digest, sizeBytes: size }));
       const nowMicros = parts.clock.nowMicros();
-      const freed = await disuseBlobs(tx, parts.database.kind, { registryUid, digests: blobs, nowMicros });
-      const sizes = [...leaving.map(({ size }) => size), ...freed.values()];
-      await subtractUsage(
-        tx,
-        registryUid,
-        sizes.reduce((sum, size) => sum + size, 0),
-      );
+      const bytes = leaving.reduce((sum, { size }) => sum + size, 0);
+      await disuseBlobs(tx, parts.database.kind, { registryUid, digests: blobs, bytes, nowMicros });
       return leaving.length;
     },
     { isExclusive: true },

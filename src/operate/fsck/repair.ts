@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { algorithmOf, digestOf, parseDigest } from '../../core/digest.ts';
 import { markDamaged } from '../../features/content/blob-commit.ts';
 import { serveAgain } from '../../features/content/serve-again.ts';
-import { disuseBlobs, useBlob } from '../../features/content/storage-use.ts';
+import { takeOutOfUse, useBlob } from '../../features/content/storage-use.ts';
 import { BlobMissing, type BlobStore } from '../../platform/blob-store/blob-store.ts';
 import { isStorageKey } from '../../platform/blob-store/folder-layout.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -132,11 +132,11 @@ async function countAnew(
 ): Promise<void> {
   const { kind } = database;
   await database.transaction(async (tx) => {
-    await disuseBlobs(tx, kind, { registryUid, digests: unused, nowMicros: clock.nowMicros() });
+    await takeOutOfUse(tx, kind, { registryUid, digests: unused, nowMicros: clock.nowMicros() });
     for (const digest of [...uncounted].sort())
       await useBlob(tx, { registryUid, repositoryUid: '' }, parseDigest(digest));
     // What was deleted since the look is out of use again.
-    await disuseBlobs(tx, kind, { registryUid, digests: uncounted, nowMicros: clock.nowMicros() });
+    await takeOutOfUse(tx, kind, { registryUid, digests: uncounted, nowMicros: clock.nowMicros() });
     await tx
       .insertInto('registry_usage')
       .values({ registry_uid: registryUid, bytes: 0 })
