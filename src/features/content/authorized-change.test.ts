@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { sql } from 'kysely';
-import { bodyOf } from '../../../test/support/bodies.ts';
-import { type ContentBench, contentBench, fullAuthority } from '../../../test/support/content-process.ts';
+import { bodyOf, heldBody } from '../../../test/support/bodies.ts';
+import {
+  type ContentBench,
+  contentBench,
+  contentProcess,
+  fullAuthority,
+} from '../../../test/support/content-process.ts';
 import { forEachDatabase } from '../../../test/support/databases.ts';
 import { sampleBlob, sampleImage } from '../../../test/support/oci-samples.ts';
 import { BerthError } from '../../core/errors.ts';
@@ -158,6 +163,41 @@ forEachDatabase((_, open) => {
     assert(runs <= 2, 'once by what was known, once by what is');
     await setLocks(place, 4);
     assert.equal(await change(), 4);
+  });
+
+  /** An upload during whose body another process makes its repository, with these locks. */
+  const pushIntoRepositoryMadeMeanwhile = async (name: string, locks: number) => {
+    const place = bench.place(name);
+    const [own, others] = [sampleBlob(`${name} own`), sampleBlob(`${name} others`)];
+    const { uploads } = bench.here;
+    const { ticket } = uploads.begin(place, fullAuthority(), 'sha256');
+    const { begun, release, body } = heldBody(own.bytes);
+    const pushed = uploads.finish(uploads.session(ticket, place, fullAuthority()), fullAuthority(), own.digest, {
+      body,
+      range: undefined,
+    });
+    pushed.catch(() => {});
+    await begun;
+    const there = contentProcess({ database: bench.database, folder: bench.folder.path });
+    await there.uploads.push(place, fullAuthority(), others.digest, bodyOf(others.bytes));
+    await setLocks(place, locks);
+    release();
+    await pushed;
+    for (const { digest } of [own, others]) await bench.here.blobs.find(place, digest, fullAuthority());
+  };
+
+  test('an upload goes into the repository that somebody else has made since it began', async () => {
+    await pushIntoRepositoryMadeMeanwhile('made-meanwhile', 0);
+    const rows = await bench.database.read
+      .selectFrom('repositories')
+      .where('name', '=', 'made-meanwhile')
+      .select('uid')
+      .execute();
+    assert.equal(rows.length, 1);
+  });
+
+  test('an upload is refused by the lock of a repository that somebody else has made since it began', async () => {
+    await assert.rejects(pushIntoRepositoryMadeMeanwhile('locked-meanwhile', 2), { error: 'contentLocked' });
   });
 
   test('a failed change is rolled back, events and all', async () => {
