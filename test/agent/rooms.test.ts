@@ -149,6 +149,16 @@ describe('a room', () => {
   test('it has as much of a processor as its limit says', () => {
     assert.equal(processorsOf(groupOf(`room-${process.pid}-${count}`)), limits.cpus);
   });
+  test('where processors are short, all rooms together get less than another program', () => {
+    const files = [
+      ['/sys/fs/cgroup/cpu/berth-agent/cpu.shares', 1024],
+      ['/sys/fs/cgroup/berth-agent/cpu.weight', 100],
+    ] as const;
+    const [found] = files.filter(([file]) => existsSync(file));
+    assert.ok(found !== undefined);
+    const [file, usual] = found;
+    assert.equal(Number(readFileSync(file, 'utf8')), usual / 4);
+  });
   test('a program has the part of a processor that it is given, and what it leaves behind ends with it', async () => {
     const group = groupOf(`room-${process.pid}-${count}`);
     const parts = () => readdirSync(group).filter((name) => name.startsWith('part-'));
@@ -225,7 +235,7 @@ describe('a room', () => {
   test('a program that is stopped is gone', async () => {
     const stopper = new AbortController();
     const running = cell.run(['sleep', '987'], { signal: stopper.signal });
-    await waitFor('it runs', 60_000, async () => (await cell.run(['pgrep', '-f', 'sleep 987'])) === 0);
+    await waitFor('it runs', 60_000, async () => (await cell.run(['pgrep', '-x', '-f', 'sleep 987'])) === 0);
     stopper.abort(new Error('enough'));
     await assert.rejects(running, /enough/);
     await waitFor('it is gone', 20_000, async () => (await cell.run(['pgrep', '-x', '-f', 'sleep 987'])) !== 0);

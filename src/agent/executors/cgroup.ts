@@ -13,6 +13,8 @@ const membersPart = 'run';
 const controllers = ['memory', 'pids', 'cpu', 'cpuacct'] as const;
 const mebibyte = 1024 * 1024;
 const periodMicros = 100_000;
+/** Of all runs of a machine together beside any other group or process, where processors are short: a quarter of what one of those gets. */
+const weight = { 'cpu.shares': '256', 'cpu.weight': '25' } as const;
 const removeTries = 100;
 
 /** Version 2 has one tree, version 1 one for each controller. Source: cgroups(7). */
@@ -39,6 +41,7 @@ export async function createCgroup(name: string, limits: CellLimits): Promise<Cg
   const folders = foldersOf(name);
   if (isUnified()) await shareControllers();
   for (const folder of folders) await mkdir(folder, { recursive: true });
+  await giveWay();
   await setLimits(name, limits);
   const homes = isUnified() ? [await makeMembersPart(name)] : folders;
   const memberFiles = homes.map((folder) => join(folder, 'cgroup.procs'));
@@ -92,6 +95,12 @@ async function shareControllers(): Promise<void> {
   await writeFile(join(mount, 'cgroup.subtree_control'), '+memory +pids +cpu');
   await mkdir(join(mount, parent), { recursive: true });
   await writeFile(join(mount, parent, 'cgroup.subtree_control'), '+memory +pids +cpu');
+}
+
+/** Who pulls does not wait for builds on the same machine. */
+async function giveWay(): Promise<void> {
+  const file = isUnified() ? 'cpu.weight' : 'cpu.shares';
+  await ifThere(writeFile(fileOf('', 'cpu', file), weight[file]));
 }
 
 async function makeMembersPart(name: string): Promise<string> {
