@@ -1,8 +1,8 @@
 import { after } from 'node:test';
 import { isMainThread } from 'node:worker_threads';
 
-/** For what the tests of a file left open: so long after them the process ends. */
-const graceMs = 2_000;
+/** For what a file ends after its tests, and for what it left open: so long after them the process ends. */
+const graceMs = 20_000;
 
 // In place of --test-force-exit, which ends a file before the runner has read all that it reports. Threads are given it too.
 if (isMainThread)

@@ -188,7 +188,7 @@ export class Uploads {
     if (row === undefined) throw new BerthError('registryUnknown');
     const { epoch, handle, offset, parts, fence, holder, copyKey, copySize, copyGrace, ...facts } = row;
     await authority.confirm(epoch);
-    recent?.keep(session.place, facts);
+    if (database.kind === 'postgres') recent?.keep(session.place, facts);
     const copy = copyIn({ copyKey, copySize, copyGrace });
     if (handle === null || offset === null || parts === null || fence === null) {
       if (clock.nowMicros() > session.startedMicros + limits.idleMs * 1000) throw new BerthError('uploadUnknown');

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { Ids } from '../ids.ts';
 import type { Database, Transaction, TransactionOptions } from './database.ts';
 import { migrate } from './migrate.ts';
-import { PostgresDialect } from './postgres-dialect.ts';
+import { isUndone, PostgresDialect } from './postgres-dialect.ts';
 import { isLockTimeout, isLostRace, isTransient } from './postgres-fault.ts';
 import type { Schema } from './schema.ts';
 import { sendAhead } from './send-ahead.ts';
@@ -98,7 +98,7 @@ async function oneTransaction<T>(
     return { kind: 'done', value };
   } catch (error) {
     // A connection lost during the commit leaves open whether it happened: running the work again could do it twice.
-    const mayRetry = isTransient(error) && (!isCommitting || (error instanceof Error && isLostRace(error.cause)));
+    const mayRetry = isTransient(error) && (!isCommitting || isUndone(error));
     return { kind: 'failed', error, mayRetry };
   }
 }

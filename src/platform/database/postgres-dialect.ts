@@ -11,7 +11,7 @@ import {
 } from 'kysely';
 import type { Pool, PoolClient } from 'pg';
 import type { Clock } from '../clock.ts';
-import { isLostRace, isStalePlan, postgresFault } from './postgres-fault.ts';
+import { isLostRace, isServerError, isStalePlan, postgresFault } from './postgres-fault.ts';
 import { fillsOn, isSentAhead } from './send-ahead.ts';
 import { PreparedStatements, rowsOf, type Statement, StatementBatch, type StatementResult } from './statement-batch.ts';
 
@@ -195,8 +195,10 @@ class PostgresConnection implements DatabaseConnection {
       await promise;
       return batch.results;
     } catch (error) {
+      const failed = statements[batch.results.length];
       // The next one to come gets a connection that prepares anew; and one that can begin.
-      if (isStalePlan(error) || statements[batch.results.length] === begin) this.#isBroken = true;
+      if (isStalePlan(error) || failed === begin) this.#isBroken = true;
+      if (isServerError(error) && failed !== commit) undone.add(error);
       throw error;
     }
   }
@@ -241,6 +243,14 @@ class PostgresConnection implements DatabaseConnection {
     this.#parts.client.release(this.#isBroken);
     return this.#parts.client;
   }
+}
+
+/** Errors by which the server itself refused a statement before the commit that was sent along. */
+const undone = new WeakSet<Error>();
+
+/** Whether a transaction that failed with this fault did certainly not commit, though its commit was sent. */
+export function isUndone(fault: unknown): boolean {
+  return fault instanceof Error && fault.cause instanceof Error && undone.has(fault.cause);
 }
 
 /** Statements that are sent together, and their results from then on. */

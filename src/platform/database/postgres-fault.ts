@@ -77,8 +77,13 @@ function isLostConnection(error: unknown): boolean {
   );
 }
 
+/** Whether the server said it; a connection may break without a word. Source: PostgreSQL, "Error and Notice Message Fields". */
+export function isServerError(error: unknown): error is Error {
+  return error instanceof Error && textOf(error, 'severity') !== '';
+}
+
 /** What the server says of an error in one of its fields. */
-function textOf(error: Error, field: 'constraint' | 'table' | 'column'): string {
+function textOf(error: Error, field: 'constraint' | 'table' | 'column' | 'severity'): string {
   const text = new Map(Object.entries(error)).get(field);
   return typeof text === 'string' ? text : '';
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Database, Transaction } from '../database/database.ts';
 import { hotRows, hotStatement } from '../database/hot-query.ts';
 import { forEachKind, lockedForUpdate } from '../database/locks.ts';
+import { MissingValue } from '../database/missing-value.ts';
 import type { Ids } from '../ids.ts';
 import { chainStart, type EventRow, eventFrame, eventRow } from './event-bytes.ts';
 import type { NewEvent } from './journal.ts';
@@ -17,22 +18,39 @@ type Head = {
 
 export type AppendTools = { readonly kind: Database['kind']; readonly clock: Clock; readonly ids: Ids };
 
-/** Writes the events of one transaction as its last statements, as `sendAhead`. */
-export type AppendEvents = (tx: Transaction, events: readonly NewEvent[]) => Promise<void>;
+export type AppendEvents = {
+  /** Writes the events of one transaction as its last statements, as `sendAhead`. */
+  readonly append: (tx: Transaction, events: readonly NewEvent[]) => Promise<void>;
+  /**
+   * Whether an error says that a head was gone which was there before, as after a failover that lost it. The transaction was undone; run
+   * anew, it looks.
+   */
+  readonly isHeadGone: (error: unknown) => boolean;
+};
+
+type AppendToStream = (tx: Transaction, stream: string, events: readonly NewEvent[]) => Promise<void>;
 
 /**
  * The heads are locked in stream order, so that two transactions never wait for each other, and from then on nothing but the
  * commit is left: sequence is commit order.
  */
 export function createAppendEvents(tools: AppendTools): AppendEvents {
-  const append = tools.kind === 'sqlite' ? appendHere(tools) : appendThere(tools);
-  return async (tx, events) => {
-    const byStream = [...Map.groupBy(events, (event) => event.stream)].sort(([a], [b]) => (a < b ? -1 : 1));
-    for (const [stream, ofStream] of byStream) await append(tx, stream, ofStream);
+  /** Streams whose heads were there. */
+  const begun = new Set<string>();
+  const here = appendHere(tools);
+  const toStream = tools.kind === 'sqlite' ? here : appendThere(tools, begun, here);
+  return {
+    append: async (tx, events) => {
+      const byStream = [...Map.groupBy(events, (event) => event.stream)].sort(([a], [b]) => (a < b ? -1 : 1));
+      for (const [stream, ofStream] of byStream) await toStream(tx, stream, ofStream);
+    },
+    isHeadGone: (error) => {
+      if (!(error instanceof MissingValue && error.column === 'journal_events.incarnation')) return false;
+      begun.clear();
+      return true;
+    },
   };
 }
-
-type AppendToStream = (tx: Transaction, stream: string, events: readonly NewEvent[]) => Promise<void>;
 
 function appendHere({ kind, clock, ids }: AppendTools): AppendToStream {
   return async (tx, stream, events) => {
@@ -43,21 +61,25 @@ function appendHere({ kind, clock, ids }: AppendTools): AppendToStream {
   };
 }
 
-/** Where the server of the database chains the events, all other commits of the stream wait for it alone, and not for this process. */
-function appendThere({ kind, clock, ids }: AppendTools): AppendToStream {
-  /** Streams whose heads are there: no head ever leaves. */
-  const begun = new Set<string>();
+/**
+ * Where the server of the database chains the events, all other commits of the stream wait for it alone, and not for this process. Long
+ * ones, of which it would make a temporary file, are chained `here`.
+ */
+function appendThere({ kind, clock, ids }: AppendTools, begun: Set<string>, here: AppendToStream): AppendToStream {
   return async (tx, stream, events) => {
+    const frames = JSON.stringify(events.map((event) => [event.type, ...eventFrame(event)]));
+    if (frames.length > longestFrames) return await here(tx, stream, events);
     if (begun.has(stream)) await lockHead[kind].ahead(tx, { stream });
     else if ((await lockHead[kind](tx, { stream })) === undefined) await beginStream(tx, stream, { kind, ids });
     else if (begun.size < mostBegun) begun.add(stream);
-    const frames = JSON.stringify(events.map((event) => [event.type, ...eventFrame(event)]));
     await insertChain.ahead(tx, { stream, frames, now: clock.nowMicros() });
   };
 }
 
 /** One per registry, as a rule. */
 const mostBegun = 10_000;
+/** Letters. */
+const longestFrames = 256 * 1024;
 
 /** The rows of events that follow a head. Within a stream time grows with each event, whatever the wall clock does. */
 function chain(head: Head, events: readonly NewEvent[], nowMicros: number): EventRow[] {

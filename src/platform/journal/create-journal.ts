@@ -18,7 +18,7 @@ export type JournalOptions = {
 
 /** The journal in the metadata database. */
 export function createJournal({ database, clock, ids, wakes }: JournalOptions): Journal {
-  const appendEvents = createAppendEvents({ kind: database.kind, clock, ids });
+  const { append: appendEvents, isHeadGone } = createAppendEvents({ kind: database.kind, clock, ids });
   const listeners = new Set<(streams: readonly string[]) => void>();
   const wake = (streams: readonly string[]) => {
     for (const listener of listeners) listener(streams);
@@ -40,9 +40,15 @@ export function createJournal({ database, clock, ids, wakes }: JournalOptions): 
         streams = [...new Set(events.map((event) => event.stream))];
         return result;
       };
-      const value = await database.transaction(oneRun).catch((error: unknown) => {
-        throw meanings.reduce((fault, meaning) => meaning(fault), error);
-      });
+      const run = async () => await database.transaction(oneRun);
+      const value = await run()
+        .catch((error: unknown) => {
+          if (isHeadGone(error)) return run();
+          throw error;
+        })
+        .catch((error: unknown) => {
+          throw meanings.reduce((fault, meaning) => meaning(fault), error);
+        });
       if (streams.length > 0) {
         wake(streams);
         wakes?.send(streams);

@@ -84,17 +84,38 @@ forEachDatabase((name, open, placeOf) => {
     const { database, journal } = await journalOn();
     const appended = createAppendEvents({ kind: database.kind, clock: systemClock, ids: systemIds });
     const refused = database.transaction(async (tx) => {
-      await appended(tx, [pushed(1)]);
+      await appended.append(tx, [pushed(1)]);
       throw new Error('no');
     });
     await assert.rejects(refused, /no/);
     for (const number of [1, 2, 3])
-      await database.transaction(async (tx) => await appended(tx, [pushed(number), pushed(number, other)]));
+      await database.transaction(async (tx) => await appended.append(tx, [pushed(number), pushed(number, other)]));
     const events = await allEvents(journal);
     assert.deepEqual(
       events.map(({ seq }) => seq),
       [1, 2, 3],
     );
+  });
+
+  test('a head that is gone, as after a failover that lost it, is made again', async () => {
+    const { database, journal } = await journalOn();
+    for (const number of [1, 2]) await append(journal, pushed(number));
+    await database.transaction(async (tx) => {
+      for (const table of ['journal_events', 'journal_heads'] as const) await tx.deleteFrom(table).execute();
+    });
+    for (const number of [3, 4]) await append(journal, pushed(number));
+    assert.deepEqual(
+      (await allEvents(journal)).map(({ data }) => data.number),
+      [3, 4],
+    );
+  });
+
+  test('many long events are one chain too', async () => {
+    const { database, journal } = await journalOn();
+    await append(journal, pushed(0));
+    const long = { ...pushed(1), data: { text: 'x'.repeat(10_000) } };
+    await append(journal, ...Array.from({ length: 50 }, () => long));
+    assert.deepEqual(await verifyChain(database, await journal.head(stream)), { kind: 'whole', events: 51 });
   });
 
   test('who began the transaction says what an error of its commit means', async () => {
@@ -200,6 +221,28 @@ forEachDatabase((name, open, placeOf) => {
       assert.equal(verdict.kind === 'broken' && verdict.at, at, JSON.stringify(verdict));
     });
   }
+
+  if (name === 'postgres')
+    test('an append whose connection the server ends while it waits for the head is tried again', async () => {
+      const { database, journal } = await journalOn();
+      for (const number of [1, 2]) await append(journal, pushed(number));
+      const released = Promise.withResolvers<void>();
+      const holding = database.transaction(async (tx) => {
+        await sql`select * from journal_heads for update`.execute(tx);
+        await released.promise;
+      });
+      const appended = append(journal, pushed(3));
+      const isEnded = async () => {
+        const { rows } = await sql<{ readonly ended: boolean }>`
+          select pg_terminate_backend(pid) as ended from pg_stat_activity
+          where datname = current_database() and wait_event_type = 'Lock'`.execute(database.read);
+        return rows.some(({ ended }) => ended);
+      };
+      await waitFor('it waits, and is ended', 60_000, isEnded);
+      released.resolve();
+      await Promise.all([holding, appended]);
+      assert.deepEqual(await verifyChain(database, await journal.head(stream)), { kind: 'whole', events: 3 });
+    });
 
   if (name === 'postgres')
     test('NOTIFY wakes another process, also after the listening connection was cut', async () => {
