@@ -98,7 +98,8 @@ async function oneTransaction<T>(
     return { kind: 'done', value };
   } catch (error) {
     // A connection lost during the commit leaves open whether it happened: running the work again could do it twice.
-    const mayRetry = isTransient(error) && (!isCommitting || isUndone(error));
+    const isLost = error instanceof Error && isLostRace(error.cause);
+    const mayRetry = isTransient(error) && (!isCommitting || isLost || isUndone(error));
     return { kind: 'failed', error, mayRetry };
   }
 }
